@@ -1,0 +1,55 @@
+# `make demo` and `make test` need nothing but Python 3.11+, make and git: .venv is made on the way.
+# Another Python: make PYTHON=python3.13 test (remove .venv first if it was made by an older one).
+
+PYTHON ?= python3
+BIN := .venv/bin
+# Those that take no arguments.
+BENCHMARKS := $(filter-out benchmarks/_% benchmarks/make_% benchmarks/soak.py,$(wildcard benchmarks/*.py))
+
+.PHONY: help demo test lint bench soak clean
+
+help:
+	@echo 'make demo   a small archive from nothing: ingest, train, encode, search, evaluate (about 3 minutes)'
+	@echo 'make test   ruff, mypy and pytest, as CI runs them'
+	@echo 'make lint   ruff and mypy only'
+	@echo 'make bench  every benchmark; the results go to benchmarks/results/'
+	@echo 'make soak   kills ingest, worker and server at random moments; takes long'
+	@echo 'make clean  removes .venv, caches and build results'
+
+demo: .venv/.installed
+	$(BIN)/radretrieval demo
+
+test: lint
+	$(BIN)/python -m pytest
+
+lint: .venv/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# A benchmark that fails leaves the result of its last success as it was.
+bench: $(BENCHMARKS:benchmarks/%.py=bench-%)
+
+bench-%: .venv/.installed
+	@mkdir -p benchmarks/results
+	@echo 'benchmarks/$*.py'
+	@$(BIN)/python benchmarks/$*.py > benchmarks/results/.$*.txt || { rm -f benchmarks/results/.$*.txt; exit 1; }
+	@mv benchmarks/results/.$*.txt benchmarks/results/$*.txt
+	@cat benchmarks/results/$*.txt
+
+soak: bench-soak
+
+clean:
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+
+# pip is told to name errors only (-qq): a package index that is only partly there costs a warning per package.
+.venv/.installed: pyproject.toml constraints.txt | $(BIN)/python
+	@echo 'installing into .venv (some minutes the first time)'
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[test]'
+	@touch $@
+
+$(BIN)/python:
+	@$(PYTHON) -c '' 2>/dev/null || { echo '$(PYTHON) does not run: install Python 3.11 or newer, or name one: make PYTHON=python3.13 test' >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit("radretrieval needs Python 3.11 or newer, $(PYTHON) is %d.%d: name another, as in make PYTHON=python3.13 test" % v[:2])'
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo '$(PYTHON) cannot make virtual environments: on Debian and Ubuntu, apt install python3-venv' >&2; exit 1; }
+	@$(PYTHON) -m venv --clear .venv

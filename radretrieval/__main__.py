@@ -1,0 +1,6 @@
+"""`python -m radretrieval` is `radretrieval`."""
+
+from radretrieval.cli import main
+
+if __name__ == "__main__":
+    main()

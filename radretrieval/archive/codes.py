@@ -1,0 +1,161 @@
+"""Codes and barcodes: claimed, written, read back.
+
+Pending work is a question, not a queue: images without a code of the encoder. A claim locks their rows until the
+worker's transaction ends; a killed worker loses its transaction and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from radretrieval.archive.copying import copy_codes
+from radretrieval.archive.statements import sql
+
+if TYPE_CHECKING:
+    import psycopg
+
+    Connection = psycopg.Connection[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Pending:
+    """An image that this transaction holds until it is coded."""
+
+    image_id: int
+    uri: str
+    sha256: bytes
+    barcoded: bool
+
+
+@dataclass(frozen=True)
+class CodeSet:
+    """Codes of many images, by id.
+
+    Attributes
+    ----------
+    image_ids : int64 (n,), ascending.
+    cnnc : uint8 (n, 125). rbc : uint8 (n, bytes of the geometry).
+    irma_codes, uris, sha256 : n each; an image without a label has None.
+    """
+
+    image_ids: NDArray[np.int64]
+    cnnc: NDArray[np.uint8]
+    rbc: NDArray[np.uint8]
+    irma_codes: list[str | None]
+    uris: list[str]
+    sha256: list[bytes]
+
+
+def geometry_id(connection: Connection, size: int, angles: int, bins: int, rule: str) -> int:
+    """The id of a barcode geometry, made if it is new."""
+    values = {"size": size, "angles": angles, "bins": bins, "rule": rule}
+    row = connection.execute(sql("geometry"), values).fetchone()
+    if row is None:
+        connection.execute(sql("geometry_add"), values)
+        row = connection.execute(sql("geometry"), values).fetchone()
+    assert row is not None
+    return int(row["id"])
+
+
+def now(connection: Connection) -> datetime:
+    """The database's clock, by which failures are stamped."""
+    row = connection.execute(sql("now")).fetchone()
+    assert row is not None
+    moment: datetime = row["now"]
+    return moment
+
+
+def listen(connection: Connection) -> None:
+    """Have a connection (autocommit) told of new pending images."""
+    connection.execute(sql("listen"))
+
+
+def claim(
+    connection: Connection, encoder_id: int, geometry: int, *, after: int, limit: int, since: datetime
+) -> tuple[list[Pending], int]:
+    """Lock up to `limit` images with an id above `after` that have no code of this encoder.
+
+    An image that failed since `since` is left alone until its time of waiting (doubling from two minutes to a day)
+    is over. Returns the images and the largest id that was looked at (`after` itself when nothing was left).
+    """
+    values = {"encoder": encoder_id, "after": after, "limit": limit, "since": since}
+    rows = connection.execute(sql("claim"), values).fetchall()
+    if not rows:
+        return [], after
+    ids = [row["id"] for row in rows]
+    # between the claim's snapshot and its locks another worker may have finished some of them: ask again, locked
+    done = _ids(connection, sql("claim_done"), {"encoder": encoder_id, "ids": ids})
+    barcoded = _ids(connection, sql("claim_barcoded"), {"geometry": geometry, "ids": ids})
+    pending = [
+        Pending(row["id"], row["uri"], bytes(row["sha256"]), row["id"] in barcoded)
+        for row in rows
+        if row["id"] not in done
+    ]
+    return pending, ids[-1]
+
+
+def _ids(connection: Connection, statement: str, values: dict[str, Any]) -> set[int]:
+    return {row["image_id"] for row in connection.execute(statement, values)}
+
+
+def write_cnnc(
+    connection: Connection, encoder_id: int, ids: Sequence[int], codes: NDArray[np.uint8], bits: int
+) -> None:
+    """Store codes, uint8 (n, bits / 8), and forget the failures of their images."""
+    copy_codes(connection, "cnnc", encoder_id, np.asarray(ids, np.int64), codes, bits)
+    connection.execute(sql("coding_failure_forget"), {"encoder": encoder_id, "ids": list(ids)})
+
+
+def write_barcodes(connection: Connection, geometry: int, ids: Sequence[int], barcodes: NDArray[np.uint8]) -> None:
+    """Store barcodes, uint8 (n, bytes)."""
+    copy_codes(connection, "barcode", geometry, np.asarray(ids, np.int64), barcodes)
+
+
+def keep_failure(connection: Connection, encoder_id: int, image_id: int, error: str, message: str) -> None:
+    """Record why an image could not be coded."""
+    values = {"encoder": encoder_id, "image": image_id, "error": error, "message": message}
+    connection.execute(sql("coding_failure_keep"), values)
+
+
+def pending_count(connection: Connection, encoder_id: int) -> int:
+    """How many images have no code of this encoder."""
+    row = connection.execute(sql("pending_count"), {"encoder": encoder_id}).fetchone()
+    assert row is not None
+    return int(row["count"])
+
+
+def of_image(
+    connection: Connection, encoder_id: int, geometry: int, image_id: int
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]] | None:
+    """Code and barcode of one image, or None while it has not both."""
+    values = {"encoder": encoder_id, "geometry": geometry, "image": image_id}
+    row = connection.execute(sql("codes_of"), values).fetchone()
+    if row is None or row["barcode"] is None:
+        return None
+    return np.frombuffer(row["code"], np.uint8), np.frombuffer(row["barcode"], np.uint8)
+
+
+def of_splits(connection: Connection, encoder_id: int, geometry: int, splits: Sequence[str] | None) -> CodeSet:
+    """Codes of all images of these splits (None: of the whole archive) that have both code and barcode."""
+    values = {"encoder": encoder_id, "geometry": geometry, "splits": None if splits is None else list(splits)}
+    with connection.cursor(binary=True) as cursor:
+        rows = [row for row in cursor.execute(sql("codes_of_split"), values) if row["barcode"] is not None]
+
+    def matrix(name: str) -> NDArray[np.uint8]:
+        joined = np.frombuffer(b"".join(row[name] for row in rows), np.uint8)
+        return joined.reshape(len(rows), -1) if rows else joined.reshape(0, 0)
+
+    return CodeSet(
+        image_ids=np.array([row["image_id"] for row in rows], np.int64),
+        cnnc=matrix("code"),
+        rbc=matrix("barcode"),
+        irma_codes=[row["irma_code"] for row in rows],
+        uris=[row["uri"] for row in rows],
+        sha256=[bytes(row["sha256"]) for row in rows],
+    )

@@ -1,0 +1,126 @@
+"""Encoders: trained weights with their profile. The database is the only home of weights; each process caches them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from radretrieval.archive.schema_names import partition
+from radretrieval.archive.statements import sql
+from radretrieval.errors import NoEncoder, UsageError
+from radretrieval.profile import Profile
+
+if TYPE_CHECKING:
+    import psycopg
+
+    Connection = psycopg.Connection[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """One encoder without its weights. `classes[i]` is the IRMA code of softmax unit i; `hnsw` tells of an index."""
+
+    id: int
+    profile: Profile
+    classes: tuple[str, ...]
+    weights_sha256: bytes
+    active: bool
+    hnsw: bool
+
+
+def add(
+    connection: Connection, profile: Profile, weights: bytes, classes: Sequence[str], metrics: dict[str, Any]
+) -> int:
+    """Store an encoder with an empty partition for its codes; active if it is the first. Returns its id."""
+    values = {
+        "profile": json.dumps(profile.as_json()),
+        "profile_hash": profile.hash,
+        "classes": list(classes),
+        "weights": weights,
+        "weights_sha256": hashlib.sha256(weights).digest(),
+        "metrics": json.dumps(metrics),
+    }
+    row = connection.execute(sql("encoder_add"), values).fetchone()
+    assert row is not None
+    encoder_id = int(row["id"])
+    connection.execute(
+        sql("encoder_partition").replace("{partition}", partition(encoder_id)).replace("{encoder}", str(encoder_id))
+    )
+    if not any(other["active"] for other in listed(connection)):
+        connection.execute(sql("encoder_on"), {"id": encoder_id})
+    return encoder_id
+
+
+def get(connection: Connection, encoder_id: int | None = None) -> Encoder:
+    """An encoder by id, or the active one.
+
+    Raises NoEncoder when there is none (or none active), UsageError for an unknown id.
+    """
+    row = connection.execute(sql("encoder_one"), {"id": encoder_id}).fetchone()
+    if row is None:
+        ids = [str(other["encoder_id"]) for other in listed(connection)]
+        if encoder_id is not None and ids:
+            raise UsageError(f"the archive has no encoder {encoder_id}; it has: {', '.join(ids)}")
+        if ids:
+            raise NoEncoder(f"no encoder is active; run: radretrieval encoder activate ID (one of {', '.join(ids)})")
+        raise NoEncoder("the archive has no encoder yet; run: radretrieval train, then: radretrieval work --once")
+    return Encoder(
+        id=row["id"],
+        profile=Profile.from_json(row["profile"]),
+        classes=tuple(row["classes"]),
+        weights_sha256=bytes(row["weights_sha256"]),
+        active=row["active"],
+        hnsw=row["hnsw"],
+    )
+
+
+def listed(connection: Connection) -> list[dict[str, Any]]:
+    """encoder_id, profile, active, codes and created_at of every encoder."""
+    return connection.execute(sql("encoder_list")).fetchall()
+
+
+def missing(connection: Connection, encoder_id: int) -> int:
+    """How many images have no code of this encoder."""
+    row = connection.execute(sql("encoder_missing"), {"id": encoder_id}).fetchone()
+    assert row is not None
+    return int(row["count"])
+
+
+def activate(connection: Connection, encoder_id: int) -> None:
+    """Switch to an encoder, in the caller's transaction; raises UsageError for an unknown one."""
+    get(connection, encoder_id)
+    connection.execute(sql("encoder_off"), {"id": encoder_id})
+    connection.execute(sql("encoder_on"), {"id": encoder_id})
+
+
+def weights(connection: Connection, encoder: Encoder, cache: Path) -> bytes:
+    """The weights of an encoder, from the folder `cache` if it has them whole, else from the database."""
+    path = cache / f"{encoder.weights_sha256.hex()}.safetensors"
+    try:
+        found = path.read_bytes()
+        if hashlib.sha256(found).digest() == encoder.weights_sha256:
+            return found
+    except OSError:
+        pass
+    with connection.cursor(binary=True) as cursor:
+        row = cursor.execute(sql("encoder_weights"), {"id": encoder.id}).fetchone()
+    assert row is not None
+    found = bytes(row["weights"])
+    _keep(path, found)
+    return found
+
+
+def _keep(path: Path, content: bytes) -> None:
+    """Write to a temporary name, then rename; a cache that cannot be written costs time, not the run."""
+    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft.write_bytes(content)
+        os.replace(draft, path)
+    except OSError:
+        draft.unlink(missing_ok=True)

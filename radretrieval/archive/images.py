@@ -1,0 +1,173 @@
+"""Images: rows in, rows out, and what became of every file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from radretrieval.archive.statements import sql
+from radretrieval.errors import UsageError
+
+if TYPE_CHECKING:
+    import psycopg
+
+    Connection = psycopg.Connection[dict[str, Any]]
+
+_TYPES = {"sha256": "bytea", "rows": "int4", "columns": "int4", "bits_stored": "int2"}
+
+FILTERS = (
+    "modality",
+    "body_part",
+    "view_position",
+    "laterality",
+    "irma_code",
+    "split",
+    "format",
+    "photometric",
+    "patient_key",
+    "study_instance_uid",
+    "series_instance_uid",
+)
+
+
+@dataclass(frozen=True)
+class NewImage:
+    """A row of `image` before it has an id; the columns are DESIGN.md's."""
+
+    sha256: bytes
+    uri: str
+    format: str
+    rows: int
+    columns: int
+    bits_stored: int
+    photometric: str
+    modality: str | None = None
+    body_part: str | None = None
+    view_position: str | None = None
+    laterality: str | None = None
+    sop_instance_uid: str | None = None
+    series_instance_uid: str | None = None
+    study_instance_uid: str | None = None
+    patient_key: str | None = None
+    irma_code: str | None = None
+    split: str | None = None
+
+
+COLUMNS = tuple(field.name for field in fields(NewImage))
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why one file was not taken."""
+
+    uri: str
+    sha256: bytes | None
+    error: str
+    message: str
+
+
+def known(connection: Connection, hashes: Sequence[bytes]) -> dict[bytes, dict[str, Any]]:
+    """Rows (id, uri) of those contents that the archive has, by SHA-256."""
+    found = connection.execute(sql("images_known"), {"sha256": list(hashes)})
+    return {row["sha256"]: row for row in found}
+
+
+def add(connection: Connection, images: Sequence[NewImage]) -> set[bytes]:
+    """Add images in order, by binary COPY; those whose content or SOP Instance UID is there already are left out.
+
+    Returns the SHA-256 of the images that were added.
+    """
+    if not images:
+        return set()
+    connection.execute(sql("images_staging"))
+    names = ", ".join(COLUMNS)
+    with connection.cursor() as cursor:
+        with cursor.copy(f"COPY incoming (id, {names}) FROM STDIN (FORMAT BINARY)") as copy:
+            copy.set_types(["int8", *(_TYPES.get(name, "text") for name in COLUMNS)])
+            for place, image in enumerate(images):
+                copy.write_row((place, *(getattr(image, name) for name in COLUMNS)))
+        added = cursor.execute(sql("images_merge").replace("{columns}", names))
+        return {row["sha256"] for row in added}
+
+
+def by_sop_instance(connection: Connection, uids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Rows (id, uri) of the images that hold these SOP Instance UIDs."""
+    return {row["sop_instance_uid"]: row for row in connection.execute(sql("image_by_sop"), {"uids": list(uids)})}
+
+
+def relabel(connection: Connection, image_id: int, labels: dict[str, str | None]) -> bool:
+    """Give an image the labels that are not None; tells whether anything changed."""
+    return connection.execute(sql("image_relabel"), {**labels, "id": image_id}).rowcount > 0
+
+
+def moved(connection: Connection, image_id: int, uri: str) -> None:
+    """The file of an image is at `uri` now."""
+    connection.execute(sql("image_moved"), {"id": image_id, "uri": uri})
+
+
+def keep_failures(connection: Connection, failures: Iterable[Failure]) -> None:
+    """Record failures; a file that fails again counts one attempt more."""
+    for failure in failures:
+        connection.execute(sql("failure_keep"), vars(failure))
+
+
+def forget_failures(connection: Connection, uris: Sequence[str]) -> None:
+    """These files are in order now."""
+    if uris:
+        connection.execute(sql("failure_forget"), {"uris": list(uris)})
+
+
+def by_id(connection: Connection, image_id: int) -> dict[str, Any]:
+    """One image; raises UsageError for an id that is not there."""
+    row = None
+    if 0 <= image_id < 2**63:
+        row = connection.execute(sql("image"), {"id": image_id}).fetchone()
+    if row is None:
+        raise UsageError(f"the archive has no image {image_id}; `radretrieval search FILE` takes a file instead")
+    return row
+
+
+def by_sha256(connection: Connection, sha256: bytes) -> dict[str, Any] | None:
+    """The image whose file has this hash, if there is one."""
+    return connection.execute(sql("image_by_sha256"), {"sha256": sha256}).fetchone()
+
+
+def training(connection: Connection, split: str) -> list[dict[str, Any]]:
+    """Images of a split that have a class: uri, sha256, irma_code, by id. Raises UsageError when there is none."""
+    rows = connection.execute(sql("training"), {"split": split}).fetchall()
+    if not rows:
+        raise UsageError(
+            f"the split {split!r} has no image with an IRMA code; {splits_phrase(connection)}. "
+            "Labels come with: radretrieval ingest FOLDER --labels labels.csv"
+        )
+    return rows
+
+
+def splits_phrase(connection: Connection) -> str:
+    """The splits that there are, in words, for messages."""
+    rows = connection.execute(sql("splits")).fetchall()
+    if not rows:
+        return "the archive is empty"
+    return "the archive has " + ", ".join(f"{row['split']} ({row['images']} images)" for row in rows)
+
+
+def counts(connection: Connection) -> dict[str, Any]:
+    """images, coded (by the active encoder), failed, encoders, database_bytes."""
+    row = connection.execute(sql("counts")).fetchone()
+    assert row is not None
+    return row
+
+
+def check_filters(where: dict[str, str]) -> None:
+    """Raises UsageError, with the legal names, for a column that searches cannot be filtered by."""
+    for name in where:
+        if name not in FILTERS:
+            raise UsageError(f"--where {name}=…: no such column; the columns are: {', '.join(FILTERS)}")
+
+
+def labelled(connection: Connection, split: str) -> tuple[int, int]:
+    """How many images a split has, and how many of them have an IRMA code."""
+    row = connection.execute(sql("labelled"), {"split": split}).fetchone()
+    assert row is not None
+    return row["images"], row["labelled"]

@@ -1,0 +1,200 @@
+-- Every statement of the archive: `-- :name description`, then the SQL (psycopg's parameters).
+
+-- :server Versions and schema of the database that answers, in one row.
+SELECT current_setting('server_version_num')::int AS server_number,
+       current_setting('server_version') AS server_version,
+       (SELECT extversion FROM pg_extension WHERE extname = 'vector') AS pgvector_version,
+       (SELECT default_version FROM pg_available_extensions WHERE name = 'vector') AS pgvector_available,
+       (SELECT n.nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace
+        WHERE e.extname = 'vector') AS pgvector_schema,
+       to_regclass('radretrieval.alembic_version') IS NOT NULL AS has_schema,
+       has_database_privilege(current_database(), 'CREATE') AS may_create,
+       current_database() AS database, current_user AS role;
+
+-- :revision The schema's revision.
+SELECT version_num FROM radretrieval.alembic_version;
+
+-- :images_known Which of these contents are in the archive, and where they were found.
+SELECT sha256, id, uri FROM image WHERE sha256 = ANY(%(sha256)s);
+
+-- :images_staging Where COPY puts new images; rows leave it with the transaction.
+CREATE TEMP TABLE IF NOT EXISTS incoming (LIKE radretrieval.image INCLUDING DEFAULTS) ON COMMIT DELETE ROWS;
+
+-- :images_merge Take the staged images over, in order; what the archive has already stays as it is.
+INSERT INTO image ({columns}) SELECT {columns} FROM incoming ORDER BY id
+ON CONFLICT DO NOTHING RETURNING sha256, id;
+
+-- :image_by_sop The image that holds a SOP Instance UID.
+SELECT sop_instance_uid, id, uri FROM image WHERE sop_instance_uid = ANY(%(uids)s);
+
+-- :image_relabel Labels given for an image that is in the archive already; NULL leaves a column as it is.
+UPDATE image SET irma_code = coalesce(%(irma_code)s, irma_code), split = coalesce(%(split)s, split),
+    patient_key = coalesce(%(patient_key)s, patient_key), modality = coalesce(%(modality)s, modality),
+    body_part = coalesce(%(body_part)s, body_part), view_position = coalesce(%(view_position)s, view_position),
+    laterality = coalesce(%(laterality)s, laterality)
+WHERE id = %(id)s AND (irma_code, split, patient_key, modality, body_part, view_position, laterality)
+    IS DISTINCT FROM (coalesce(%(irma_code)s, irma_code), coalesce(%(split)s, split),
+        coalesce(%(patient_key)s, patient_key), coalesce(%(modality)s, modality), coalesce(%(body_part)s, body_part),
+        coalesce(%(view_position)s, view_position), coalesce(%(laterality)s, laterality));
+
+-- :image_moved The file of an image is at another place now.
+UPDATE image SET uri = %(uri)s WHERE id = %(id)s;
+
+-- :failure_keep Remember why a file was not taken.
+INSERT INTO ingest_failure (uri, sha256, error, message)
+VALUES (%(uri)s, %(sha256)s, %(error)s, %(message)s)
+ON CONFLICT (uri) DO UPDATE SET sha256 = excluded.sha256, error = excluded.error, message = excluded.message,
+    attempts = ingest_failure.attempts + 1, last_at = now();
+
+-- :failure_forget Files that are in the archive now, or gone from the disk.
+DELETE FROM ingest_failure WHERE uri = ANY(%(uris)s);
+
+-- :image One image by id.
+SELECT id, uri, sha256, rows, columns, irma_code, patient_key FROM image WHERE id = %(id)s;
+
+-- :image_by_sha256 One image by the hash of its file.
+SELECT id, uri, sha256, rows, columns, irma_code, patient_key FROM image WHERE sha256 = %(sha256)s;
+
+-- :training Images of a split that have a class.
+SELECT uri, sha256, irma_code FROM image WHERE split = %(split)s AND irma_code IS NOT NULL ORDER BY id;
+
+-- :splits How many images each split has.
+SELECT coalesce(split, '(none)') AS split, count(*) AS images FROM image GROUP BY 1 ORDER BY 1;
+
+-- :counts What `status` tells. A failure counts while the image or file is not in order.
+SELECT (SELECT count(*) FROM image) AS images,
+       (SELECT count(*) FROM cnnc WHERE encoder_id = (SELECT id FROM encoder WHERE active)) AS coded,
+       (SELECT count(*) FROM ingest_failure)
+         + (SELECT count(*) FROM coding_failure WHERE encoder_id = (SELECT id FROM encoder WHERE active)) AS failed,
+       (SELECT count(*) FROM encoder) AS encoders,
+       pg_database_size(current_database()) AS database_bytes;
+
+-- :encoder_add A trained network, not active yet.
+INSERT INTO encoder (profile, profile_hash, classes, weights, weights_sha256, metrics)
+VALUES (%(profile)s, %(profile_hash)s, %(classes)s, %(weights)b, %(weights_sha256)s, %(metrics)s) RETURNING id;
+
+-- :encoder_partition Codes of one encoder lie together.
+CREATE TABLE {partition} PARTITION OF cnnc FOR VALUES IN ({encoder});
+
+-- :encoder_one One encoder (or the active one), without its weights.
+SELECT e.id, e.profile, e.classes, e.weights_sha256, e.active,
+       EXISTS (SELECT FROM pg_index x JOIN pg_class c ON c.oid = x.indexrelid JOIN pg_am a ON a.oid = c.relam
+               WHERE x.indrelid = to_regclass(format('radretrieval.cnnc_%%s', e.id)) AND a.amname = 'hnsw'
+                 AND x.indisvalid) AS hnsw
+FROM encoder e WHERE CASE WHEN %(id)s::int IS NULL THEN e.active ELSE e.id = %(id)s END;
+
+-- :encoder_weights The weights.
+SELECT weights FROM encoder WHERE id = %(id)s;
+
+-- :encoder_list All encoders and how many codes each has.
+SELECT e.id AS encoder_id, e.profile ->> 'name' AS profile, e.active,
+       (SELECT count(*) FROM cnnc c WHERE c.encoder_id = e.id) AS codes, e.created_at
+FROM encoder e ORDER BY e.id;
+
+-- :encoder_missing How many images an encoder has no code of.
+SELECT count(*) FROM image i WHERE NOT EXISTS (SELECT FROM cnnc c WHERE c.encoder_id = %(id)s AND c.image_id = i.id);
+
+-- :encoder_off No encoder is active.
+UPDATE encoder SET active = false WHERE active AND id <> %(id)s;
+
+-- :encoder_on This encoder is active.
+UPDATE encoder SET active = true WHERE id = %(id)s AND NOT active;
+
+-- :geometry The id of a barcode geometry.
+SELECT id FROM geometry WHERE size = %(size)s AND angles = %(angles)s AND bins = %(bins)s AND rule = %(rule)s;
+
+-- :geometry_add A barcode geometry that is new.
+INSERT INTO geometry (size, angles, bins, rule) VALUES (%(size)s, %(angles)s, %(bins)s, %(rule)s)
+ON CONFLICT DO NOTHING;
+
+-- :claim Images without a code of this encoder that no other worker holds, from a place on.
+SELECT i.id, i.uri, i.sha256 FROM image i
+WHERE i.id > %(after)s
+  AND NOT EXISTS (SELECT FROM cnnc c WHERE c.encoder_id = %(encoder)s AND c.image_id = i.id)
+  AND NOT EXISTS (SELECT FROM coding_failure f WHERE f.encoder_id = %(encoder)s AND f.image_id = i.id
+                  AND f.last_at >= %(since)s
+                  AND f.last_at + least(interval '1 day', interval '1 minute' * 2 ^ least(f.attempts, 12)) > now())
+ORDER BY i.id LIMIT %(limit)s FOR NO KEY UPDATE OF i SKIP LOCKED;
+
+-- :claim_done Which of the claimed images another worker coded between our snapshot and our lock.
+SELECT image_id FROM cnnc WHERE encoder_id = %(encoder)s AND image_id = ANY(%(ids)s);
+
+-- :claim_barcoded Which of the claimed images have a barcode of this geometry already.
+SELECT image_id FROM barcode WHERE geometry_id = %(geometry)s AND image_id = ANY(%(ids)s);
+
+-- :pending_count How many images have no code of this encoder.
+SELECT count(*) FROM image i WHERE NOT EXISTS (SELECT FROM cnnc c WHERE c.encoder_id = %(encoder)s AND c.image_id = i.id);
+
+-- :coding_failure_keep Remember why an image could not be coded.
+INSERT INTO coding_failure (encoder_id, image_id, error, message)
+VALUES (%(encoder)s, %(image)s, %(error)s, %(message)s)
+ON CONFLICT (encoder_id, image_id) DO UPDATE SET error = excluded.error, message = excluded.message,
+    attempts = coding_failure.attempts + 1, last_at = now();
+
+-- :coding_failure_forget Images that have a code now.
+DELETE FROM coding_failure WHERE encoder_id = %(encoder)s AND image_id = ANY(%(ids)s);
+
+-- :codes_of The code and the barcode of one image.
+SELECT substring(bit_send(c.code) FROM 5) AS code, b.code AS barcode FROM cnnc c
+LEFT JOIN barcode b ON b.image_id = c.image_id AND b.geometry_id = %(geometry)s
+WHERE c.encoder_id = %(encoder)s AND c.image_id = %(image)s;
+
+-- :codes_of_split Codes, barcodes and classes of a split, by id; every image if the split is NULL.
+SELECT c.image_id, substring(bit_send(c.code) FROM 5) AS code, b.code AS barcode, i.irma_code, i.uri, i.sha256
+FROM cnnc c JOIN image i ON i.id = c.image_id
+LEFT JOIN barcode b ON b.image_id = c.image_id AND b.geometry_id = %(geometry)s
+WHERE c.encoder_id = %(encoder)s AND (%(splits)s::text[] IS NULL OR i.split = ANY(%(splits)s))
+ORDER BY c.image_id;
+
+-- :nearest_exact The nearest codes by a plain scan, with barcodes and images, in one round trip. The cast keeps an index on the
+-- distance out of it; ids settle ties.
+SELECT n.image_id, n.distance, b.code AS barcode, i.uri, i.irma_code, i.rows, i.columns, i.sha256
+FROM (SELECT c.image_id, (c.code <~> %(code)s::bit(1000))::int AS distance
+      FROM cnnc c {join} WHERE c.encoder_id = %(encoder)s {where}
+      ORDER BY distance, c.image_id LIMIT %(limit)s) n
+JOIN image i ON i.id = n.image_id
+LEFT JOIN barcode b ON b.image_id = n.image_id AND b.geometry_id = %(geometry)s
+ORDER BY n.distance, n.image_id;
+
+-- :nearest_hnsw The same through the HNSW index.
+SELECT n.image_id, n.distance::int, b.code AS barcode, i.uri, i.irma_code, i.rows, i.columns, i.sha256
+FROM (SELECT c.image_id, c.code <~> %(code)s::bit(1000) AS distance
+      FROM cnnc c WHERE c.encoder_id = %(encoder)s
+      ORDER BY c.code <~> %(code)s::bit(1000) LIMIT %(limit)s) n
+JOIN image i ON i.id = n.image_id
+LEFT JOIN barcode b ON b.image_id = n.image_id AND b.geometry_id = %(geometry)s
+ORDER BY n.distance, n.image_id;
+
+-- :index_build An HNSW index over the codes of one encoder (m = 32: notes in docs of `index`).
+CREATE INDEX {index} ON {partition} USING hnsw (code bit_hamming_ops) WITH (m = 32, ef_construction = 64);
+
+-- :index_drop Searches scan exactly again.
+DROP INDEX IF EXISTS {index};
+
+-- :index_sample Codes to ask the index for.
+SELECT image_id, code::text AS code FROM {partition} ORDER BY md5(image_id::text) LIMIT %(sample)s;
+
+-- :schema_usable Whether this role can make tables in a schema radretrieval that the DBA made for it.
+SELECT coalesce(has_schema_privilege(to_regnamespace('radretrieval')::oid, 'CREATE'), false) AS usable;
+
+-- :hnsw_settings For one transaction: look at enough of the graph, and at nothing but the graph.
+SELECT set_config('hnsw.ef_search', %(ef)s, true), set_config('enable_seqscan', 'off', true),
+       set_config('enable_sort', 'off', true);
+
+-- :hnsw_settings_off Back to the planner's choice, should the transaction go on.
+SELECT set_config('enable_seqscan', 'on', true), set_config('enable_sort', 'on', true);
+
+-- :partition_rows Codes of one encoder.
+SELECT count(*) AS rows FROM {partition};
+
+-- :index_memory Memory for building an index, for one transaction.
+SELECT set_config('maintenance_work_mem', %(memory)s, true);
+
+-- :now The database's clock.
+SELECT clock_timestamp() AS now;
+
+-- :listen The channel of the triggers `pending_notice`.
+LISTEN radretrieval_pending;
+
+-- :labelled How many images a split has, and how many of them have a class.
+SELECT count(*) AS images, count(irma_code) AS labelled FROM image WHERE split = %(split)s;

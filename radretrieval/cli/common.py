@@ -1,0 +1,126 @@
+"""What the commands share: options, settings, JSON, progress bars."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from radretrieval.archive.engine import Archive
+    from radretrieval.config import Settings
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
+Device = Annotated[str, typer.Option("--device", help="auto (CUDA where there is one), cpu, cuda, cuda:1, …")]
+EncoderId = Annotated[
+    int | None, typer.Option("--encoder", metavar="ID", help="Use this encoder instead of the active one.")
+]
+
+
+def settings(context: typer.Context) -> Settings:
+    """The settings of this run: the environment, and `--database-url` before it."""
+    from pydantic import ValidationError
+
+    from radretrieval.config import Settings
+    from radretrieval.errors import UsageError
+
+    try:
+        found = Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = f"RADRETRIEVAL_{'_'.join(map(str, first['loc'])).upper()}"
+        raise UsageError(f"the setting {name} is not usable: {first['msg']}") from None
+    return found.model_copy(update={"database_url": context.obj or found.database_url})
+
+
+@contextmanager
+def opened(context: typer.Context) -> Iterator[tuple[Archive, Settings]]:
+    """The archive of this run, checked, with its settings; the embedded server is left at the end."""
+    from radretrieval.archive.engine import open_archive
+
+    with leaving_embedded(chosen := settings(context)):
+        yield open_archive(chosen), chosen
+
+
+@contextmanager
+def leaving_embedded(chosen: Settings) -> Iterator[None]:
+    """Leave the embedded server, if it is used, when the block ends: the last to leave stops it."""
+    try:
+        yield
+    finally:
+        if chosen.database_url is None:
+            from radretrieval.archive import embedded
+
+            embedded.release(chosen.home)
+
+
+def print_json(document: dict[str, Any]) -> None:
+    """One JSON document on stdout."""
+    print(json.dumps(document, default=str, ensure_ascii=False))
+
+
+def tell(message: str) -> None:
+    """A line for the person, on stderr."""
+    print(message, file=sys.stderr)
+
+
+def tell_failures(failures: list[dict[str, str]], most: int = 20) -> None:
+    """Name the inputs that failed, on stderr."""
+    for failure in failures[:most]:
+        tell(f"failed: {failure['path']}: {failure['message']}")
+    if len(failures) > most:
+        tell(f"… and {len(failures) - most} more (all of them with --json)")
+
+
+class Bar:
+    """A progress bar with rate and time left; call it with the number of things that were finished."""
+
+    def __init__(self, progress: Progress | None, what: str, total: int | None) -> None:
+        self._progress = progress
+        self._task = progress.add_task(what, total=total, rate="") if progress else None
+
+    def __call__(self, count: int, what: str | None = None) -> None:
+        """`count` more are finished; `what` is the new text before the bar."""
+        if self._progress is not None and self._task is not None:
+            self._progress.advance(self._task, count)
+            speed = self._progress.tasks[0].speed
+            text = {} if what is None else {"description": what}
+            self._progress.update(self._task, rate=f"{speed:.0f}/s" if speed else "", **text)  # type: ignore[arg-type]
+
+    def set_total(self, total: int) -> None:
+        """So many there will be."""
+        if self._progress is not None and self._task is not None:
+            self._progress.update(self._task, total=total)
+
+
+@contextmanager
+def bar(what: str, total: int | None) -> Iterator[Bar]:
+    """A progress bar on stderr where that is a terminal; elsewhere nothing."""
+    if not sys.stderr.isatty():
+        yield Bar(None, what, total)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        yield Bar(progress, what, total)
+
+
+def path_of(uri: str) -> str:
+    """A URI as people write it: a path where it is a file."""
+    from radretrieval.uris import to_path
+
+    return str(to_path(uri)) if uri.startswith("file:") else uri

@@ -1,0 +1,75 @@
+"""`radretrieval db`: the database itself."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from radretrieval.cli.common import AsJson, leaving_embedded, print_json, settings, tell
+
+app = typer.Typer(help="Set up, check and stop the database.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.command()
+def upgrade(
+    context: typer.Context,
+    sql: Annotated[bool, typer.Option("--sql", help="Only print the SQL, for a DBA to run by hand.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Bring the schema to this version's revision (waits for another upgrade that runs)."""
+    from radretrieval.archive import engine, migrate
+
+    if sql:
+        migrate.print_sql(sys.stdout)
+        return
+    chosen = settings(context)
+    with leaving_embedded(chosen):
+        url = engine.database_url(chosen)
+        migrate.upgrade(url)
+        _print(engine.check(engine.Archive(url)), as_json)
+
+
+@app.command()
+def check(context: typer.Context, as_json: AsJson = False) -> None:
+    """Tell whether the database can be used as it stands; ends with 3 and what to do when it cannot."""
+    from radretrieval.archive import engine
+
+    chosen = settings(context)
+    with leaving_embedded(chosen):
+        _print(engine.check(engine.open_archive(chosen)), as_json)
+
+
+@app.command()
+def url(context: typer.Context) -> None:
+    """Print the database's URL, for psql and other programs (the embedded server runs while one of ours does)."""
+    from radretrieval.archive import engine
+
+    chosen = settings(context)
+    with leaving_embedded(chosen):
+        print(engine.database_url(chosen))
+
+
+@app.command()
+def stop(
+    context: typer.Context,
+    force: Annotated[bool, typer.Option("--force", help="Stop it even while other processes use it.")] = False,
+) -> None:
+    """Stop the embedded server."""
+    from radretrieval.archive import embedded
+    from radretrieval.errors import UsageError
+
+    chosen = settings(context)
+    if chosen.database_url is not None:
+        raise UsageError("db stop stops the embedded server only; the database of --database-url is its DBA's to stop")
+    tell("stopped" if embedded.stop(chosen.home, force) else "no embedded server is running")
+
+
+def _print(facts: dict[str, object], as_json: bool) -> None:
+    if as_json:
+        print_json(facts)
+    else:
+        from radretrieval.report.table import key_values
+
+        key_values(list(facts.items()))

@@ -1,0 +1,60 @@
+"""`radretrieval encoder`: list encoders and switch between them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from radretrieval.cli.common import AsJson, opened, print_json, tell
+
+app = typer.Typer(help="List encoders and switch between them.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.command("list")
+def listed(context: typer.Context, as_json: AsJson = False) -> None:
+    """Every encoder, how many codes it has and which one is active."""
+    from radretrieval.archive import encoders
+
+    with opened(context) as (archive, _), archive.connection() as connection:
+        rows = encoders.listed(connection)
+    if as_json:
+        print_json({"encoders": rows})
+    else:
+        from radretrieval.report.table import table
+
+        table(
+            ["encoder", "profile", "active", "codes", "created"],
+            [
+                [
+                    row["encoder_id"],
+                    row["profile"],
+                    "yes" if row["active"] else "",
+                    row["codes"],
+                    f"{row['created_at']:%Y-%m-%d %H:%M}",
+                ]
+                for row in rows
+            ],
+        )
+
+
+@app.command()
+def activate(
+    context: typer.Context,
+    encoder_id: Annotated[int, typer.Argument(metavar="ID", help="The encoder, as `encoder list` shows it.")],
+    force: Annotated[bool, typer.Option("--force", help="Switch although images have no code of it yet.")] = False,
+) -> None:
+    """Search with another encoder, from one transaction to the next. The same command switches back."""
+    from radretrieval.archive import encoders
+    from radretrieval.errors import UsageError
+
+    with opened(context) as (archive, _), archive.connection() as connection:
+        encoders.get(connection, encoder_id)
+        missing = encoders.missing(connection, encoder_id)
+        if missing and not force:
+            raise UsageError(
+                f"{missing} images have no code of encoder {encoder_id} and could not be found; run: radretrieval "
+                f"work --once --encoder {encoder_id} (or switch all the same with --force)"
+            )
+        encoders.activate(connection, encoder_id)
+    tell(f"encoder {encoder_id} is active")

@@ -1,0 +1,76 @@
+"""`radretrieval work`."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from typing import Annotated
+
+import typer
+
+from radretrieval.cli.common import AsJson, Device, EncoderId, bar, opened, print_json, tell_failures
+
+
+def work(
+    context: typer.Context,
+    once: Annotated[
+        bool, typer.Option("--once", help="End when nothing is left, instead of waiting for more.")
+    ] = False,
+    device: Device = "auto",
+    batch: Annotated[
+        int, typer.Option("--batch", min=1, max=4096, metavar="N", help="Images of one transaction.")
+    ] = 64,
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", min=1, metavar="N", help="Decoding processes; default one a core."),
+    ] = None,
+    encoder: EncoderId = None,
+    as_json: AsJson = False,
+) -> None:
+    """Encode the images that have no code yet. SIGTERM ends it after the batch."""
+    from radretrieval.worker import pending
+    from radretrieval.worker import work as run
+
+    stop = threading.Event()
+    _stop_on_signals(stop)
+    with opened(context) as (archive, settings):
+        total = pending(archive, encoder) if once else None
+        with bar("encode", total) as advance:
+            report = run(
+                archive,
+                settings,
+                once=once,
+                device=device,
+                batch=batch,
+                workers=workers,
+                encoder_id=encoder,
+                advance=advance,
+                stop=stop,
+            )
+    document = {
+        "encoded": report.encoded,
+        "failed": report.failed,
+        "seconds": round(report.seconds, 3),
+        "images_per_second": round(report.images_per_second, 3),
+        "failures": report.failures,
+    }
+    if as_json:
+        print_json(document)
+    else:
+        from radretrieval.report.table import key_values
+
+        key_values([(name, value) for name, value in document.items() if name != "failures"])
+        tell_failures(report.failures)
+    if report.failed:
+        raise typer.Exit(1)
+
+
+def _stop_on_signals(stop: threading.Event) -> None:
+    """SIGTERM, and the first SIGINT, end the run after the batch; a second SIGINT ends it at once."""
+
+    def ask(number: int, frame: object) -> None:
+        stop.set()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    signal.signal(signal.SIGTERM, ask)
+    signal.signal(signal.SIGINT, ask)

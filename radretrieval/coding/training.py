@@ -1,0 +1,110 @@
+"""Training the CNN: SGD on the classes of the training images, as the paper's section 3.1 has it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from radretrieval.coding.network import TableOne, choose_device
+from radretrieval.profile import Profile
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training run leaves: weights as safetensors bytes, and the mean loss and accuracy of each epoch."""
+
+    weights: bytes
+    losses: list[float]
+    accuracies: list[float]
+    device: str
+
+
+def train(
+    images: NDArray[np.float16],
+    labels: NDArray[np.int64],
+    profile: Profile,
+    *,
+    epochs: int,
+    device: str = "auto",
+    seed: int = 0,
+    on_batch: Callable[[int, int, float], None] | None = None,
+) -> Trained:
+    """Train a network from random weights.
+
+    Parameters
+    ----------
+    images : float16 (n, size, size), 0…1, at the profile's input size.
+    labels : int64 (n,), 0 … classes − 1.
+    epochs : passes over the images.
+    device : `auto`, `cpu`, `cuda`, …; on CUDA the products run in float16 with loss scaling (mixed precision).
+    seed : of the weights, the order and the shifts; equal seeds give equal weights on equal machines.
+    on_batch : called with (epoch from 0, images of this batch, its mean loss).
+
+    Raises
+    ------
+    EnvironmentUnusable : the device is not there.
+    """
+    target = choose_device(device)
+    cuda = target.type == "cuda"
+    torch.manual_seed(seed)
+    draw = torch.Generator().manual_seed(seed)
+    settings = profile.training
+    model = TableOne(profile.network, int(labels.max()) + 1).to(target)
+    optimiser = torch.optim.SGD(
+        model.parameters(),
+        lr=settings.learning_rate,
+        momentum=settings.momentum,
+        weight_decay=settings.weight_decay,
+        nesterov=True,
+    )
+    steps = epochs * -(-len(images) // settings.batch)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, T_max=max(steps, 1))
+    scaler = torch.amp.GradScaler(target.type, enabled=cuda)
+    x, y = torch.from_numpy(images), torch.from_numpy(labels)
+    losses, accuracies = [], []
+    model.train()
+    for epoch in range(epochs):
+        total, right = 0.0, 0
+        for chosen in torch.split(torch.randperm(len(x), generator=draw), settings.batch):
+            batch = shifted(x[chosen].float()[:, None], settings.shift, draw).to(target)
+            wanted = y[chosen].to(target)
+            optimiser.zero_grad(set_to_none=True)
+            with torch.autocast(target.type, enabled=cuda):
+                scores = model(batch)
+                loss = F.cross_entropy(scores, wanted)
+            scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+            scaler.step(optimiser)
+            scaler.update()
+            schedule.step()
+            value = float(loss.detach())
+            total += value * len(chosen)
+            right += int((scores.argmax(1) == wanted).sum())
+            if on_batch:
+                on_batch(epoch, len(chosen), value)
+        losses.append(total / len(x))
+        accuracies.append(right / len(x))
+    return Trained(weights_of(model), losses, accuracies, str(target))
+
+
+def shifted(batch: Tensor, share: float, draw: torch.Generator) -> Tensor:
+    """Each image of (n, 1, s, s) moved by up to `share`·s pixels both ways; the border pixels fill what comes in."""
+    side = batch.shape[-1]
+    most = round(share * side)
+    if most == 0:
+        return batch
+    padded = F.pad(batch, (most,) * 4, mode="replicate")
+    moves = torch.randint(0, 2 * most + 1, (len(batch), 2), generator=draw).tolist()
+    return torch.stack([padded[i, :, r : r + side, c : c + side] for i, (r, c) in enumerate(moves)])
+
+
+def weights_of(model: TableOne) -> bytes:
+    """The model's weights as safetensors, float32, contiguous."""
+    from safetensors.torch import save
+
+    return save({name: value.detach().float().cpu().contiguous() for name, value in model.state_dict().items()})

@@ -1,0 +1,111 @@
+"""The whole path on synthetic radiographs, told step by step, for someone who sees it for the first time."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from radretrieval.archive import embedded, images
+from radretrieval.archive.engine import Archive, open_archive
+from radretrieval.config import Settings
+from radretrieval.evaluation import evaluate
+from radretrieval.ingest import ingest
+from radretrieval.labels import read_labels
+from radretrieval.phantom import write_archive
+from radretrieval.profile import PAPER
+from radretrieval.report.answer import write_picture
+from radretrieval.retrieval.query import Request, Searcher
+from radretrieval.train import train
+from radretrieval.uris import to_path
+from radretrieval.worker import work
+
+IMAGES, CLASSES, EPOCHS = 480, 12, 5
+ROI = (96, 80, 64, 64)
+
+Say = Callable[[str], None]
+
+
+def run(folder: Path, say: Say) -> None:
+    """Make a phantom archive in `folder`, fill it, search it, score it and write `folder`/answer.png.
+
+    What stands in the folder from an earlier demo is used again. The embedded server is stopped at the end.
+
+    Raises UsageError for a folder that holds something else, EmbeddedServerError when the server cannot start.
+    """
+    started = time.monotonic()
+    settings = Settings(home=(folder / "home").absolute(), database_url=None)
+    say(f"radretrieval demo in {folder}/")
+    labels = write_archive(folder / "radiographs", IMAGES, CLASSES)
+    say(f"1. made {IMAGES} synthetic radiographs of {CLASSES} classes: {folder}/radiographs")
+    try:
+        archive = open_archive(settings)
+        say("2. started PostgreSQL with pgvector, for this demo alone")
+        report = ingest(archive, settings, [folder / "radiographs"], labels=read_labels(labels))
+        say(
+            f"3. ingested: {report.added} added, {report.unchanged} unchanged, {report.failed} failed "
+            f"({report.seconds:.0f} s)"
+        )
+        _train_and_encode(archive, settings, say)
+        _search(archive, settings, folder, say)
+        _evaluate(archive, settings, say)
+    finally:
+        embedded.release(settings.home)
+    say(f"done in {time.monotonic() - started:.0f} s")
+    _what_next(folder, say)
+
+
+def _train_and_encode(archive: Archive, settings: Settings, say: Say) -> None:
+    say(f"4. training the paper's network, {EPOCHS} epochs instead of {PAPER.training.epochs} …")
+    trained = train(archive, settings, PAPER, epochs=EPOCHS)
+    say(f"   encoder {trained.encoder_id}: loss {trained.train_loss:.2f}, {trained.seconds:.0f} s on {trained.device}")
+    with archive.connection() as connection:
+        from radretrieval.archive import encoders
+
+        encoders.activate(connection, trained.encoder_id)
+    done = work(archive, settings, encoder_id=trained.encoder_id)
+    say(f"5. encoded {done.encoded} images ({done.images_per_second:.0f} a second): CNN codes and Radon barcodes")
+
+
+def _search(archive: Archive, settings: Settings, folder: Path, say: Say) -> None:
+    with archive.connection() as connection:
+        query = images.training(connection, "test")[0]
+    request = Request(query=to_path(query["uri"]), roi=ROI)
+    with Searcher(archive, settings) as searcher:
+        answer = searcher.search(request)
+        picture = folder / "answer.png"
+        write_picture(picture, searcher, request, answer)
+    say(f"6. searched for the images most like {to_path(query['uri']).name}, {query['irma_code']}:")
+    for hit in answer.hits:
+        box = f"{hit.roi.x},{hit.roi.y}" if hit.roi else "-"
+        say(
+            f"   {hit.rank:2}. image {hit.image_id:3}  {hit.irma_code}  CNNC {hit.cnnc_distance:3}  "
+            f"RBC {hit.rbc_distance:4}  ROI at {box}"
+        )
+    say(f"   with its region x,y,width,height = {','.join(map(str, ROI))} found in each hit; the picture: {picture}")
+
+
+def _evaluate(archive: Archive, settings: Settings, say: Say) -> None:
+    result = evaluate(archive, settings)
+    say(
+        f"7. scored {result.queries} test images against {result.against}: "
+        f"first hit right in {result.first_hit_accuracy:.1%},"
+    )
+    say(
+        f"   ImageCLEF error {result.error_score:.2f}; "
+        + ", ".join(f"{row.name} {row.error_score:.2f}" for row in result.ablations)
+    )
+
+
+def _what_next(folder: Path, say: Say) -> None:
+    home = shlex.quote(str((folder / "home").absolute()))
+    say("Try next (in this demo's archive):")
+    say(f"   export RADRETRIEVAL_HOME={home}")
+    say("   radretrieval search id:7 --picture seven.png")
+    say("   radretrieval search id:7 --where laterality=L")
+    say("   radretrieval status")
+    say(
+        "Then your own: unset RADRETRIEVAL_HOME; radretrieval ingest FOLDER --labels labels.csv; "
+        "radretrieval train; radretrieval work --once"
+    )

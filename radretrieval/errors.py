@@ -1,0 +1,51 @@
+"""Every error that a user can meet.
+
+Each says what was wrong, with the input's name, and what to do about it. The command line prints the message
+and ends with `exit_code`; nothing else about an error reaches a user unless `-v` is given.
+"""
+
+
+class RadretrievalError(Exception):
+    """Base of all errors of this package; the message is written for the person who meets it."""
+
+    exit_code = 1
+
+
+class UsageError(RadretrievalError):
+    """The request cannot be carried out as it was made: wrong value, missing file, unknown id."""
+
+    exit_code = 2
+
+
+class EnvironmentUnusable(RadretrievalError):
+    """The database, its schema, the device or the embedded server cannot be used as it stands."""
+
+    exit_code = 3
+
+
+class ImageError(RadretrievalError):
+    """One file is not a radiograph that can be read; the message gives the reason, not the path."""
+
+
+class InputMissing(UsageError):
+    """A file or folder that was named does not exist or cannot be opened."""
+
+
+class LabelsError(UsageError):
+    """A labels CSV does not have the form that is needed."""
+
+
+class DatabaseUnavailable(EnvironmentUnusable):
+    """The database cannot be reached, or went away while it was used."""
+
+
+class SchemaOutdated(EnvironmentUnusable):
+    """The database's schema is not the one that this version needs."""
+
+
+class EmbeddedServerError(EnvironmentUnusable):
+    """The embedded PostgreSQL could not be started, used or stopped."""
+
+
+class NoEncoder(EnvironmentUnusable):
+    """The archive has no (active) encoder yet."""

@@ -1,0 +1,299 @@
+"""A small pool of decoding processes: codecs crash, hang and take memory, and only their item may suffer.
+
+Each process serves one pipe and one item at a time, so that the pool always knows which item ended which
+process. Processes are started as fresh interpreters, never forked: the parent has threads, torch and database
+connections.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import queue
+import select
+import signal
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from multiprocessing.connection import Connection, Pipe
+from types import TracebackType
+from typing import Any, Generic, TypeVar
+
+from radretrieval.errors import EnvironmentUnusable, ImageError
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+_START_SECONDS = 60.0  # for a fresh interpreter and the job's imports, on a machine under load
+_ORPHAN_SECONDS = 2.0  # an orphan whose job hangs ends itself this long after the job's time
+
+
+class Decoders(Generic[T, R]):
+    """Run a job on many items, in processes of their own.
+
+    Parameters
+    ----------
+    workers : processes; at least one is used. They start with the first items.
+    job : a function of one item, importable by its name (or a `functools.partial` of one); item and result
+        are pickled.
+    timeout : seconds that one item may take.
+    megabytes : memory (address space) that one process may take.
+
+    Examples
+    --------
+    >>> with Decoders(2, len, timeout=10, megabytes=1000) as decoders:
+    ...     list(decoders.map(["a", "bcd"]))
+    [('a', 1), ('bcd', 3)]
+    """
+
+    def __init__(self, workers: int, job: Callable[[T], R], *, timeout: float, megabytes: int) -> None:
+        if "<" in getattr(job, "__qualname__", "") or getattr(job, "__module__", "") == "__main__":
+            raise ValueError(f"{job!r} cannot be imported by name in another process")
+        self._count = max(1, workers)
+        self._start = pickle.dumps((job, megabytes * 2**20, timeout + _ORPHAN_SECONDS))
+        self._timeout, self._megabytes = timeout, megabytes
+        # last in, first out: with few items only few processes are ever started
+        self._free: queue.LifoQueue[_Process] = queue.LifoQueue()
+        for _ in range(self._count):
+            self._free.put(_Process(self._start))
+        self._processes = list(self._free.queue)
+        # one thread per process: it does nothing but wait for its process
+        self._threads = ThreadPoolExecutor(self._count, thread_name_prefix="decoders")
+        self._closed = False
+
+    def __enter__(self) -> Decoders[T, R]:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End all processes at once; items not yet finished are dropped."""
+        self._closed = True
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        for process in self._processes:
+            process.stop()
+        self._threads.shutdown(wait=True)
+        for process in self._processes:
+            process.end()
+
+    def submit(self, item: T) -> Future[R]:
+        """Start the job on one item; the future's `result()` gives its result or raises its exception.
+
+        Items submitted are worked on while the caller does something else. `result()` raises what the job
+        raised; ImageError where it took too long, took too much memory or ended its process;
+        EnvironmentUnusable where no process can be started.
+        """
+        return self._threads.submit(self._run, item)
+
+    def map(self, items: Iterable[T], ahead: int | None = None) -> Iterator[tuple[T, R | Exception]]:
+        """Run the job on each item; yields (item, its result or its exception), in the order of the items.
+
+        Parameters
+        ----------
+        items : may be endless; it is read lazily.
+        ahead : how many items are read, and results kept, beyond the one that is yielded; default 4 a
+            process.
+
+        Raises
+        ------
+        EnvironmentUnusable
+            No process can be started.
+        """
+        window: deque[tuple[T, Future[R]]] = deque()
+        limit = max(1, 4 * self._count if ahead is None else ahead)
+        try:
+            for item in items:
+                window.append((item, self.submit(item)))
+                while window and (len(window) > limit or window[0][1].done()):
+                    done, future = window.popleft()
+                    yield done, _outcome(future)
+            while window:
+                done, future = window.popleft()
+                yield done, _outcome(future)
+        finally:
+            for _, future in window:
+                future.cancel()
+
+    def _run(self, item: T) -> R:
+        process = self._free.get()
+        try:
+            if self._closed:
+                raise EnvironmentUnusable("the decoding processes were stopped")
+            return self._ask(process, item)
+        finally:
+            self._free.put(process)
+
+    def _ask(self, process: _Process, item: T) -> R:
+        """The job's result on one item by that process; raises as `submit` says."""
+        pipe = process.started()
+        try:
+            pipe.send(item)
+            if not pipe.poll(self._timeout):
+                process.end()
+                raise ImageError(f"took longer than {self._timeout:g} s to decode (RADRETRIEVAL_DECODE_SECONDS)")
+            succeeded, value = pickle.loads(pipe.recv_bytes())
+        except (EOFError, ConnectionError):
+            code = process.end(grace=2)
+            if self._closed:
+                raise EnvironmentUnusable("the decoding processes were stopped") from None
+            raise ImageError(
+                f"ended the process that decoded it ({_cause(code)}): the file is damaged, or memory ran out"
+            ) from None
+        except BaseException:  # what the pipe still holds belongs to no later item
+            process.end()
+            raise
+        if succeeded:
+            result: R = value
+            return result
+        if isinstance(value, MemoryError):
+            raise ImageError(f"needs more than {self._megabytes} MB to decode (RADRETRIEVAL_DECODE_MEGABYTES)")
+        raise value
+
+
+def _outcome(future: Future[Any]) -> Any:
+    """What came of one item; raises EnvironmentUnusable, which is not the item's fault."""
+    try:
+        return future.result()
+    except EnvironmentUnusable:
+        raise
+    except Exception as error:
+        return error
+
+
+def _cause(code: int) -> str:
+    """An exit status in words."""
+    with contextlib.suppress(ValueError):
+        return signal.Signals(-code).name if code < 0 else f"exit status {code}"
+    return f"signal {-code}"
+
+
+class _Process:
+    """One decoding process and the parent's end of its pipe; started when needed, again after each end."""
+
+    def __init__(self, start: bytes) -> None:
+        self._start = start
+        self._process: subprocess.Popen[bytes] | None = None
+        self._pipe: Connection | None = None
+        self._stopped = False
+
+    def started(self) -> Connection:
+        """The pipe to the running process; raises EnvironmentUnusable where it cannot be started."""
+        if self._pipe is not None and self._process is not None and self._process.poll() is None:
+            return self._pipe
+        self.end()
+        pipe, theirs = Pipe()
+        code = f"import sys; sys.path[:] = {sys.path!r}; from {__name__} import serve; serve({theirs.fileno()})"
+        with theirs:
+            try:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-c", code],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,  # codecs print; the parent's stdout is for results
+                    stderr=subprocess.DEVNULL,
+                    pass_fds=(theirs.fileno(),),
+                    env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+                    start_new_session=True,  # Ctrl-C at the terminal reaches the parent alone
+                )
+            except OSError as error:
+                pipe.close()
+                raise EnvironmentUnusable(f"a decoding process cannot be started: {error}") from error
+        self._pipe = pipe
+        if self._stopped:  # while it was being started
+            self._process.kill()
+        try:
+            pipe.send_bytes(self._start)
+            problem = pipe.recv() if pipe.poll(_START_SECONDS) else f"not within {_START_SECONDS:g} s"
+        except (EOFError, ConnectionError):
+            problem = f"it ended ({_cause(self.end(grace=2))})"
+        if problem:
+            self.end()
+            raise EnvironmentUnusable(f"a decoding process cannot be started: {problem}")
+        return pipe
+
+    def stop(self) -> None:
+        """Kill the process for good, from any thread; its pipe tells the thread that waits on it."""
+        self._stopped = True
+        if (process := self._process) is not None:
+            process.kill()
+
+    def end(self, grace: float = 0) -> int:
+        """Kill and reap the process, close the pipe; its exit status, negative for a signal.
+
+        A process that is ending by itself is given `grace` seconds: its own status says more than our
+        SIGKILL.
+        """
+        if self._pipe is not None:
+            self._pipe.close()
+        code = 0
+        if self._process is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(grace)
+            self._process.kill()
+            code = self._process.wait()
+        self._process = self._pipe = None
+        return code
+
+
+def serve(descriptor: int) -> None:
+    """The child's whole life: take the job, then item after item until the parent closes the pipe or dies."""
+    for number in (signal.SIGINT, signal.SIGTERM):  # the parent decides; systemd signals the whole group
+        signal.signal(number, signal.SIG_IGN)
+    pipe = Connection(descriptor)
+    try:
+        job, memory, seconds = pickle.loads(pipe.recv_bytes())
+        _limit_memory(memory)
+    except EOFError:
+        return
+    except Exception as error:
+        pipe.send(f"{type(error).__name__}: {error}")
+        return
+    threading.Thread(target=_leave_with_parent, args=(descriptor,), daemon=True).start()
+    pipe.send(None)
+    with contextlib.suppress(EOFError, ConnectionError):
+        while True:
+            item = pipe.recv()
+            # the kernel ends an orphan whose job hangs in C and holds the interpreter's lock
+            signal.setitimer(signal.ITIMER_REAL, seconds)
+            answer = _answer(job, item)
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            pipe.send_bytes(answer)
+            del item, answer  # not beside the next item's
+
+
+def _leave_with_parent(descriptor: int) -> None:
+    """End this process once the parent's end of the pipe is gone, whatever the job is doing."""
+    watch = select.poll()
+    watch.register(descriptor, 0)  # a hang-up is always reported
+    watch.poll()
+    os._exit(1)
+
+
+def _limit_memory(size: int) -> None:
+    import resource
+
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    limit = size if hard == resource.RLIM_INFINITY else min(size, hard)
+    resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
+
+
+def _answer(job: Callable[[Any], Any], item: Any) -> bytes:
+    """(True, result) or (False, exception), pickled."""
+    try:
+        return pickle.dumps((True, job(item)), protocol=pickle.HIGHEST_PROTOCOL)
+    except MemoryError:
+        return pickle.dumps((False, MemoryError()))
+    except BaseException as error:  # pyo3's PanicException is no Exception
+        try:
+            answer = pickle.dumps((False, error))
+            if isinstance(pickle.loads(answer)[1], Exception):
+                return answer
+        except Exception:  # an exception that cannot travel still has a message
+            pass
+        return pickle.dumps((False, ImageError(f"{type(error).__name__}: {error}")))

@@ -1,0 +1,252 @@
+"""PNG, JPEG and TIFF become pixels."""
+
+from __future__ import annotations
+
+import io
+import logging
+import struct
+import warnings
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from radretrieval.errors import ImageError
+from radretrieval.imaging.radiograph import Radiograph
+
+Samples = NDArray[Any]
+Pixels = NDArray[np.float32]
+
+
+def check_size(rows: int, columns: int, max_pixels: int) -> None:
+    """Refuse a claimed size before memory is taken for it; raises ImageError."""
+    if rows < 1 or columns < 1:
+        raise ImageError(f"claims {columns}×{rows} pixels: an image without area")
+    if rows * columns > max_pixels:
+        raise ImageError(
+            f"claims {columns}×{rows} pixels, more than the {max_pixels:,} allowed; "
+            "raise RADRETRIEVAL_MAX_PIXELS if it is sound"
+        )
+
+
+def luminance(samples: Samples, maximum: int) -> Pixels:
+    """Samples (rows, columns) or (rows, columns, 1…4) as float32 (rows, columns), 0…1 = value / maximum.
+
+    Colour becomes 0.299 R + 0.587 G + 0.114 B, rounded once to float32; where R = G = B everywhere, it is
+    that channel, so that a grey radiograph saved in colour gives the same pixels. The alpha channel is
+    ignored. Source: ITU-R BT.601, section 2.5.1.
+    """
+    if samples.ndim == 2:
+        return np.divide(samples, np.float32(maximum), dtype=np.float32)
+    red = samples[..., 0]
+    if samples.shape[-1] < 3:
+        return np.divide(red, np.float32(maximum), dtype=np.float32)
+    green, blue = samples[..., 1], samples[..., 2]
+    if np.array_equal(red, green) and np.array_equal(red, blue):
+        return np.divide(red, np.float32(maximum), dtype=np.float32)
+    pixels = np.multiply(red, np.float32(0.299 / maximum), dtype=np.float32)
+    pixels += np.multiply(green, np.float32(0.587 / maximum), dtype=np.float32)
+    pixels += np.multiply(blue, np.float32(0.114 / maximum), dtype=np.float32)
+    return np.minimum(pixels, 1, out=pixels)
+
+
+def read_png(data: bytes, max_pixels: int) -> Radiograph:
+    """The image of a PNG file; of an animated one the default image."""
+    from imagecodecs import png_decode  # Pillow loses the low byte of 16-bit colour
+
+    chunks = list(_png_chunks(data))
+    if chunks[0][0] != b"IHDR" or len(chunks[0][1]) != 25:
+        raise ImageError("the PNG stream is damaged: it does not begin with its header")
+    columns, rows, depth, colour = struct.unpack(">IIBB", chunks[0][1][8:18])
+    check_size(rows, columns, max_pixels)
+    # Without ancillary chunks: profiles and comments make libpng complain on stderr, and may be bombs.
+    needed = b"".join(chunk for kind, chunk in chunks if kind in (b"IHDR", b"PLTE", b"IDAT", b"IEND"))
+    samples = png_decode(data[:8] + needed)
+    photometric = {0: "MONOCHROME2", 2: "RGB", 3: "PALETTE COLOR", 4: "MONOCHROME2", 6: "RGB"}.get(colour, "RGB")
+    bits = 8 if colour == 3 else depth
+    # libpng widens 1, 2 and 4 bits to 8 by v·255/(2^bits − 1), so that the quotient is the same
+    return Radiograph(luminance(samples, np.iinfo(samples.dtype).max), "png", bits, photometric)
+
+
+def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Type and whole bytes of each chunk up to IEND; raises ImageError where the file ends before it."""
+    position, kind = 8, b""
+    while kind != b"IEND":
+        length = int.from_bytes(data[position : position + 4], "big")
+        kind = data[position + 4 : position + 8]
+        end = position + 12 + length
+        if end > len(data):
+            raise ImageError(f"the PNG stream is cut off after {len(data):,} bytes; copy the file again")
+        yield kind, data[position:end]
+        position = end
+
+
+class JpegFrame(NamedTuple):
+    """What a JPEG stream's frame header claims (ITU-T T.81, B.2.2; T.87 for JPEG-LS)."""
+
+    process: int  # the low four bits of SOFn; 3: lossless; 0x37: JPEG-LS
+    bits: int
+    rows: int
+    columns: int
+    components: int
+
+
+def jpeg_frame(data: bytes) -> JpegFrame:
+    """The frame header of a JPEG or JPEG-LS stream; raises ImageError where there is none."""
+    position = 2
+    while position + 4 <= len(data) and data[position] == 0xFF:
+        marker = data[position + 1]
+        if marker == 0xFF:  # a fill byte
+            position += 1
+        elif (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)) or marker == 0xF7:
+            if position + 10 > len(data):
+                break
+            bits, rows, columns, components = struct.unpack(">BHHB", data[position + 4 : position + 10])
+            return JpegFrame(marker - 0xC0, bits, rows, columns, components)
+        elif marker == 0x01 or 0xD0 <= marker <= 0xD8:
+            position += 2
+        elif marker in (0xD9, 0xDA):
+            break
+        else:
+            position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
+    if position + 4 > len(data):
+        raise ImageError(f"the JPEG stream is cut off after {len(data):,} bytes; copy the file again")
+    raise ImageError("the JPEG stream is damaged: no frame header before the image data")
+
+
+def check_end(stream: bytes) -> None:
+    """Refuse a JPEG, JPEG-LS or JPEG 2000 stream without its end marker; raises ImageError.
+
+    The deep decoders fill what is missing with grey and say nothing. Zeros and fill bytes may follow the
+    marker.
+    """
+    if not stream.rstrip(b"\0\xff").endswith(b"\xff\xd9"):
+        raise ImageError("the JPEG stream is cut off: its end marker is missing; copy the file again")
+
+
+def decode_deep_jpeg(stream: bytes) -> Samples:
+    """Samples of a lossless or 12-bit JPEG stream, as stored; raises ImageError where it is cut off."""
+    from imagecodecs import jpeg_decode
+
+    check_end(stream)
+    frame = jpeg_frame(stream)
+    samples: Samples = jpeg_decode(stream)
+    if samples.shape[:2] != (frame.rows, frame.columns) or samples.ndim != (2 if frame.components == 1 else 3):
+        raise ImageError(f"the JPEG stream is damaged: its frame header claims {frame.columns}×{frame.rows} pixels")
+    return samples
+
+
+def read_jpeg(data: bytes, max_pixels: int) -> Radiograph:
+    """The image of a JPEG file, upright by its EXIF orientation; 8 and 12 bits, and lossless."""
+    from PIL.JpegImagePlugin import (
+        JpegImageFile,
+    )  # not Image.open, whose own limit of pixels would come first
+
+    frame = jpeg_frame(data)
+    check_size(frame.rows, frame.columns, max_pixels)
+    photometric = "MONOCHROME2" if frame.components == 1 else "YBR_FULL"
+    if frame.bits != 8 or frame.process == 3:
+        maximum = 2**frame.bits - 1
+        samples = np.minimum(decode_deep_jpeg(data), maximum)
+        return Radiograph(luminance(samples, maximum), "jpeg", frame.bits, photometric)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            image = JpegImageFile(io.BytesIO(data))
+            check_size(image.height, image.width, max_pixels)
+            image.load()
+        except OSError as error:
+            if "truncated" in str(error).lower():
+                raise ImageError("the JPEG stream is cut off; copy the file again") from error
+            raise
+        samples = np.asarray(image if image.mode in ("L", "RGB") else image.convert("RGB"))
+        try:
+            orientation = image.getexif().get(0x0112, 1)
+        except Exception:  # damaged EXIF says nothing about the picture
+            orientation = 1
+    return Radiograph(_upright(luminance(samples, 255), orientation), "jpeg", 8, photometric)
+
+
+def _upright(pixels: Pixels, orientation: object) -> Pixels:
+    """Pixels turned and mirrored as the Orientation tag asks. Source: TIFF 6.0, p. 36; EXIF 2.32, 4.6.4."""
+    turned = {
+        2: lambda p: p[:, ::-1],
+        3: lambda p: p[::-1, ::-1],
+        4: lambda p: p[::-1],
+        5: lambda p: p.T,
+        6: lambda p: np.rot90(p, -1),
+        7: lambda p: p[::-1, ::-1].T,
+        8: lambda p: np.rot90(p),
+    }
+    if isinstance(orientation, int) and orientation in turned:
+        return np.ascontiguousarray(turned[orientation](pixels))
+    return pixels
+
+
+# Those whose output tifffile bounds by the strip's size: none, CCITT, LZW, JPEG, Deflate, PackBits, ZSTD.
+_TIFF_COMPRESSIONS = (1, 2, 3, 4, 5, 7, 8, 32773, 32946, 50000)
+_TIFF_PHOTOMETRICS = {0: "MONOCHROME1", 1: "MONOCHROME2", 2: "RGB", 3: "PALETTE COLOR", 6: "YBR_FULL"}
+
+
+def read_tiff(data: bytes, max_pixels: int) -> Radiograph:
+    """The one full-size image of a TIFF or BigTIFF file: unsigned, 1…16 bits, grey, palette or colour."""
+    import tifffile
+
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what it would log, we raise
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        page = _single_page(file)
+        _check_tiff(page, data, max_pixels)
+        samples = page.asarray(maxworkers=1)
+        bits, photometric = page.bitspersample, int(page.photometric)
+        if page.axes == "SYX":
+            samples = np.moveaxis(samples, 0, -1)
+        if photometric == 3:
+            samples = np.moveaxis(np.asarray(page.colormap), 0, -1)[samples]
+        pixels = luminance(samples, 65535 if photometric == 3 else 2**bits - 1)
+        if photometric == 0:
+            np.subtract(1, pixels, out=pixels)
+        orientation = page.tags.valueof(274, 1)
+    return Radiograph(_upright(pixels, int(orientation)), "tiff", bits, _TIFF_PHOTOMETRICS[photometric])
+
+
+def _single_page(file: Any) -> Any:
+    """The only page that is neither thumbnail, pyramid level nor mask (NewSubfileType, bits 0 and 2)."""
+    found = None
+    for page in file.pages:
+        if page.tags.valueof(254, 0) & 0b101:
+            continue
+        if found is not None:
+            raise ImageError("holds several pages; save each image as a file of its own")
+        found = page
+    if found is None:
+        raise ImageError("the TIFF holds no image, or thumbnails only")
+    return found
+
+
+def _check_tiff(page: Any, data: bytes, max_pixels: int) -> None:
+    """Refuse what cannot be read rightly, before memory is taken; raises ImageError."""
+    check_size(page.imagelength, page.imagewidth, max_pixels)
+    if page.is_tiled:
+        check_size(page.tilelength, page.tilewidth, max_pixels)
+    if page.sampleformat == 3:
+        raise ImageError("has floating-point samples, whose black and white are not defined; save it as 16-bit")
+    bits = page.bitspersample
+    if page.sampleformat != 1 or not isinstance(bits, int) or not 1 <= bits <= 16:
+        raise ImageError(f"has signed, unlike or too deep samples ({bits} bits); save it as unsigned 8 or 16-bit")
+    if page.compression not in _TIFF_COMPRESSIONS:
+        raise ImageError(f"TIFF compression {page.compression!r} is not read; save it with LZW, Deflate or none")
+    if page.photometric not in _TIFF_PHOTOMETRICS or page.axes not in ("YX", "YXS", "SYX"):
+        raise ImageError(f"TIFF of kind {page.photometric!r} with axes {page.axes} is not read; save it as grey or RGB")
+    if page.samplesperpixel > (1 if page.photometric == 3 else 5):
+        raise ImageError(f"has {page.samplesperpixel} samples a pixel; save it as grey or RGB")
+    segments = list(zip(page.dataoffsets, page.databytecounts, strict=True))
+    if not segments or any(count < 1 or offset + count > len(data) for offset, count in segments):
+        raise ImageError(f"the TIFF is cut off: image data lies beyond its {len(data):,} bytes; copy it again")
+    if page.compression == 7:
+        height = page.tilelength if page.is_tiled else min(page.rowsperstrip, page.imagelength)
+        width = page.tilewidth if page.is_tiled else page.imagewidth
+        for offset, count in segments:
+            frame = jpeg_frame(data[offset : offset + count])
+            if frame.rows > height or frame.columns > width:
+                raise ImageError("the TIFF is damaged: a JPEG strip is larger than the image")

@@ -1,0 +1,304 @@
+"""Files → archive: every file ends as added, unchanged or failed.
+
+Files are walked lazily, hashed in threads, looked up in batches; only contents that are new are decoded, in
+processes. Each batch is one transaction: a run that is killed loses at most a batch and the next run finishes it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from radretrieval.archive import images
+from radretrieval.archive.engine import Archive
+from radretrieval.archive.images import Failure, NewImage
+from radretrieval.config import Settings
+from radretrieval.errors import ImageError, InputMissing, RadretrievalError
+from radretrieval.imaging.decoders import Decoders
+from radretrieval.labels import Labels
+from radretrieval.pseudonym import load_secret, patient_key
+from radretrieval.uris import to_path, to_uri
+
+if TYPE_CHECKING:
+    import psycopg
+
+    Connection = psycopg.Connection[dict[str, Any]]
+
+BATCH = 256
+
+
+@dataclass
+class IngestReport:
+    """What became of the files: seen = added + unchanged + failed."""
+
+    seen: int = 0
+    added: int = 0
+    unchanged: int = 0
+    failed: int = 0
+    relabelled: int = 0  # of the unchanged, those whose labels are others now
+    unlabelled: int = 0  # files that the labels do not name
+    failures: list[dict[str, str]] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Examined:
+    """What a decoding process tells of a file that is a radiograph."""
+
+    image: NewImage
+    patient_id: str | None
+
+
+def examine(path: str, max_pixels: int) -> Examined:
+    """Read one file whole, in a decoding process. Raises ImageError with the reason when it is no radiograph."""
+    from radretrieval.imaging.reader import decode_image, read_bytes
+
+    data = read_bytes(path, max_pixels=max_pixels)
+    radiograph = decode_image(data, max_pixels=max_pixels)
+    image = NewImage(
+        sha256=hashlib.sha256(data).digest(),
+        uri=to_uri(path),
+        format=radiograph.format,
+        rows=radiograph.rows,
+        columns=radiograph.columns,
+        bits_stored=radiograph.bits_stored,
+        photometric=radiograph.photometric,
+        modality=radiograph.modality,
+        body_part=radiograph.body_part,
+        view_position=radiograph.view_position,
+        laterality=radiograph.laterality,
+        sop_instance_uid=radiograph.sop_instance_uid,
+        series_instance_uid=radiograph.series_instance_uid,
+        study_instance_uid=radiograph.study_instance_uid,
+    )
+    return Examined(image, radiograph.patient_id)
+
+
+def walk(paths: Iterable[Path], skip: frozenset[str] = frozenset()) -> Iterator[str]:
+    """Absolute paths of the files below these files and folders, in order of name.
+
+    Hidden files and folders (`.…`) and the paths of `skip` are passed over; links to folders are not followed.
+
+    Raises InputMissing for a path that does not exist or a folder that cannot be listed.
+    """
+    for path in paths:
+        start = os.path.abspath(path)
+        if os.path.isdir(start):
+            yield from (name for name in _below(start) if name not in skip)
+        elif os.path.exists(start):
+            yield start
+        else:
+            raise InputMissing(f"{path} does not exist; name a radiograph or a folder of radiographs")
+
+
+def _below(folder: str) -> Iterator[str]:
+    try:
+        with os.scandir(folder) as listing:
+            entries = sorted(listing, key=lambda entry: entry.name)
+    except OSError as error:
+        raise InputMissing(f"the folder {folder} cannot be listed: {error.strerror}") from None
+    for entry in entries:
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir(follow_symlinks=False):
+            yield from _below(entry.path)
+        elif not entry.is_dir():
+            yield entry.path
+
+
+def ingest(
+    archive: Archive,
+    settings: Settings,
+    paths: Sequence[Path],
+    *,
+    labels: Labels | None = None,
+    split: str | None = None,
+    workers: int | None = None,
+    advance: Callable[[int], None] | None = None,
+) -> IngestReport:
+    """Bring files into the archive.
+
+    Parameters
+    ----------
+    paths : files and folders (recursive).
+    labels : what a labels CSV says; its own file is not taken for a radiograph.
+    split : the split of files whose labels name none.
+    workers : decoding processes; None for one a core.
+    advance : called with the number of files that were finished.
+
+    Raises
+    ------
+    InputMissing : a path does not exist (before anything is read).
+    DatabaseUnavailable : the database went away; what was committed stays, the next run goes on from there.
+    """
+    for path in paths:
+        if not os.path.exists(path):
+            raise InputMissing(f"{path} does not exist; name a radiograph or a folder of radiographs")
+    started = time.monotonic()
+    job = partial(examine, max_pixels=settings.max_pixels)
+    processes = workers or os.cpu_count() or 1
+    with (
+        archive.connection() as connection,
+        ThreadPoolExecutor(4) as threads,
+        Decoders(processes, job, timeout=settings.decode_seconds, megabytes=settings.decode_megabytes) as decoders,
+    ):
+        run = _Run(connection, settings, labels, split, advance or (lambda count: None))
+        files = walk(paths, frozenset({str(labels.path)}) if labels else frozenset())
+        for path, found in decoders.map(run.new_contents(files, threads)):
+            run.decoded(path, found)
+        run.flush()
+    run.report.seconds = time.monotonic() - started
+    return run.report
+
+
+class _Run:
+    """One ingestion: the report, and what waits for the next transaction."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        settings: Settings,
+        labels: Labels | None,
+        split: str | None,
+        advance: Callable[[int], None],
+    ) -> None:
+        self.connection = connection
+        self.settings = settings
+        self.labels = labels
+        self.split = split
+        self.advance = advance
+        self.report = IngestReport()
+        self.images: list[NewImage] = []
+        self.failures: list[Failure] = []
+        self.secret: bytes | None = None
+
+    def new_contents(self, files: Iterator[str], threads: ThreadPoolExecutor) -> Iterator[str]:
+        """Those files whose content the archive does not have; the others are finished here."""
+        while batch := list(islice(files, BATCH)):
+            self.report.seen += len(batch)
+            hashes = dict(zip(batch, threads.map(_hash, batch), strict=True))
+            good = {path: value for path, value in hashes.items() if isinstance(value, bytes)}
+            rows = images.known(self.connection, list(good.values()))
+            unchanged = [path for path, sha256 in good.items() if sha256 in rows and self.unchanged(path, rows[sha256])]
+            images.forget_failures(self.connection, [to_uri(path) for path in unchanged])
+            self.connection.commit()
+            self.advance(len(unchanged))
+            for path, value in hashes.items():
+                if isinstance(value, Exception):
+                    self.fail(path, None, value)
+                elif value not in rows:
+                    yield path
+
+    def unchanged(self, path: str, row: dict[str, Any]) -> bool:
+        """The archive has this content; its place and labels may be new. False when its labels are wrong."""
+        try:
+            labels = self.labels_of(path, None)
+        except RadretrievalError as error:
+            self.fail(path, None, error)
+            return False
+        uri = to_uri(path)
+        if row["uri"] != uri and not _exists(row["uri"]):
+            images.moved(self.connection, row["id"], uri)
+        if any(value is not None for value in labels.values()):
+            self.report.relabelled += images.relabel(self.connection, row["id"], labels)
+        self.report.unchanged += 1
+        return True
+
+    def decoded(self, path: str, found: Examined | Exception) -> None:
+        """A decoding process has finished with a file."""
+        if isinstance(found, Exception):
+            self.fail(path, None, found)
+            return
+        try:
+            labels = self.labels_of(path, found.patient_id)
+        except RadretrievalError as error:
+            self.fail(path, found.image.sha256, error)
+            return
+        given: dict[str, Any] = {name: value for name, value in labels.items() if value is not None}
+        self.images.append(replace(found.image, **given))
+        if len(self.images) >= BATCH:
+            self.flush()
+
+    def labels_of(self, path: str, patient_id: str | None) -> dict[str, str | None]:
+        """Columns of `image` that come from the labels, the options and the header's patient."""
+        labels: dict[str, str | None] = {}
+        if self.labels is not None:
+            labels = self.labels.of(path)
+            self.report.unlabelled += path not in self.labels.rows
+        patient_id = labels.pop("patient_id", None) or patient_id
+        labels["split"] = labels.get("split") or self.split
+        if patient_id is not None:
+            if self.secret is None:
+                self.secret = load_secret(self.settings)
+            patient_id = patient_key(self.secret, patient_id)
+        return {**dict.fromkeys(_LABEL_COLUMNS), **labels, "patient_key": patient_id}
+
+    def fail(self, path: str, sha256: bytes | None, error: Exception) -> None:
+        """This file was not taken, and why."""
+        kind, message = type(error).__name__, str(error) or type(error).__name__
+        self.report.failed += 1
+        self.report.failures.append({"path": path, "error": kind, "message": message})
+        self.failures.append(Failure(to_uri(path), sha256, kind, message))
+        if len(self.failures) >= BATCH:
+            self.flush()
+        self.advance(1)
+
+    def flush(self) -> None:
+        """Write what waits, in one transaction."""
+        batch, self.images = self.images, []
+        added = images.add(self.connection, batch)
+        finished = []
+        for image in batch:
+            if image.sha256 in added:
+                added.discard(image.sha256)  # a second file of the same content in this batch is not new
+                self.report.added += 1
+                finished.append(image.uri)
+            elif other := self.same_instance(image):
+                self.fail(str(to_path(image.uri)), image.sha256, other)
+            else:
+                self.report.unchanged += 1
+                finished.append(image.uri)
+        images.forget_failures(self.connection, finished)
+        failures, self.failures = self.failures, []
+        images.keep_failures(self.connection, failures)
+        self.connection.commit()
+        self.advance(len(finished))
+
+    def same_instance(self, image: NewImage) -> ImageError | None:
+        """Why an image was left out though its content is new: its SOP Instance UID is taken."""
+        if image.sop_instance_uid is None or images.by_sha256(self.connection, image.sha256):
+            return None
+        other = images.by_sop_instance(self.connection, [image.sop_instance_uid])[image.sop_instance_uid]
+        return ImageError(
+            f"its SOP Instance UID {image.sop_instance_uid} is that of image {other['id']} ({other['uri']}), "
+            "whose content differs; give it a new UID if it is another image"
+        )
+
+
+_LABEL_COLUMNS = ("irma_code", "split", "patient_key", "modality", "body_part", "view_position", "laterality")
+
+
+def _hash(path: str) -> bytes | Exception:
+    """SHA-256 of a file, read in pieces."""
+    try:
+        if not os.path.isfile(path):
+            return ImageError("is not a regular file")
+        with open(path, "rb") as stream:
+            return hashlib.file_digest(stream, "sha256").digest()
+    except OSError as error:
+        return ImageError(f"cannot be read: {error.strerror}")
+
+
+def _exists(uri: str) -> bool:
+    try:
+        return to_path(uri).exists()
+    except (ImageError, OSError):
+        return False

@@ -1,0 +1,132 @@
+"""From line integrals to a film: unsharpness, Beer-Lambert, scatter, noise, display, collimation, marker."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float32]
+
+_LETTERS = {
+    "R": ("####.", "#...#", "#...#", "####.", "#.#..", "#..#.", "#...#"),
+    "L": ("#....", "#....", "#....", "#....", "#....", "#....", "#####"),
+}
+_COARSE = 32  # what is smooth is computed on about so many cells a side
+_WHITE = 40.0  # the detector is full at so many times the middle's dose
+_OPEN = 12.0
+
+
+@dataclass(frozen=True)
+class Exposure:
+    """How one film was taken and shown."""
+
+    photons: float  # quanta on a pixel in the middle of the film: automatic exposure control
+    even: float  # share of the large shapes that the display takes away
+    scatter: float  # scattered share of what the patient lets through
+    gamma: float
+    clip: tuple[float, float]  # percentiles of log exposure shown as black and white
+    shutter: float  # grey outside the collimated field, 0…1
+    margins: tuple[float, float, float, float]  # collimated share of left, right, top, bottom
+    marker: tuple[float, float, str] | None  # place (share of width, of height) and letter
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator, letter: str) -> Exposure:
+        """A film as departments take them: mostly good ones, each a little different."""
+        collimated = rng.random() < 0.6
+        margins = rng.uniform(0, 0.09, 4) * collimated
+        left = bool(rng.random() < 0.5)
+        place = (rng.uniform(0.06, 0.13) if left else rng.uniform(0.82, 0.9), rng.uniform(0.06, 0.85))
+        return cls(
+            photons=float(np.exp(rng.normal(7.2, 0.5))),
+            even=float(rng.uniform(0.35, 0.65)),
+            scatter=float(rng.uniform(0.1, 0.35)),
+            gamma=float(np.exp(rng.normal(0, 0.18))),
+            clip=(float(rng.uniform(0.2, 4)), float(rng.uniform(97.5, 99.9))),
+            shutter=float(rng.choice([0.0, 0.0, 0.06, 0.85])),
+            margins=(float(margins[0]), float(margins[1]), float(margins[2]), float(margins[3])),
+            marker=(float(place[0]), float(place[1]), letter) if letter and rng.random() < 0.7 else None,
+        )
+
+
+def develop(integrals: Array, exposure: Exposure, rng: np.random.Generator) -> Array:
+    """The film of line integrals (rows, columns), which are used up: 0…1, bright is high attenuation."""
+    size = integrals.shape[0]
+    if exposure.marker:
+        _lay_marker(integrals, exposure.marker)
+    dose = np.exp(-_unsharp(integrals))
+    third = slice(size // 3, -(size // 3), 2)
+    dose *= 1 / np.median(dose[third, third])
+    # Air scatters nothing: what is much brighter than the middle is open beam.
+    np.minimum(dose, np.float32(_WHITE), out=dose)
+    share = np.float32(exposure.scatter)
+    dose += share / (1 - share) * _smooth(np.where(dose < np.float32(_OPEN), dose, np.float32(0)))
+    noise = rng.standard_normal(dose.shape, np.float32)
+    noise *= np.sqrt(dose * np.float32(1 / exposure.photons))
+    dose += noise
+    np.maximum(dose, np.float32(0.5 / exposure.photons), out=dose)
+    grey = -np.log(dose)
+    grey -= np.float32(exposure.even) * _smooth(grey)
+    low, high = np.percentile(_field(grey, exposure)[::3, ::3], exposure.clip)
+    grey -= np.float32(low)
+    grey *= np.float32(1 / max(high - low, 1e-3))
+    np.clip(grey, 0, 1, out=grey)
+    if exposure.gamma != 1:
+        np.power(grey, np.float32(exposure.gamma), out=grey)
+    _close_shutter(grey, exposure)
+    return grey
+
+
+def _unsharp(image: Array) -> Array:
+    """The focal spot's blur, binomial over three pixels each way."""
+    image[:, 1:-1] = (image[:, :-2] + image[:, 2:]) * np.float32(0.25) + image[:, 1:-1] * np.float32(0.5)
+    image[1:-1] = (image[:-2] + image[2:]) * np.float32(0.25) + image[1:-1] * np.float32(0.5)
+    return image
+
+
+def _smooth(image: Array) -> Array:
+    """Blurred by about a tenth of the side, on a coarse grid."""
+    from PIL import Image  # heavy; only who makes phantoms needs it
+
+    coarse = np.asarray(Image.fromarray(image).reduce(max(image.shape[0] // _COARSE, 1)))
+    kernel = _kernel(coarse.shape[0])
+    blurred = Image.fromarray(kernel @ coarse @ kernel.T)
+    return np.asarray(blurred.resize(image.shape[::-1], Image.Resampling.BILINEAR))
+
+
+@lru_cache(maxsize=4)
+def _kernel(cells: int) -> Array:
+    """Gaussian weights, (cells, cells), each row's sum 1."""
+    places = (np.arange(cells) + 0.5) / cells
+    kernel = np.exp(-((places[:, None] - places[None]) ** 2) / (2 * 0.09**2))
+    normalised: Array = (kernel / kernel.sum(1, keepdims=True)).astype(np.float32)
+    return normalised
+
+
+def _edges(size: int, exposure: Exposure) -> tuple[int, int, int, int]:
+    left, right, top, bottom = (round(share * size) for share in exposure.margins)
+    return left, size - right, top, size - bottom
+
+
+def _field(image: Array, exposure: Exposure) -> Array:
+    left, right, top, bottom = _edges(image.shape[0], exposure)
+    return image[top:bottom, left:right]
+
+
+def _close_shutter(image: Array, exposure: Exposure) -> None:
+    left, right, top, bottom = _edges(image.shape[0], exposure)
+    grey = np.float32(exposure.shutter)
+    image[:top], image[bottom:], image[:, :left], image[:, right:] = grey, grey, grey, grey
+
+
+def _lay_marker(integrals: Array, marker: tuple[float, float, str]) -> None:
+    """A letter of lead on the detector."""
+    across, down, letter = marker
+    size = integrals.shape[0]
+    cell = max(size // 100, 1)
+    stencil = np.array([[mark == "#" for mark in line] for line in _LETTERS[letter]])
+    lead = np.kron(stencil, np.ones((cell, cell), bool)) * np.float32(3)
+    top, left = min(int(down * size), size - lead.shape[0]), min(int(across * size), size - lead.shape[1])
+    integrals[top : top + lead.shape[0], left : left + lead.shape[1]] += lead

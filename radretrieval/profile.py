@@ -1,0 +1,107 @@
+"""Every number of the method, once.
+
+Source: Liu, Tizhoosh and Kofman, "X-ray image retrieval combining CNN codes and Radon barcodes" (2016).
+What the paper leaves open is decided here, each with its reason. A profile's hash is stored with every encoder:
+two encoders with equal hashes differ in their weights only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from radretrieval.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Network:
+    """Table 1: what the CNN is."""
+
+    input_size: int = 128
+    convolutions: tuple[int, ...] = (32, 64, 128)
+    kernel: int = 3
+    code_bits: int = 1000
+    dropout: float = 0.5
+    # Open in the paper: the range of the input. Pixels are 0…1; centred values train faster and stay exact in float32.
+    input_mean: float = 0.5
+    input_scale: float = 4.0
+
+
+@dataclass(frozen=True)
+class Training:
+    """How the CNN learns. The paper gives 50 epochs and random shifts; the rest is ours."""
+
+    epochs: int = 50
+    shift: float = 0.1  # largest random horizontal and vertical shift, as a share of the side
+    batch: int = 64
+    learning_rate: float = 0.005  # SGD with Nesterov momentum, cosine decay to zero
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+
+
+@dataclass(frozen=True)
+class Barcode:
+    """Radon barcode: geometry and rule (each code in the archive names its geometry)."""
+
+    size: int = 192
+    angles: int = 16
+    rule: str = "median-positive"
+
+
+@dataclass(frozen=True)
+class Query:
+    """Candidates by CNNC, hits by RBC, ROI by cross-correlation."""
+
+    candidates: int = 50
+    hits: int = 10
+    # Open in the paper: at which size two radiographs of unlike sizes are compared.
+    # Both are brought to the larger of their longest sides, at most this many pixels.
+    roi_longest_side: int = 512
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A complete set of the method's numbers."""
+
+    name: str = "paper"
+    network: Network = field(default_factory=Network)
+    training: Training = field(default_factory=Training)
+    barcode: Barcode = field(default_factory=Barcode)
+    query: Query = field(default_factory=Query)
+
+    def as_json(self) -> dict[str, object]:
+        """The profile as plain JSON values, as it is stored in `encoder.profile`."""
+        document: dict[str, object] = json.loads(json.dumps(asdict(self)))
+        return document
+
+    @classmethod
+    def from_json(cls, document: dict[str, object]) -> Profile:
+        """The profile that `as_json` wrote."""
+        kinds: dict[str, Any] = {"network": Network, "training": Training, "barcode": Barcode, "query": Query}
+        parts: dict[str, Any] = {}
+        for name, kind in kinds.items():
+            numbers: Any = document[name]
+            parts[name] = kind(
+                **{key: tuple(value) if isinstance(value, list) else value for key, value in numbers.items()}
+            )
+        return cls(name=str(document["name"]), **parts)
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the profile's canonical JSON, 64 hexadecimal digits."""
+        text = json.dumps(self.as_json(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+PAPER = Profile()
+PROFILES = {PAPER.name: PAPER}
+
+
+def by_name(name: str) -> Profile:
+    """The profile of that name; raises UsageError with the legal names."""
+    try:
+        return PROFILES[name]
+    except KeyError:
+        raise UsageError(f"unknown profile {name!r}; the profiles are: {', '.join(sorted(PROFILES))}") from None

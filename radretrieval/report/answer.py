@@ -1,0 +1,44 @@
+"""The picture of an answer: the query and its hits with distances, codes and ROI boxes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from radretrieval.report.picture import HitView, QueryView, search_picture
+from radretrieval.retrieval.query import Answer, Hit, Request, Searcher
+from radretrieval.uris import to_path
+
+
+def write_picture(path: Path, searcher: Searcher, request: Request, answer: Answer) -> None:
+    """Write the query and its hits as a PNG; an image whose file cannot be read any more is drawn as a gap.
+
+    Raises UsageError when `path` cannot be written or does not end in .png.
+    """
+    query = QueryView(
+        pixels=searcher.query_pixels(request),
+        caption=[_query_name(request)],
+        irma_code=answer.query_irma_code,
+        roi=request.roi,
+    )
+    search_picture(path, query, [_view(searcher, hit, answer.query_irma_code) for hit in answer.hits])
+
+
+def _query_name(request: Request) -> str:
+    return f"image {request.query}" if isinstance(request.query, int) else request.query.name
+
+
+def _view(searcher: Searcher, hit: Hit, wanted: str | None) -> HitView:
+    pixels = searcher.hit_pixels(hit)
+    return HitView(
+        pixels=None if isinstance(pixels, str) else pixels,
+        cnnc_distance=hit.cnnc_distance,
+        rbc_distance=hit.rbc_distance,
+        caption=[f"image {hit.image_id}", _file_name(hit)],
+        irma_code=hit.irma_code,
+        roi=(hit.roi.x, hit.roi.y, hit.roi.width, hit.roi.height) if hit.roi else None,
+        correct=None if wanted is None or hit.irma_code is None else hit.irma_code == wanted,
+    )
+
+
+def _file_name(hit: Hit) -> str:
+    return to_path(hit.uri).name if hit.uri.startswith("file:") else hit.uri

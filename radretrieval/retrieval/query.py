@@ -1,0 +1,364 @@
+"""A query becomes a ranked answer: codes, candidates by SQL, re-ranking by barcode, the ROI in each hit."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from radretrieval.archive import codes, encoders, engine, images, nearest
+from radretrieval.archive.engine import Archive
+from radretrieval.archive.nearest import Candidate, Filter
+from radretrieval.config import Settings
+from radretrieval.errors import ImageError, RadretrievalError, UsageError
+from radretrieval.imaging import Radiograph
+from radretrieval.retrieval.rerank import rerank
+from radretrieval.uris import to_path, to_uri
+
+if TYPE_CHECKING:
+    import psycopg
+
+    from radretrieval.coding.cnnc import Coder
+    from radretrieval.retrieval.roi import Match
+
+    Connection = psycopg.Connection[dict[str, Any]]
+
+STAGES = ("read", "encode", "barcode", "candidates", "rerank", "roi", "total")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked.
+
+    Attributes
+    ----------
+    query : a file, or the id of an image of the archive.
+    top, candidates : how many hits, from how many of the nearest codes.
+    roi : x, y, width, height in pixels of the query's original image.
+    where : column = value that a hit must have. exclude_same_patient : leave the query's patient out.
+    """
+
+    query: Path | int
+    top: int = 10
+    candidates: int = 50
+    roi: tuple[int, int, int, int] | None = None
+    where: tuple[tuple[str, str], ...] = ()
+    exclude_same_patient: bool = False
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One of the answers; `roi` is None when none was asked for or when the file cannot be read (`roi_error`)."""
+
+    rank: int
+    image_id: int
+    uri: str
+    irma_code: str | None
+    cnnc_distance: int
+    rbc_distance: int
+    roi: Match | None = None
+    roi_error: str | None = None
+
+
+@dataclass
+class Answer:
+    """A ranked answer.
+
+    Attributes
+    ----------
+    query_image_id : the id of the query in the archive, None for a file that is not in it.
+    path : `exact` or `hnsw`, which way the candidates were found.
+    candidates : how many codes were re-ranked.
+    pending : images that have no code yet and cannot be found; counted only when there are fewer candidates than asked.
+    timings_ms : milliseconds of each stage of `STAGES`.
+    """
+
+    encoder_id: int
+    requested: int
+    candidates: int
+    hits: list[Hit]
+    path: str
+    pending: int
+    query_image_id: int | None
+    query_irma_code: str | None
+    timings_ms: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def returned(self) -> int:
+        """How many hits there are."""
+        return len(self.hits)
+
+
+@dataclass
+class _Query:
+    """What is known of the query: where its pixels are, its codes, who it is."""
+
+    uri: str
+    data: bytes | None = None
+    radiograph: Radiograph | None = None
+    image_id: int | None = None
+    patient_key: str | None = None
+    irma_code: str | None = None
+    cnnc: NDArray[np.uint8] | None = None
+    rbc: NDArray[np.uint8] | None = None
+
+
+class Searcher:
+    """An archive that is ready to be searched: one connection, one encoder, the network loaded when first needed.
+
+    A context manager. An image that is indexed already, by id or as a file with the same content, is queried by its
+    stored codes, without torch. The query image itself is never among its hits.
+
+    Parameters
+    ----------
+    device : where new files are encoded: `auto`, `cpu`, `cuda`, …
+    encoder_id : None for the active encoder.
+    """
+
+    def __init__(
+        self, archive: Archive, settings: Settings, device: str = "auto", encoder_id: int | None = None
+    ) -> None:
+        self.archive = archive
+        self.settings = settings
+        self.device = device
+        self.encoder_id = encoder_id
+        self._coder: Coder | None = None
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Searcher:
+        from radretrieval.coding.radon import bins
+
+        with self._stack as stack:
+            self.connection: Connection = stack.enter_context(self.archive.connection())
+            self.connection.autocommit = True
+            self.encoder = encoders.get(self.connection, self.encoder_id)
+            shape = self.encoder.profile.barcode
+            self.geometry = codes.geometry_id(self.connection, shape.size, shape.angles, bins(shape.size), shape.rule)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *problem: Any) -> None:
+        self._stack.__exit__(*problem)
+
+    @property
+    def coder(self) -> Coder:
+        """The network on its device."""
+        if self._coder is None:
+            from radretrieval.coding.cnnc import Coder
+
+            weights = encoders.weights(self.connection, self.encoder, self.settings.home / "weights")
+            self._coder = Coder(weights, self.encoder.profile, self.device)
+        return self._coder
+
+    def search(self, request: Request) -> Answer:
+        """Answer one request.
+
+        Raises
+        ------
+        UsageError : a number, filter, ROI or id that cannot be; an unreadable query file; an archive without codes.
+        DatabaseUnavailable : the database went away.
+        """
+        _check(request)
+        clock = _Clock()
+        with engine.translated(self.archive.url):
+            with clock.stage("read"):
+                query = self._read(request)
+            if request.roi is not None:
+                with clock.stage("read"):
+                    self._check_roi(query, request.roi)
+            self._encode(query, clock)
+            with clock.stage("candidates"):
+                found, path = self._candidates(query, request)
+            # a full answer does not ask: counting what is pending looks at every image
+            short = len(found) < request.candidates
+            pending = codes.pending_count(self.connection, self.encoder.id) if short else 0
+            if not found and not request.where:
+                self._explain_nothing(pending)
+        with clock.stage("rerank"):
+            hits, compared = self._rank(query, found, request.top)
+        if request.roi is not None:
+            with clock.stage("roi"):
+                hits = self._match(query, request.roi, hits)
+        return Answer(
+            encoder_id=self.encoder.id,
+            requested=request.top,
+            candidates=compared,
+            hits=hits,
+            path=path,
+            pending=pending,
+            query_image_id=query.image_id,
+            query_irma_code=query.irma_code,
+            timings_ms=clock.milliseconds(),
+        )
+
+    def query_pixels(self, request: Request) -> NDArray[np.float32]:
+        """The query's pixels, float32 (rows, columns), 0…1. Raises UsageError when its file cannot be read."""
+        if isinstance(request.query, int):
+            return self._pixels(_Query(uri=images.by_id(self.connection, request.query)["uri"])).pixels
+        return self._pixels(_Query(uri=to_uri(request.query))).pixels
+
+    def hit_pixels(self, hit: Hit) -> NDArray[np.float32] | str:
+        """The pixels of a hit, float32 (rows, columns), 0…1, or in words why its file cannot be read any more."""
+        from radretrieval.imaging.reader import read_image
+
+        try:
+            return read_image(to_path(hit.uri), max_pixels=self.settings.max_pixels).pixels
+        except RadretrievalError as error:
+            return str(error)
+
+    def _read(self, request: Request) -> _Query:
+        """The query's codes where the archive has them, else its pixels."""
+        row: dict[str, Any] | None
+        if isinstance(request.query, int):
+            row = images.by_id(self.connection, request.query)
+            query = _Query(uri=row["uri"])
+        else:
+            from radretrieval.imaging.reader import read_bytes
+
+            try:
+                data = read_bytes(request.query, max_pixels=self.settings.max_pixels)
+            except ImageError as error:
+                raise UsageError(f"{request.query} {error}") from error
+            query = _Query(uri=to_uri(request.query), data=data)
+            row = images.by_sha256(self.connection, hashlib.sha256(data).digest())
+        if row is not None:
+            query.image_id, query.patient_key, query.irma_code = (
+                row["id"],
+                row["patient_key"],
+                row["irma_code"],
+            )
+            stored = codes.of_image(self.connection, self.encoder.id, self.geometry, row["id"])
+            if stored is not None:
+                query.cnnc, query.rbc = stored
+        if query.cnnc is None:
+            self._pixels(query)
+        return query
+
+    def _pixels(self, query: _Query) -> Radiograph:
+        """The query's pixels, read when first needed."""
+        if query.radiograph is None:
+            from radretrieval.imaging.reader import decode_image, read_bytes
+
+            path = to_path(query.uri)
+            try:
+                data = query.data or read_bytes(path, max_pixels=self.settings.max_pixels)
+                query.radiograph = decode_image(data, max_pixels=self.settings.max_pixels)
+            except ImageError as error:
+                raise UsageError(f"{path} {error}") from error
+            if query.patient_key is None and query.radiograph.patient_id is not None:
+                from radretrieval.pseudonym import load_secret, patient_key
+
+                query.patient_key = patient_key(load_secret(self.settings), query.radiograph.patient_id)
+        return query.radiograph
+
+    def _encode(self, query: _Query, clock: _Clock) -> None:
+        if query.cnnc is not None:
+            return
+        from radretrieval.coding.radon import barcode
+        from radretrieval.imaging.resample import resample
+
+        pixels = self._pixels(query).pixels
+        profile = self.encoder.profile
+        with clock.stage("encode"):
+            query.cnnc = self.coder.codes(resample(pixels, profile.network.input_size)[None])[0]
+        with clock.stage("barcode"):
+            shape = profile.barcode
+            query.rbc = barcode(resample(pixels, shape.size)[None], shape.size, shape.angles)[0]
+
+    def _candidates(self, query: _Query, request: Request) -> tuple[list[Candidate], str]:
+        if request.exclude_same_patient and query.patient_key is None:
+            raise UsageError(
+                "--exclude-same-patient: the patient of the query is not known (its header and labels name none); leave "
+                "the option out"
+            )
+        wanted = Filter(
+            where=request.where,
+            not_images=() if query.image_id is None else (query.image_id,),
+            not_patient=query.patient_key if request.exclude_same_patient else None,
+        )
+        assert query.cnnc is not None
+        limit = max(request.candidates, request.top)
+        return nearest.candidates(self.connection, self.encoder, self.geometry, query.cnnc, limit, wanted)
+
+    def _explain_nothing(self, pending: int) -> None:
+        if pending:
+            raise UsageError(
+                f"no image has a code of encoder {self.encoder.id} yet ({pending} wait); run: radretrieval work --once"
+            )
+        raise UsageError(
+            "the archive has no image to compare with; run: radretrieval ingest FOLDER, then: radretrieval work --once"
+        )
+
+    def _rank(self, query: _Query, found: Sequence[Candidate], top: int) -> tuple[list[Hit], int]:
+        able = [candidate for candidate in found if candidate.barcode is not None]
+        if not able:
+            return [], 0
+        assert query.rbc is not None
+        barcodes = np.frombuffer(b"".join(c.barcode for c in able if c.barcode), np.uint8).reshape(len(able), -1)
+        order, rbc = rerank(query.rbc, barcodes, [c.cnnc_distance for c in able], [c.image_id for c in able])
+        hits = []
+        for rank, place in enumerate(order[:top].tolist(), start=1):
+            best = able[place]
+            hits.append(Hit(rank, best.image_id, best.uri, best.irma_code, best.cnnc_distance, int(rbc[place])))
+        return hits, len(able)
+
+    def _check_roi(self, query: _Query, roi: tuple[int, int, int, int]) -> None:
+        from radretrieval.retrieval.roi import check_roi
+
+        radiograph = self._pixels(query)
+        check_roi(roi, radiograph.rows, radiograph.columns)
+
+    def _match(self, query: _Query, roi: tuple[int, int, int, int], hits: list[Hit]) -> list[Hit]:
+        """Find the region in each hit whose file can still be read."""
+        from concurrent.futures import ThreadPoolExecutor
+        from dataclasses import replace
+
+        from radretrieval.retrieval.roi import match_all
+
+        with ThreadPoolExecutor(4) as threads:
+            read = list(threads.map(self.hit_pixels, hits))
+        able = [(place, pixels) for place, pixels in enumerate(read) if not isinstance(pixels, str)]
+        longest = self.encoder.profile.query.roi_longest_side
+        matches = match_all(self._pixels(query).pixels, roi, [pixels for _, pixels in able], longest_side=longest)
+        found = {place: match for (place, _), match in zip(able, matches, strict=True)}
+        return [
+            replace(hit, roi=found.get(place), roi_error=error if isinstance(error := read[place], str) else None)
+            for place, hit in enumerate(hits)
+        ]
+
+
+def _check(request: Request) -> None:
+    for name, value in (("--top", request.top), ("--candidates", request.candidates)):
+        if not 1 <= value <= 100_000:
+            raise UsageError(f"{name} {value}: it takes a number from 1 to 100000")
+    if request.candidates < request.top:
+        raise UsageError(
+            f"--candidates {request.candidates} is smaller than --top {request.top}: the hits are among the candidates; "
+            f"use --candidates {request.top} or more"
+        )
+    images.check_filters(dict(request.where))
+
+
+class _Clock:
+    """Milliseconds of each stage, from the clock's making to the answer."""
+
+    def __init__(self) -> None:
+        self.start = time.perf_counter()
+        self.spent = dict.fromkeys(STAGES, 0.0)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        before = time.perf_counter()
+        yield
+        self.spent[name] += time.perf_counter() - before
+
+    def milliseconds(self) -> dict[str, float]:
+        self.spent["total"] = time.perf_counter() - self.start
+        return {name: round(seconds * 1000, 3) for name, seconds in self.spent.items()}

@@ -1,0 +1,153 @@
+"""Archive → encoder: train the CNN on the labelled images of a split and store its weights."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from radretrieval.archive import encoders, images
+from radretrieval.archive.engine import Archive
+from radretrieval.config import Settings
+from radretrieval.errors import ImageError, InputMissing, UsageError
+from radretrieval.imaging.decoders import Decoders
+from radretrieval.profile import Profile
+from radretrieval.uris import to_path
+
+
+@dataclass
+class TrainReport:
+    """What a training run made. `failures` are training images that could not be read and were left out."""
+
+    encoder_id: int
+    profile: str
+    active: bool
+    images: int
+    classes: int
+    epochs: int
+    train_loss: float
+    train_accuracy: float
+    device: str
+    seconds: float
+    failures: list[dict[str, str]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Source:
+    """One training image for the decoding processes."""
+
+    uri: str
+    sha256: bytes
+
+
+def network_input(source: Source, size: int, max_pixels: int) -> NDArray[np.float16]:
+    """Read and resample one image to float16 (size, size), in a decoding process. Raises ImageError."""
+    from radretrieval.imaging.reader import decode_image, read_bytes
+    from radretrieval.imaging.resample import resample
+
+    try:
+        data = read_bytes(to_path(source.uri), max_pixels=max_pixels)
+    except InputMissing as error:
+        raise ImageError(f"is gone: {error}") from None
+    if hashlib.sha256(data).digest() != source.sha256:
+        raise ImageError("is not the file that was ingested: its content has changed; ingest it again")
+    return resample(decode_image(data, max_pixels=max_pixels).pixels, size).astype(np.float16)
+
+
+def train(
+    archive: Archive,
+    settings: Settings,
+    profile: Profile,
+    *,
+    split: str = "train",
+    epochs: int | None = None,
+    device: str = "auto",
+    seed: int = 0,
+    on_images: Callable[[int, int], None] | None = None,
+    on_batch: Callable[[int, int, float], None] | None = None,
+) -> TrainReport:
+    """Train an encoder; it is stored in one transaction at the end, so that an interruption leaves nothing behind.
+
+    The first encoder of an archive becomes active; a later one is filled beside it (`work --encoder`) and switched to
+    (`encoder activate`).
+
+    Parameters
+    ----------
+    split : its images with an IRMA code are learnt. epochs : None for the profile's.
+    seed : equal seeds give equal weights on equal machines.
+    on_images : called with (images read, of how many). on_batch : with (epoch from 0, images, loss).
+
+    Raises
+    ------
+    UsageError : no labelled image, or one class only. EnvironmentUnusable : the device is not there.
+    """
+    from radretrieval.coding import training
+    from radretrieval.coding.network import choose_device
+
+    started = time.monotonic()
+    choose_device(device)  # a device that is not there is told before the images are read
+    epochs = profile.training.epochs if epochs is None else epochs
+    if epochs < 1:
+        raise UsageError(f"--epochs {epochs}: at least 1 is needed")
+    with archive.connection() as connection:
+        rows = images.training(connection, split)
+    pixels, labels, classes, failures = _read(rows, settings, profile, on_images or (lambda done, total: None))
+    trained = training.train(pixels, labels, profile, epochs=epochs, device=device, seed=seed, on_batch=on_batch)
+    metrics = {
+        "split": split,
+        "images": len(labels),
+        "epochs": epochs,
+        "seed": seed,
+        "device": trained.device,
+        "losses": trained.losses,
+        "accuracies": trained.accuracies,
+    }
+    with archive.connection() as connection:
+        encoder_id = encoders.add(connection, profile, trained.weights, classes, metrics)
+        active = encoders.get(connection, encoder_id).active
+    return TrainReport(
+        encoder_id=encoder_id,
+        profile=profile.name,
+        active=active,
+        images=len(labels),
+        classes=len(classes),
+        epochs=epochs,
+        train_loss=trained.losses[-1],
+        train_accuracy=trained.accuracies[-1],
+        device=trained.device,
+        seconds=time.monotonic() - started,
+        failures=failures,
+    )
+
+
+def _read(
+    rows: list[dict[str, object]], settings: Settings, profile: Profile, on_images: Callable[[int, int], None]
+) -> tuple[NDArray[np.float16], NDArray[np.int64], list[str], list[dict[str, str]]]:
+    """Inputs (n, size, size), class numbers (n,), the classes in order, and the images that could not be read."""
+    job = partial(network_input, size=profile.network.input_size, max_pixels=settings.max_pixels)
+    sources = [Source(str(row["uri"]), bytes(row["sha256"])) for row in rows]  # type: ignore[call-overload]
+    pixels, codes, failures = [], [], []
+    with Decoders(
+        os.cpu_count() or 1, job, timeout=settings.decode_seconds, megabytes=settings.decode_megabytes
+    ) as decoders:
+        for done, ((source, found), row) in enumerate(zip(decoders.map(sources), rows, strict=True), start=1):
+            if isinstance(found, Exception):
+                failures.append({"path": source.uri, "error": type(found).__name__, "message": str(found)})
+            else:
+                pixels.append(found)
+                codes.append(str(row["irma_code"]))
+            on_images(done, len(rows))
+    classes = sorted(set(codes))
+    if len(classes) < 2:
+        raise UsageError(
+            f"training needs images of at least two IRMA codes that can be read; there are {len(codes)} images of "
+            f"{len(classes)} ({', '.join(classes) or 'none'}; {len(failures)} could not be read)"
+        )
+    number = {code: place for place, code in enumerate(classes)}
+    return np.stack(pixels), np.array([number[code] for code in codes], np.int64), classes, failures

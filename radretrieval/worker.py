@@ -1,0 +1,341 @@
+"""Archive → codes → archive: the worker.
+
+A round claims pending images batch by batch, each batch in a transaction of its own. Decoding processes work ahead:
+while the device encodes one batch, the next is being read. Any number of workers share an archive; a worker that is
+killed loses its open transactions and nothing else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from radretrieval.archive import codes, encoders, engine
+from radretrieval.archive.engine import Archive
+from radretrieval.config import Settings
+from radretrieval.errors import DatabaseUnavailable, ImageError, InputMissing, NoEncoder
+from radretrieval.imaging.decoders import Decoders
+from radretrieval.uris import to_path
+
+if TYPE_CHECKING:
+    import psycopg
+
+    from radretrieval.coding.cnnc import Coder
+
+    Connection = psycopg.Connection[dict[str, Any]]
+
+log = logging.getLogger(__name__)
+
+POLL_SECONDS = 60.0  # a notice may be lost with its connection; nothing waits longer than this
+RETRY_SECONDS = (1.0, 60.0)  # first and longest pause while the database is away
+
+
+@dataclass
+class WorkReport:
+    """What a worker did."""
+
+    encoded: int = 0
+    failed: int = 0
+    failures: list[dict[str, str]] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def images_per_second(self) -> float:
+        """Rate over the whole run."""
+        return self.encoded / self.seconds if self.seconds else 0.0
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a decoding process makes of an image: float32 inputs of the network and of the barcode (None: has one)."""
+
+    network_input: NDArray[np.float32]
+    barcode_input: NDArray[np.float32] | None
+
+
+@dataclass(frozen=True)
+class Task:
+    """One image for the decoding processes."""
+
+    pending: codes.Pending
+    network_size: int
+    barcode_size: int
+
+
+def prepare(task: Task, max_pixels: int) -> Prepared:
+    """Read and resample one image, in a decoding process.
+
+    Raises ImageError when the file is gone, is not the one that was ingested, or cannot be decoded.
+    """
+    from radretrieval.imaging.reader import decode_image, read_bytes
+    from radretrieval.imaging.resample import resample
+
+    try:
+        data = read_bytes(to_path(task.pending.uri), max_pixels=max_pixels)
+    except InputMissing as error:
+        raise ImageError(f"is gone: {error}; bring the file back, or ingest it from its new place") from None
+    if hashlib.sha256(data).digest() != task.pending.sha256:
+        raise ImageError("is not the file that was ingested: its content has changed; ingest it again")
+    pixels = decode_image(data, max_pixels=max_pixels).pixels
+    square = None if task.pending.barcoded else resample(pixels, task.barcode_size)
+    return Prepared(resample(pixels, task.network_size), square)
+
+
+def work(
+    archive: Archive,
+    settings: Settings,
+    *,
+    once: bool = True,
+    device: str = "auto",
+    batch: int = 64,
+    workers: int | None = None,
+    encoder_id: int | None = None,
+    advance: Callable[[int], None] | None = None,
+    stop: threading.Event | None = None,
+) -> WorkReport:
+    """Encode what has no code yet; with `once` until nothing is left, else for ever.
+
+    Parameters
+    ----------
+    batch : images of one transaction.
+    workers : decoding processes; None for one a core.
+    encoder_id : fill this encoder; None for the active one (and, without `once`, whichever becomes active later).
+    advance : called with the number of images that were finished.
+    stop : when set, the worker ends after the batch that it is encoding.
+
+    Raises
+    ------
+    NoEncoder : there is nothing to encode with (with `once`; else it waits for one).
+    DatabaseUnavailable : the database went away (with `once`; else it waits until it is back).
+    """
+    started = time.monotonic()
+    job = partial(prepare, max_pixels=settings.max_pixels)
+    processes = workers or os.cpu_count() or 1
+    stop = stop or threading.Event()
+    with Decoders(processes, job, timeout=settings.decode_seconds, megabytes=settings.decode_megabytes) as decoders:
+        worker = _Worker(archive, settings, decoders, device, batch, encoder_id, advance or (lambda count: None), stop)
+        try:
+            if once:
+                worker.rounds()
+            else:
+                worker.serve()
+        finally:
+            worker.report.seconds = time.monotonic() - started
+    return worker.report
+
+
+class _Worker:
+    def __init__(
+        self,
+        archive: Archive,
+        settings: Settings,
+        decoders: Decoders[Task, Prepared],
+        device: str,
+        batch: int,
+        encoder_id: int | None,
+        advance: Callable[[int], None],
+        stop: threading.Event,
+    ) -> None:
+        self.archive = archive
+        self.settings = settings
+        self.decoders = decoders
+        self.device = device
+        self.batch = batch
+        self.encoder_id = encoder_id
+        self.advance = advance
+        self.stop = stop
+        self.report = WorkReport()
+        self.coder: Coder | None = None
+        self.encoder: encoders.Encoder | None = None
+
+    def serve(self) -> None:
+        """Rounds for ever: woken by notices, patient while the database is away or has no encoder yet."""
+        pause = RETRY_SECONDS[0]
+        while not self.stop.is_set():
+            try:
+                with engine.translated(self.archive.url):
+                    listener = engine.connect(self.archive.url, autocommit=True)
+                    with listener:
+                        codes.listen(listener)
+                        pause = RETRY_SECONDS[0]
+                        while not self.stop.is_set():
+                            self._round_if_encoder()
+                            self._sleep(listener)
+            except DatabaseUnavailable as error:
+                log.warning("%s; trying again in %.0f s", error, pause)
+                self.stop.wait(pause)
+                pause = min(pause * 2, RETRY_SECONDS[1])
+
+    def _round_if_encoder(self) -> None:
+        try:
+            self.rounds()
+        except NoEncoder as error:
+            log.warning("%s (waiting for one)", error)
+
+    def _sleep(self, listener: Connection) -> None:
+        until = time.monotonic() + POLL_SECONDS
+        while not self.stop.is_set() and time.monotonic() < until:
+            if any(True for _ in listener.notifies(timeout=1.0, stop_after=1)):
+                return
+
+    def rounds(self) -> None:
+        """Rounds until one finds nothing: what another worker held at first may be free at last."""
+        with self.archive.connection() as connection:
+            self._load(connection)
+            now = codes.now(connection)
+        while not self.stop.is_set() and self._round(now):
+            pass
+
+    def _load(self, connection: Connection) -> None:
+        """The encoder to work with, and its network on the device."""
+        from radretrieval.coding.cnnc import Coder
+        from radretrieval.coding.radon import bins
+
+        encoder = encoders.get(connection, self.encoder_id)
+        if self.encoder is None or self.encoder.id != encoder.id:
+            weights = encoders.weights(connection, encoder, self.settings.home / "weights")
+            self.coder = Coder(weights, encoder.profile, self.device)
+        self.encoder = encoder
+        shape = encoder.profile.barcode
+        self.geometry = codes.geometry_id(connection, shape.size, shape.angles, bins(shape.size), shape.rule)
+
+    def _round(self, since: datetime) -> int:
+        """One pass over the pending images; the number of images that were finished."""
+        finished = 0
+        ahead: deque[_Batch] = deque()
+        with engine.translated(self.archive.url), _Claims(self, since) as claims:
+            while not self.stop.is_set():
+                while len(ahead) < 2 and (claimed := claims.next()):
+                    ahead.append(self._decoding(*claimed))
+                if not ahead:
+                    break
+                batch = ahead.popleft()
+                finished += self._finish(batch.connection, batch.results())
+                claims.give_back(batch.connection)
+        for batch in ahead:  # claimed, and given up with the connection: another worker or the next run takes them
+            batch.cancel()
+        return finished
+
+    def _decoding(self, connection: Connection, claimed: list[codes.Pending]) -> _Batch:
+        """Set the decoding processes to work on a batch."""
+        assert self.encoder is not None
+        sizes = self.encoder.profile.network.input_size, self.encoder.profile.barcode.size
+        return _Batch(connection, [(pending, self.decoders.submit(Task(pending, *sizes))) for pending in claimed])
+
+    def _finish(self, connection: Connection, group: list[tuple[codes.Pending, Prepared | Exception]]) -> int:
+        """Encode a batch and commit it."""
+        assert self.encoder is not None
+        assert self.coder is not None
+        from radretrieval.coding.radon import barcode
+
+        good = [(pending.image_id, result) for pending, result in group if isinstance(result, Prepared)]
+        shape = self.encoder.profile.barcode
+        if good:
+            packed = self.coder.codes(np.stack([result.network_input for _, result in good]))
+            bits = self.encoder.profile.network.code_bits
+            codes.write_cnnc(connection, self.encoder.id, [image for image, _ in good], packed, bits)
+        squares = [(image, result.barcode_input) for image, result in good if result.barcode_input is not None]
+        if squares:
+            bars = barcode(np.stack([square for _, square in squares]), shape.size, shape.angles)
+            codes.write_barcodes(connection, self.geometry, [image for image, _ in squares], bars)
+        bad = [(pending, result) for pending, result in group if isinstance(result, Exception)]
+        for pending, error in bad:
+            codes.keep_failure(connection, self.encoder.id, pending.image_id, type(error).__name__, str(error))
+        connection.commit()
+        for pending, error in bad:
+            path = str(to_path(pending.uri)) if pending.uri.startswith("file:") else pending.uri
+            self.report.failures.append({"path": path, "error": type(error).__name__, "message": str(error)})
+            log.warning("image %d, %s: %s", pending.image_id, path, error)
+        self.report.encoded += len(good)
+        self.report.failed += len(bad)
+        self.advance(len(group))
+        return len(group)
+
+
+@dataclass
+class _Batch:
+    """A batch that decoding processes work on, and the connection whose transaction holds its images."""
+
+    connection: Connection
+    jobs: list[tuple[codes.Pending, Future[Prepared]]]
+
+    def results(self) -> list[tuple[codes.Pending, Prepared | Exception]]:
+        """Each image with its inputs or the reason why it has none."""
+        return [(pending, _outcome(job)) for pending, job in self.jobs]
+
+    def cancel(self) -> None:
+        for _, job in self.jobs:
+            job.cancel()
+
+
+def _outcome(job: Future[Prepared]) -> Prepared | Exception:
+    try:
+        return job.result()
+    except ImageError as error:
+        return error
+
+
+class _Claims:
+    """Claims batch after batch, from the smallest id on, each in a transaction of its own."""
+
+    def __init__(self, worker: _Worker, since: datetime) -> None:
+        self.worker = worker
+        self.since = since
+        self.after = 0
+        self.all: list[Connection] = []
+        self.free: list[Connection] = []
+
+    def __enter__(self) -> _Claims:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for connection in self.all:
+            connection.close()
+
+    def next(self) -> tuple[Connection, list[codes.Pending]] | None:
+        """The next batch and the connection that holds it; None when nothing is left."""
+        encoder = self.worker.encoder
+        assert encoder is not None
+        if not self.free:
+            self.free.append(engine.connect(self.worker.archive.url))
+            self.all.append(self.free[-1])
+        connection = self.free.pop()
+        pending: list[codes.Pending] = []
+        while not pending:
+            pending, reached = codes.claim(
+                connection,
+                encoder.id,
+                self.worker.geometry,
+                after=self.after,
+                limit=self.worker.batch,
+                since=self.since,
+            )
+            if reached == self.after:
+                connection.rollback()
+                self.give_back(connection)
+                return None
+            self.after = reached
+        return connection, pending
+
+    def give_back(self, connection: Connection) -> None:
+        """The transaction of this connection has ended; it serves another batch."""
+        self.free.append(connection)
+
+
+def pending(archive: Archive, encoder_id: int | None = None) -> int:
+    """How many images wait for a code; raises NoEncoder when there is nothing to encode with."""
+    with archive.connection() as connection:
+        return codes.pending_count(connection, encoders.get(connection, encoder_id).id)

@@ -1,0 +1,143 @@
+"""Shared fixtures: a migrated database a test, the real command, the shared data."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import EllipsisType
+from typing import Any
+
+import pytest
+from databases import BACKEND, BackendMissingError, Server, choose, database_of, start
+
+ROOT = Path(__file__).parents[1]
+COMMAND = Path(sys.executable).with_name("radretrieval")
+SERVER = pytest.StashKey[Server]()
+
+
+def pytest_configure() -> None:
+    # Before the first test, and even where none needs a database: who names a backend wants that one.
+    if os.environ.get(BACKEND):
+        try:
+            choose(os.environ)
+        except BackendMissingError as error:
+            raise pytest.UsageError(str(error)) from None
+
+
+def server_of(config: pytest.Config) -> Server:
+    """The session's server, started at the first call."""
+    if SERVER not in config.stash:
+        try:
+            server = start(os.environ)
+        except BackendMissingError as error:
+            pytest.exit(str(error), returncode=pytest.ExitCode.USAGE_ERROR)
+        config.stash[SERVER] = server
+        config.add_cleanup(server.stop)
+    return config.stash[SERVER]
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    """Which server the tests meet; not started to list tests, nor under -q, which prints no header."""
+    if config.option.collectonly:
+        return None
+    try:
+        return f"database: {server_of(config).description()}"
+    # A server that does not start fails the tests that need one, and no other.
+    except Exception as error:
+        return f"database: not available ({error})"
+
+
+class Run(subprocess.CompletedProcess[str]):
+    """One finished command: returncode, stdout, stderr."""
+
+    @property
+    def json(self) -> Any:
+        """The one JSON document on stdout."""
+        return json.loads(self.stdout)
+
+
+@pytest.fixture(scope="session")
+def server(pytestconfig: pytest.Config) -> Server:
+    """The session's database server."""
+    return server_of(pytestconfig)
+
+
+@pytest.fixture(scope="session")
+def migrated_template(server: Server) -> Iterator[str]:
+    """The name of a database that was migrated once; copies of it take 0.1 s."""
+    from radretrieval.archive import migrate
+
+    with server.database() as url:
+        migrate.upgrade(url)
+        yield database_of(url)
+
+
+@pytest.fixture
+def archive_url(server: Server, migrated_template: str) -> Iterator[str]:
+    """The URL of an empty, migrated archive of this test's own."""
+    with server.database(template=migrated_template) as url:
+        yield url
+
+
+@pytest.fixture
+def empty_database_url(server: Server) -> Iterator[str]:
+    """The URL of a database of this test's own that was never migrated."""
+    with server.database() as url:
+        yield url
+
+
+@pytest.fixture
+def cli(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., Run]:
+    """The real command in its own process: cli(*arguments, url=…, check=True, timeout=120, **environment).
+
+    Without `url` it meets the test's `archive_url`; with `url=None` no URL at all, so that it starts the
+    embedded server in RADRETRIEVAL_HOME. `check` asserts exit code 0.
+    """
+
+    def run(
+        *arguments: object,
+        url: str | EllipsisType | None = ...,
+        check: bool = True,
+        timeout: float = 120,
+        cwd: Path | None = None,
+        **environment: str,
+    ) -> Run:
+        if url is ...:
+            url = request.getfixturevalue("archive_url")
+        command = [str(COMMAND), *map(str, arguments)]
+        done = subprocess.run(
+            command,
+            env=clean_environment(tmp_path / "home", url) | environment,
+            cwd=cwd or tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        told = f"{' '.join(command)}\nexit code {done.returncode}\n{done.stdout}{done.stderr}"
+        assert done.returncode == 0 or not check, told
+        return Run(command, done.returncode, done.stdout, done.stderr)
+
+    return run
+
+
+def clean_environment(home: Path, url: str | None) -> dict[str, str]:
+    """This process's environment without the user's settings, and with output that is the same everywhere."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("RADRETRIEVAL_")}
+    settings = {"RADRETRIEVAL_HOME": str(home)}
+    if url is not None:
+        settings["RADRETRIEVAL_DATABASE_URL"] = url
+    return kept | settings | {"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"}
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of shared data beside the repository; where it is absent, the test is skipped."""
+    folder = ROOT.parent / "shared"
+    if not folder.is_dir():
+        pytest.skip(f"there is no shared data at {folder}")
+    return folder

@@ -1,0 +1,47 @@
+"""Commands that answer at once import nothing that takes its time."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = {
+    "PIL",
+    "alembic",
+    "imagecodecs",
+    "numpy",
+    "psycopg",
+    "pydicom",
+    "safetensors",
+    "scipy",
+    "skimage",
+    "sqlalchemy",
+    "tifffile",
+    "torch",
+}
+
+
+def imported(*arguments: str) -> set[str]:
+    """The modules in memory when `radretrieval ARGUMENTS` ends with exit code 0."""
+    code = """
+import sys
+from radretrieval.cli import main
+sys.argv[0] = "radretrieval"
+try:
+    main()
+except SystemExit as end:
+    assert not end.code, end.code
+print(*sys.modules, file=sys.stderr)
+"""
+    run = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=60)
+    assert run.returncode == 0, run.stderr
+    return set(run.stderr.split())
+
+
+@pytest.mark.parametrize("arguments", ["--help", "search --help", "db --help", "train --help", "work --help"])
+def test_help_imports_nothing_heavy(arguments: str) -> None:
+    loaded = imported(*arguments.split())
+    assert "radretrieval.cli" in loaded
+    assert HEAVY & loaded == set()
