@@ -16,7 +16,8 @@ from radretrieval.labels import read_labels
 from radretrieval.phantom import write_archive
 from radretrieval.profile import PAPER
 from radretrieval.report.answer import write_picture
-from radretrieval.retrieval.query import Request, Searcher
+from radretrieval.retrieval.answer import Request
+from radretrieval.retrieval.query import Searcher
 from radretrieval.train import train
 from radretrieval.uris import to_path
 from radretrieval.worker import work

@@ -24,9 +24,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radretrieval.archive import codes, encoders, engine
+from radretrieval.archive.claims import Claims
 from radretrieval.archive.engine import Archive
 from radretrieval.config import Settings
-from radretrieval.errors import DatabaseUnavailable, ImageError, InputMissing, NoEncoder
+from radretrieval.errors import DatabaseUnavailable, EnvironmentUnusable, ImageError, InputMissing, NoEncoder
 from radretrieval.imaging.decoders import Decoders
 from radretrieval.uris import to_path
 
@@ -214,9 +215,13 @@ class _Worker:
 
     def _round(self, since: datetime) -> int:
         """One pass over the pending images; the number of images that were finished."""
+        assert self.encoder is not None
         finished = 0
         ahead: deque[_Batch] = deque()
-        with engine.translated(self.archive.url), _Claims(self, since) as claims:
+        with (
+            engine.translated(self.archive.url),
+            Claims(self.archive.url, self.encoder.id, self.geometry, self.batch, since) as claims,
+        ):
             while not self.stop.is_set():
                 while len(ahead) < 2 and (claimed := claims.next()):
                     ahead.append(self._decoding(*claimed))
@@ -284,55 +289,10 @@ class _Batch:
 def _outcome(job: Future[Prepared]) -> Prepared | Exception:
     try:
         return job.result()
-    except ImageError as error:
+    except EnvironmentUnusable:  # no process can be started: no fault of this image
+        raise
+    except Exception as error:
         return error
-
-
-class _Claims:
-    """Claims batch after batch, from the smallest id on, each in a transaction of its own."""
-
-    def __init__(self, worker: _Worker, since: datetime) -> None:
-        self.worker = worker
-        self.since = since
-        self.after = 0
-        self.all: list[Connection] = []
-        self.free: list[Connection] = []
-
-    def __enter__(self) -> _Claims:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for connection in self.all:
-            connection.close()
-
-    def next(self) -> tuple[Connection, list[codes.Pending]] | None:
-        """The next batch and the connection that holds it; None when nothing is left."""
-        encoder = self.worker.encoder
-        assert encoder is not None
-        if not self.free:
-            self.free.append(engine.connect(self.worker.archive.url))
-            self.all.append(self.free[-1])
-        connection = self.free.pop()
-        pending: list[codes.Pending] = []
-        while not pending:
-            pending, reached = codes.claim(
-                connection,
-                encoder.id,
-                self.worker.geometry,
-                after=self.after,
-                limit=self.worker.batch,
-                since=self.since,
-            )
-            if reached == self.after:
-                connection.rollback()
-                self.give_back(connection)
-                return None
-            self.after = reached
-        return connection, pending
-
-    def give_back(self, connection: Connection) -> None:
-        """The transaction of this connection has ended; it serves another batch."""
-        self.free.append(connection)
 
 
 def pending(archive: Archive, encoder_id: int | None = None) -> int:

@@ -186,11 +186,13 @@ def create(home: Path, account: Account | None, binaries: Path, seconds: float) 
 def _initdb(staging: Path, account: Account | None, binaries: Path, seconds: float) -> None:
     options = ["--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
     options += [f"--username={NAME}", "--auth=trust", "--data-checksums", "--no-instructions"]
+    options += [f"--set=dynamic_shared_memory_type={_shared_memory()}"]
     done = embedded_root.run_as(account, [binaries / "initdb", "-D", staging, *options], seconds)
     if done.returncode != 0:
         raise EmbeddedServerError(
             f"initdb could not make the archive's database in {staging.parent}: "
-            f"{done.stderr.strip()[-500:]}; mend that, or set RADRETRIEVAL_DATABASE_URL to another server"
+            f"{' | '.join(done.stderr.strip().splitlines())[-500:]}; mend that, or set "
+            "RADRETRIEVAL_DATABASE_URL to another server"
         )
     with open(staging / "postgresql.conf", "a") as file:
         file.write("\ninclude 'radretrieval.conf'\n# Your own settings go below this line and win.\n")

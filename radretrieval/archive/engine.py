@@ -184,20 +184,25 @@ def server_facts(connection: psycopg.Connection[dict[str, Any]]) -> dict[str, An
     """
     row = connection.execute(sql("server")).fetchone()
     assert row is not None
+    require(row)
+    return row
+
+
+def require(row: dict[str, Any]) -> None:
+    """Raise EnvironmentUnusable, with the way out, unless this row of `server` tells of a usable server."""
     database, version = row["database"], row["server_version"]
     if row["server_number"] < OLDEST_SERVER:
         raise EnvironmentUnusable(
             f"PostgreSQL {version} is too old: 15 or newer is needed; move the database {database} "
             "with pg_dump and pg_restore"
         )
-    major = row["server_number"] // 10000
     if row["pgvector_available"] is None:
         raise EnvironmentUnusable(
             f"this PostgreSQL {version} has no pgvector; install it on the server's host (for example the package "
-            f"postgresql-{major}-pgvector), then as a superuser in {database}: CREATE EXTENSION vector;"
+            f"postgresql-{row['server_number'] // 10000}-pgvector), then as a superuser in {database}: "
+            "CREATE EXTENSION vector;"
         )
     _check_extension(row)
-    return row
 
 
 def _check_extension(row: dict[str, Any]) -> None:

@@ -120,5 +120,8 @@ def locked_connection(alembic_config: Config) -> Iterator[sqlalchemy.Connection]
 def _plain(url: str) -> Any:
     import psycopg
 
+    connection = psycopg.connect(url, application_name="radretrieval db upgrade")
     # the catalogue is compared by qualified names: nothing but pgvector's own schema may be on the path
-    return psycopg.connect(url, application_name="radretrieval db upgrade", options="-c search_path=public")
+    connection.execute("SET search_path = public")
+    connection.commit()
+    return connection

@@ -14,7 +14,7 @@ from radretrieval.cli.common import AsJson, bar, opened, print_json, tell, tell_
 
 def ingest(
     context: typer.Context,
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH…", help="Radiographs, and folders of them.")],
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH", help="Radiographs, and folders of them.")],
     labels: Annotated[
         Path | None,
         typer.Option("--labels", metavar="CSV", help="Labels: a column 'file' and irma_code, split, …"),

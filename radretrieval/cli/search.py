@@ -10,7 +10,7 @@ import typer
 from radretrieval.cli.common import AsJson, Device, EncoderId, opened, path_of, print_json, tell
 
 if TYPE_CHECKING:
-    from radretrieval.retrieval.query import Answer, Request
+    from radretrieval.retrieval.answer import Answer, Request
 
 
 def search(
@@ -40,7 +40,8 @@ def search(
     as_json: AsJson = False,
 ) -> None:
     """Find the images most like a given one. The query image itself is never among its hits."""
-    from radretrieval.retrieval.query import Request, Searcher
+    from radretrieval.retrieval.answer import Request
+    from radretrieval.retrieval.query import Searcher
 
     request = Request(
         query=_query(query),

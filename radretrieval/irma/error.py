@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from radretrieval.errors import UsageError
 from radretrieval.irma.code import AXES, axes
 from radretrieval.irma.tree import branching, is_clutter
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 WRONG = 1.0
 UNDECIDED = 0.5
@@ -78,6 +80,8 @@ def irma_errors(true_codes: Sequence[str], predicted_codes: Sequence[str]) -> ND
     ------
     UsageError : the two are not equally long (a submission must be complete), or one is not an IRMA code.
     """
+    import numpy as np  # the one function here that needs it; the command line's start does not
+
     if len(true_codes) != len(predicted_codes):
         raise UsageError(
             f"{len(true_codes)} true codes but {len(predicted_codes)} predictions; every image needs a prediction"

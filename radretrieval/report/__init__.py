@@ -1,6 +1,4 @@
-"""Pictures and tables for people."""
+"""Pictures and tables for people: `picture.search_picture`, `table.table`.
 
-from radretrieval.report.picture import HitView, QueryView, search_picture
-from radretrieval.report.table import key_values, table
-
-__all__ = ["HitView", "QueryView", "key_values", "search_picture", "table"]
+Nothing is imported here, so that a command that prints a table does not wait for what a picture needs.
+"""

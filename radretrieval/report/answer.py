@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from radretrieval.report.picture import HitView, QueryView, search_picture
-from radretrieval.retrieval.query import Answer, Hit, Request, Searcher
+from radretrieval.retrieval.answer import Answer, Hit, Request
+from radretrieval.retrieval.query import Searcher
 from radretrieval.uris import to_path
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -91,7 +92,8 @@ def search_picture(path: Path | str, query: QueryView, hits: Sequence[HitView]) 
         _compose(query, hits).save(temporary, "PNG")
         os.replace(temporary, target)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
         raise UsageError(f"cannot write the picture {target}: {error.strerror or error}; name another file") from error
 
 

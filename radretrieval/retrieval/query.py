@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +17,7 @@ from radretrieval.archive.nearest import Candidate, Filter
 from radretrieval.config import Settings
 from radretrieval.errors import ImageError, RadretrievalError, UsageError
 from radretrieval.imaging import Radiograph
+from radretrieval.retrieval.answer import Answer, Clock, Hit, Request, check
 from radretrieval.retrieval.rerank import rerank
 from radretrieval.uris import to_path, to_uri
 
@@ -26,74 +25,8 @@ if TYPE_CHECKING:
     import psycopg
 
     from radretrieval.coding.cnnc import Coder
-    from radretrieval.retrieval.roi import Match
 
     Connection = psycopg.Connection[dict[str, Any]]
-
-STAGES = ("read", "encode", "barcode", "candidates", "rerank", "roi", "total")
-
-
-@dataclass(frozen=True)
-class Request:
-    """What is asked.
-
-    Attributes
-    ----------
-    query : a file, or the id of an image of the archive.
-    top, candidates : how many hits, from how many of the nearest codes.
-    roi : x, y, width, height in pixels of the query's original image.
-    where : column = value that a hit must have. exclude_same_patient : leave the query's patient out.
-    """
-
-    query: Path | int
-    top: int = 10
-    candidates: int = 50
-    roi: tuple[int, int, int, int] | None = None
-    where: tuple[tuple[str, str], ...] = ()
-    exclude_same_patient: bool = False
-
-
-@dataclass(frozen=True)
-class Hit:
-    """One of the answers; `roi` is None when none was asked for or when the file cannot be read (`roi_error`)."""
-
-    rank: int
-    image_id: int
-    uri: str
-    irma_code: str | None
-    cnnc_distance: int
-    rbc_distance: int
-    roi: Match | None = None
-    roi_error: str | None = None
-
-
-@dataclass
-class Answer:
-    """A ranked answer.
-
-    Attributes
-    ----------
-    query_image_id : the id of the query in the archive, None for a file that is not in it.
-    path : `exact` or `hnsw`, which way the candidates were found.
-    candidates : how many codes were re-ranked.
-    pending : images that have no code yet and cannot be found; counted only when there are fewer candidates than asked.
-    timings_ms : milliseconds of each stage of `STAGES`.
-    """
-
-    encoder_id: int
-    requested: int
-    candidates: int
-    hits: list[Hit]
-    path: str
-    pending: int
-    query_image_id: int | None
-    query_irma_code: str | None
-    timings_ms: dict[str, float] = field(default_factory=dict)
-
-    @property
-    def returned(self) -> int:
-        """How many hits there are."""
-        return len(self.hits)
 
 
 @dataclass
@@ -165,8 +98,8 @@ class Searcher:
         UsageError : a number, filter, ROI or id that cannot be; an unreadable query file; an archive without codes.
         DatabaseUnavailable : the database went away.
         """
-        _check(request)
-        clock = _Clock()
+        check(request)
+        clock = Clock()
         with engine.translated(self.archive.url):
             with clock.stage("read"):
                 query = self._read(request)
@@ -258,7 +191,7 @@ class Searcher:
                 query.patient_key = patient_key(load_secret(self.settings), query.radiograph.patient_id)
         return query.radiograph
 
-    def _encode(self, query: _Query, clock: _Clock) -> None:
+    def _encode(self, query: _Query, clock: Clock) -> None:
         if query.cnnc is not None:
             return
         from radretrieval.coding.radon import barcode
@@ -275,8 +208,8 @@ class Searcher:
     def _candidates(self, query: _Query, request: Request) -> tuple[list[Candidate], str]:
         if request.exclude_same_patient and query.patient_key is None:
             raise UsageError(
-                "--exclude-same-patient: the patient of the query is not known (its header and labels name none); leave "
-                "the option out"
+                "--exclude-same-patient: the patient of the query is not known (its header and labels name none); "
+                "leave the option out"
             )
         wanted = Filter(
             where=request.where,
@@ -332,33 +265,3 @@ class Searcher:
             replace(hit, roi=found.get(place), roi_error=error if isinstance(error := read[place], str) else None)
             for place, hit in enumerate(hits)
         ]
-
-
-def _check(request: Request) -> None:
-    for name, value in (("--top", request.top), ("--candidates", request.candidates)):
-        if not 1 <= value <= 100_000:
-            raise UsageError(f"{name} {value}: it takes a number from 1 to 100000")
-    if request.candidates < request.top:
-        raise UsageError(
-            f"--candidates {request.candidates} is smaller than --top {request.top}: the hits are among the candidates; "
-            f"use --candidates {request.top} or more"
-        )
-    images.check_filters(dict(request.where))
-
-
-class _Clock:
-    """Milliseconds of each stage, from the clock's making to the answer."""
-
-    def __init__(self) -> None:
-        self.start = time.perf_counter()
-        self.spent = dict.fromkeys(STAGES, 0.0)
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        before = time.perf_counter()
-        yield
-        self.spent[name] += time.perf_counter() - before
-
-    def milliseconds(self) -> dict[str, float]:
-        self.spent["total"] = time.perf_counter() - self.start
-        return {name: round(seconds * 1000, 3) for name, seconds in self.spent.items()}

@@ -56,11 +56,15 @@ class Process:
         return self.process.pid
 
     def line(self, seconds: float = 60) -> str:
-        ready, _, _ = select.select([self.process.stdout], [], [], seconds)
-        assert ready, "the process said nothing"
-        said = self.process.stdout.readline().strip()
-        assert said, self.process.communicate(timeout=30)[1]
-        return said
+        handle = self.process.stdout.fileno()
+        said = b""
+        while not said.endswith(b"\n"):
+            ready, _, _ = select.select([handle], [], [], seconds)
+            assert ready, "the process said nothing"
+            byte = os.read(handle, 1)
+            assert byte, self.process.communicate(timeout=30)[1]
+            said += byte
+        return said.decode().strip()
 
     def end(self) -> str:
         """Let it end by itself; return what it wrote to stderr."""
@@ -70,7 +74,10 @@ class Process:
 
     def kill(self) -> None:
         self.process.kill()
-        self.process.communicate()
+        self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
+            with contextlib.suppress(BrokenPipeError):
+                pipe.close()
 
 
 @pytest.fixture
@@ -711,38 +718,30 @@ class TestPaths:
         assert (home / "postgres.log").stat().st_size < 1_000_000
         assert (home / "postgres.log.1").stat().st_size == 11_000_000
 
-    @pytest.mark.parametrize(("size", "kind"), [("64k", "sysv"), (None, "posix")])
-    def test_small_shared_memory(self, home: Path, user: Callable[..., Process], size: str, kind: str) -> None:
-        if size is None:
-            if sys.platform != "linux" or shutil.disk_usage("/dev/shm").total < 1 << 30:
-                pytest.skip("this machine's /dev/shm is small")
-            url = embedded.start(home)
-        else:
-            mount = f"mount -t tmpfs -o size={size} tmpfs /dev/shm"
-            if subprocess.run(["unshare", "-m", "sh", "-c", mount], capture_output=True, check=False).returncode:
-                pytest.skip("needs the right to mount, to shrink /dev/shm")
-            subprocess.run(
-                [
-                    "unshare",
-                    "-m",
-                    "sh",
-                    "-c",
-                    f'{mount} && "$@"',
-                    "-",
-                    sys.executable,
-                    "-c",
-                    USER,
-                    home,
-                    "60",
-                ],
-                input="",
-                text=True,
-                check=True,
-                env=os.environ | {"PYTHONPATH": str(ROOT)},
-            )
-            assert f"dynamic_shared_memory_type = '{kind}'" in (home / "postgres/radretrieval.conf").read_text()
-            return
-        assert execute(url, "SHOW dynamic_shared_memory_type") == [(kind,)]
+    def test_roomy_shared_memory(self, running: str) -> None:
+        if sys.platform != "linux" or shutil.disk_usage("/dev/shm").total < 1 << 30:
+            pytest.skip("this machine's /dev/shm is small or missing")
+        assert execute(running, "SHOW dynamic_shared_memory_type") == [("posix",)]
+
+    @pytest.mark.parametrize("option", ["size=64k", "ro"])
+    def test_small_shared_memory(self, option: str, run: Callable[..., Process]) -> None:
+        """As in a container: the first start, with a /dev/shm that is of no use."""
+        mount = f"mount -t tmpfs -o {option} tmpfs /dev/shm"
+        if subprocess.run(["unshare", "-m", "sh", "-c", mount], capture_output=True, check=False).returncode:
+            pytest.skip("needs the right to mount, to shrink /dev/shm")
+        folder = Path(tempfile.mkdtemp(prefix="rr-", dir="/tmp"))
+        folder.chmod(0o755)
+        python = folder / "python"
+        python.write_text(f'#!/bin/sh\nexec unshare -m sh -c \'{mount} && exec "$@"\' - {sys.executable} "$@"\n')
+        python.chmod(0o755)
+        try:
+            process = run(USER, folder / "home", 60, python=str(python))
+            url = process.line()
+            assert execute(url, "SHOW dynamic_shared_memory_type") == [("sysv",)]
+            process.end()
+        finally:
+            clear(folder / "home")
+            shutil.rmtree(folder)
 
 
 NOBODY = 65534

@@ -28,7 +28,7 @@ def test_align_overrides(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_nothing_is_cut_or_coloured_in_a_pipe_of_any_width() -> None:
     code = (
-        "from radretrieval.report import table\n"
+        "from radretrieval.report.table import table\n"
         "table(['uri', 'n'], [['/long' * 100 + '[red]x[/red] 1.5 http://h', 1]])\n"
     )
     environment = {"COLUMNS": "20", "FORCE_COLOR": "1", "PYTHONIOENCODING": "utf-8", "PATH": ""}

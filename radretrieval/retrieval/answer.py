@@ -1,0 +1,111 @@
+"""What is asked and what is answered."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from radretrieval.archive import images
+from radretrieval.errors import UsageError
+
+if TYPE_CHECKING:
+    from radretrieval.retrieval.roi import Match
+
+STAGES = ("read", "encode", "barcode", "candidates", "rerank", "roi", "total")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked.
+
+    Attributes
+    ----------
+    query : a file, or the id of an image of the archive.
+    top, candidates : how many hits, from how many of the nearest codes.
+    roi : x, y, width, height in pixels of the query's original image.
+    where : column = value that a hit must have. exclude_same_patient : leave the query's patient out.
+    """
+
+    query: Path | int
+    top: int = 10
+    candidates: int = 50
+    roi: tuple[int, int, int, int] | None = None
+    where: tuple[tuple[str, str], ...] = ()
+    exclude_same_patient: bool = False
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One of the answers; `roi` is None when none was asked for or when the file cannot be read (`roi_error`)."""
+
+    rank: int
+    image_id: int
+    uri: str
+    irma_code: str | None
+    cnnc_distance: int
+    rbc_distance: int
+    roi: Match | None = None
+    roi_error: str | None = None
+
+
+@dataclass
+class Answer:
+    """A ranked answer.
+
+    Attributes
+    ----------
+    query_image_id : the id of the query in the archive, None for a file that is not in it.
+    path : `exact` or `hnsw`, which way the candidates were found.
+    candidates : how many codes were re-ranked.
+    pending : images that have no code yet and cannot be found; counted only when there are fewer candidates than asked.
+    timings_ms : milliseconds of each stage of `STAGES`.
+    """
+
+    encoder_id: int
+    requested: int
+    candidates: int
+    hits: list[Hit]
+    path: str
+    pending: int
+    query_image_id: int | None
+    query_irma_code: str | None
+    timings_ms: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def returned(self) -> int:
+        """How many hits there are."""
+        return len(self.hits)
+
+
+def check(request: Request) -> None:
+    for name, value in (("--top", request.top), ("--candidates", request.candidates)):
+        if not 1 <= value <= 100_000:
+            raise UsageError(f"{name} {value}: it takes a number from 1 to 100000")
+    if request.candidates < request.top:
+        raise UsageError(
+            f"--candidates {request.candidates} is smaller than --top {request.top}: hits are candidates; "
+            f"use --candidates {request.top} or more"
+        )
+    images.check_filters(dict(request.where))
+
+
+class Clock:
+    """Milliseconds of each stage, from the clock's making to the answer."""
+
+    def __init__(self) -> None:
+        self.start = time.perf_counter()
+        self.spent = dict.fromkeys(STAGES, 0.0)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        before = time.perf_counter()
+        yield
+        self.spent[name] += time.perf_counter() - before
+
+    def milliseconds(self) -> dict[str, float]:
+        self.spent["total"] = time.perf_counter() - self.start
+        return {name: round(seconds * 1000, 3) for name, seconds in self.spent.items()}
