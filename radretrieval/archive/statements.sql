@@ -126,10 +126,10 @@ SELECT image_id FROM barcode WHERE geometry_id = %(geometry)s AND image_id = ANY
 SELECT count(*) FROM image i WHERE NOT EXISTS (SELECT FROM cnnc c WHERE c.encoder_id = %(encoder)s AND c.image_id = i.id);
 
 -- :coding_failure_keep Remember why an image could not be coded.
-INSERT INTO coding_failure (encoder_id, image_id, error, message)
-VALUES (%(encoder)s, %(image)s, %(error)s, %(message)s)
+INSERT INTO coding_failure (encoder_id, image_id, error, message, last_at)
+VALUES (%(encoder)s, %(image)s, %(error)s, %(message)s, clock_timestamp())
 ON CONFLICT (encoder_id, image_id) DO UPDATE SET error = excluded.error, message = excluded.message,
-    attempts = coding_failure.attempts + 1, last_at = now();
+    attempts = coding_failure.attempts + 1, last_at = excluded.last_at;
 
 -- :coding_failure_forget Images that have a code now.
 DELETE FROM coding_failure WHERE encoder_id = %(encoder)s AND image_id = ANY(%(ids)s);

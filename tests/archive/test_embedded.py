@@ -139,10 +139,10 @@ def kill_all(home: Path) -> None:
 def clear(home: Path) -> None:
     with contextlib.suppress(EmbeddedServerError):
         embedded.release(home)
-    for process in servers(home):
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
-    wait_until(lambda: not servers(home))
+    # in good order where that is possible: a killed server leaves its shared memory to the next one on its data
+    with contextlib.suppress(EmbeddedServerError):
+        embedded.stop(home, force=True)
+    kill_all(home)
     data = (home / "postgres").resolve()
     shutil.rmtree(data, ignore_errors=True)
     if data.parent.parent == Path("/var/lib/radretrieval"):

@@ -18,9 +18,14 @@ def test_a_transaction_is_kept_or_given_up_whole(archive_url: str) -> None:
     archive = Archive(archive_url)
     with archive.connection() as connection:
         connection.execute("INSERT INTO geometry (size, angles, bins, rule) VALUES (1, 1, 1, 'kept')")
-    with pytest.raises(RuntimeError), archive.connection() as connection:
-        connection.execute("INSERT INTO geometry (size, angles, bins, rule) VALUES (1, 1, 1, 'lost')")
-        raise RuntimeError
+
+    def broken_off() -> None:
+        with archive.connection() as connection:
+            connection.execute("INSERT INTO geometry (size, angles, bins, rule) VALUES (1, 1, 1, 'lost')")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        broken_off()
     with archive.connection() as connection:
         assert [row["rule"] for row in connection.execute("SELECT rule FROM geometry")] == ["kept"]
 
@@ -33,17 +38,23 @@ def test_a_server_that_is_not_there() -> None:
 
 
 def test_a_connection_that_is_cut(archive_url: str) -> None:
-    with (
-        pytest.raises(DatabaseUnavailable, match="run it again: nothing is half-written"),
-        Archive(archive_url).connection() as connection,
-        psycopg.connect(archive_url, autocommit=True) as other,
-    ):
-        other.execute("SELECT pg_terminate_backend(%s)", (connection.info.backend_pid,))
-        connection.execute("SELECT 1")
+    def cut_off() -> None:
+        with (
+            Archive(archive_url).connection() as connection,
+            psycopg.connect(archive_url, autocommit=True) as other,
+        ):
+            other.execute("SELECT pg_terminate_backend(%s)", (connection.info.backend_pid,))
+            connection.execute("SELECT 1")
+
+    with pytest.raises(DatabaseUnavailable, match="run it again: nothing is half-written"):
+        cut_off()
 
 
 def test_a_table_that_is_missing_is_an_outdated_schema(archive_url: str) -> None:
-    with pytest.raises(SchemaOutdated, match="radretrieval db upgrade"), Archive(archive_url).connection() as connection:
+    with (
+        pytest.raises(SchemaOutdated, match="radretrieval db upgrade"),
+        Archive(archive_url).connection() as connection,
+    ):
         connection.execute("SELECT * FROM no_such_table")
 
 

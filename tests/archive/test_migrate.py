@@ -101,7 +101,11 @@ def test_sql_for_a_dba_makes_the_same_schema(empty_database_url: str, archive_ur
 
 def test_alembic_itself_prints_the_same_sql() -> None:
     run = subprocess.run(
-        [sys.executable, "-m", "alembic", "upgrade", "head", "--sql"], cwd=ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "-m", "alembic", "upgrade", "head", "--sql"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     output = io.StringIO()
     migrate.print_sql(output)

@@ -1,0 +1,124 @@
+"""The whole path over ../shared/data/radiographs: ingest, train `paper`, work, evaluate test against train.
+
+    python benchmarks/corpus.py [--epochs N] [--home DIR] [--encoder-weights FILE] [--json FILE]
+
+By the commands that people run; the codes of metadata.csv are the classes. Training takes half an hour on two cores:
+this is no part of `make bench`, but `make bench-corpus` runs it. With --home the archive stays there, and an encoder
+that it has already is used instead of training one. Skipped where the data is absent.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from _common import RADIOGRAPHS, archive, command, environment, machine, skip, table
+
+from radretrieval.archive import encoders, images
+from radretrieval.archive.engine import Archive
+from radretrieval.config import Settings
+from radretrieval.profile import PAPER
+
+AGAINST = {"train": ["train"], "train and distractors": ["train", "distractor"]}
+ACCURACY, FALL = 0.93, 0.01  # issue 2: at least, at most
+
+
+def main() -> None:
+    """Run the commands, print the table, write the figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--epochs", type=int, help="passes over the images (default: the profile's 50)")
+    parser.add_argument("--home", type=Path, metavar="DIR", help="keep the archive in this folder")
+    parser.add_argument("--encoder-weights", type=Path, metavar="FILE", help="these weights (safetensors) instead of training")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
+    arguments = parser.parse_args()
+    if not (RADIOGRAPHS / "metadata.csv").exists():
+        skip("../shared/data/radiographs is absent")
+
+    with archive(arguments.home) as (where, settings):
+        figures: dict[str, Any] = {"ingest": ingest(settings)}
+        figures["encoder"] = encoder(where, settings, arguments.encoder_weights, arguments.epochs)
+        figures["work"] = radretrieval(settings, "work", "--once")
+        figures["evaluate"] = {
+            name: radretrieval(settings, "evaluate", *(word for split in splits for word in ("--against", split)))
+            for name, splits in AGAINST.items()
+        }
+    show(figures)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
+
+
+def ingest(settings: Settings) -> dict[str, Any]:
+    """Bring the radiographs, and the slices that are none, into the archive with their labels."""
+    folders = [str(folder) for folder in sorted(RADIOGRAPHS.iterdir()) if folder.is_dir()]
+    return radretrieval(settings, "ingest", *folders, "--labels", str(RADIOGRAPHS / "metadata.csv"))
+
+
+def encoder(where: Archive, settings: Settings, weights: Path | None, epochs: int | None) -> dict[str, Any]:
+    """The encoder that is evaluated: the archive's, or one with these weights, or one that is trained now."""
+    listed = radretrieval(settings, "encoder", "list")["encoders"]
+    if any(row["active"] for row in listed):
+        return {"origin": "the archive's encoder"}
+    if weights is not None:
+        with where.connection() as connection:
+            classes = sorted({row["irma_code"] for row in images.training(connection, "train")})
+            encoders.add(connection, PAPER, weights.read_bytes(), classes, {})
+        return {"origin": "given weights"}
+    trained = radretrieval(settings, "train", *(["--epochs", str(epochs)] if epochs else []))
+    return {"origin": f"{trained['epochs']} epochs in {trained['seconds'] / 60:.0f} min on {trained['device']}", **trained}
+
+
+def radretrieval(settings: Settings, *words: str) -> dict[str, Any]:
+    """What a command answers."""
+    print(f"radretrieval {words[0]}", file=sys.stderr)
+    done = subprocess.run(command(*words, "--json"), env=environment(settings), stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        raise SystemExit(f"radretrieval {words[0]} ended with {done.returncode}: {done.stdout}")
+    document: dict[str, Any] = json.loads(done.stdout)
+    return document
+
+
+def show(figures: dict[str, Any]) -> None:
+    """Print the table."""
+    results: dict[str, dict[str, Any]] = figures["evaluate"]
+    alone, mixed = results.values()
+    print(f"{alone['queries']} queries of test; profile paper, {figures['encoder']['origin']}")
+    print(machine("torch", "numpy"))
+    head = ["first hit right (error)", *(f"{result['against']}, {name}" for name, result in results.items())]
+    rows = [["CNNC + RBC", *map(cell, results.values())]]
+    for place, row in enumerate(alone["ablations"]):
+        rows.append([row["name"], *(cell(result["ablations"][place]) for result in results.values())])
+    table(head, rows)
+    low, high = alone["ci95"]
+    print(f"error per image {alone['error_per_image']:.4f}; 95 % interval of the sum {low:.2f} to {high:.2f}")
+    accuracy, fall = alone["first_hit_accuracy"], alone["first_hit_accuracy"] - mixed["first_hit_accuracy"]
+    print(f"first hit right at least {ACCURACY}: {verdict(accuracy >= ACCURACY)}")
+    print(f"falls by {100 * fall:.2f} points with the distractors; at most {100 * FALL:.0f}: {verdict(fall <= FALL)}")
+    print(rates(figures))
+
+
+def cell(result: dict[str, Any]) -> str:
+    """Accuracy and error of one ranking."""
+    return f"{result['first_hit_accuracy']:.4f} ({result['error_score']:.2f})"
+
+
+def verdict(good: bool) -> str:
+    """One word."""
+    return "reached" if good else "MISSED"
+
+
+def rates(figures: dict[str, Any]) -> str:
+    """How fast ingestion and the worker were, where they had anything to do."""
+    parts: Sequence[tuple[str, int, float]] = [
+        ("ingested", figures["ingest"]["added"], figures["ingest"]["seconds"]),
+        ("encoded", figures["work"]["encoded"], figures["work"]["seconds"]),
+    ]
+    return ", ".join(f"{count} images {what} in {seconds:.0f} s" for what, count, seconds in parts)
+
+
+if __name__ == "__main__":
+    main()

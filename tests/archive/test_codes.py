@@ -1,0 +1,275 @@
+"""Codes in the database: bit for bit what was written, claimed once, found by distance and id."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pytest
+from tiny import add_encoder
+
+from radretrieval.archive import codes, encoders, engine, images, nearest
+from radretrieval.archive.claims import Claims
+from radretrieval.archive.engine import Archive
+from radretrieval.archive.images import NewImage
+from radretrieval.archive.nearest import Filter
+from radretrieval.coding.hamming import distances
+from radretrieval.errors import NoEncoder, UsageError
+from radretrieval.irma.tree import describe
+
+RNG = np.random.default_rng(0)
+DECODED = [
+    "0000-000-000-000",
+    "1121-120-942-700",
+    "1121-127-700-500",
+    "1124-410-620-625",
+    "112d-121-500-000",
+    "9zzz-c00-abc-c10",
+]
+LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
+
+
+def new_image(number: int, **columns: Any) -> NewImage:
+    basics: dict[str, Any] = {
+        "sha256": number.to_bytes(32, "big"),
+        "uri": f"file:///{number}.png",
+        "format": "png",
+        "rows": 4,
+        "columns": 5,
+        "bits_stored": 8,
+        "photometric": "MONOCHROME2",
+    }
+    return NewImage(**(basics | columns))
+
+
+@pytest.fixture
+def archive(archive_url: str) -> Archive:
+    return Archive(archive_url)
+
+
+@pytest.fixture
+def connection(archive: Archive) -> Iterator[Any]:
+    with archive.connection() as made:
+        yield made
+
+
+def fill(connection: Any, n: int, bytes_: np.ndarray | None = None) -> tuple[int, int, np.ndarray, np.ndarray]:
+    """n images with codes and barcodes; the encoder, the geometry, codes and barcodes."""
+    images.add(connection, [new_image(i, split="a" if i % 2 else "b", modality="CR") for i in range(n)])
+    encoder = add_encoder(connection)
+    geometry = codes.geometry_id(connection, 192, 16, 272, "median-positive")
+    cnnc = RNG.integers(0, 256, (n, 125), np.uint8) if bytes_ is None else bytes_
+    rbc = RNG.integers(0, 256, (n, 544), np.uint8)
+    ids = list(range(1, n + 1))
+    codes.write_cnnc(connection, encoder, ids, cnnc, 1000)
+    codes.write_barcodes(connection, geometry, ids, rbc)
+    return encoder, geometry, cnnc, rbc
+
+
+def test_codes_come_back_bit_for_bit(connection: Any) -> None:
+    encoder, geometry, cnnc, rbc = fill(connection, 20)
+    found = codes.of_splits(connection, encoder, geometry, None)
+    assert np.array_equal(found.cnnc, cnnc)
+    assert np.array_equal(found.rbc, rbc)
+    assert found.image_ids.tolist() == list(range(1, 21))
+    pair = codes.of_image(connection, encoder, geometry, 7)
+    assert pair is not None
+    assert np.array_equal(pair[0], cnnc[6])
+    assert np.array_equal(pair[1], rbc[6])
+    text = connection.execute("SELECT code::text AS code FROM cnnc WHERE image_id = 7").fetchone()["code"]
+    assert text == nearest.bit_text(cnnc[6]) == "".join(map(str, np.unpackbits(cnnc[6])))
+    assert codes.of_splits(connection, encoder, geometry, ["a"]).image_ids.tolist() == list(range(2, 21, 2))
+    assert codes.of_image(connection, encoder, geometry + 1, 7) is None
+
+
+@pytest.mark.parametrize("shape", [(3, 124), (2, 125)])
+def test_codes_of_a_wrong_shape_are_refused(connection: Any, shape: tuple[int, int]) -> None:
+    encoder, _, _, _ = fill(connection, 1)
+    images.add(connection, [new_image(i) for i in range(10, 13)])
+    with pytest.raises((ValueError, Exception), match=r"codes must be|bit string length"):
+        codes.write_cnnc(connection, encoder, [2, 3, 4], np.zeros(shape, np.uint8), shape[1] * 8)
+
+
+def test_the_nearest_are_those_of_numpy_ties_by_id(connection: Any) -> None:
+    # few distinct bytes make many ties
+    cnnc = np.repeat(RNG.integers(0, 2, (60, 1), np.uint8) * 255, 125, axis=1)
+    cnnc[:, 0] = RNG.integers(0, 4, 60)
+    number, geometry, _, rbc = fill(connection, 60, cnnc)
+    encoder = encoders.get(connection, number)
+    for query in (cnnc[0], np.zeros(125, np.uint8), RNG.integers(0, 256, 125, np.uint8)):
+        found, path = nearest.candidates(connection, encoder, geometry, query, 50)
+        far = distances(query, cnnc)
+        wanted = sorted(zip(far.tolist(), range(1, 61), strict=True))[:50]
+        assert [(hit.cnnc_distance, hit.image_id) for hit in found] == wanted
+        assert all(hit.barcode == rbc[hit.image_id - 1].tobytes() for hit in found)
+        assert path == "exact"
+
+
+def test_filters_and_exclusions_leave_k_of_the_rest(connection: Any) -> None:
+    number, geometry, cnnc, _ = fill(connection, 40)
+    encoder = encoders.get(connection, number)
+    connection.execute("UPDATE image SET patient_key = 'p' WHERE id <= 10")
+    wanted = Filter(where=(("split", "a"), ("modality", "CR")), not_images=(2,), not_patient="p")
+    found, _ = nearest.candidates(connection, encoder, geometry, cnnc[1], 10, wanted)
+    far = distances(cnnc[1], cnnc)
+    allowed = range(12, 41, 2)
+    assert [hit.image_id for hit in found] == sorted(allowed, key=lambda i: (far[i - 1], i))[:10]
+    nothing, _ = nearest.candidates(connection, encoder, geometry, cnnc[1], 10, Filter(where=(("modality", "XX"),)))
+    assert nothing == []
+    with pytest.raises(UsageError, match="no such column; the columns are: modality,"):
+        nearest.candidates(connection, encoder, geometry, cnnc[1], 10, Filter(where=(("id; DROP TABLE image", "1"),)))
+
+
+def test_hnsw_is_used_when_built_and_never_returns_fewer(connection: Any) -> None:
+    number, geometry, cnnc, _ = fill(connection, 300)
+    encoder = encoders.get(connection, number)
+    assert not encoder.hnsw
+    with pytest.raises(UsageError, match="index build --kind hnsw"):
+        nearest.audit_hnsw(connection, encoder, 50, 5)
+    assert nearest.build_hnsw(connection, encoder) == 300
+    encoder = encoders.get(connection, number)
+    assert encoder.hnsw
+    plan = explain_hnsw(connection, encoder, cnnc[0])
+    assert "cnnc_1_hnsw" in plan
+    found, path = nearest.candidates(connection, encoder, geometry, cnnc[0], 50, Filter(not_images=(1,)))
+    assert path == "hnsw"
+    assert len(found) == 50
+    assert 1 not in [hit.image_id for hit in found]
+    assert [hit.cnnc_distance for hit in found] == sorted(hit.cnnc_distance for hit in found)
+    # a filter would thin the graph's answer: it goes the exact way
+    filtered, path = nearest.candidates(connection, encoder, geometry, cnnc[0], 50, Filter(where=(("split", "a"),)))
+    assert (len(filtered), path) == (50, "exact")
+    count, mean, worst = nearest.audit_hnsw(connection, encoder, 50, 20)
+    assert count == 300
+    assert 0.9 < worst <= mean <= 1
+    nearest.drop_hnsw(connection, encoder)
+    assert not encoders.get(connection, number).hnsw
+
+
+def explain_hnsw(connection: Any, encoder: encoders.Encoder, code: np.ndarray) -> str:
+    """The plan of the statement as `candidates` runs it."""
+    from radretrieval.archive.statements import sql
+
+    values = {"code": nearest.bit_text(code), "encoder": encoder.id, "geometry": 1, "limit": 50}
+    with connection.transaction():
+        connection.execute(sql("hnsw_settings"), {"ef": "400"})
+        rows = connection.execute("EXPLAIN " + sql("nearest_hnsw"), values).fetchall()
+        connection.execute(sql("hnsw_settings_off"))
+    return "\n".join(row["QUERY PLAN"] for row in rows)
+
+
+def test_two_claims_never_hold_the_same_image(archive: Archive) -> None:
+    with archive.connection() as connection:
+        images.add(connection, [new_image(i) for i in range(25)])
+        encoder = add_encoder(connection)
+        geometry = codes.geometry_id(connection, 192, 16, 272, "median-positive")
+    with (
+        Claims(archive.url, encoder, geometry, 10, LONG_AGO) as one,
+        Claims(archive.url, encoder, geometry, 10, LONG_AGO) as other,
+    ):
+        held = [claim for claims in (one, other, one, other) if (claim := claims.next())]
+        ids = [image.image_id for _, batch in held for image in batch]
+        assert sorted(ids) == list(range(1, 26))
+        connection, batch = held[0]
+        codes.write_cnnc(connection, encoder, [image.image_id for image in batch], np.zeros((10, 125), np.uint8), 1000)
+        connection.commit()
+    with Claims(archive.url, encoder, geometry, 100, LONG_AGO) as rest:
+        claim = rest.next()
+        assert claim is not None
+        assert [image.image_id for image in claim[1]] == list(range(11, 26))
+
+
+def test_what_was_coded_between_snapshot_and_lock_is_not_claimed(archive: Archive) -> None:
+    """The one race of SKIP LOCKED: the claim's snapshot is older than another worker's commit."""
+    with archive.connection() as connection:
+        images.add(connection, [new_image(i) for i in range(3)])
+        encoder = add_encoder(connection)
+        geometry = codes.geometry_id(connection, 192, 16, 272, "median-positive")
+    slow = engine.connect(archive.url)
+    slow.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+    slow.execute("SELECT 1 FROM image").fetchall()  # the snapshot is taken
+    with archive.connection() as connection:
+        codes.write_cnnc(connection, encoder, [2], np.zeros((1, 125), np.uint8), 1000)
+        codes.write_barcodes(connection, geometry, [3], np.zeros((1, 544), np.uint8))
+    rows = slow.execute("SELECT id FROM image WHERE NOT EXISTS (SELECT FROM cnnc WHERE image_id = id)").fetchall()
+    assert len(rows) == 3  # such a snapshot would claim all three
+    slow.rollback()
+    slow.close()
+    with archive.connection() as connection:
+        pending, reached = codes.claim(connection, encoder, geometry, after=0, limit=10, since=LONG_AGO)
+        assert [(image.image_id, image.barcoded) for image in pending] == [(1, False), (3, True)]
+        assert reached == 3
+
+
+def test_a_failed_image_waits_and_is_tried_by_the_next_run(archive: Archive) -> None:
+    with archive.connection() as connection:
+        images.add(connection, [new_image(1)])
+        encoder = add_encoder(connection)
+        start = codes.now(connection)
+        codes.keep_failure(connection, encoder, 1, "ImageError", "is gone")
+        codes.keep_failure(connection, encoder, 1, "ImageError", "is gone still")
+    with archive.connection() as connection:
+        assert codes.claim(connection, encoder, 1, after=0, limit=9, since=start) == ([], 0)
+        later = codes.now(connection)
+        pending, _ = codes.claim(connection, encoder, 1, after=0, limit=9, since=later)
+        assert len(pending) == 1
+        connection.execute("UPDATE coding_failure SET last_at = now() - interval '5 minutes'")
+        pending, _ = codes.claim(connection, encoder, 1, after=0, limit=9, since=start)
+        assert len(pending) == 1
+        row = connection.execute("SELECT attempts, message FROM coding_failure").fetchone()
+        assert (row["attempts"], row["message"]) == (2, "is gone still")
+        codes.write_cnnc(connection, encoder, [1], np.zeros((1, 125), np.uint8), 1000)
+        assert connection.execute("SELECT count(*) FROM coding_failure").fetchone()["count"] == 0
+
+
+def test_codes_go_with_their_image(connection: Any) -> None:
+    fill(connection, 3)
+    connection.execute("DELETE FROM image WHERE id = 2")
+    assert [row["image_id"] for row in connection.execute("SELECT image_id FROM cnnc ORDER BY 1")] == [1, 3]
+    assert [row["image_id"] for row in connection.execute("SELECT image_id FROM barcode ORDER BY 1")] == [1, 3]
+
+
+def test_one_encoder_is_active_and_the_switch_goes_both_ways(connection: Any) -> None:
+    with pytest.raises(NoEncoder, match="radretrieval train"):
+        encoders.get(connection)
+    first, second = add_encoder(connection), add_encoder(connection, seed=1)
+    assert encoders.get(connection).id == first
+    encoders.activate(connection, second)
+    assert [(row["encoder_id"], row["active"]) for row in encoders.listed(connection)] == [
+        (first, False),
+        (second, True),
+    ]
+    encoders.activate(connection, first)
+    assert encoders.get(connection).id == first
+    with pytest.raises(UsageError, match="no encoder 99; it has: 1, 2"):
+        encoders.activate(connection, 99)
+    connection.execute("UPDATE encoder SET active = false")
+    with pytest.raises(NoEncoder, match="encoder activate ID .one of 1, 2."):
+        encoders.get(connection)
+
+
+def test_weights_are_cached_by_hash_and_a_damaged_cache_is_not_believed(connection: Any, tmp_path: Any) -> None:
+    from tiny import TINY, weights
+
+    encoder = encoders.get(connection, add_encoder(connection))
+    assert encoder.profile == TINY
+    assert encoders.weights(connection, encoder, tmp_path / "cache") == weights()
+    (cached,) = (tmp_path / "cache").iterdir()
+    cached.write_bytes(b"damaged")
+    assert encoders.weights(connection, encoder, tmp_path / "cache") == weights()
+    assert cached.read_bytes() == weights()
+    connection.execute("UPDATE encoder SET weights = ''")
+    assert encoders.weights(connection, encoder, tmp_path / "cache") == weights()
+
+
+def test_irma_codes_in_words(connection: Any) -> None:
+    words = [describe(code) for code in DECODED]
+    images.add(connection, [new_image(i, irma_code=code) for i, code in enumerate(DECODED, start=2)])
+    images.add(connection, [new_image(1)])
+    rows = connection.execute("SELECT * FROM image_decoded ORDER BY irma_code").fetchall()
+    assert [(r["technique"], r["direction"], r["anatomy"], r["biosystem"]) for r in rows] == [*words, (None,) * 4]
+    assert words[2][2] == "abdomen"
+    with pytest.raises(Exception, match="image_irma_code_check"):
+        images.add(connection, [new_image(3, irma_code="1121-127")])

@@ -1,0 +1,246 @@
+"""The whole path by the real command line, on phantoms and the paper's network: from files to a ranked answer."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import COMMAND, Run, clean_environment
+from databases import Server
+from PIL import Image
+
+from radretrieval.archive.engine import Archive
+from radretrieval.coding.hamming import distances
+from radretrieval.config import Settings
+from radretrieval.evaluation import evaluate
+from radretrieval.retrieval.answer import Request
+from radretrieval.retrieval.query import Searcher
+from radretrieval.uris import to_path
+
+IMAGES, CLASSES = 96, 6
+
+
+class Filled:
+    """An archive of phantoms with a network of two epochs, and the command to ask it."""
+
+    def __init__(self, url: str, folder: Path) -> None:
+        self.url = url
+        self.folder = folder
+        self.home = folder / "home"
+
+    def run(self, *arguments: object, check: bool = True) -> Run:
+        command = [str(COMMAND), *map(str, arguments)]
+        environment = clean_environment(self.home, self.url)
+        done = subprocess.run(command, env=environment, cwd=self.folder, capture_output=True, text=True, check=False)
+        assert done.returncode == 0 or not check, f"{command}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return Run(command, done.returncode, done.stdout, done.stderr)
+
+
+@pytest.fixture(scope="module")
+def filled(server: Server, migrated_template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Filled]:
+    folder = tmp_path_factory.mktemp("whole")
+    with server.database(template=migrated_template) as url:
+        made = Filled(url, folder)
+        made.run("phantom", "x-rays", "--images", IMAGES, "--classes", CLASSES)
+        made.ingested = made.run("ingest", "x-rays", "--labels", "x-rays/labels.csv", "--json").json
+        made.trained = made.run("train", "--epochs", 2, "--device", "cpu", "--json").json
+        made.worked = made.run("work", "--once", "--device", "cpu", "--json").json
+        yield made
+
+
+def test_what_each_step_says(filled: Any) -> None:
+    ingested = filled.ingested
+    assert {key: ingested[key] for key in ("seen", "added", "unchanged", "failed", "failures")} == {
+        "seen": IMAGES,
+        "added": IMAGES,
+        "unchanged": 0,
+        "failed": 0,
+        "failures": [],
+    }
+    trained = filled.trained
+    assert (trained["encoder_id"], trained["profile"], trained["classes"], trained["epochs"]) == (
+        1,
+        "paper",
+        CLASSES,
+        2,
+    )
+    assert trained["train_loss"] > 0
+    assert (filled.worked["encoded"], filled.worked["failed"]) == (IMAGES, 0)
+    assert filled.worked["images_per_second"] > 0
+    status = filled.run("status", "--json").json
+    assert (status["images"], status["coded"], status["pending"], status["failed"]) == (IMAGES, IMAGES, 0, 0)
+    (encoder,) = filled.run("encoder", "list", "--json").json["encoders"]
+    assert (encoder["encoder_id"], encoder["active"], encoder["codes"]) == (1, True, IMAGES)
+
+
+def test_search_by_id_and_by_file_give_the_same(filled: Filled) -> None:
+    by_id = filled.run("search", "id:5", "--json").json
+    path = to_path(hit_uri(filled, 5))
+    by_file = filled.run("search", path, "--json").json
+    assert by_id["hits"] == by_file["hits"]
+    assert by_id["query_image_id"] == by_file["query_image_id"] == 5
+    assert (by_id["requested"], by_id["returned"], by_id["candidates"], by_id["path"]) == (10, 10, 50, "exact")
+    assert [hit["rank"] for hit in by_id["hits"]] == list(range(1, 11))
+    assert 5 not in [hit["image_id"] for hit in by_id["hits"]]
+    assert set(by_id["timings_ms"]) == {"read", "encode", "barcode", "candidates", "rerank", "roi", "total"}
+
+
+def hit_uri(filled: Filled, image_id: int) -> str:
+    with Archive(filled.url).connection() as connection:
+        uri: str = connection.execute("SELECT uri FROM image WHERE id = %s", (image_id,)).fetchone()["uri"]  # type: ignore[index]
+    return uri
+
+
+def test_a_new_file_is_encoded_and_ranked_by_the_definition(filled: Filled, tmp_path: Path) -> None:
+    """50 nearest by CNNC (ties by id), in the order of RBC, then CNNC, then id."""
+    pixels = np.asarray(Image.open(to_path(hit_uri(filled, 3))))
+    new = tmp_path / "new.png"
+    Image.fromarray(np.roll(pixels, 3, axis=1)).save(new)
+    answer = filled.run("search", new, "--device", "cpu", "--json").json
+    assert answer["query_image_id"] is None
+    archive, settings = Archive(filled.url), Settings(home=filled.home)
+    with Searcher(archive, settings, "cpu") as searcher:
+        from radretrieval.archive import codes
+        from radretrieval.coding.radon import barcode
+        from radretrieval.imaging import read_image
+        from radretrieval.imaging.resample import resample
+
+        radiograph = read_image(new)
+        cnnc = searcher.coder.codes(resample(radiograph.pixels, 128)[None])[0]
+        rbc = barcode(resample(radiograph.pixels, 192)[None])[0]
+        everything = codes.of_splits(searcher.connection, 1, searcher.geometry, None)
+    near, far = distances(cnnc, everything.cnnc), distances(rbc, everything.rbc)
+    ids = everything.image_ids
+    candidates = sorted(range(len(ids)), key=lambda i: (near[i], ids[i]))[:50]
+    best = sorted(candidates, key=lambda i: (far[i], near[i], ids[i]))[:10]
+    assert [(hit["image_id"], hit["cnnc_distance"], hit["rbc_distance"]) for hit in answer["hits"]] == [
+        (ids[i], near[i], far[i]) for i in best
+    ]
+
+
+def test_an_indexed_image_is_queried_without_torch(filled: Filled) -> None:
+    path = to_path(hit_uri(filled, 5))
+    for query in ("id:5", str(path)):
+        code = (
+            "import sys; from radretrieval.cli import main\n"
+            f"sys.argv = ['radretrieval', 'search', {query!r}, '--json']\n"
+            "try: main()\n"
+            "except SystemExit as end: assert not end.code, end.code\n"
+            "print(sorted({'torch', 'sqlalchemy', 'skimage', 'scipy', 'alembic'} & set(sys.modules)), file=sys.stderr)"
+        )
+        environment = clean_environment(filled.home, filled.url)
+        done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+        assert done.stderr.strip() == "[]"
+        assert json.loads(done.stdout)["returned"] == 10
+
+
+def test_roi_filters_and_picture(filled: Filled) -> None:
+    answer = filled.run(
+        "search", "id:5", "--roi", "60,70,80,50", "--where", "split=train", "--picture", "a.png", "--json"
+    )
+    for hit in answer.json["hits"]:
+        box = hit["roi"]
+        assert set(box) == {"x", "y", "width", "height", "score"}
+        assert 0 <= box["x"] <= 256 - 80
+        assert 0 <= box["y"] <= 256 - 50
+        assert (box["width"], box["height"]) == (80, 50)
+        assert -1 <= box["score"] <= 1
+    with Image.open(filled.folder / "a.png") as picture:
+        assert picture.width > 800
+    train = filled.run("search", "id:5", "--where", "split=train", "--top", "50", "--json").json
+    with Archive(filled.url).connection() as connection:
+        rows = connection.execute("SELECT id FROM image WHERE split = 'train'").fetchall()
+    assert {hit["image_id"] for hit in train["hits"]} <= {row["id"] for row in rows}
+
+
+def test_the_same_patient_is_left_out(filled: Filled) -> None:
+    with Archive(filled.url).connection() as connection:
+        patient = connection.execute(
+            "SELECT patient_key, min(id) AS id FROM image GROUP BY 1 HAVING count(*) > 1 LIMIT 1"
+        ).fetchone()
+        assert patient is not None
+        same = connection.execute("SELECT id FROM image WHERE patient_key = %s", (patient["patient_key"],)).fetchall()
+    query = f"id:{patient['id']}"
+    without = filled.run("search", query, "--exclude-same-patient", "--candidates", 96, "--top", 95, "--json").json
+    assert without["returned"] == IMAGES - len(same)
+    assert not {row["id"] for row in same} & {hit["image_id"] for hit in without["hits"]}
+
+
+def test_fewer_hits_than_asked_are_told(filled: Filled) -> None:
+    done = filled.run("search", "id:5", "--where", "split=test", "--top", "50")
+    assert "of 50 hits: the archive has no more coded images that pass the filter" in done.stderr
+    done = filled.run("search", "id:5", "--where", "modality=ZZ", "--json")
+    assert (done.json["returned"], done.json["hits"]) == (0, [])
+
+
+def test_the_table_for_people(filled: Filled) -> None:
+    done = filled.run("search", "id:5", "--top", "3")
+    assert done.stdout.count("\n") >= 4
+    assert "IRMA code" in done.stdout
+    assert ".png" in done.stdout
+    assert "\x1b" not in done.stdout
+
+
+def test_evaluate_equals_single_searches(filled: Filled) -> None:
+    result = filled.run("evaluate", "--device", "cpu", "--json").json
+    assert set(result) >= {
+        "queries",
+        "error_score",
+        "error_per_image",
+        "first_hit_accuracy",
+        "axes",
+        "ci95",
+        "ablations",
+    }
+    assert [row["name"] for row in result["ablations"]] == ["CNNC alone", "RBC alone", "softmax"]
+    assert result["error_score"] == pytest.approx(result["error_per_image"] * result["queries"])
+    low, high = result["ci95"]
+    assert low <= result["error_score"] <= high
+    right = 0
+    with Searcher(Archive(filled.url), Settings(home=filled.home)) as searcher:
+        rows = searcher.connection.execute(
+            "SELECT id, irma_code FROM image WHERE split = 'test' ORDER BY id"
+        ).fetchall()
+        for row in rows:
+            answer = searcher.search(Request(query=row["id"], where=(("split", "train"),)))
+            right += answer.hits[0].irma_code == row["irma_code"]
+    assert result["queries"] == len(rows)
+    assert result["first_hit_accuracy"] == pytest.approx(right / len(rows))
+
+
+def test_evaluating_a_split_against_itself_leaves_the_query_out(filled: Filled) -> None:
+    result = evaluate(
+        Archive(filled.url), Settings(home=filled.home), split="test", against=["all"], softmax=False, device="cpu"
+    )
+    assert result.against == IMAGES
+    assert len(result.ablations) == 2
+
+
+def test_hnsw_by_the_command_line(filled: Filled) -> None:
+    exact = filled.run("search", "id:5", "--json").json
+    assert filled.run("index", "build", "--kind", "hnsw", "--json").json["codes"] == IMAGES
+    through = filled.run("search", "id:5", "--json").json
+    assert through["path"] == "hnsw"
+    assert through["hits"] == exact["hits"]  # of 96 codes the graph misses none
+    assert filled.run("index", "audit", "--json").json["recall"] == 1.0
+    filled.run("index", "drop")
+    assert filled.run("search", "id:5", "--json").json["path"] == "exact"
+
+
+def test_a_second_encoder_is_switched_to_only_when_it_is_full(filled: Filled) -> None:
+    second = filled.run("train", "--epochs", 1, "--seed", 9, "--device", "cpu", "--json").json
+    assert (second["encoder_id"], second["active"]) == (2, False)
+    early = filled.run("encoder", "activate", 2, check=False)
+    assert early.returncode == 2
+    assert f"{IMAGES} images have no code of encoder 2" in early.stderr
+    filled.run("work", "--once", "--encoder", 2, "--device", "cpu")
+    filled.run("encoder", "activate", 2)
+    assert filled.run("search", "id:5", "--json").json["encoder_id"] == 2
+    filled.run("encoder", "activate", 1)
+    assert filled.run("search", "id:5", "--json").json["encoder_id"] == 1

@@ -1,0 +1,202 @@
+"""Ingestion: every file ends as added, unchanged or failed, and a second run changes nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psycopg
+import pytest
+from PIL import Image
+
+from radretrieval import ingest as module
+from radretrieval.archive.engine import Archive
+from radretrieval.config import Settings
+from radretrieval.errors import DatabaseUnavailable, InputMissing
+from radretrieval.imaging import read_image
+from radretrieval.ingest import IngestReport, ingest, walk
+from radretrieval.labels import read_labels
+from radretrieval.uris import to_uri
+
+
+def png(path: Path, seed: int, size: tuple[int, int] = (24, 20)) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.random.default_rng(seed).integers(0, 256, size, np.uint8)).save(path)
+    return path
+
+
+@pytest.fixture
+def archive(archive_url: str) -> Archive:
+    return Archive(archive_url)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(home=tmp_path / "home", database_url=None)
+
+
+def rows(archive: Archive, query: str) -> list[dict[str, Any]]:
+    with archive.connection() as connection:
+        return connection.execute(query).fetchall()
+
+
+def counts(report: IngestReport) -> tuple[int, int, int, int]:
+    assert report.seen == report.added + report.unchanged + report.failed
+    return report.seen, report.added, report.unchanged, report.failed
+
+
+def test_every_file_is_accounted_for(archive: Archive, settings: Settings, tmp_path: Path) -> None:
+    folder = tmp_path / "studies"
+    for seed in range(5):
+        png(folder / "a" / f"{seed}.png", seed)
+    shutil.copy(folder / "a" / "0.png", folder / "b.png")  # the same content at another place
+    (folder / "notes.txt").write_text("no picture")
+    (folder / "empty.dcm").touch()
+    (folder / ".hidden.png").write_text("passed over")
+    finished: list[int] = []
+    report = ingest(archive, settings, [folder], advance=finished.append)
+    assert counts(report) == (8, 5, 1, 2)
+    assert sum(finished) == 8
+    reasons = {Path(failure["path"]).name: failure["message"] for failure in report.failures}
+    assert "not a radiograph format" in reasons["notes.txt"]
+    assert "is empty" in reasons["empty.dcm"]
+    stored = rows(archive, "SELECT * FROM image ORDER BY id")
+    assert [row["uri"] for row in stored] == [to_uri(folder / "a" / f"{seed}.png") for seed in range(5)]
+    first = stored[0]
+    assert bytes(first["sha256"]) == hashlib.sha256((folder / "a" / "0.png").read_bytes()).digest()
+    assert (first["format"], first["rows"], first["columns"], first["bits_stored"]) == ("png", 24, 20, 8)
+    failed = rows(archive, "SELECT uri, error, attempts FROM ingest_failure ORDER BY uri")
+    assert [(row["uri"], row["error"], row["attempts"]) for row in failed] == [
+        (to_uri(folder / "empty.dcm"), "ImageError", 1),
+        (to_uri(folder / "notes.txt"), "ImageError", 1),
+    ]
+
+
+def test_again_and_mended(archive: Archive, settings: Settings, tmp_path: Path) -> None:
+    good = png(tmp_path / "in" / "good.png", 1)
+    bad = tmp_path / "in" / "bad.png"
+    bad.write_bytes(good.read_bytes()[:100])
+    assert counts(ingest(archive, settings, [tmp_path / "in"])) == (2, 1, 0, 1)
+    assert counts(ingest(archive, settings, [tmp_path / "in"])) == (2, 0, 1, 1)
+    assert rows(archive, "SELECT attempts FROM ingest_failure") == [{"attempts": 2}]
+    png(bad, 2)
+    assert counts(ingest(archive, settings, [tmp_path / "in"])) == (2, 1, 1, 0)
+    assert rows(archive, "SELECT * FROM ingest_failure") == []
+
+
+def test_more_than_a_batch(
+    archive: Archive, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "BATCH", 4)
+    for seed in range(11):
+        png(tmp_path / "in" / f"{seed:02}.png", seed % 9)  # two contents come twice, in another batch
+        (tmp_path / "in" / f"{seed:02}.txt").write_text(f"{seed}")
+    assert counts(ingest(archive, settings, [tmp_path / "in"])) == (22, 9, 2, 11)
+    assert len(rows(archive, "SELECT * FROM ingest_failure")) == 11
+
+
+def test_labels_splits_and_patients(archive: Archive, settings: Settings, tmp_path: Path) -> None:
+    for name in "abcd":
+        png(tmp_path / "in" / f"{name}.png", ord(name))
+    csv = tmp_path / "in" / "labels.csv"
+    csv.write_text(
+        "file,irma_code,split,patient_id,modality,laterality\n"
+        "a.png,1121-127-700-500,train,4711,CR,L\nb.png,,,4711,,\nc.png,wrong,test,,,\n"
+    )
+    report = ingest(archive, settings, [tmp_path / "in"], labels=read_labels(csv), split="later")
+    assert counts(report) == (4, 3, 0, 1)
+    assert report.unlabelled == 1
+    assert "line 4" in report.failures[0]["message"]
+    a, b, d = rows(archive, "SELECT * FROM image ORDER BY uri")
+    assert (a["irma_code"], a["split"], a["modality"], a["laterality"]) == ("1121-127-700-500", "train", "CR", "L")
+    assert (b["irma_code"], b["split"], b["modality"]) == (None, "later", None)
+    assert a["patient_key"] == b["patient_key"] != "4711"
+    assert len(a["patient_key"]) == 32
+    assert (d["split"], d["patient_key"]) == ("later", None)
+    csv.write_text("file,irma_code,split\na.png,1121-120-942-700,train\nb.png,1121-120-942-700,train\nc.png,,test\n")
+    report = ingest(archive, settings, [tmp_path / "in"], labels=read_labels(csv))
+    assert counts(report) == (4, 1, 3, 0)
+    assert report.relabelled == 2
+    a, b, *_ = rows(archive, "SELECT * FROM image ORDER BY uri")
+    assert (a["irma_code"], a["modality"]) == ("1121-120-942-700", "CR")
+    assert ingest(archive, settings, [tmp_path / "in"], labels=read_labels(csv)).relabelled == 0
+
+
+def test_a_file_that_moved_is_found_at_its_new_place(archive: Archive, settings: Settings, tmp_path: Path) -> None:
+    old = png(tmp_path / "old" / "x.png", 1)
+    ingest(archive, settings, [old])
+    new = tmp_path / "new name\udcff.png"  # not UTF-8, with a blank
+    shutil.copy(old, new)
+    assert counts(ingest(archive, settings, [new])) == (1, 0, 1, 0)
+    assert rows(archive, "SELECT uri FROM image") == [{"uri": to_uri(old)}]  # a second copy changes nothing
+    old.unlink()
+    assert counts(ingest(archive, settings, [new])) == (1, 0, 1, 0)
+    assert rows(archive, "SELECT uri FROM image") == [{"uri": to_uri(new)}]
+
+
+def test_dicom_headers_and_taken_uids(archive: Archive, settings: Settings, shared: Path) -> None:
+    valid = shared / "data" / "dicom" / "valid"
+    mono1, mono2 = valid / "derived_RG3_220_mono1_u16.dcm", valid / "derived_RG3_220_mono2_u16.dcm"
+    report = ingest(archive, settings, [mono1, mono2])
+    assert counts(report) == (2, 1, 0, 1)
+    assert (
+        "SOP Instance UID 1.3.6.1.4.1.5962.1.1.11.1.1.20040826185059.5457 is that of image 1"
+        in (report.failures[0]["message"])
+    )
+    row = rows(archive, "SELECT * FROM image")[0]
+    assert (row["format"], row["modality"], row["body_part"], row["view_position"]) == (
+        "dicom",
+        "CR",
+        "EXTREMITY",
+        "AP",
+    )
+    header = read_image(mono1)
+    assert header.patient_id is not None
+    assert row["patient_key"] is not None
+    assert header.patient_id not in str(row)
+
+
+def test_paths_that_are_not_there(archive: Archive, settings: Settings, tmp_path: Path) -> None:
+    png(tmp_path / "good.png", 1)
+    with pytest.raises(InputMissing, match=r"nowhere does not exist"):
+        ingest(archive, settings, [tmp_path / "good.png", tmp_path / "nowhere"])
+    assert rows(archive, "SELECT * FROM image") == []
+
+
+def test_what_is_not_a_file_fails_and_blocks_nothing(archive: Archive, settings: Settings, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "dangling").symlink_to(tmp_path / "nothing")
+    png(tmp_path / "good.png", 1)
+    report = ingest(archive, settings, [tmp_path])
+    assert counts(report) == (3, 1, 0, 2)
+
+
+def test_walking_is_in_order_and_ends_on_loops(tmp_path: Path) -> None:
+    for name in ("b/2", "b/1", "a", "c"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "b" / "loop").symlink_to(tmp_path)
+    found = [os.path.relpath(path, tmp_path) for path in walk([tmp_path], frozenset({str(tmp_path / "c")}))]
+    assert found == ["a", "b/1", "b/2"]
+
+
+def test_the_database_goes_away_midway(archive: Archive, settings: Settings, tmp_path: Path) -> None:
+    for seed in range(3):
+        png(tmp_path / "in" / f"{seed}.png", seed)
+
+    def cut(_: int) -> None:
+        with psycopg.connect(archive.url, autocommit=True) as other:
+            other.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+
+    with pytest.raises(DatabaseUnavailable, match="nothing is half-written"):
+        ingest(archive, settings, [tmp_path / "in"], advance=cut)
+    report = ingest(archive, settings, [tmp_path / "in"])
+    assert report.failed == 0
+    assert len(rows(archive, "SELECT * FROM image")) == 3

@@ -1,0 +1,206 @@
+"""The worker: every image coded once, whoever works; what cannot be coded fails alone and is named."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psycopg
+import pytest
+from conftest import COMMAND, clean_environment
+from PIL import Image
+from tiny import TINY, add_encoder, weights
+
+from radretrieval.archive import codes, encoders
+from radretrieval.archive.engine import Archive
+from radretrieval.coding.cnnc import Coder
+from radretrieval.coding.radon import barcode
+from radretrieval.config import Settings
+from radretrieval.errors import NoEncoder
+from radretrieval.imaging import read_image
+from radretrieval.imaging.resample import resample
+from radretrieval.ingest import ingest
+from radretrieval.worker import pending, work
+
+
+@pytest.fixture
+def archive(archive_url: str) -> Archive:
+    return Archive(archive_url)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(home=tmp_path / "home", database_url=None)
+
+
+def fill(archive: Archive, settings: Settings, folder: Path, n: int, start: int = 0) -> list[Path]:
+    folder.mkdir(exist_ok=True)
+    paths = [folder / f"{number:03}.png" for number in range(start, start + n)]
+    for number, path in enumerate(paths, start):
+        Image.fromarray(np.random.default_rng(number).integers(0, 256, (40, 50), np.uint8)).save(path)
+    ingest(archive, settings, paths)
+    return paths
+
+
+def encoder_of(archive: Archive, seed: int = 0) -> int:
+    with archive.connection() as connection:
+        return add_encoder(connection, seed)
+
+
+def stored(archive: Archive, encoder: int) -> codes.CodeSet:
+    with archive.connection() as connection:
+        return codes.of_splits(connection, encoder, 1, None)
+
+
+def wait_until(condition: Any, seconds: float = 60) -> None:
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "it did not come to pass"
+        time.sleep(0.1)
+
+
+def test_codes_are_those_of_the_pixels(archive: Archive, settings: Settings, tmp_path: Path) -> None:
+    paths = fill(archive, settings, tmp_path / "in", 11)
+    encoder = encoder_of(archive)
+    finished: list[int] = []
+    report = work(archive, settings, device="cpu", batch=4, advance=finished.append)
+    assert (report.encoded, report.failed, sum(finished), pending(archive)) == (11, 0, 11, 0)
+    found = stored(archive, encoder)
+    pixels = [read_image(path).pixels for path in paths]
+    assert np.array_equal(found.rbc, barcode(np.stack([resample(p, 192) for p in pixels])))
+    reals = Coder(weights(), TINY, "cpu").preactivations(np.stack([resample(p, 32) for p in pixels]))
+    clear = np.abs(reals) > 1e-4  # a batch of another size may round otherwise
+    assert np.array_equal(np.unpackbits(found.cnnc, axis=1)[clear], (reals > 0)[clear])
+    assert work(archive, settings, device="cpu").encoded == 0
+
+
+def test_a_poison_image_fails_alone_and_is_named(archive: Archive, settings: Settings, tmp_path: Path) -> None:
+    paths = fill(archive, settings, tmp_path / "in", 8)
+    encoder = encoder_of(archive)
+    paths[2].unlink()
+    paths[5].write_bytes(paths[6].read_bytes())
+    report = work(archive, settings, device="cpu", batch=4)
+    assert (report.encoded, report.failed) == (6, 2)
+    messages = {Path(failure["path"]).name: failure["message"] for failure in report.failures}
+    assert "is gone" in messages["002.png"]
+    assert "its content has changed" in messages["005.png"]
+    with archive.connection() as connection:
+        rows = connection.execute("SELECT image_id, error, attempts FROM coding_failure ORDER BY 1").fetchall()
+    assert [(row["image_id"], row["error"], row["attempts"]) for row in rows] == [
+        (3, "ImageError", 1),
+        (6, "ImageError", 1),
+    ]
+    fill(archive, settings, tmp_path / "in", 6)  # both files are back as they were
+    report = work(archive, settings, device="cpu")
+    assert (report.encoded, report.failed) == (2, 0)
+    assert len(stored(archive, encoder).image_ids) == 8
+    with archive.connection() as connection:
+        assert connection.execute("SELECT * FROM coding_failure").fetchall() == []
+
+
+def test_a_second_encoder_is_filled_beside_the_first(archive: Archive, settings: Settings, tmp_path: Path) -> None:
+    fill(archive, settings, tmp_path / "in", 5)
+    first, second = encoder_of(archive), encoder_of(archive, seed=1)
+    work(archive, settings, device="cpu")
+    assert pending(archive, second) == 5
+    work(archive, settings, device="cpu", encoder_id=second)
+    assert pending(archive, second) == 0
+    one, other = stored(archive, first), stored(archive, second)
+    assert not np.array_equal(one.cnnc, other.cnnc)
+    assert np.array_equal(one.rbc, other.rbc)
+    with archive.connection() as connection:
+        assert connection.execute("SELECT count(*) FROM barcode").fetchone() == {"count": 5}
+        assert encoders.get(connection).id == first
+
+
+def test_several_workers_share_the_work(archive: Archive, settings: Settings, tmp_path: Path) -> None:
+    fill(archive, settings, tmp_path / "in", 60)
+    encoder = encoder_of(archive)
+    reports: list[Any] = []
+    threads = [
+        threading.Thread(target=lambda: reports.append(work(archive, settings, device="cpu", batch=4, workers=1)))
+        for _ in range(3)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(report.encoded for report in reports) == 60
+    assert stored(archive, encoder).image_ids.tolist() == list(range(1, 61))
+
+
+def test_without_an_encoder(archive: Archive, settings: Settings) -> None:
+    with pytest.raises(NoEncoder, match="radretrieval train"):
+        work(archive, settings)
+
+
+@pytest.fixture
+def daemon(archive_url: str, tmp_path: Path) -> Any:
+    """A real `radretrieval work` that waits for images."""
+    with (tmp_path / "work.log").open("w") as log:
+        process = subprocess.Popen(
+            [COMMAND, "work", "--device", "cpu", "--batch", "8", "--json"],
+            env=clean_environment(tmp_path / "home", archive_url),
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        )
+        yield process
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+def test_a_waiting_worker_wakes_and_ends_on_sigterm(
+    archive: Archive, settings: Settings, tmp_path: Path, daemon: subprocess.Popen[str]
+) -> None:
+    def listening() -> bool:
+        with psycopg.connect(archive.url) as connection:
+            return bool(
+                connection.execute(
+                    "SELECT FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%'"
+                ).rowcount
+            )
+
+    wait_until(listening)
+    wait_until(lambda: "waiting for one" in (tmp_path / "work.log").read_text())
+    encoder = encoder_of(archive)
+    fill(archive, settings, tmp_path / "in", 3)
+    wait_until(lambda: len(stored(archive, encoder).image_ids) == 3)
+    fill(archive, settings, tmp_path / "in", 3, start=3)
+    began = time.monotonic()
+    wait_until(lambda: len(stored(archive, encoder).image_ids) == 6)
+    assert time.monotonic() - began < 30  # a notice woke it: polling takes a minute
+    # its connections are cut: it comes back by itself
+    with psycopg.connect(archive.url, autocommit=True) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+    fill(archive, settings, tmp_path / "in", 2, start=6)
+    wait_until(lambda: len(stored(archive, encoder).image_ids) == 8)
+    os.kill(daemon.pid, signal.SIGTERM)
+    output, _ = daemon.communicate(timeout=30)
+    assert daemon.returncode == 0
+    assert '"encoded": 8' in output
+    assert "Traceback" not in (tmp_path / "work.log").read_text()
+
+
+def test_sigterm_ends_a_busy_worker_after_its_batch(
+    archive: Archive, settings: Settings, tmp_path: Path, daemon: subprocess.Popen[str]
+) -> None:
+    fill(archive, settings, tmp_path / "in", 400)
+    encoder = encoder_of(archive)
+    wait_until(lambda: len(stored(archive, encoder).image_ids) >= 8)
+    os.kill(daemon.pid, signal.SIGTERM)
+    daemon.communicate(timeout=30)
+    assert daemon.returncode == 0
+    done = len(stored(archive, encoder).image_ids)
+    assert done % 8 == 0
+    assert pending(archive) == 400 - done
