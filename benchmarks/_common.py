@@ -30,7 +30,7 @@ def skip(what: str) -> None:
 def archive(home: Path | None = None) -> Iterator[tuple[Archive, Settings]]:
     """An archive on an embedded server of its own, in `home` or, for this run only, in a temporary folder."""
     # not a subfolder of the working tree: as root the server runs as another user, who must be able to enter
-    folder = home or Path(tempfile.mkdtemp(prefix="rr-bench-"))
+    folder = home.absolute() if home else Path(tempfile.mkdtemp(prefix="rr-bench-"))
     try:
         if home is None:
             folder.chmod(0o755)

@@ -33,7 +33,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--epochs", type=int, help="passes over the images (default: the profile's 50)")
     parser.add_argument("--home", type=Path, metavar="DIR", help="keep the archive in this folder")
-    parser.add_argument("--encoder-weights", type=Path, metavar="FILE", help="these weights (safetensors) instead of training")
+    parser.add_argument(
+        "--encoder-weights", type=Path, metavar="FILE", help="these weights (safetensors) instead of training"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
     arguments = parser.parse_args()
     if not (RADIOGRAPHS / "metadata.csv").exists():
@@ -69,7 +71,10 @@ def encoder(where: Archive, settings: Settings, weights: Path | None, epochs: in
             encoders.add(connection, PAPER, weights.read_bytes(), classes, {})
         return {"origin": "given weights"}
     trained = radretrieval(settings, "train", *(["--epochs", str(epochs)] if epochs else []))
-    return {"origin": f"{trained['epochs']} epochs in {trained['seconds'] / 60:.0f} min on {trained['device']}", **trained}
+    return {
+        "origin": f"{trained['epochs']} epochs in {trained['seconds'] / 60:.0f} min on {trained['device']}",
+        **trained,
+    }
 
 
 def radretrieval(settings: Settings, *words: str) -> dict[str, Any]:
@@ -88,7 +93,7 @@ def show(figures: dict[str, Any]) -> None:
     alone, mixed = results.values()
     print(f"{alone['queries']} queries of test; profile paper, {figures['encoder']['origin']}")
     print(machine("torch", "numpy"))
-    head = ["first hit right (error)", *(f"{result['against']}, {name}" for name, result in results.items())]
+    head = ["first hit right (error), against", *(f"{name} ({result['against']})" for name, result in results.items())]
     rows = [["CNNC + RBC", *map(cell, results.values())]]
     for place, row in enumerate(alone["ablations"]):
         rows.append([row["name"], *(cell(result["ablations"][place]) for result in results.values())])

@@ -2,7 +2,8 @@
 
     python benchmarks/memory.py [--images 1000] [--json FILE]
 
-The images are random 64×64 PNGs, 1,000 in a folder; the encoder is that of the tests. Counted is the command with its
+The images are random 64×64 PNGs, 1,000 in a folder; the encoder is that of the tests. "ingest again" finds them all
+unchanged and gives them the labels of a CSV, which it holds in memory. Counted is the command with its
 decoding processes, each with the highest resident memory that the kernel saw (VmHWM), pages that they share counted
 in each; the database server is not counted. The first rows are the yardstick: the same commands over 50 images.
 Linux only.
@@ -58,8 +59,13 @@ def main() -> None:
     ]
     table(("peak memory", "MiB", "processes", "seconds"), rows)
     peaks = {(run["command"], run["images"]): run["peak_bytes"] for run in runs}
-    ratios = {name: peaks[name, sizes[2]] / peaks[name, sizes[1]] for name in dict.fromkeys(run["command"] for run in runs)}
-    print("10 times the images take " + ", ".join(f"{ratio:.2f} times the memory ({name})" for name, ratio in ratios.items()))
+    ratios = {
+        name: peaks[name, sizes[2]] / peaks[name, sizes[1]] for name in dict.fromkeys(run["command"] for run in runs)
+    }
+    print(
+        "10 times the images take "
+        + ", ".join(f"{ratio:.2f} times the memory ({name})" for name, ratio in ratios.items())
+    )
     if arguments.json:
         arguments.json.write_text(json.dumps({"runs": runs, "ratios": ratios}, indent=2) + "\n")
 
@@ -71,19 +77,25 @@ def measure(count: int) -> list[dict[str, Any]]:
         write_images(Path(folder), count)
         with where.connection() as connection:
             tiny.add_encoder(connection)
-        return [
-            {"command": words[0], "images": count, **watched(words, environment(settings), count)}
-            for words in (["ingest", folder, "--json"], ["work", "--once", "--device", "cpu", "--json"])
-        ]
+        commands = {
+            "ingest": ["ingest", f"{folder}/images", "--json"],
+            "ingest again": ["ingest", f"{folder}/images", "--labels", f"{folder}/labels.csv", "--json"],
+            "work": ["work", "--once", "--device", "cpu", "--json"],
+        }
+        env = environment(settings)
+        return [{"command": name, "images": count, **watched(words, env, count)} for name, words in commands.items()]
 
 
 def write_images(folder: Path, count: int) -> None:
-    """Random grey PNGs."""
+    """Random grey PNGs, and labels for them."""
     rng = np.random.default_rng(0)
+    labels = ["file,irma_code,split,patient_id"]
     for place in range(count):
-        below = folder / f"{place // FOLDER:04}"
-        below.mkdir(exist_ok=True)
-        (below / f"{place:06}.png").write_bytes(png(rng.integers(0, 256, (SIDE, SIDE), np.uint8)))
+        file = folder / "images" / f"{place // FOLDER:04}" / f"{place:06}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(png(rng.integers(0, 256, (SIDE, SIDE), np.uint8)))
+        labels.append(f"{file.relative_to(folder)},{tiny.CLASSES[place % 2]},train,{place // 3}")
+    (folder / "labels.csv").write_text("\n".join(labels))
 
 
 def png(pixels: np.ndarray[Any, np.dtype[np.uint8]]) -> bytes:
@@ -111,7 +123,8 @@ def watched(words: list[str], env: dict[str, str], count: int) -> dict[str, Any]
         seconds = time.perf_counter() - start
         output.seek(0)
         done = json.loads(output.read())
-    if process.returncode or done.get("added", done.get("encoded")) != count:
+    finished = done["encoded"] if "encoded" in done else done["added"] + done["unchanged"]
+    if process.returncode or done["failed"] or finished < count:
         raise SystemExit(f"{' '.join(words)} ended with {process.returncode}: {done}")
     return {"peak_bytes": peak, "processes": most, "seconds": seconds}
 
@@ -119,7 +132,7 @@ def watched(words: list[str], env: dict[str, str], count: int) -> dict[str, Any]
 def children(process: psutil.Process) -> list[psutil.Process]:
     """The processes below this one; none once it has ended."""
     try:
-        return process.children(recursive=True)
+        return list(process.children(recursive=True))
     except psutil.NoSuchProcess:
         return []
 

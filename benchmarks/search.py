@@ -218,9 +218,13 @@ def show(figures: dict[str, Any]) -> None:
             label = who if name == "total" else f"  {who}: {name}"
             rows.append((label, f"{taken['median']:.2f}", f"{taken['p95']:.2f}"))
     table(("milliseconds", "median", "p95"), rows)
-    reached = "reached" if figures["ratio"] >= BAR else "MISSED"
-    print(f"ours is {figures['ratio']:.1f} times faster (median; at least {figures['ratio_lowest']:.1f}); {BAR}: {reached}")
-    print(f"first search of a process, with the network and the barcode's matrix: {figures['first_milliseconds']:.0f} ms")
+    reached, lowest = "reached" if figures["ratio"] >= BAR else "MISSED", figures["ratio_lowest"]
+    print(
+        f"ours is {figures['ratio']:.1f} times faster (medians; of one search at least {lowest:.1f}); {BAR}: {reached}"
+    )
+    print(
+        f"first search of a process, with the network and the barcode's matrix: {figures['first_milliseconds']:.0f} ms"
+    )
     print(
         f"same first hit: {figures['same_first_hit']} of {figures['queries']}, same ten in the same order: "
         f"{figures['same_ten_hits']}; barcode distances differ by at most {figures['largest_difference_of_distances']} "

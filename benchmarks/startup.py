@@ -16,7 +16,6 @@ import statistics
 import subprocess
 import sys
 import time
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -40,8 +39,8 @@ COMMANDS = {
     PYTHON: [sys.executable, "-c", "pass"],
     TORCH: [sys.executable, "-c", "import torch"],
     HELP: command("--help"),
-    UP: command("search", "id:1", "--json"),
-    DOWN: command("search", "id:1", "--json"),
+    UP: command("search", "id:1"),
+    DOWN: command("search", "id:1"),
     URL: command("db", "url"),
 }
 
@@ -73,14 +72,15 @@ def main() -> None:
 
     print(f"{machine('typer', 'numpy', 'torch')}; {arguments.images} images, {arguments.repeats} runs each")
     rows = []
-    for name, taken in seconds.items():
-        middle, bar = statistics.median(taken), BARS.get(name)
+    for name, all_taken in seconds.items():
+        middle, bar = statistics.median(all_taken), BARS.get(name)
         verdict = "" if bar is None else f"{bar} s {'reached' if middle <= bar else 'MISSED'}"
-        rows.append((name, f"{middle:.3f}", f"{min(taken):.3f}", f"{max(taken):.3f}", verdict))
+        rows.append((name, f"{middle:.3f}", f"{min(all_taken):.3f}", f"{max(all_taken):.3f}", verdict))
     table(("seconds", "median", "min", "max", "at most"), rows)
     for name, found in imported.items():
-        parts = ", ".join(f"{package} {milliseconds:.0f}" for package, milliseconds in found.most_common(10))
-        print(f"{name.partition(',')[0]}: {found.total():.0f} ms of imports, by package: {parts}")
+        longest = sorted(found, key=found.__getitem__, reverse=True)[:8]
+        parts = ", ".join(f"{package} {found[package]:.0f}" for package in longest)
+        print(f"{name.partition(',')[0]}: {sum(found.values()):.0f} ms of imports, by package: {parts}")
     if arguments.json:
         figures: dict[str, Any] = {"images": arguments.images, "seconds": seconds, "import_milliseconds": imported}
         arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
@@ -116,14 +116,15 @@ def run(words: Sequence[str], env: dict[str, str]) -> float:
     return taken
 
 
-def imports(arguments: Sequence[str], env: dict[str, str]) -> Counter[str]:
+def imports(arguments: Sequence[str], env: dict[str, str]) -> dict[str, float]:
     """Milliseconds that a command spends in the modules of each package, by `python -X importtime`."""
     words = [sys.executable, "-X", "importtime", "-m", "radretrieval", *arguments]
     done = subprocess.run(words, env=env, capture_output=True, text=True, check=True)
-    found: Counter[str] = Counter()
+    found: dict[str, float] = {}
     for own, module in re.findall(r"^import time:\s+(\d+) \|\s+\d+ \|\s+(\S+)$", done.stderr, re.MULTILINE):
         package = module.partition(".")[0]
-        found["Python itself" if package.lstrip("_") in STANDARD else package] += int(own) / 1000
+        name = "Python itself" if package.lstrip("_") in STANDARD else package
+        found[name] = found.get(name, 0) + int(own) / 1000
     return found
 
 

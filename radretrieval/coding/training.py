@@ -56,12 +56,15 @@ def train(
     draw = torch.Generator().manual_seed(seed)
     settings = profile.training
     model = TableOne(profile.network, int(labels.max()) + 1).to(target)
+    # a third faster on a CPU, and what tensor cores want
+    model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = torch.optim.SGD(
         model.parameters(),
         lr=settings.learning_rate,
         momentum=settings.momentum,
         weight_decay=settings.weight_decay,
         nesterov=True,
+        fused=True,
     )
     steps = epochs * -(-len(images) // settings.batch)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, T_max=max(steps, 1))
@@ -72,7 +75,9 @@ def train(
     for epoch in range(epochs):
         total, right = 0.0, 0
         for chosen in torch.split(torch.randperm(len(x), generator=draw), settings.batch):
-            batch = shifted(x[chosen].float()[:, None], settings.shift, draw).to(target)
+            batch = shifted(x[chosen].float()[:, None], settings.shift, draw).to(
+                target, memory_format=torch.channels_last
+            )
             wanted = y[chosen].to(target)
             optimiser.zero_grad(set_to_none=True)
             with torch.autocast(target.type, enabled=cuda):
