@@ -79,7 +79,7 @@ def main() -> None:
     table(("seconds", "median", "min", "max", "at most"), rows)
     for name, found in imported.items():
         longest = sorted(found, key=found.__getitem__, reverse=True)[:8]
-        parts = ", ".join(f"{package} {found[package]:.0f}" for package in longest)
+        parts = ", ".join(f"{package} {found[package]:.0f}" for package in longest if found[package] >= 1)
         print(f"{name.partition(',')[0]}: {sum(found.values()):.0f} ms of imports, by package: {parts}")
     if arguments.json:
         figures: dict[str, Any] = {"images": arguments.images, "seconds": seconds, "import_milliseconds": imported}

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     Connection = psycopg.Connection[dict[str, Any]]
 
 BATCH = 256
+FLUSH_SECONDS = 2.0  # large files: what is done is committed, and seen, before a batch is full
 
 
 @dataclass
@@ -179,6 +180,7 @@ class _Run:
         self.images: list[NewImage] = []
         self.failures: list[Failure] = []
         self.secret: bytes | None = None
+        self.flushed = time.monotonic()
 
     def new_contents(self, files: Iterator[str], threads: ThreadPoolExecutor) -> Iterator[str]:
         """Those files whose content the archive does not have; the others are finished here."""
@@ -224,7 +226,7 @@ class _Run:
             return
         given: dict[str, Any] = {name: value for name, value in labels.items() if value is not None}
         self.images.append(replace(found.image, **given))
-        if len(self.images) >= BATCH:
+        if len(self.images) >= BATCH or time.monotonic() - self.flushed > FLUSH_SECONDS:
             self.flush()
 
     def labels_of(self, path: str, patient_id: str | None) -> dict[str, str | None]:
@@ -270,6 +272,7 @@ class _Run:
         failures, self.failures = self.failures, []
         images.keep_failures(self.connection, failures)
         self.connection.commit()
+        self.flushed = time.monotonic()
         self.advance(len(finished))
 
     def same_instance(self, image: NewImage) -> ImageError | None:

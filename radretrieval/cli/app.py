@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 from typing import TYPE_CHECKING, Annotated
 
@@ -67,6 +68,8 @@ def options(
 def main() -> None:
     """Run the command line and end the process with the contract's exit code (0, 1, 2 or 3)."""
     verbose = bool({"-v", "--verbose"} & set(sys.argv[1:]))
+    # so that the embedded server and the decoding processes are ended in order, as on Ctrl-C
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         code = app(standalone_mode=False)
     except typer.Abort:

@@ -1,0 +1,334 @@
+"""kill -9 of ingest, worker and server at random moments: what it costs. `make soak` keeps the table.
+
+    python benchmarks/soak.py [--kills 50] [--seed N] [--files 1500]
+
+Everything happens in one home of the embedded server, in memory where that is possible: a kill, unlike a power cut,
+leaves what was written to files. A round begins with a fresh copy of a prepared archive, kills a command (or the
+server under it) some times over, then lets the command end by itself and looks at every row. Rows are known by their
+xmin as well: one that was lost and done again is not the one that was seen.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import psutil
+import psycopg
+
+sys.path[:0] = [str(Path(__file__).parents[1] / "tests" / part) for part in (".", "system")]
+from killing import DONE_BY_ITSELF, GRACE, Command, Ground, Row, Usual, prepared
+
+from radretrieval.archive import embedded
+from radretrieval.errors import EmbeddedServerError
+from radretrieval.uris import to_uri
+
+KILLS_OF_A_ROUND = 3
+BROKEN = 12
+
+UNEVEN = """
+SELECT count(*) FROM radretrieval.cnnc c FULL JOIN radretrieval.barcode b USING (image_id)
+WHERE c.code IS NULL OR b.code IS NULL
+"""
+
+
+@dataclass
+class Tally:
+    """What the kills of one kind cost; all but the first three and `seconds` should be 0.
+
+    Attributes
+    ----------
+    rounds, kills : how many; hits : kills that met a command between its first image and its last.
+    unfinished : rounds whose last, undisturbed run did not do the rest.
+    lost : rows seen before a kill that were gone or others afterwards, files and images left out in the end.
+    double : files, images and codes that are there twice.
+    faults : anything else, in words.
+    """
+
+    kind: str
+    rounds: int = 0
+    kills: int = 0
+    hits: int = 0
+    unfinished: int = 0
+    lost: int = 0
+    double: int = 0
+    faults: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def clean(self) -> bool:
+        """Whether the kills cost nothing."""
+        return not (self.unfinished or self.lost or self.double or self.faults)
+
+    def expect(self, holds: bool, fault: str) -> None:
+        """Note a fault where something does not hold."""
+        if not holds:
+            self.faults.append(f"{self.kind}, round {self.rounds}, kill {self.kills}: {fault}")
+
+
+def main() -> None:
+    """Kill, print the table; exit code 1 when anything was lost, double or otherwise wrong."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=50, help="of each of the three (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=None, help="of the moments and victims (default: a new one)")
+    parser.add_argument("--files", type=int, default=1500, help="that are radiographs (default: %(default)s)")
+    arguments = parser.parse_args()
+    seed = int(time.time()) if arguments.seed is None else arguments.seed
+    print(f"seed {seed}, {arguments.files} radiographs and {BROKEN} broken files", flush=True)
+    with prepared(arguments.files, BROKEN, seed) as ground:
+        tallies = kill_all(ground, arguments.kills, Random(seed))
+    for tally in tallies:
+        for fault in tally.faults:
+            print(fault, file=sys.stderr)
+    sys.exit(not all(tally.clean for tally in tallies))
+
+
+def kill_all(ground: Ground, kills: int, random: Random) -> list[Tally]:
+    """Every kind, so many kills each of ingest, worker and server; prints a row of the table after each."""
+    half = (kills + 1) // 2
+    names = ("rounds", "kills", "mid-run", "lost", "double", "other", "finished", "seconds")
+    print(f"{'killed':26}" + "".join(f"{name:>9}" for name in names), flush=True)
+    tallies = []
+    for kill in (
+        lambda: kill_ingest(ground, kills, random),
+        lambda: kill_worker(ground, half, random),
+        lambda: kill_one_worker(ground, kills - half, random),
+        lambda: kill_server(ground, "ingest", half, random),
+        lambda: kill_server(ground, "work", kills - half, random),
+    ):
+        tally = kill()
+        tallies.append(tally)
+        finished = f"{tally.rounds - tally.unfinished}/{tally.rounds}"
+        numbers = (tally.rounds, tally.kills, tally.hits, tally.lost, tally.double, len(tally.faults), finished)
+        print(f"{tally.kind:26}" + "".join(f"{number:>9}" for number in numbers) + f"{tally.seconds:9.0f}", flush=True)
+    print(
+        "mid-run: while it decoded, encoded and wrote (server: and the command noticed, exit code 3); finished: rounds"
+    )
+    print("whose next run did the rest; other: wrong codes, orphans, locks, tracebacks …")
+    return tallies
+
+
+def kill_ingest(ground: Ground, kills: int, random: Random) -> Tally:
+    """Kills of `ingest`."""
+    return _rounds("ingest", "ingest", ground, kills, random, lambda tally: _kill(tally, ground, "ingest", random))
+
+
+def kill_worker(ground: Ground, kills: int, random: Random) -> Tally:
+    """Kills of the only `work --once`."""
+    return _rounds("worker", "work", ground, kills, random, lambda tally: _kill(tally, ground, "work", random))
+
+
+def kill_one_worker(ground: Ground, kills: int, random: Random) -> Tally:
+    """Kills of one of two `work --once` that share an archive; the other goes on to its end."""
+
+    def one(tally: Tally) -> None:
+        with ground.command("work") as other:
+            _kill(tally, ground, "work", random)
+            code, _, errors = other.end()
+            tally.expect(code == 0, f"the other worker ended with {code}: {errors}")
+
+    return _rounds("one of two workers", "work", ground, kills, random, one)
+
+
+def kill_server(ground: Ground, what: str, kills: int, random: Random) -> Tally:
+    """Kills of the embedded server, of its postmaster, or of any other of its processes, under a command."""
+    kind = f"server, {'ingest' if what == 'ingest' else 'worker'} on it"
+    return _rounds(kind, what, ground, kills, random, lambda tally: _kill_server(tally, ground, what, random), own=True)
+
+
+def _rounds(
+    kind: str,
+    what: str,
+    ground: Ground,
+    kills: int,
+    random: Random,
+    kill: Callable[[Tally], None],
+    own: bool = False,
+) -> Tally:
+    """Rounds until there were enough kills; `own`: the command starts and stops the server."""
+    tally = Tally(kind)
+    started = time.monotonic()
+    while tally.kills < kills:
+        embedded.start(ground.home)
+        ground.reset(what)
+        tally.rounds += 1
+        if own:
+            embedded.release(ground.home)
+        for _ in range(min(random.randint(1, KILLS_OF_A_ROUND), kills - tally.kills)):
+            tally.kills += 1
+            kill(tally)
+        embedded.start(ground.home)
+        before = ground.attempts()
+        if own:
+            embedded.release(ground.home)
+        (_finish_ingest if what == "ingest" else _finish_work)(tally, ground)
+        embedded.start(ground.home)
+        _look(tally, ground, what, before)
+    embedded.release(ground.home)
+    tally.seconds = time.monotonic() - started
+    return tally
+
+
+def _moment(command: Command, usual: Usual, left: float, random: Random) -> None:
+    """Wait for a random moment of a run: mostly while it works, sometimes since its start."""
+    if random.random() < 0.8:
+        command.wait_for_work()
+        command.wait(random.uniform(0, (usual.end - usual.begin) * max(left, 0.1)))
+    else:
+        command.wait(random.uniform(0, usual.end))
+
+
+def _kill(tally: Tally, ground: Ground, what: str, random: Random) -> None:
+    """Start a command, kill it at a random moment, compare what was committed before and after."""
+    before = ground.rows() or set()
+    with ground.command(what) as command:
+        _moment(command, ground.usual[what], ground.share_left(what, before), random)
+        tally.hits += command.works()
+        before |= ground.rows() or set()
+        command.kill()
+        _none_left(tally, command)
+    _compare(tally, before, ground)
+
+
+def _kill_server(tally: Tally, ground: Ground, what: str, random: Random) -> None:
+    """Start a command, kill the server under it, see how the command ends."""
+    victim = random.choice(("all", "postmaster", "one"))
+    with ground.command(what) as command:
+        _moment(command, ground.usual[what], 1.0, random)
+        worked = command.works()
+        before = ground.rows() or set()
+        processes = ground.server()
+        if victim != "all":
+            processes = (
+                processes[:1] if victim == "postmaster" else random.sample(processes[1:], min(1, len(processes)))
+            )
+        for process in processes:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        code, _, errors = command.end()
+        tally.hits += worked and code == 3
+        told = f"the command ended with {code} after the kill of {victim}: {errors}"
+        if code == 3:
+            tally.expect(errors.startswith("error: ") and errors.count("\n") == 1, told)
+        else:
+            tally.expect(code == DONE_BY_ITSELF[what], told)
+        _none_left(tally, command)
+    _start(tally, ground)
+    _compare(tally, before, ground)
+    embedded.release(ground.home)
+
+
+def _start(tally: Tally, ground: Ground) -> None:
+    """The server recovers by itself; where it does not, that is a fault, and the soak goes on."""
+    try:
+        embedded.start(ground.home)
+    except EmbeddedServerError as error:
+        tally.expect(False, str(error))
+        _end(ground.server())
+        embedded.start(ground.home)
+
+
+def _end(processes: Sequence[psutil.Process]) -> None:
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+
+
+def _none_left(tally: Tally, command: Command) -> None:
+    deadline = time.monotonic() + GRACE
+    while (orphans := command.descendants()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    tally.expect(not orphans, f"processes outlived their command by {GRACE:.0f} s: {orphans}")
+
+
+def _compare(tally: Tally, before: set[Row], ground: Ground) -> None:
+    """What was committed is still there, and codes and barcodes come together."""
+    after = ground.rows()
+    tally.expect(after is not None, "the server does not answer")
+    tally.lost += len(before - (after or set()))
+    with ground.connect() as connection:
+        row = connection.execute(UNEVEN).fetchone()
+    tally.expect(row == (0,), f"{row} images have a code or a barcode, but not both")
+
+
+def _finish_ingest(tally: Tally, ground: Ground) -> None:
+    """The next run does the rest, and one more finds nothing to do."""
+    good, broken = len(ground.good), len(ground.broken)
+    for added in (None, 0):
+        with ground.command("ingest") as command:
+            code, out, errors = command.end()
+        report = json.loads(out) if code == 1 else {}
+        failed = {to_uri(failure["path"]) for failure in report.get("failures", [])}
+        done = report.get("added", 0) + report.get("unchanged", 0), report.get("failed"), failed
+        if done != (good, broken, ground.broken) or added not in (None, report["added"]):
+            tally.unfinished += 1
+            tally.expect(False, f"the next run ended with {code}: {out}{errors}")
+            return
+
+
+def _finish_work(tally: Tally, ground: Ground) -> None:
+    """The next run does the rest."""
+    with ground.command("work") as command:
+        code, out, errors = command.end()
+    if code != 0 or json.loads(out)["failed"]:
+        tally.unfinished += 1
+        tally.expect(False, f"the next run ended with {code}: {out}{errors}")
+
+
+def _look(tally: Tally, ground: Ground, what: str, attempts: dict[str, int]) -> None:
+    """At every row, when all is done; nobody else uses the archive any more."""
+    with ground.connect() as connection:
+        _alone(tally, connection)
+        images = connection.execute("SELECT uri, sha256 FROM radretrieval.image").fetchall()
+        failures = connection.execute(
+            "SELECT uri, error, message, attempts FROM radretrieval.ingest_failure"
+        ).fetchall()
+        coded = connection.execute("SELECT image_id FROM radretrieval.cnnc").fetchall()
+        barcoded = connection.execute("SELECT image_id FROM radretrieval.barcode").fetchall()
+    files = [uri for uri, _ in images] + [uri for uri, *_ in failures]
+    expected = {uri: ground.good[uri] for uri in (ground.good if what == "ingest" else ground.codes)}
+    tally.lost += len((set(expected) | ground.broken) - set(files))
+    tally.double += sum(len(values) - len(set(values)) for values in (files, coded, barcoded))
+    tally.expect(dict(images) == expected, "images whose hash or file is wrong")
+    tally.expect({uri for uri, *_ in failures} == ground.broken, "failures of other files than the broken")
+    tally.expect(all(error and message for _, error, message, _ in failures), "failures without a reason")
+    if what == "ingest":
+        # two whole runs came after the kills, and each killed one has counted once at most
+        wrong = [uri for uri, *_, count in failures if count != attempts.get(uri, 0) + 2]
+        most = max(attempts.values(), default=0)
+        tally.expect(not wrong and most <= KILLS_OF_A_ROUND, f"implausible attempts: {wrong[:3]}, {most}")
+        return
+    codes = ground.all_codes()
+    tally.lost += len(ground.codes.keys() - codes.keys())
+    wrong = [uri for uri, code in codes.items() if code != ground.codes.get(uri)]
+    tally.expect(not wrong, f"{len(wrong)} codes or barcodes differ from the undisturbed ones: {wrong[:3]}")
+
+
+def _alone(tally: Tally, connection: psycopg.Connection[Any]) -> None:
+    """No other connection, no lock: each image can be locked at once."""
+    deadline = time.monotonic() + GRACE
+    others: Sequence[Any] = [None]
+    while others and time.monotonic() < deadline:
+        others = connection.execute(
+            "SELECT pid, state, query FROM pg_stat_activity WHERE datname = current_database() "
+            "AND backend_type = 'client backend' AND pid <> pg_backend_pid()"
+        ).fetchall()
+        connection.rollback()  # else the next look would see the same
+    tally.expect(not others, f"connections of dead commands: {others}")
+    try:
+        connection.execute("SELECT FROM radretrieval.image FOR UPDATE NOWAIT")
+    except psycopg.errors.LockNotAvailable:
+        tally.expect(False, "images are still locked")
+    connection.rollback()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,46 @@
+"""kill -9 of ingest, worker and server: a few here, all by `make soak`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+
+import pytest
+
+sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
+import soak
+from killing import Ground, prepared
+
+
+@pytest.fixture(scope="module")
+def ground() -> Iterator[Ground]:
+    with prepared(good=800, broken=8, seed=1) as made:
+        yield made
+
+
+@pytest.fixture
+def random() -> Random:
+    return Random()  # other moments in each run; a failure is found again by many of them: make soak
+
+
+def check(tally: soak.Tally) -> None:
+    assert tally.clean, tally
+
+
+def test_ingest(ground: Ground, random: Random) -> None:
+    check(soak.kill_ingest(ground, 3, random))
+
+
+def test_worker(ground: Ground, random: Random) -> None:
+    check(soak.kill_worker(ground, 2, random))
+
+
+def test_one_of_two_workers(ground: Ground, random: Random) -> None:
+    check(soak.kill_one_worker(ground, 1, random))
+
+
+@pytest.mark.parametrize("what", ["ingest", "work"])
+def test_server(ground: Ground, random: Random, what: str) -> None:
+    check(soak.kill_server(ground, what, 2 if what == "ingest" else 1, random))
