@@ -1,6 +1,6 @@
 """kill -9 of ingest, worker and server at random moments: what it costs. `make soak` keeps the table.
 
-    python benchmarks/soak.py [--kills 50] [--seed N] [--files 1500]
+    python benchmarks/soak.py [--kills 50] [--seed N] [--files 1200]
 
 Everything happens in one home of the embedded server, in memory where that is possible: a kill, unlike a power cut,
 leaves what was written to files. A round begins with a fresh copy of a prepared archive, kills a command (or the
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -24,12 +25,12 @@ from typing import Any
 import psutil
 import psycopg
 
-sys.path[:0] = [str(Path(__file__).parents[1] / "tests" / part) for part in (".", "system")]
-from killing import DONE_BY_ITSELF, GRACE, Command, Ground, Row, Usual, prepared
-
 from radretrieval.archive import embedded
 from radretrieval.errors import EmbeddedServerError
 from radretrieval.uris import to_uri
+
+sys.path[:0] = [str(Path(__file__).parents[1] / "tests" / part) for part in (".", "system")]
+from killing import DONE_BY_ITSELF, GRACE, Command, Ground, Row, Usual, prepared  # noqa: E402
 
 KILLS_OF_A_ROUND = 3
 BROKEN = 12
@@ -79,8 +80,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=50, help="of each of the three (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=None, help="of the moments and victims (default: a new one)")
-    parser.add_argument("--files", type=int, default=1500, help="that are radiographs (default: %(default)s)")
+    parser.add_argument("--files", type=int, default=1200, help="that are radiographs (default: %(default)s)")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # through the clean-up: a server runs
     seed = int(time.time()) if arguments.seed is None else arguments.seed
     print(f"seed {seed}, {arguments.files} radiographs and {BROKEN} broken files", flush=True)
     with prepared(arguments.files, BROKEN, seed) as ground:
@@ -96,23 +98,22 @@ def kill_all(ground: Ground, kills: int, random: Random) -> list[Tally]:
     half = (kills + 1) // 2
     names = ("rounds", "kills", "mid-run", "lost", "double", "other", "finished", "seconds")
     print(f"{'killed':26}" + "".join(f"{name:>9}" for name in names), flush=True)
-    tallies = []
-    for kill in (
+    tallies: list[Tally] = []
+    kinds: tuple[Callable[[], Tally], ...] = (
         lambda: kill_ingest(ground, kills, random),
         lambda: kill_worker(ground, half, random),
         lambda: kill_one_worker(ground, kills - half, random),
         lambda: kill_server(ground, "ingest", half, random),
         lambda: kill_server(ground, "work", kills - half, random),
-    ):
-        tally = kill()
+    )
+    for kind in kinds:
+        tally = kind()
         tallies.append(tally)
         finished = f"{tally.rounds - tally.unfinished}/{tally.rounds}"
         numbers = (tally.rounds, tally.kills, tally.hits, tally.lost, tally.double, len(tally.faults), finished)
         print(f"{tally.kind:26}" + "".join(f"{number:>9}" for number in numbers) + f"{tally.seconds:9.0f}", flush=True)
-    print(
-        "mid-run: while it decoded, encoded and wrote (server: and the command noticed, exit code 3); finished: rounds"
-    )
-    print("whose next run did the rest; other: wrong codes, orphans, locks, tracebacks …")
+    print("mid-run: while it decoded, encoded and wrote (server: and the command ended with 3 for it)")
+    print("finished: rounds whose next run did the rest; other: wrong codes, orphans, locks, tracebacks …")
     return tallies
 
 
@@ -162,15 +163,15 @@ def _rounds(
         tally.rounds += 1
         if own:
             embedded.release(ground.home)
-        for _ in range(min(random.randint(1, KILLS_OF_A_ROUND), kills - tally.kills)):
+        for _ in range(min(random.randint(2, KILLS_OF_A_ROUND), kills - tally.kills)):
             tally.kills += 1
             kill(tally)
-        embedded.start(ground.home)
+        _start(tally, ground)
         before = ground.attempts()
         if own:
             embedded.release(ground.home)
         (_finish_ingest if what == "ingest" else _finish_work)(tally, ground)
-        embedded.start(ground.home)
+        _start(tally, ground)
         _look(tally, ground, what, before)
     embedded.release(ground.home)
     tally.seconds = time.monotonic() - started
@@ -205,14 +206,12 @@ def _kill_server(tally: Tally, ground: Ground, what: str, random: Random) -> Non
         _moment(command, ground.usual[what], 1.0, random)
         worked = command.works()
         before = ground.rows() or set()
-        processes = ground.server()
-        if victim != "all":
-            processes = (
-                processes[:1] if victim == "postmaster" else random.sample(processes[1:], min(1, len(processes)))
-            )
-        for process in processes:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
+        processes = ground.server()  # the postmaster first
+        if victim == "postmaster":
+            processes = processes[:1]
+        elif victim == "one" and processes:
+            processes = [random.choice(processes[1:] or processes)]
+        _end(processes)
         code, _, errors = command.end()
         tally.hits += worked and code == 3
         told = f"the command ended with {code} after the kill of {victim}: {errors}"
@@ -322,6 +321,7 @@ def _alone(tally: Tally, connection: psycopg.Connection[Any]) -> None:
             "AND backend_type = 'client backend' AND pid <> pg_backend_pid()"
         ).fetchall()
         connection.rollback()  # else the next look would see the same
+        time.sleep(0.02)
     tally.expect(not others, f"connections of dead commands: {others}")
     try:
         connection.execute("SELECT FROM radretrieval.image FOR UPDATE NOWAIT")

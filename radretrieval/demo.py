@@ -23,7 +23,7 @@ from radretrieval.uris import to_path
 from radretrieval.worker import work
 
 IMAGES, CLASSES, EPOCHS = 480, 12, 5
-ROI = (96, 80, 64, 64)
+ROI = (128, 120, 90, 70)
 
 Say = Callable[[str], None]
 

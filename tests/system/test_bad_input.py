@@ -155,6 +155,8 @@ def test_encoders_and_indexes(cli: Cli, few: Path) -> None:
 def test_devices(cli: Cli, few: Path, tmp_path: Path) -> None:
     png(few / "new.png", 77)
     refused(cli("search", few / "new.png", "--device", "abacus", check=False), 3, "'abacus'", "--device cpu")
+    cli("work", "--once", "--device", "abacus")  # nothing is left to do: no device is asked for
+    cli("ingest", few / "new.png")
     refused(cli("work", "--once", "--device", "abacus", check=False), 3, "'abacus'")
 
 
