@@ -128,15 +128,15 @@ def kill_worker(ground: Ground, kills: int, random: Random) -> Tally:
 
 
 def kill_one_worker(ground: Ground, kills: int, random: Random) -> Tally:
-    """Kills of one of two `work --once` that share an archive; the other goes on to its end."""
+    """Kills of one of two `work --once` that share an archive; the other goes on to its end, and so does the round."""
 
     def one(tally: Tally) -> None:
         with ground.command("work") as other:
-            _kill(tally, ground, "work", random)
+            _kill(tally, ground, "work", random, share=0.5)
             code, _, errors = other.end()
             tally.expect(code == 0, f"the other worker ended with {code}: {errors}")
 
-    return _rounds("one of two workers", "work", ground, kills, random, one)
+    return _rounds("one of two workers", "work", ground, kills, random, one, most=1)
 
 
 def kill_server(ground: Ground, what: str, kills: int, random: Random) -> Tally:
@@ -152,9 +152,10 @@ def _rounds(
     kills: int,
     random: Random,
     kill: Callable[[Tally], None],
+    most: int = KILLS_OF_A_ROUND,
     own: bool = False,
 ) -> Tally:
-    """Rounds until there were enough kills; `own`: the command starts and stops the server."""
+    """Rounds, each of so many kills at most, until there were enough; `own`: the command starts and stops the server."""
     tally = Tally(kind)
     started = time.monotonic()
     while tally.kills < kills:
@@ -163,7 +164,7 @@ def _rounds(
         tally.rounds += 1
         if own:
             embedded.release(ground.home)
-        for _ in range(min(random.randint(2, KILLS_OF_A_ROUND), kills - tally.kills)):
+        for _ in range(min(random.randint((most + 1) // 2, most), kills - tally.kills)):
             tally.kills += 1
             kill(tally)
         _start(tally, ground)
@@ -187,11 +188,11 @@ def _moment(command: Command, usual: Usual, left: float, random: Random) -> None
         command.wait(random.uniform(0, usual.end))
 
 
-def _kill(tally: Tally, ground: Ground, what: str, random: Random) -> None:
-    """Start a command, kill it at a random moment, compare what was committed before and after."""
+def _kill(tally: Tally, ground: Ground, what: str, random: Random, share: float = 1.0) -> None:
+    """Start a command that has this share of the work, kill it at a random moment, compare what was committed."""
     before = ground.rows() or set()
     with ground.command(what) as command:
-        _moment(command, ground.usual[what], ground.share_left(what, before), random)
+        _moment(command, ground.usual[what], share * ground.share_left(what, before), random)
         tally.hits += command.works()
         before |= ground.rows() or set()
         command.kill()
