@@ -155,7 +155,7 @@ def _rounds(
     most: int = KILLS_OF_A_ROUND,
     own: bool = False,
 ) -> Tally:
-    """Rounds, each of so many kills at most, until there were enough; `own`: the command starts and stops the server."""
+    """Rounds of so many kills at most until there were enough; `own`: the command starts and stops the server."""
     tally = Tally(kind)
     started = time.monotonic()
     while tally.kills < kills:
@@ -204,7 +204,7 @@ def _kill_server(tally: Tally, ground: Ground, what: str, random: Random) -> Non
     """Start a command, kill the server under it, see how the command ends."""
     victim = random.choice(("all", "postmaster", "one"))
     with ground.command(what) as command:
-        _moment(command, ground.usual[what], 1.0, random)
+        _moment(command, ground.usual[what], 0.7, random)  # of a run that may find some of it done
         worked = command.works()
         before = ground.rows() or set()
         processes = ground.server()  # the postmaster first

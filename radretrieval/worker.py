@@ -46,7 +46,7 @@ RETRY_SECONDS = (1.0, 60.0)  # first and longest pause while the database is awa
 
 @dataclass
 class WorkReport:
-    """What a worker did."""
+    """What a worker did; without `once`, failures are counted but not listed."""
 
     encoded: int = 0
     failed: int = 0
@@ -127,14 +127,14 @@ def work(
     processes = workers or os.cpu_count() or 1
     stop = stop or threading.Event()
     with Decoders(processes, job, timeout=settings.decode_seconds, megabytes=settings.decode_megabytes) as decoders:
-        worker = _Worker(archive, settings, decoders, device, batch, encoder_id, advance or (lambda count: None), stop)
-        try:
-            if once:
-                worker.rounds()
-            else:
-                worker.serve()
-        finally:
-            worker.report.seconds = time.monotonic() - started
+        worker = _Worker(
+            archive, settings, decoders, once, device, batch, encoder_id, advance or (lambda count: None), stop
+        )
+        if once:
+            worker.rounds()
+        else:
+            worker.serve()
+    worker.report.seconds = time.monotonic() - started
     return worker.report
 
 
@@ -144,6 +144,7 @@ class _Worker:
         archive: Archive,
         settings: Settings,
         decoders: Decoders[Task, Prepared],
+        once: bool,
         device: str,
         batch: int,
         encoder_id: int | None,
@@ -153,6 +154,7 @@ class _Worker:
         self.archive = archive
         self.settings = settings
         self.decoders = decoders
+        self.once = once
         self.device = device
         self.batch = batch
         self.encoder_id = encoder_id
@@ -161,6 +163,7 @@ class _Worker:
         self.report = WorkReport()
         self.coder: Coder | None = None
         self.encoder: encoders.Encoder | None = None
+        self.since: datetime | None = None
 
     def serve(self) -> None:
         """Rounds for ever: woken by notices, patient while the database is away or has no encoder yet."""
@@ -196,8 +199,9 @@ class _Worker:
         """Rounds until one finds nothing: what another worker held at first may be free at last."""
         with self.archive.connection() as connection:
             self._load(connection)
-            now = codes.now(connection)
-        while not self.stop.is_set() and self._round(now):
+            # what failed before this worker began is tried once more, what fails under it waits longer each time
+            self.since = self.since or codes.now(connection)
+        while not self.stop.is_set() and self._round(self.since):
             pass
 
     def _load(self, connection: Connection) -> None:
@@ -220,16 +224,18 @@ class _Worker:
             engine.translated(self.archive.url),
             Claims(self.archive.url, self.encoder.id, self.geometry, self.batch, since) as claims,
         ):
-            while not self.stop.is_set():
-                while len(ahead) < 2 and (claimed := claims.next()):
-                    ahead.append(self._decoding(*claimed))
-                if not ahead:
-                    break
-                batch = ahead.popleft()
-                finished += self._finish(batch.connection, batch.results())
-                claims.give_back(batch.connection)
-        for batch in ahead:  # claimed, and given up with the connection: another worker or the next run takes them
-            batch.cancel()
+            try:
+                while not self.stop.is_set():
+                    while len(ahead) < 2 and (claimed := claims.next()):
+                        ahead.append(self._decoding(*claimed))
+                    if not ahead:
+                        break
+                    batch = ahead.popleft()
+                    finished += self._finish(batch.connection, batch.results())
+                    claims.give_back(batch.connection)
+            finally:  # what is claimed is given up with its connection: another worker or the next run takes it
+                for batch in ahead:
+                    batch.cancel()
         return finished
 
     def _decoding(self, connection: Connection, claimed: list[codes.Pending]) -> _Batch:
@@ -269,8 +275,9 @@ class _Worker:
         connection.commit()
         for pending, error in bad:
             path = str(to_path(pending.uri)) if pending.uri.startswith("file:") else pending.uri
-            self.report.failures.append({"path": path, "error": type(error).__name__, "message": str(error)})
             log.warning("image %d, %s: %s", pending.image_id, path, error)
+            if self.once:  # a worker that runs for years has its log, and the table coding_failure
+                self.report.failures.append({"path": path, "error": type(error).__name__, "message": str(error)})
         self.report.encoded += len(good)
         self.report.failed += len(bad)
         self.advance(len(group))

@@ -192,6 +192,21 @@ def test_a_waiting_worker_wakes_and_ends_on_sigterm(
     assert "Traceback" not in (tmp_path / "work.log").read_text()
 
 
+def test_a_waiting_worker_does_not_try_a_poison_image_at_every_call(
+    archive: Archive, settings: Settings, tmp_path: Path, daemon: subprocess.Popen[str]
+) -> None:
+    fill(archive, settings, tmp_path / "in", 2)[0].unlink()
+    encoder = encoder_of(archive)
+    for number in range(2, 5):
+        wait_until(lambda done=number - 1: len(stored(archive, encoder).image_ids) == done)
+        fill(archive, settings, tmp_path / "in", 1, start=number)
+    wait_until(lambda: len(stored(archive, encoder).image_ids) == 4)
+    with archive.connection() as connection:
+        rows = connection.execute("SELECT image_id, attempts FROM coding_failure").fetchall()
+    assert rows == [{"image_id": 1, "attempts": 1}]
+    assert (tmp_path / "work.log").read_text().count("image 1, ") == 1
+
+
 def test_sigterm_ends_a_busy_worker_after_its_batch(
     archive: Archive, settings: Settings, tmp_path: Path, daemon: subprocess.Popen[str]
 ) -> None:

@@ -206,7 +206,7 @@ class Ground:
         """The server's processes, its postmaster first."""
         cluster = Cluster.find(self.home)
         found = embedded_server.processes(cluster.data) if cluster else []
-        return sorted(found, key=lambda process: process.name() != "postgres" or ": " in process.cmdline()[0])
+        return sorted(found, key=_is_child)
 
     def _undisturbed(self, what: str) -> Usual:
         with self.command(what) as command:
@@ -232,6 +232,14 @@ class Ground:
                     if time.monotonic() > deadline:
                         raise
                     time.sleep(0.05)
+
+
+def _is_child(process: psutil.Process) -> bool:
+    """Whether a process of the server is another than its postmaster, which keeps its own command line."""
+    try:
+        return process.cmdline()[0].startswith("postgres: ")
+    except (psutil.Error, IndexError):  # it has just ended
+        return True
 
 
 @contextlib.contextmanager
