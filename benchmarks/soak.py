@@ -20,17 +20,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import psutil
-import psycopg
 
 from radretrieval.archive import embedded
 from radretrieval.errors import EmbeddedServerError
 from radretrieval.uris import to_uri
 
 sys.path[:0] = [str(Path(__file__).parents[1] / "tests" / part) for part in (".", "system")]
-from killing import DONE_BY_ITSELF, GRACE, Command, Ground, Row, Usual, prepared  # noqa: E402
+from killing import DONE_BY_ITSELF, GRACE, Command, Ground, Row, Usual, company, prepared  # noqa: E402
 
 KILLS_OF_A_ROUND = 3
 BROKEN = 12
@@ -286,7 +284,8 @@ def _finish_work(tally: Tally, ground: Ground) -> None:
 def _look(tally: Tally, ground: Ground, what: str, attempts: dict[str, int]) -> None:
     """At every row, when all is done; nobody else uses the archive any more."""
     with ground.connect() as connection:
-        _alone(tally, connection)
+        for fault in company(connection, GRACE):
+            tally.expect(False, fault)
         images = connection.execute("SELECT uri, sha256 FROM radretrieval.image").fetchall()
         failures = connection.execute(
             "SELECT uri, error, message, attempts FROM radretrieval.ingest_failure"
@@ -310,25 +309,6 @@ def _look(tally: Tally, ground: Ground, what: str, attempts: dict[str, int]) -> 
     tally.lost += len(ground.codes.keys() - codes.keys())
     wrong = [uri for uri, code in codes.items() if code != ground.codes.get(uri)]
     tally.expect(not wrong, f"{len(wrong)} codes or barcodes differ from the undisturbed ones: {wrong[:3]}")
-
-
-def _alone(tally: Tally, connection: psycopg.Connection[Any]) -> None:
-    """No other connection, no lock: each image can be locked at once."""
-    deadline = time.monotonic() + GRACE
-    others: Sequence[Any] = [None]
-    while others and time.monotonic() < deadline:
-        others = connection.execute(
-            "SELECT pid, state, query FROM pg_stat_activity WHERE datname = current_database() "
-            "AND backend_type = 'client backend' AND pid <> pg_backend_pid()"
-        ).fetchall()
-        connection.rollback()  # else the next look would see the same
-        time.sleep(0.02)
-    tally.expect(not others, f"connections of dead commands: {others}")
-    try:
-        connection.execute("SELECT FROM radretrieval.image FOR UPDATE NOWAIT")
-    except psycopg.errors.LockNotAvailable:
-        tally.expect(False, "images are still locked")
-    connection.rollback()
 
 
 if __name__ == "__main__":

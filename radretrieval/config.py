@@ -33,7 +33,7 @@ class Settings(BaseSettings):
         every host that ingests into one archive needs the same key.
     """
 
-    model_config = SettingsConfigDict(env_prefix="RADRETRIEVAL_", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="RADRETRIEVAL_", env_ignore_empty=True, extra="ignore")
 
     database_url: str | None = None
     database_password_file: Path | None = None

@@ -6,8 +6,11 @@ archive's codes at once instead of query by query.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -54,6 +57,7 @@ class Evaluation:
     ci95 : 95 % bootstrap interval of error_score.
     ablations : other rankings of the same images.
     unlabelled, uncoded : images of the query split that could not be scored, and why.
+    unreadable : queries that the softmax row leaves out, because their file cannot be read any more.
     """
 
     encoder_id: int
@@ -67,6 +71,7 @@ class Evaluation:
     ablations: list[Row] = field(default_factory=list)
     unlabelled: int = 0
     uncoded: int = 0
+    unreadable: int = 0
 
 
 def evaluate(
@@ -103,9 +108,13 @@ def evaluate(
     scored = {name: _predictions(others, places) for name, places in first.items()}
     result = _summary(encoder, true, scored["CNNC + RBC"], len(others.image_ids))
     result.unlabelled, result.uncoded = total - labelled, labelled - len(true)
-    if softmax:
-        scored["softmax"] = _softmax(archive, settings, encoder, queries, device)
     result.ablations = [_row(name, true, predicted) for name, predicted in scored.items() if name != "CNNC + RBC"]
+    if softmax:
+        guesses = _softmax(archive, settings, encoder, queries, device)
+        able = [(t, guess) for t, guess in zip(true, guesses, strict=True) if guess is not None]
+        result.unreadable = len(true) - len(able)
+        if able:
+            result.ablations.append(_row("softmax", [t for t, _ in able], [guess for _, guess in able]))
     return result
 
 
@@ -164,21 +173,25 @@ def _predictions(others: CodeSet, places: NDArray[np.intp]) -> list[str]:
     return [(others.irma_codes[place] or "") if place >= 0 else "****-***-***-***" for place in places]
 
 
-def _softmax(archive: Archive, settings: Settings, encoder: Encoder, queries: CodeSet, device: str) -> list[str]:
-    """The network's own class of each query, from its file."""
+def _softmax(archive: Archive, settings: Settings, encoder: Encoder, queries: CodeSet, device: str) -> list[str | None]:
+    """The network's own class of each query, from its file; None where that cannot be read any more."""
     from radretrieval.coding.cnnc import Coder
-    from radretrieval.imaging import read_image
-    from radretrieval.imaging.resample import resample
-    from radretrieval.uris import to_path
+    from radretrieval.imaging.decoders import Decoders
+    from radretrieval.imaging.original import Original, read_resampled
 
     with archive.connection() as connection:
         coder = Coder(encoders.weights(connection, encoder, settings.home / "weights"), encoder.profile, device)
-    size = encoder.profile.network.input_size
-    predicted: list[str] = []
-    for start in range(0, len(queries.uris), 64):
-        batch = [resample(read_image(to_path(uri)).pixels, size) for uri in queries.uris[start : start + 64]]
-        best = coder.class_probabilities(np.stack(batch)).argmax(1)
-        predicted += [encoder.classes[unit] for unit in best]
+    job = partial(read_resampled, size=encoder.profile.network.input_size, max_pixels=settings.max_pixels)
+    sources = [Original(*pair) for pair in zip(queries.uris, queries.sha256, strict=True)]
+    predicted: list[str | None] = []
+    with Decoders(
+        os.cpu_count() or 1, job, timeout=settings.decode_seconds, megabytes=settings.decode_megabytes
+    ) as decoders:
+        results = (found for _, found in decoders.map(sources))
+        while batch := list(islice(results, 64)):
+            inputs = [found for found in batch if not isinstance(found, Exception)]
+            best = iter(coder.class_probabilities(np.stack(inputs)).argmax(1) if inputs else ())
+            predicted += [None if isinstance(found, Exception) else encoder.classes[next(best)] for found in batch]
     return predicted
 
 

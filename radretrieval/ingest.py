@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -21,11 +21,12 @@ from radretrieval.archive import images
 from radretrieval.archive.engine import Archive
 from radretrieval.archive.images import Failure, NewImage
 from radretrieval.config import Settings
-from radretrieval.errors import ImageError, InputMissing, RadretrievalError
+from radretrieval.errors import ImageError, InputMissing, RadretrievalError, UsageError
 from radretrieval.imaging.decoders import Decoders
-from radretrieval.labels import Labels
+from radretrieval.labels import LONGEST_VALUE, Labels
 from radretrieval.pseudonym import load_secret, patient_key
-from radretrieval.uris import to_path, to_uri
+from radretrieval.uris import printable, to_path, to_uri
+from radretrieval.walk import walk
 
 if TYPE_CHECKING:
     import psycopg
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     Connection = psycopg.Connection[dict[str, Any]]
 
 BATCH = 256
+LONGEST_UID = 64
+LONGEST_URI = 2000  # characters; an index of PostgreSQL takes 2,700 bytes
 FLUSH_SECONDS = 2.0  # large files: what is done is committed, and seen, before a batch is full
 
 
@@ -46,6 +49,7 @@ class IngestReport:
     failed: int = 0
     relabelled: int = 0  # of the unchanged, those whose labels are others now
     unlabelled: int = 0  # files that the labels do not name
+    unmatched: int = 0  # rows of the labels that name none of the files
     failures: list[dict[str, str]] = field(default_factory=list)
     seconds: float = 0.0
 
@@ -64,6 +68,9 @@ def examine(path: str, max_pixels: int) -> Examined:
 
     data = read_bytes(path, max_pixels=max_pixels)
     radiograph = decode_image(data, max_pixels=max_pixels)
+    for uid in (radiograph.sop_instance_uid, radiograph.series_instance_uid, radiograph.study_instance_uid):
+        if uid is not None and len(uid) > LONGEST_UID:
+            raise ImageError(f"its header has a UID of {len(uid)} characters; {LONGEST_UID} are legal (PS3.5, 9.1)")
     image = NewImage(
         sha256=hashlib.sha256(data).digest(),
         uri=to_uri(path),
@@ -81,38 +88,6 @@ def examine(path: str, max_pixels: int) -> Examined:
         study_instance_uid=radiograph.study_instance_uid,
     )
     return Examined(image, radiograph.patient_id)
-
-
-def walk(paths: Iterable[Path], skip: frozenset[str] = frozenset()) -> Iterator[str]:
-    """Absolute paths of the files below these files and folders, in order of name.
-
-    Hidden files and folders (`.…`) and the paths of `skip` are passed over; links to folders are not followed.
-
-    Raises InputMissing for a path that does not exist or a folder that cannot be listed.
-    """
-    for path in paths:
-        start = os.path.abspath(path)
-        if os.path.isdir(start):
-            yield from (name for name in _below(start) if name not in skip)
-        elif os.path.exists(start):
-            yield start
-        else:
-            raise InputMissing(f"{path} does not exist; name a radiograph or a folder of radiographs")
-
-
-def _below(folder: str) -> Iterator[str]:
-    try:
-        with os.scandir(folder) as listing:
-            entries = sorted(listing, key=lambda entry: entry.name)
-    except OSError as error:
-        raise InputMissing(f"the folder {folder} cannot be listed: {error.strerror}") from None
-    for entry in entries:
-        if entry.name.startswith("."):
-            continue
-        if entry.is_dir(follow_symlinks=False):
-            yield from _below(entry.path)
-        elif not entry.is_dir():
-            yield entry.path
 
 
 def ingest(
@@ -140,6 +115,10 @@ def ingest(
     InputMissing : a path does not exist (before anything is read).
     DatabaseUnavailable : the database went away; what was committed stays, the next run goes on from there.
     """
+    if split is not None and (not split.strip() or len(split) > LONGEST_VALUE or split != printable(split)):
+        raise UsageError(
+            f"--split {printable(split)!r} is no name for a split; give it 1 to {LONGEST_VALUE} characters"
+        )
     for path in paths:
         if not os.path.exists(path):
             raise InputMissing(f"{path} does not exist; name a radiograph or a folder of radiographs")
@@ -156,6 +135,8 @@ def ingest(
         for path, found in decoders.map(run.new_contents(files, threads)):
             run.decoded(path, found)
         run.flush()
+    if labels is not None:
+        run.report.unmatched = len(labels.rows) - run.labelled
     run.report.seconds = time.monotonic() - started
     return run.report
 
@@ -181,6 +162,7 @@ class _Run:
         self.failures: list[Failure] = []
         self.secret: bytes | None = None
         self.flushed = time.monotonic()
+        self.labelled = 0
 
     def new_contents(self, files: Iterator[str], threads: ThreadPoolExecutor) -> Iterator[str]:
         """Those files whose content the archive does not have; the others are finished here."""
@@ -233,8 +215,9 @@ class _Run:
         """Columns of `image` that come from the labels, the options and the header's patient."""
         labels: dict[str, str | None] = {}
         if self.labels is not None:
-            labels = self.labels.of(path)
+            self.labelled += path in self.labels.rows
             self.report.unlabelled += path not in self.labels.rows
+            labels = self.labels.of(path)
         patient_id = labels.pop("patient_id", None) or patient_id
         labels["split"] = labels.get("split") or self.split
         if patient_id is not None:
@@ -245,10 +228,10 @@ class _Run:
 
     def fail(self, path: str, sha256: bytes | None, error: Exception) -> None:
         """This file was not taken, and why."""
-        kind, message = type(error).__name__, str(error) or type(error).__name__
+        kind, message = type(error).__name__, printable(str(error)) or type(error).__name__
         self.report.failed += 1
-        self.report.failures.append({"path": path, "error": kind, "message": message})
-        self.failures.append(Failure(to_uri(path), sha256, kind, message))
+        self.report.failures.append({"path": printable(path), "error": kind, "message": message})
+        self.failures.append(Failure(to_uri(path)[:LONGEST_URI], sha256, kind, message))
         if len(self.failures) >= BATCH:
             self.flush()
         self.advance(1)
@@ -292,6 +275,10 @@ _LABEL_COLUMNS = ("irma_code", "split", "patient_key", "modality", "body_part", 
 def _hash(path: str) -> bytes | Exception:
     """SHA-256 of a file, read in pieces."""
     try:
+        if len(to_uri(path)) > LONGEST_URI:
+            return ImageError(f"has a path that is too long for the archive ({LONGEST_URI} characters of its URI)")
+        if os.path.isdir(path):
+            return ImageError("is a folder that cannot be listed; check who may read it")
         if not os.path.isfile(path):
             return ImageError("is not a regular file")
         with open(path, "rb") as stream:

@@ -12,8 +12,10 @@ from pathlib import Path
 
 from radretrieval.errors import InputMissing, LabelsError, UsageError
 from radretrieval.irma.code import normalise
+from radretrieval.uris import printable
 
 COLUMNS = ("irma_code", "split", "patient_id", "modality", "body_part", "view_position", "laterality")
+LONGEST_VALUE = 200  # characters
 
 
 @dataclass(frozen=True)
@@ -79,13 +81,22 @@ def _take(labels: Labels, row: dict[str, str | None], line: int) -> None:
             f"{labels.path}, line {line}: the column 'file' is empty; give the file's path or remove the line"
         )
     file = os.path.abspath(os.path.join(labels.path.parent, name))
+    odd = [
+        column for column in COLUMNS if len(value := row.get(column) or "") > LONGEST_VALUE or value != printable(value)
+    ]
+    if odd:
+        labels.wrong[file] = (
+            f"{labels.path}, line {line}: {odd[0]} is not plain text of at most {LONGEST_VALUE} characters"
+        )
+        labels.rows[file] = (None,) * len(COLUMNS)
+        return
     values: list[str | None] = [(row.get(column) or "").strip() or None for column in COLUMNS]
     if values[0] is not None:
         try:
             values[0] = normalise(values[0])
         except UsageError as error:
             labels.wrong[file] = f"{labels.path}, line {line}: {error}"
-            return
+            values[0] = None
     if labels.rows.get(file, tuple(values)) != tuple(values):
         labels.wrong[file] = f"{labels.path}, line {line}: the file has another row with other labels; keep one of them"
     labels.rows[file] = tuple(values)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
+import logging
 import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +16,15 @@ from numpy.typing import NDArray
 from radretrieval.archive import encoders, images
 from radretrieval.archive.engine import Archive
 from radretrieval.config import Settings
-from radretrieval.errors import ImageError, InputMissing, UsageError
+from radretrieval.errors import DatabaseUnavailable, UsageError
 from radretrieval.imaging.decoders import Decoders
+from radretrieval.imaging.original import Original, read_resampled
 from radretrieval.profile import Profile
-from radretrieval.uris import to_path
+from radretrieval.uris import printable, to_path
+
+log = logging.getLogger(__name__)
+
+RETRY_SECONDS = (1, 2, 5, 10, 30, 60, 120, 300)
 
 
 @dataclass
@@ -36,28 +42,6 @@ class TrainReport:
     device: str
     seconds: float
     failures: list[dict[str, str]] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Source:
-    """One training image for the decoding processes."""
-
-    uri: str
-    sha256: bytes
-
-
-def network_input(source: Source, size: int, max_pixels: int) -> NDArray[np.float16]:
-    """Read and resample one image to float16 (size, size), in a decoding process. Raises ImageError."""
-    from radretrieval.imaging.reader import decode_image, read_bytes
-    from radretrieval.imaging.resample import resample
-
-    try:
-        data = read_bytes(to_path(source.uri), max_pixels=max_pixels)
-    except InputMissing as error:
-        raise ImageError(f"is gone: {error}") from None
-    if hashlib.sha256(data).digest() != source.sha256:
-        raise ImageError("is not the file that was ingested: its content has changed; ingest it again")
-    return resample(decode_image(data, max_pixels=max_pixels).pixels, size).astype(np.float16)
 
 
 def train(
@@ -108,9 +92,7 @@ def train(
         "losses": trained.losses,
         "accuracies": trained.accuracies,
     }
-    with archive.connection() as connection:
-        encoder_id = encoders.add(connection, profile, trained.weights, classes, metrics)
-        active = encoders.get(connection, encoder_id).active
+    encoder_id, active = _store(archive, profile, trained.weights, classes, metrics)
     return TrainReport(
         encoder_id=encoder_id,
         profile=profile.name,
@@ -126,21 +108,40 @@ def train(
     )
 
 
+def _store(
+    archive: Archive, profile: Profile, weights: bytes, classes: list[str], metrics: dict[str, Any]
+) -> tuple[int, bool]:
+    """Add the encoder; hours of training are not given up because the database is away for some minutes."""
+    for pause in (*RETRY_SECONDS, None):
+        try:
+            with archive.connection() as connection:
+                encoder_id = encoders.add(connection, profile, weights, classes, metrics)
+                return encoder_id, encoders.get(connection, encoder_id).active
+        except DatabaseUnavailable as error:
+            if pause is None:
+                raise
+            log.warning("the encoder is trained, but %s (trying again in %d s)", error, pause)
+            time.sleep(pause)
+    raise AssertionError
+
+
 def _read(
     rows: list[dict[str, object]], settings: Settings, profile: Profile, on_images: Callable[[int, int], None]
 ) -> tuple[NDArray[np.float16], NDArray[np.int64], list[str], list[dict[str, str]]]:
     """Inputs (n, size, size), class numbers (n,), the classes in order, and the images that could not be read."""
-    job = partial(network_input, size=profile.network.input_size, max_pixels=settings.max_pixels)
-    sources = [Source(str(row["uri"]), bytes(row["sha256"])) for row in rows]  # type: ignore[call-overload]
+    job = partial(read_resampled, size=profile.network.input_size, max_pixels=settings.max_pixels)
+    sources = [Original(str(row["uri"]), bytes(row["sha256"])) for row in rows]  # type: ignore[call-overload]
     pixels, codes, failures = [], [], []
     with Decoders(
         os.cpu_count() or 1, job, timeout=settings.decode_seconds, megabytes=settings.decode_megabytes
     ) as decoders:
         for done, ((source, found), row) in enumerate(zip(decoders.map(sources), rows, strict=True), start=1):
             if isinstance(found, Exception):
-                failures.append({"path": source.uri, "error": type(found).__name__, "message": str(found)})
+                failures.append(
+                    {"path": printable(str(to_path(source.uri))), "error": type(found).__name__, "message": str(found)}
+                )
             else:
-                pixels.append(found)
+                pixels.append(found.astype(np.float16))
                 codes.append(str(row["irma_code"]))
             on_images(done, len(rows))
     classes = sorted(set(codes))

@@ -17,6 +17,11 @@ def to_uri(path: str | os.PathLike[str]) -> str:
     return Path(os.path.abspath(path)).as_uri()
 
 
+def printable(text: str) -> str:
+    """Text with control characters, and bytes that were not UTF-8, as escapes: safe for terminals and tables."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
 def to_path(uri: str) -> Path:
     """The path of a `file:` URI; raises ImageError for another kind of URI."""
     parts = urlsplit(uri)

@@ -7,7 +7,6 @@ killed loses its open transactions and nothing else.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import threading
@@ -27,9 +26,9 @@ from radretrieval.archive import codes, encoders, engine
 from radretrieval.archive.claims import Claims
 from radretrieval.archive.engine import Archive
 from radretrieval.config import Settings
-from radretrieval.errors import DatabaseUnavailable, EnvironmentUnusable, ImageError, InputMissing, NoEncoder
+from radretrieval.errors import DatabaseUnavailable, EmbeddedServerError, EnvironmentUnusable, NoEncoder
 from radretrieval.imaging.decoders import Decoders
-from radretrieval.uris import to_path
+from radretrieval.uris import printable, to_path
 
 if TYPE_CHECKING:
     import psycopg
@@ -50,6 +49,7 @@ class WorkReport:
 
     encoded: int = 0
     failed: int = 0
+    left: int = 0  # with `once`: images that other workers held, or that came meanwhile
     failures: list[dict[str, str]] = field(default_factory=list)
     seconds: float = 0.0
 
@@ -81,16 +81,10 @@ def prepare(task: Task, max_pixels: int) -> Prepared:
 
     Raises ImageError when the file is gone, is not the one that was ingested, or cannot be decoded.
     """
-    from radretrieval.imaging.reader import decode_image, read_bytes
+    from radretrieval.imaging.original import read_original
     from radretrieval.imaging.resample import resample
 
-    try:
-        data = read_bytes(to_path(task.pending.uri), max_pixels=max_pixels)
-    except InputMissing as error:
-        raise ImageError(f"is gone: {error}; bring the file back, or ingest it from its new place") from None
-    if hashlib.sha256(data).digest() != task.pending.sha256:
-        raise ImageError("is not the file that was ingested: its content has changed; ingest it again")
-    pixels = decode_image(data, max_pixels=max_pixels).pixels
+    pixels = read_original(task.pending.uri, task.pending.sha256, max_pixels).pixels
     square = None if task.pending.barcoded else resample(pixels, task.barcode_size)
     return Prepared(resample(pixels, task.network_size), square)
 
@@ -132,6 +126,7 @@ def work(
         )
         if once:
             worker.rounds()
+            worker.report.left = pending(archive, encoder_id) - worker.report.failed
         else:
             worker.serve()
     worker.report.seconds = time.monotonic() - started
@@ -174,14 +169,26 @@ class _Worker:
                     listener = engine.connect(self.archive.url, autocommit=True)
                     with listener:
                         codes.listen(listener)
-                        pause = RETRY_SECONDS[0]
                         while not self.stop.is_set():
                             self._round_if_encoder()
+                            pause = RETRY_SECONDS[0]
                             self._sleep(listener)
             except DatabaseUnavailable as error:
                 log.warning("%s; trying again in %.0f s", error, pause)
                 self.stop.wait(pause)
                 pause = min(pause * 2, RETRY_SECONDS[1])
+                self._restart_embedded()
+
+    def _restart_embedded(self) -> None:
+        """The embedded server has nobody but its users to start it again."""
+        if not self.archive.embedded or self.stop.is_set():
+            return
+        from radretrieval.archive import embedded
+
+        try:
+            embedded.start(self.settings.home, self.settings.embedded_start_seconds)
+        except EmbeddedServerError as error:
+            log.warning("%s", error)
 
     def _round_if_encoder(self) -> None:
         try:
@@ -199,7 +206,7 @@ class _Worker:
         """Rounds until one finds nothing: what another worker held at first may be free at last."""
         with self.archive.connection() as connection:
             self._load(connection)
-            # what failed before this worker began is tried once more, what fails under it waits longer each time
+            # what failed before this worker began is tried once more; what fails under it waits, longer each time
             self.since = self.since or codes.now(connection)
         while not self.stop.is_set() and self._round(self.since):
             pass
@@ -222,7 +229,7 @@ class _Worker:
         ahead: deque[_Batch] = deque()
         with (
             engine.translated(self.archive.url),
-            Claims(self.archive.url, self.encoder.id, self.geometry, self.batch, since) as claims,
+            Claims(self.archive.url, self.encoder.id, self.geometry, self.batch, since, not self.once) as claims,
         ):
             try:
                 while not self.stop.is_set():
@@ -271,10 +278,12 @@ class _Worker:
             codes.write_barcodes(connection, self.geometry, [image for image, _ in squares], bars)
         bad = [(pending, result) for pending, result in group if isinstance(result, Exception)]
         for pending, error in bad:
-            codes.keep_failure(connection, self.encoder.id, pending.image_id, type(error).__name__, str(error))
+            codes.keep_failure(
+                connection, self.encoder.id, pending.image_id, type(error).__name__, printable(str(error))
+            )
         connection.commit()
         for pending, error in bad:
-            path = str(to_path(pending.uri)) if pending.uri.startswith("file:") else pending.uri
+            path = printable(str(to_path(pending.uri)) if pending.uri.startswith("file:") else pending.uri)
             log.warning("image %d, %s: %s", pending.image_id, path, error)
             if self.once:  # a worker that runs for years has its log, and the table coding_failure
                 self.report.failures.append({"path": path, "error": type(error).__name__, "message": str(error)})

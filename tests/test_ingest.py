@@ -5,22 +5,25 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psycopg
+import pydicom
 import pytest
 from PIL import Image
 
 from radretrieval import ingest as module
 from radretrieval.archive.engine import Archive
 from radretrieval.config import Settings
-from radretrieval.errors import DatabaseUnavailable, InputMissing
+from radretrieval.errors import DatabaseUnavailable, InputMissing, UsageError
 from radretrieval.imaging import read_image
-from radretrieval.ingest import IngestReport, ingest, walk
+from radretrieval.ingest import IngestReport, ingest
 from radretrieval.labels import read_labels
 from radretrieval.uris import to_uri
+from radretrieval.walk import walk
 
 
 def png(path: Path, seed: int, size: tuple[int, int] = (24, 20)) -> Path:
@@ -158,6 +161,73 @@ def test_dicom_headers_and_taken_uids(archive: Archive, settings: Settings, shar
     assert header.patient_id is not None
     assert row["patient_key"] is not None
     assert header.patient_id not in str(row)
+
+
+def test_headers_and_names_that_no_column_takes(
+    archive: Archive, settings: Settings, shared: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    ds = pydicom.dcmread(shared / "data" / "dicom" / "valid" / "derived_RG3_220_mono1_u16.dcm")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        ds.StudyInstanceUID = "1." * 3000 + "1"
+        ds.Modality = ["CR", "DX"]
+        ds.save_as(folder / "b.dcm")
+        ds.StudyInstanceUID, ds.BodyPartExamined = "1.2", "CHEST\0\x1b"
+        ds.save_as(folder / "c.dcm")
+    png(folder / "a.png", 1)
+    odd = folder / "d\udcff\n\x1b[31m.txt"
+    odd.write_text("no picture")
+    long = folder / ("e" * 250) / ("f" * 250) / ("\u00fc" * 120) / ("\u00fc" * 120) / ("\u00fc" * 120) / "g.png"
+    png(long, 2)
+    report = ingest(archive, settings, [folder])
+    assert counts(report) == (5, 2, 0, 3)
+    messages = "\n".join(failure["path"] + failure["message"] for failure in report.failures)
+    assert "UID of 6001 characters; 64 are legal" in messages
+    assert "path that is too long" in messages
+    assert "d\\udcff\\n\\x1b[31m.txt" in messages
+    row = rows(archive, "SELECT modality, body_part FROM image WHERE format = 'dicom'")[0]
+    assert row["modality"] == "CR"
+    assert row["body_part"].startswith("CHEST")
+    assert len(rows(archive, "SELECT * FROM ingest_failure")) == 3
+
+
+def test_a_folder_that_cannot_be_listed_fails_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a/1", "closed/2", "z/3"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).touch()
+    listed = os.scandir
+
+    def scandir(path: str) -> Any:
+        if path.endswith("closed"):  # root may list everything
+            raise PermissionError(13, "Permission denied")
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert [os.path.relpath(path, tmp_path) for path in walk([tmp_path])] == ["a/1", "closed", "z/3"]
+    with pytest.raises(InputMissing, match="closed cannot be listed: Permission denied"):
+        list(walk([tmp_path / "closed"]))
+
+
+def test_folders_as_deep_as_they_come(tmp_path: Path) -> None:
+    here = os.getcwd()
+    try:
+        os.chdir(tmp_path)
+        for _ in range(1200):
+            os.mkdir("d")
+            os.chdir("d")
+        Path("x").touch()
+        names = list(walk([tmp_path]))
+    finally:
+        os.chdir(here)
+    assert len(names) == 1
+
+
+@pytest.mark.parametrize("split", ["", " ", "x" * 201, "a\nb"])
+def test_a_split_must_have_a_name(archive: Archive, settings: Settings, tmp_path: Path, split: str) -> None:
+    with pytest.raises(UsageError, match="no name for a split"):
+        ingest(archive, settings, [tmp_path], split=split)
 
 
 def test_paths_that_are_not_there(archive: Archive, settings: Settings, tmp_path: Path) -> None:

@@ -54,6 +54,14 @@ def test_a_wrong_code_fails_its_file_only(tmp_path: Path) -> None:
     assert labels.of(str(tmp_path / "b.png"))["irma_code"] == "1121-127-700-500"
 
 
+@pytest.mark.parametrize("value", ["a\0b", "x" * 201, "a\x1b[31m"])
+def test_a_value_that_is_no_plain_text_fails_its_file_only(tmp_path: Path, value: str) -> None:
+    labels = read_labels(write(tmp_path, f"file,split\na.png,{value}\nb.png,train\n"))
+    with pytest.raises(LabelsError, match="line 2: split is not plain text of at most 200 characters"):
+        labels.of(str(tmp_path / "a.png"))
+    assert labels.of(str(tmp_path / "b.png"))["split"] == "train"
+
+
 def test_two_rows_that_contradict_each_other(tmp_path: Path) -> None:
     labels = read_labels(write(tmp_path, "file,split\na.png,train\na.png,test\nb.png,test\nb.png,test\n"))
     with pytest.raises(LabelsError, match="another row"):

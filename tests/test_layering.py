@@ -18,7 +18,7 @@ LONGEST = 330
 # A room may use what lies below it. A new room needs a place in DESIGN.md, and here.
 FLOORS = [
     {"errors"},
-    {"profile", "config", "uris"},
+    {"profile", "config", "uris", "walk"},
     {"archive", "coding", "imaging", "irma", "phantom", "labels", "pseudonym"},
     {"retrieval"},
     {"ingest", "train", "worker", "evaluation", "report", "demo"},

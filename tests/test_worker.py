@@ -104,6 +104,27 @@ def test_a_poison_image_fails_alone_and_is_named(archive: Archive, settings: Set
         assert connection.execute("SELECT * FROM coding_failure").fetchall() == []
 
 
+def test_a_poison_image_with_an_odd_name_is_named_too(archive: Archive, settings: Settings, tmp_path: Path) -> None:
+    path = fill(archive, settings, tmp_path / "in", 1)[0]
+    odd = path.with_name("caf\udce9.png")
+    path.rename(odd)
+    ingest(archive, settings, [odd])
+    encoder_of(archive)
+    odd.unlink()
+    report = work(archive, settings, device="cpu")
+    assert (report.encoded, report.failed, report.left) == (0, 1, 0)
+    assert report.failures[0]["path"].endswith("caf\\udce9.png")
+
+
+def test_images_that_another_worker_holds_are_told(archive: Archive, settings: Settings, tmp_path: Path) -> None:
+    fill(archive, settings, tmp_path / "in", 5)
+    encoder_of(archive)
+    with archive.connection() as other:
+        other.execute("SELECT FROM image WHERE id IN (2, 4) FOR NO KEY UPDATE")
+        report = work(archive, settings, device="cpu")
+    assert (report.encoded, report.left) == (3, 2)
+
+
 def test_a_second_encoder_is_filled_beside_the_first(archive: Archive, settings: Settings, tmp_path: Path) -> None:
     fill(archive, settings, tmp_path / "in", 5)
     first, second = encoder_of(archive), encoder_of(archive, seed=1)

@@ -21,15 +21,18 @@ class Claims:
 
     Parameters
     ----------
-    limit : images of one batch. since : images that failed after this moment wait (see `codes.claim`).
+    limit : images of one batch. since, again : see `codes.claim`.
     """
 
-    def __init__(self, url: str, encoder_id: int, geometry: int, limit: int, since: datetime) -> None:
+    def __init__(
+        self, url: str, encoder_id: int, geometry: int, limit: int, since: datetime, again: bool = False
+    ) -> None:
         self._url = url
         self._encoder_id = encoder_id
         self._geometry = geometry
         self._limit = limit
         self._since = since
+        self._again = again
         self._after = 0
         self._all: list[Connection] = []
         self._free: list[Connection] = []
@@ -42,26 +45,39 @@ class Claims:
             connection.close()
 
     def next(self) -> tuple[Connection, list[Pending]] | None:
-        """The next batch and the connection whose transaction holds it; None when nothing is left."""
+        """The next batch and the connection whose transaction holds it; None when nothing is left, or not now.
+
+        While another batch is held, a lock is not waited for: who has it may be waiting for that batch.
+        """
+        from psycopg.errors import LockNotAvailable
+
         if not self._free:
             self._free.append(engine.connect(self._url))
             self._all.append(self._free[-1])
         connection = self._free.pop()
+        holding = len(self._all) > len(self._free) + 1
         pending: list[Pending] = []
-        while not pending:
-            pending, reached = codes.claim(
-                connection,
-                self._encoder_id,
-                self._geometry,
-                after=self._after,
-                limit=self._limit,
-                since=self._since,
-            )
-            if reached == self._after:
-                connection.rollback()
-                self.give_back(connection)
-                return None
-            self._after = reached
+        try:
+            codes.be_patient(connection, None if not holding else 0.2)
+            while not pending:
+                pending, reached = codes.claim(
+                    connection,
+                    self._encoder_id,
+                    self._geometry,
+                    after=self._after,
+                    limit=self._limit,
+                    since=self._since,
+                    again=self._again,
+                )
+                if reached == self._after:
+                    break
+                self._after = reached
+        except LockNotAvailable:
+            pending = []
+        if not pending:
+            connection.rollback()
+            self.give_back(connection)
+            return None
         return connection, pending
 
     def give_back(self, connection: Connection) -> None:

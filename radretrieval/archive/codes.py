@@ -76,15 +76,28 @@ def listen(connection: Connection) -> None:
     connection.execute(sql("listen"))
 
 
+def be_patient(connection: Connection, seconds: float | None) -> None:
+    """How long statements of this transaction wait for a lock; None for as long as it takes."""
+    connection.execute(sql("claim_patience"), {"milliseconds": str(round((seconds or 0) * 1000))})
+
+
 def claim(
-    connection: Connection, encoder_id: int, geometry: int, *, after: int, limit: int, since: datetime
+    connection: Connection,
+    encoder_id: int,
+    geometry: int,
+    *,
+    after: int,
+    limit: int,
+    since: datetime,
+    again: bool = False,
 ) -> tuple[list[Pending], int]:
     """Lock up to `limit` images with an id above `after` that have no code of this encoder.
 
-    An image that failed since `since` is left alone until its time of waiting (doubling from two minutes to a day)
-    is over. Returns the images and the largest id that was looked at (`after` itself when nothing was left).
+    An image that failed since `since` is left alone: for good, or with `again` until its time of waiting (doubling
+    from two minutes to a day) is over. Returns the images and the largest id that was looked at (`after` itself when
+    nothing was left).
     """
-    values = {"encoder": encoder_id, "after": after, "limit": limit, "since": since}
+    values: dict[str, Any] = {"encoder": encoder_id, "after": after, "limit": limit, "since": since, "again": again}
     rows = connection.execute(sql("claim"), values).fetchall()
     if not rows:
         return [], after

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,6 +38,7 @@ def add(
     connection: Connection, profile: Profile, weights: bytes, classes: Sequence[str], metrics: dict[str, Any]
 ) -> int:
     """Store an encoder with an empty partition for its codes; active if it is the first. Returns its id."""
+    connection.execute(sql("encoder_lock"))
     values = {
         "profile": json.dumps(profile.as_json()),
         "profile_hash": profile.hash,
@@ -48,10 +50,10 @@ def add(
     row = connection.execute(sql("encoder_add"), values).fetchone()
     assert row is not None
     encoder_id = int(row["id"])
-    connection.execute(
-        sql("encoder_partition").replace("{partition}", partition(encoder_id)).replace("{encoder}", str(encoder_id))
-    )
-    if not any(other["active"] for other in listed(connection)):
+    for statement in (sql("encoder_partition"), sql("encoder_partition_attached")):
+        filled = statement.replace("{partition}", partition(encoder_id)).replace("{encoder}", str(encoder_id))
+        connection.execute(filled)
+    if connection.execute(sql("encoder_one"), {"id": None}).fetchone() is None:
         connection.execute(sql("encoder_on"), {"id": encoder_id})
     return encoder_id
 
@@ -84,15 +86,9 @@ def listed(connection: Connection) -> list[dict[str, Any]]:
     return connection.execute(sql("encoder_list")).fetchall()
 
 
-def missing(connection: Connection, encoder_id: int) -> int:
-    """How many images have no code of this encoder."""
-    row = connection.execute(sql("encoder_missing"), {"id": encoder_id}).fetchone()
-    assert row is not None
-    return int(row["count"])
-
-
 def activate(connection: Connection, encoder_id: int) -> None:
     """Switch to an encoder, in the caller's transaction; raises UsageError for an unknown one."""
+    connection.execute(sql("encoder_lock"))
     get(connection, encoder_id)
     connection.execute(sql("encoder_off"), {"id": encoder_id})
     connection.execute(sql("encoder_on"), {"id": encoder_id})
@@ -123,4 +119,5 @@ def _keep(path: Path, content: bytes) -> None:
         draft.write_bytes(content)
         os.replace(draft, path)
     except OSError:
-        draft.unlink(missing_ok=True)
+        with suppress(OSError):
+            draft.unlink()

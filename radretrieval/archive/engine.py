@@ -15,10 +15,14 @@ from radretrieval.errors import DatabaseUnavailable, EnvironmentUnusable, Schema
 if TYPE_CHECKING:
     import psycopg
 
-Connection = "psycopg.Connection[dict[str, Any]]"
-
 OLDEST_SERVER = 150000
 OLDEST_PGVECTOR = (0, 7, 0)
+
+_FORM = (
+    "what --database-url or RADRETRIEVAL_DATABASE_URL gives is not a database URL of the form "
+    "postgresql://user:password@host:5432/database; in a password, every character but letters, digits and -._~ is "
+    "written as % and two hexadecimal digits"
+)
 
 
 @dataclass(frozen=True)
@@ -48,12 +52,21 @@ def connect(url: str, **options: Any) -> psycopg.Connection[dict[str, Any]]:
     import psycopg
     from psycopg.rows import dict_row
 
-    connection = psycopg.connect(
-        url, row_factory=dict_row, application_name="radretrieval", connect_timeout=10, **options
-    )
+    try:
+        connection = psycopg.connect(
+            url,
+            row_factory=dict_row,
+            application_name="radretrieval",
+            connect_timeout=10,
+            keepalives_idle=30,
+            tcp_user_timeout=60_000,  # a network that was cut is noticed within a minute
+            **options,
+        )
+    except psycopg.ProgrammingError:  # its text would repeat the URL, and the password in it
+        raise EnvironmentUnusable(_FORM) from None
     before = connection.autocommit
     connection.autocommit = True
-    connection.execute("SET search_path = radretrieval, public")
+    connection.execute(sql("session"))
     connection.autocommit = before
     return connection
 
@@ -76,10 +89,15 @@ def translated(url: str) -> Iterator[None]:
         raise SchemaOutdated(
             f"the archive's schema is not the one this version needs ({_first(error)}); run: radretrieval db upgrade"
         ) from error
-    except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+    except (
+        psycopg.OperationalError,
+        psycopg.InterfaceError,
+        errors.ReadOnlySqlTransaction,  # a standby, or a server that is being failed over
+        errors.IdleInTransactionSessionTimeout,
+    ) as error:
         raise DatabaseUnavailable(
-            f"the database at {redacted(url)} cannot be used: {_first(error)}; check that it runs and that "
-            "RADRETRIEVAL_DATABASE_URL (or --database-url) names it, then run it again: nothing is half-written"
+            f"the database at {redacted(url)} cannot be used: {_first(error)}; check that it runs (one of yours: that "
+            "RADRETRIEVAL_DATABASE_URL or --database-url names it), then run it again: nothing is half-written"
         ) from error
 
 
@@ -89,12 +107,17 @@ def _first(error: Exception) -> str:
 
 
 def redacted(url: str) -> str:
-    """The URL without its password, fit for a message or a log."""
-    parts = urlsplit(url)
-    if not parts.password:
-        return url
-    host = parts.netloc.rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=f"{parts.username}:***@{host}"))
+    """Where a URL leads, without its password, fit for a message or a log."""
+    import psycopg
+
+    try:
+        parts = psycopg.conninfo.conninfo_to_dict(url)
+    except psycopg.ProgrammingError:
+        return "(a URL that cannot be read)"
+    host = str(parts.get("host", "localhost"))
+    port = f":{parts['port']}" if "port" in parts else ""
+    user = f"{parts['user']}@" if "user" in parts else ""
+    return f"postgresql://{user}{host}{port}/{parts.get('dbname', '')}"
 
 
 def database_url(settings: Settings) -> str:
@@ -105,9 +128,10 @@ def database_url(settings: Settings) -> str:
         return embedded.start(settings.home, settings.embedded_start_seconds)
     url = settings.database_url.replace("postgresql+psycopg://", "postgresql://", 1)
     if not url.startswith(("postgresql://", "postgres://")):
-        raise EnvironmentUnusable(
-            f"{redacted(url)!r} is not a database URL; it has the form postgresql://user@host:5432/database"
-        )
+        raise EnvironmentUnusable(_FORM)
+    server, _, name = url.partition("://")[2].partition("?")[0].partition("/")
+    if "#" in url or "@" in name or server.count("@") > 1:  # else part of a password is taken for a host, and told
+        raise EnvironmentUnusable(_FORM)
     if settings.database_password_file is not None:
         url = _with_password(url, settings)
     return url

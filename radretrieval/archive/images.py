@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from radretrieval.archive.statements import sql
 from radretrieval.errors import UsageError
+from radretrieval.uris import printable
 
 if TYPE_CHECKING:
     import psycopg
@@ -80,6 +81,7 @@ def add(connection: Connection, images: Sequence[NewImage]) -> set[bytes]:
     """
     if not images:
         return set()
+    connection.execute(sql("images_turn"))
     connection.execute(sql("images_staging"))
     names = ", ".join(COLUMNS)
     with connection.cursor() as cursor:
@@ -161,9 +163,11 @@ def counts(connection: Connection) -> dict[str, Any]:
 
 def check_filters(where: dict[str, str]) -> None:
     """Raises UsageError, with the legal names, for a column that searches cannot be filtered by."""
-    for name in where:
+    for name, value in where.items():
         if name not in FILTERS:
             raise UsageError(f"--where {name}=…: no such column; the columns are: {', '.join(FILTERS)}")
+        if value != printable(value):
+            raise UsageError(f"--where {name}={printable(value)}: no image has such a value, it is not plain text")
 
 
 def labelled(connection: Connection, split: str) -> tuple[int, int]:

@@ -135,13 +135,15 @@ def bit_text(code: NDArray[np.uint8]) -> str:
 def build_hnsw(connection: Connection, encoder: Encoder) -> int:
     """Build the HNSW index of an encoder's codes, replacing one that is there, in the caller's transaction.
 
-    Returns the number of codes.
+    Searches go on meanwhile, workers of this encoder wait. Returns the number of codes.
     """
-    number = drop_hnsw(connection, encoder)
+    number = _count(connection, encoder)
     # 1.3 kB a code keeps the graph in memory while it is built; more than 2 GB is a decision for the DBA
     connection.execute(sql("index_memory"), {"memory": f"{min(max(64, number * 13 // 10_000), 2048)}MB"})
     statement = sql("index_build").replace("{index}", hnsw_index(encoder.id))
     connection.execute(statement.replace("{partition}", partition(encoder.id)))
+    drop_hnsw(connection, encoder)
+    connection.execute(sql("index_rename").replace("{index}", hnsw_index(encoder.id)))
     return number
 
 

@@ -17,6 +17,9 @@ SELECT version_num FROM radretrieval.alembic_version;
 -- :images_known Which of these contents are in the archive, and where they were found.
 SELECT sha256, id, uri FROM image WHERE sha256 = ANY(%(sha256)s);
 
+-- :images_turn Two ingestions that add the same images in other orders would wait for each other for ever.
+SELECT pg_advisory_xact_lock(7266320150);
+
 -- :images_staging Where COPY puts new images; rows leave it with the transaction.
 CREATE TEMP TABLE IF NOT EXISTS incoming (LIKE radretrieval.image INCLUDING DEFAULTS) ON COMMIT DELETE ROWS;
 
@@ -73,8 +76,14 @@ SELECT (SELECT count(*) FROM image) AS images,
 INSERT INTO encoder (profile, profile_hash, classes, weights, weights_sha256, metrics)
 VALUES (%(profile)s, %(profile_hash)s, %(classes)s, %(weights)b, %(weights_sha256)s, %(metrics)s) RETURNING id;
 
+-- :encoder_lock One at a time adds encoders or switches between them.
+LOCK TABLE encoder IN SHARE ROW EXCLUSIVE MODE;
+
 -- :encoder_partition Codes of one encoder lie together.
-CREATE TABLE {partition} PARTITION OF cnnc FOR VALUES IN ({encoder});
+CREATE TABLE {partition} (LIKE cnnc INCLUDING ALL);
+
+-- :encoder_partition_attached Attached, because CREATE … PARTITION OF would lock searches and workers out.
+ALTER TABLE cnnc ATTACH PARTITION {partition} FOR VALUES IN ({encoder});
 
 -- :encoder_one One encoder (or the active one), without its weights.
 SELECT e.id, e.profile, e.classes, e.weights_sha256, e.active,
@@ -91,9 +100,6 @@ SELECT e.id AS encoder_id, e.profile ->> 'name' AS profile, e.active,
        (SELECT count(*) FROM cnnc c WHERE c.encoder_id = e.id) AS codes, e.created_at
 FROM encoder e ORDER BY e.id;
 
--- :encoder_missing How many images an encoder has no code of.
-SELECT count(*) FROM image i WHERE NOT EXISTS (SELECT FROM cnnc c WHERE c.encoder_id = %(id)s AND c.image_id = i.id);
-
 -- :encoder_off No encoder is active.
 UPDATE encoder SET active = false WHERE active AND id <> %(id)s;
 
@@ -107,13 +113,17 @@ SELECT id FROM geometry WHERE size = %(size)s AND angles = %(angles)s AND bins =
 INSERT INTO geometry (size, angles, bins, rule) VALUES (%(size)s, %(angles)s, %(bins)s, %(rule)s)
 ON CONFLICT DO NOTHING;
 
+-- :claim_patience How long a claim may wait for a lock (0: for ever), in this transaction.
+SELECT set_config('lock_timeout', %(milliseconds)s, true);
+
 -- :claim Images without a code of this encoder that no other worker holds, from a place on.
 SELECT i.id, i.uri, i.sha256 FROM image i
 WHERE i.id > %(after)s
   AND NOT EXISTS (SELECT FROM cnnc c WHERE c.encoder_id = %(encoder)s AND c.image_id = i.id)
   AND NOT EXISTS (SELECT FROM coding_failure f WHERE f.encoder_id = %(encoder)s AND f.image_id = i.id
                   AND f.last_at >= %(since)s
-                  AND f.last_at + least(interval '1 day', interval '1 minute' * 2 ^ least(f.attempts, 12)) > now())
+                  AND (NOT %(again)s OR f.last_at + least(interval '1 day', interval '1 minute' * 2 ^ least(f.attempts, 12))
+                       > now()))
 ORDER BY i.id LIMIT %(limit)s FOR NO KEY UPDATE OF i SKIP LOCKED;
 
 -- :claim_done Which of the claimed images another worker coded between our snapshot and our lock.
@@ -165,8 +175,11 @@ JOIN image i ON i.id = n.image_id
 LEFT JOIN barcode b ON b.image_id = n.image_id AND b.geometry_id = %(geometry)s
 ORDER BY n.distance, n.image_id;
 
--- :index_build An HNSW index over the codes of one encoder (m = 32: notes in docs of `index`).
-CREATE INDEX {index} ON {partition} USING hnsw (code bit_hamming_ops) WITH (m = 32, ef_construction = 64);
+-- :index_build An HNSW index over the codes of one encoder; m = 32, because at 16 whole clusters of codes are never found.
+CREATE INDEX {index}_new ON {partition} USING hnsw (code bit_hamming_ops) WITH (m = 32, ef_construction = 64);
+
+-- :index_rename The new index takes the old one's place.
+ALTER INDEX radretrieval.{index}_new RENAME TO {index};
 
 -- :index_drop Searches scan exactly again.
 DROP INDEX IF EXISTS {index};
@@ -198,3 +211,7 @@ LISTEN radretrieval_pending;
 
 -- :labelled How many images a split has, and how many of them have a class.
 SELECT count(*) AS images, count(irma_code) AS labelled FROM image WHERE split = %(split)s;
+
+-- :session For every connection: our tables before pgvector's, and claims that may be held while a large batch is decoded.
+SELECT set_config('search_path', 'radretrieval, public', false),
+       set_config('idle_in_transaction_session_timeout', '0', false);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import signal
 import sys
@@ -62,7 +63,7 @@ def options(
         raise typer.Exit
     level = logging.INFO if verbose else logging.WARNING
     logging.basicConfig(level=level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
-    context.obj = database_url
+    context.obj = database_url or None
 
 
 def main() -> None:
@@ -70,6 +71,9 @@ def main() -> None:
     verbose = bool({"-v", "--verbose"} & set(sys.argv[1:]))
     # so that the embedded server and the decoding processes are ended in order, as on Ctrl-C
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # an odd file name ends no command in any locale
     try:
         code = app(standalone_mode=False)
     except typer.Abort:

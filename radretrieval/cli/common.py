@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
 Device = Annotated[str, typer.Option("--device", help="auto (CUDA where there is one), cpu, cuda, cuda:1, …")]
 EncoderId = Annotated[
-    int | None, typer.Option("--encoder", metavar="ID", help="Use this encoder instead of the active one.")
+    int | None,
+    typer.Option("--encoder", min=1, max=2**31 - 1, metavar="ID", help="Use this encoder instead of the active one."),
 ]
 
 
@@ -66,8 +67,10 @@ def print_json(document: dict[str, Any]) -> None:
 
 
 def tell(message: str) -> None:
-    """A line for the person, on stderr."""
-    print(message, file=sys.stderr)
+    """A line for the person, on stderr; what is not printable in it is escaped."""
+    from radretrieval.uris import printable
+
+    print(printable(message), file=sys.stderr)
 
 
 def tell_failures(failures: list[dict[str, str]], most: int = 20) -> None:
@@ -121,6 +124,6 @@ def bar(what: str, total: int | None) -> Iterator[Bar]:
 
 def path_of(uri: str) -> str:
     """A URI as people write it: a path where it is a file."""
-    from radretrieval.uris import to_path
+    from radretrieval.uris import printable, to_path
 
-    return str(to_path(uri)) if uri.startswith("file:") else uri
+    return printable(str(to_path(uri))) if uri.startswith("file:") else uri

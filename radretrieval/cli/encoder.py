@@ -41,16 +41,18 @@ def listed(context: typer.Context, as_json: AsJson = False) -> None:
 @app.command()
 def activate(
     context: typer.Context,
-    encoder_id: Annotated[int, typer.Argument(metavar="ID", help="The encoder, as `encoder list` shows it.")],
+    encoder_id: Annotated[
+        int, typer.Argument(metavar="ID", min=1, max=2**31 - 1, help="The encoder, as `encoder list` shows it.")
+    ],
     force: Annotated[bool, typer.Option("--force", help="Switch although images have no code of it yet.")] = False,
 ) -> None:
     """Search with another encoder, from one transaction to the next. The same command switches back."""
-    from radretrieval.archive import encoders
+    from radretrieval.archive import codes, encoders
     from radretrieval.errors import UsageError
 
     with opened(context) as (archive, _), archive.connection() as connection:
         encoders.get(connection, encoder_id)
-        missing = encoders.missing(connection, encoder_id)
+        missing = codes.pending_count(connection, encoder_id)
         if missing and not force:
             raise UsageError(
                 f"{missing} images have no code of encoder {encoder_id} and could not be found; run: radretrieval "

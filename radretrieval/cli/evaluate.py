@@ -59,5 +59,7 @@ def evaluate(
     print(
         f"error per image {result.error_per_image:.4f} (axes {axes}); 95 % interval of the sum {low:.2f} to {high:.2f}"
     )
+    if result.unreadable:
+        tell(f"the softmax row leaves out {result.unreadable} queries whose files cannot be read any more")
     if result.unlabelled or result.uncoded:
         tell(f"not scored: {result.unlabelled} images without an IRMA code, {result.uncoded} without a code")

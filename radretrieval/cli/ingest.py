@@ -30,8 +30,8 @@ def ingest(
 ) -> None:
     """Bring radiographs into the archive; every file ends as added, unchanged or failed."""
     from radretrieval.ingest import ingest as run
-    from radretrieval.ingest import walk
     from radretrieval.labels import read_labels
+    from radretrieval.walk import walk
 
     given = read_labels(labels) if labels else None
     with opened(context) as (archive, settings):
@@ -49,5 +49,7 @@ def ingest(
         tell_failures(report.failures)
     if report.unlabelled:
         tell(f"{report.unlabelled} files have no row in {labels}")
+    if report.unmatched:
+        tell(f"{report.unmatched} rows of {labels} name none of these files")
     if report.failed:
         raise typer.Exit(1)

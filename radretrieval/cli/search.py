@@ -61,13 +61,14 @@ def search(
         print_json(_document(answer))
     else:
         _print(answer, request)
+    _tell(answer, request)
 
 
 def _query(text: str) -> Path | int:
     if text.startswith("id:"):
         from radretrieval.errors import UsageError
 
-        if not text[3:].isdecimal():
+        if not (text[3:].isascii() and text[3:].isdecimal() and len(text) < 24):
             raise UsageError(f"{text!r} is not of the form id:N with a whole number N, as `search` and SQL show them")
         return int(text[3:])
     return Path(text)
@@ -136,6 +137,10 @@ def _print(answer: Answer, request: Request) -> None:
             ]
         )
     table(columns, rows)
+
+
+def _tell(answer: Answer, request: Request) -> None:
+    """What a reader of the answer must know besides."""
     for hit in answer.hits:
         if hit.roi_error:
             tell(f"no ROI in image {hit.image_id}: {hit.roi_error}")

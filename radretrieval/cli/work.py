@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from radretrieval.cli.common import AsJson, Device, EncoderId, bar, opened, print_json, tell_failures
+from radretrieval.cli.common import AsJson, Device, EncoderId, bar, opened, print_json, tell, tell_failures
 
 
 def work(
@@ -61,6 +61,10 @@ def work(
 
         key_values([(name, value) for name, value in document.items() if name != "failures"])
         tell_failures(report.failures)
+    if report.left > 0:
+        tell(
+            f"{report.left} images still have no code: another worker holds them, or they came meanwhile; run it again"
+        )
     if report.failed:
         raise typer.Exit(1)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -130,8 +131,10 @@ def palette_pixels(ds: Any, stored: Stored) -> Pixels:
 
 
 def text(ds: Any, keyword: str) -> str | None:
-    """An element's value as text, None where absent or blank; NUL, which PostgreSQL refuses, is dropped."""
+    """An element's (first) value as text, None where absent or blank; NUL, which PostgreSQL refuses, is dropped."""
     value = ds.get(keyword)
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        value = value[0] if value else None
     return (str(value).replace("\0", "").strip() or None) if value is not None else None
 
 

@@ -45,6 +45,7 @@ class Hit:
     rank: int
     image_id: int
     uri: str
+    sha256: bytes
     irma_code: str | None
     cnnc_distance: int
     rbc_distance: int

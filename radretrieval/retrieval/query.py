@@ -19,7 +19,7 @@ from radretrieval.errors import ImageError, RadretrievalError, UsageError
 from radretrieval.imaging import Radiograph
 from radretrieval.retrieval.answer import Answer, Clock, Hit, Request, check
 from radretrieval.retrieval.rerank import rerank
-from radretrieval.uris import to_path, to_uri
+from radretrieval.uris import printable, to_path, to_uri
 
 if TYPE_CHECKING:
     import psycopg
@@ -34,6 +34,7 @@ class _Query:
     """What is known of the query: where its pixels are, its codes, who it is."""
 
     uri: str
+    sha256: bytes
     data: bytes | None = None
     radiograph: Radiograph | None = None
     image_id: int | None = None
@@ -133,16 +134,14 @@ class Searcher:
 
     def query_pixels(self, request: Request) -> NDArray[np.float32]:
         """The query's pixels, float32 (rows, columns), 0…1. Raises UsageError when its file cannot be read."""
-        if isinstance(request.query, int):
-            return self._pixels(_Query(uri=images.by_id(self.connection, request.query)["uri"])).pixels
-        return self._pixels(_Query(uri=to_uri(request.query))).pixels
+        return self._pixels(self._read(request)).pixels
 
     def hit_pixels(self, hit: Hit) -> NDArray[np.float32] | str:
         """The pixels of a hit, float32 (rows, columns), 0…1, or in words why its file cannot be read any more."""
-        from radretrieval.imaging.reader import read_image
+        from radretrieval.imaging.original import read_original
 
         try:
-            return read_image(to_path(hit.uri), max_pixels=self.settings.max_pixels).pixels
+            return read_original(hit.uri, hit.sha256, self.settings.max_pixels).pixels
         except RadretrievalError as error:
             return str(error)
 
@@ -151,16 +150,16 @@ class Searcher:
         row: dict[str, Any] | None
         if isinstance(request.query, int):
             row = images.by_id(self.connection, request.query)
-            query = _Query(uri=row["uri"])
+            query = _Query(uri=row["uri"], sha256=bytes(row["sha256"]))
         else:
             from radretrieval.imaging.reader import read_bytes
 
             try:
                 data = read_bytes(request.query, max_pixels=self.settings.max_pixels)
             except ImageError as error:
-                raise UsageError(f"{request.query} {error}") from error
-            query = _Query(uri=to_uri(request.query), data=data)
-            row = images.by_sha256(self.connection, hashlib.sha256(data).digest())
+                raise UsageError(f"{printable(str(request.query))} {error}") from error
+            query = _Query(uri=to_uri(request.query), sha256=hashlib.sha256(data).digest(), data=data)
+            row = images.by_sha256(self.connection, query.sha256)
         if row is not None:
             query.image_id, query.patient_key, query.irma_code = (
                 row["id"],
@@ -177,14 +176,17 @@ class Searcher:
     def _pixels(self, query: _Query) -> Radiograph:
         """The query's pixels, read when first needed."""
         if query.radiograph is None:
-            from radretrieval.imaging.reader import decode_image, read_bytes
+            from radretrieval.imaging.original import read_original
+            from radretrieval.imaging.reader import decode_image
 
-            path = to_path(query.uri)
+            most = self.settings.max_pixels
             try:
-                data = query.data or read_bytes(path, max_pixels=self.settings.max_pixels)
-                query.radiograph = decode_image(data, max_pixels=self.settings.max_pixels)
+                if query.data is not None:
+                    query.radiograph = decode_image(query.data, max_pixels=most)
+                else:
+                    query.radiograph = read_original(query.uri, query.sha256, most)
             except ImageError as error:
-                raise UsageError(f"{path} {error}") from error
+                raise UsageError(f"{printable(str(to_path(query.uri)))} {error}") from error
             if query.patient_key is None and query.radiograph.patient_id is not None:
                 from radretrieval.pseudonym import load_secret, patient_key
 
@@ -239,7 +241,9 @@ class Searcher:
         hits = []
         for rank, place in enumerate(order[:top].tolist(), start=1):
             best = able[place]
-            hits.append(Hit(rank, best.image_id, best.uri, best.irma_code, best.cnnc_distance, int(rbc[place])))
+            hits.append(
+                Hit(rank, best.image_id, best.uri, best.sha256, best.irma_code, best.cnnc_distance, int(rbc[place]))
+            )
         return hits, len(able)
 
     def _check_roi(self, query: _Query, roi: tuple[int, int, int, int]) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
@@ -181,6 +184,56 @@ def test_two_claims_never_hold_the_same_image(archive: Archive) -> None:
         assert [image.image_id for image in claim[1]] == list(range(11, 26))
 
 
+def test_a_claim_never_waits_while_it_holds_another_batch(archive: Archive) -> None:
+    """Else it and a change of the schema that waits for the batch would wait for each other for ever."""
+    with archive.connection() as connection:
+        images.add(connection, [new_image(i) for i in range(20)])
+        encoder = add_encoder(connection)
+        geometry = codes.geometry_id(connection, 192, 16, 272, "median-positive")
+    with Claims(archive.url, encoder, geometry, 10, LONG_AGO) as claims:
+        first = claims.next()
+        assert first is not None
+        ddl = engine.connect(archive.url)
+        waiting = threading.Thread(target=lambda: ddl.execute("LOCK TABLE cnnc IN ACCESS EXCLUSIVE MODE"))
+        waiting.start()
+        with archive.connection() as watcher:
+            while not watcher.execute("SELECT FROM pg_locks WHERE NOT granted").fetchall():
+                time.sleep(0.05)
+                watcher.rollback()
+        assert claims.next() is None  # not now
+        first[0].rollback()  # the batch ends: the change goes through, and the next claim after it
+        claims.give_back(first[0])
+        waiting.join(30)
+        assert not waiting.is_alive()
+        ddl.close()
+        assert claims.next() is not None
+
+
+def test_encoders_are_added_and_switched_one_at_a_time(archive: Archive) -> None:
+    def add(seed: int) -> int:
+        with archive.connection() as connection:
+            return add_encoder(connection, seed)
+
+    def switch(number: int) -> None:
+        with archive.connection() as connection:
+            encoders.activate(connection, number)
+
+    with ThreadPoolExecutor(4) as threads:
+        assert sorted(threads.map(add, range(4))) == [1, 2, 3, 4]
+        list(threads.map(switch, [1, 2, 3, 4] * 5))
+    with archive.connection() as connection:
+        assert sum(row["active"] for row in encoders.listed(connection)) == 1
+
+
+def test_the_same_images_added_twice_at_once_in_other_orders(archive: Archive) -> None:
+    def add(order: int) -> int:
+        with archive.connection() as connection:
+            return len(images.add(connection, [new_image(i) for i in range(300)][::order]))
+
+    with ThreadPoolExecutor(4) as threads:
+        assert sum(threads.map(add, [1, -1, 1, -1])) == 300
+
+
 def test_what_was_coded_between_snapshot_and_lock_is_not_claimed(archive: Archive) -> None:
     """The one race of SKIP LOCKED: the claim's snapshot is older than another worker's commit."""
     with archive.connection() as connection:
@@ -212,11 +265,13 @@ def test_a_failed_image_waits_and_is_tried_by_the_next_run(archive: Archive) -> 
         codes.keep_failure(connection, encoder, 1, "ImageError", "is gone still")
     with archive.connection() as connection:
         assert codes.claim(connection, encoder, 1, after=0, limit=9, since=start) == ([], 0)
+        assert codes.claim(connection, encoder, 1, after=0, limit=9, since=start, again=True) == ([], 0)
         later = codes.now(connection)
         pending, _ = codes.claim(connection, encoder, 1, after=0, limit=9, since=later)
         assert len(pending) == 1
         connection.execute("UPDATE coding_failure SET last_at = now() - interval '5 minutes'")
-        pending, _ = codes.claim(connection, encoder, 1, after=0, limit=9, since=start)
+        assert codes.claim(connection, encoder, 1, after=0, limit=9, since=LONG_AGO) == ([], 0)  # once is once
+        pending, _ = codes.claim(connection, encoder, 1, after=0, limit=9, since=LONG_AGO, again=True)
         assert len(pending) == 1
         row = connection.execute("SELECT attempts, message FROM coding_failure").fetchone()
         assert (row["attempts"], row["message"]) == (2, "is gone still")

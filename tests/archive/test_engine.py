@@ -32,7 +32,9 @@ def test_a_transaction_is_kept_or_given_up_whole(archive_url: str) -> None:
 
 def test_a_server_that_is_not_there() -> None:
     url = "postgresql://user:secret@127.0.0.1:9/archive"
-    with pytest.raises(DatabaseUnavailable, match=r"user:\*\*\*@127\.0\.0\.1:9.*RADRETRIEVAL_DATABASE_URL") as caught:
+    with pytest.raises(
+        DatabaseUnavailable, match=r"//user@127\.0\.0\.1:9/archive .*RADRETRIEVAL_DATABASE_URL"
+    ) as caught:
         engine.open_archive(Settings(database_url=url))
     assert "secret" not in str(caught.value)
 
@@ -59,8 +61,38 @@ def test_a_table_that_is_missing_is_an_outdated_schema(archive_url: str) -> None
 
 
 def test_something_else_is_no_url() -> None:
-    with pytest.raises(EnvironmentUnusable, match=r"'mysql://u@h/d' is not a database URL.*postgresql://"):
-        engine.database_url(Settings(database_url="mysql://u@h/d"))
+    with pytest.raises(EnvironmentUnusable, match=r"not a database URL of the form postgresql://") as caught:
+        engine.database_url(Settings(database_url="mysql://u:secret@h/d"))
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u@127.0.0.1:9/d?password=secret",
+        "postgresql://u:secret@127.0.0.1:9/d",
+        "postgresql://u:sec/secret@127.0.0.1:9/d",
+        "postgresql://u:a%zzsecret@127.0.0.1:9/d",
+        "postgresql://u:a[secret@127.0.0.1:9/d",
+        "postgresql://u:a@secret#6@127.0.0.1:9/d",
+    ],
+)
+def test_no_message_tells_a_password(url: str) -> None:
+    with pytest.raises(EnvironmentUnusable) as caught:
+        engine.open_archive(Settings(database_url=url))
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("setting", ["default_transaction_read_only = on", "statement_timeout = 1"])
+def test_a_server_that_will_not_is_one_to_wait_for(archive_url: str, setting: str) -> None:
+    def write() -> None:
+        with Archive(archive_url).connection() as connection:
+            connection.execute(f"SET {setting}")
+            connection.commit()
+            connection.execute("INSERT INTO geometry (size, angles, bins, rule) SELECT 1, 1, 1, pg_sleep(1)::text")
+
+    with pytest.raises(DatabaseUnavailable):
+        write()
 
 
 def test_sqlalchemys_form_of_url_is_understood() -> None:

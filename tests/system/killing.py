@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -277,3 +277,25 @@ def write_files(folder: Path, good: int, broken: int, seed: int) -> tuple[dict[s
         path.write_bytes(kinds[number % len(kinds)])
         bad.add(to_uri(str(path)))
     return hashes, bad
+
+
+def company(connection: psycopg.Connection[Any], seconds: float) -> list[str]:
+    """What is left of dead commands after so many seconds: other connections, and locks on images."""
+    faults = []
+    deadline = time.monotonic() + seconds
+    others: Sequence[Any] = [None]
+    while others and time.monotonic() < deadline:
+        others = connection.execute(
+            "SELECT pid, state, query FROM pg_stat_activity WHERE datname = current_database() "
+            "AND backend_type = 'client backend' AND pid <> pg_backend_pid()"
+        ).fetchall()
+        connection.rollback()  # else the next look would see the same
+        time.sleep(0.02)
+    if others:
+        faults.append(f"connections of dead commands: {others}")
+    try:
+        connection.execute("SELECT FROM radretrieval.image FOR UPDATE NOWAIT")
+    except psycopg.errors.LockNotAvailable:
+        faults.append("images are still locked")
+    connection.rollback()
+    return faults

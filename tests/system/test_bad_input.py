@@ -98,6 +98,9 @@ def test_queries(cli: Cli, few: Path, tmp_path: Path) -> None:
     refused(cli("search", "id:99", check=False), 2, "no image 99")
     refused(cli("search", "id:x", check=False), 2, "id:N")
     refused(cli("search", "id:99999999999999999999", check=False), 2, "no image")
+    refused(cli("search", "id:" + "9" * 5000, check=False), 2, "id:N")
+    refused(cli("search", "id:1", "--encoder", 99999999999, check=False), 2, "--encoder")
+    refused(cli("search", "id:1", "--where", "modality=\udcff", check=False), 2, "modality")
     refused(cli("search", "id:1", "--top", 0, check=False), 2, "--top 0", "1 to 100000")
     refused(cli("search", "id:1", "--top", 60, check=False), 2, "--candidates 50", "--top 60")
     refused(cli("search", "id:1", "--where", "colour=red", check=False), 2, "colour", "the columns are: modality")
@@ -122,6 +125,14 @@ def test_a_hit_whose_file_is_gone_is_still_a_hit(cli: Cli, few: Path) -> None:
     assert [hit["image_id"] for hit in gone] == [4]
     assert "no ROI in image 4" in cli("search", "id:1", "--roi", "2,2,5,5", "--top", "11").stderr
     cli("search", "id:1", "--top", "11", "--picture", "gone.png")
+
+
+def test_a_file_that_was_overwritten_is_never_taken_for_the_image(cli: Cli, few: Path) -> None:
+    png(few / "03.png", 99)
+    done = cli("search", "id:1", "--roi", "2,2,5,5", "--top", "11", "--json")
+    assert [hit["image_id"] for hit in done.json["hits"] if hit["roi"] is None] == [4]
+    assert "no ROI in image 4: is not the file that was ingested" in done.stderr
+    refused(cli("search", "id:4", "--roi", "2,2,5,5", check=False), 2, "03.png is not the file that was ingested")
 
 
 def test_fewer_than_fifty_images(cli: Cli, few: Path) -> None:
@@ -173,6 +184,7 @@ def test_databases(cli: Cli, empty_database_url: str) -> None:
 
 def test_settings(cli: Cli) -> None:
     refused(cli("status", check=False, RADRETRIEVAL_MAX_PIXELS="many"), 2, "RADRETRIEVAL_MAX_PIXELS")
+    cli("status", RADRETRIEVAL_MAX_PIXELS="")  # empty is not set
 
 
 def test_a_traceback_only_when_asked_for(cli: Cli) -> None:

@@ -1,0 +1,51 @@
+"""The files below folders, in order of name, one by one: a folder may hold millions."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from radretrieval.errors import InputMissing
+
+
+def walk(paths: Iterable[Path], skip: frozenset[str] = frozenset()) -> Iterator[str]:
+    """Absolute paths of the files below these files and folders, in order of name.
+
+    Hidden files and folders (`.…`) and the paths of `skip` are passed over; links to folders are not followed.
+
+    Raises InputMissing for a path that does not exist and for a named folder that cannot be listed.
+    """
+    for path in paths:
+        start = os.path.abspath(path)
+        if os.path.isdir(start):
+            yield from (name for name in _below(start) if name not in skip)
+        elif os.path.exists(start):
+            yield start
+        else:
+            raise InputMissing(f"{path} does not exist; name a radiograph or a folder of radiographs")
+
+
+def _below(folder: str) -> Iterator[str]:
+    """The files below a folder; a folder further down that cannot be listed stands for what is in it."""
+    listings = [iter(_listed(folder))]
+    while listings:
+        entry = next(listings[-1], None)
+        if entry is None:
+            listings.pop()
+        elif entry.is_dir(follow_symlinks=False):
+            try:
+                listings.append(iter(_listed(entry.path)))
+            except InputMissing:
+                yield entry.path
+        elif not entry.is_dir():
+            yield entry.path
+
+
+def _listed(folder: str) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as listing:
+            visible = [entry for entry in listing if not entry.name.startswith(".")]
+    except OSError as error:
+        raise InputMissing(f"the folder {folder} cannot be listed: {error.strerror}") from None
+    return sorted(visible, key=lambda entry: entry.name)
