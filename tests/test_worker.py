@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -17,7 +19,9 @@ from conftest import COMMAND, clean_environment
 from PIL import Image
 from tiny import TINY, add_encoder, weights
 
-from radretrieval.archive import codes, encoders
+from radretrieval.archive import codes, embedded, encoders
+from radretrieval.archive.embedded_cluster import Cluster
+from radretrieval.archive.embedded_server import processes
 from radretrieval.archive.engine import Archive
 from radretrieval.coding.cnnc import Coder
 from radretrieval.coding.radon import barcode
@@ -226,6 +230,30 @@ def test_a_waiting_worker_does_not_try_a_poison_image_at_every_call(
         rows = connection.execute("SELECT image_id, attempts FROM coding_failure").fetchall()
     assert rows == [{"image_id": 1, "attempts": 1}]
     assert (tmp_path / "work.log").read_text().count("image 1, ") == 1
+
+
+def test_a_waiting_worker_starts_its_embedded_server_again(tmp_path: Path) -> None:
+    home = Path(tempfile.mkdtemp(prefix="rr-"))
+    home.chmod(0o755)  # the server runs as another user under root
+    log = (tmp_path / "work.log").open("w")
+    daemon = subprocess.Popen([COMMAND, "work", "--device", "cpu"], env=clean_environment(home, None), stderr=log)
+    try:
+        wait_until(lambda: "waiting for one" in (tmp_path / "work.log").read_text())
+        for process in processes(Cluster.find(home).data):  # type: ignore[union-attr]
+            process.kill()
+        wait_until(lambda: "trying again" in (tmp_path / "work.log").read_text())
+        wait_until(lambda: (tmp_path / "work.log").read_text().count("waiting for one") > 1)
+        assert processes(Cluster.find(home).data)  # type: ignore[union-attr]
+    finally:
+        daemon.terminate()
+        daemon.wait(60)
+        log.close()
+    try:
+        assert daemon.returncode == 0
+        assert not processes(Cluster.find(home).data)  # type: ignore[union-attr]  # the last user stopped it
+    finally:
+        embedded.stop(home, force=True)
+        shutil.rmtree(home)
 
 
 def test_sigterm_ends_a_busy_worker_after_its_batch(
