@@ -22,7 +22,7 @@ from radretrieval.train import train
 from radretrieval.uris import to_path
 from radretrieval.worker import work
 
-IMAGES, CLASSES, EPOCHS = 480, 12, 5
+IMAGES, CLASSES, EPOCHS = 480, 12, 7
 ROI = (128, 120, 90, 70)
 
 Say = Callable[[str], None]
