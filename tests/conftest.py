@@ -9,10 +9,14 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import EllipsisType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from databases import BACKEND, BackendMissingError, Server, choose, database_of, start
+
+if TYPE_CHECKING:
+    from radretrieval.archive.engine import Archive
+    from radretrieval.config import Settings
 
 ROOT = Path(__file__).parents[1]
 COMMAND = Path(sys.executable).with_name("radretrieval")
@@ -81,6 +85,22 @@ def archive_url(server: Server, migrated_template: str) -> Iterator[str]:
     """The URL of an empty, migrated archive of this test's own."""
     with server.database(template=migrated_template) as url:
         yield url
+
+
+@pytest.fixture
+def archive(archive_url: str) -> Archive:
+    """That archive, as the package knows it."""
+    from radretrieval.archive.engine import Archive
+
+    return Archive(archive_url)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Settings of a process whose home is this test's own."""
+    from radretrieval.config import Settings
+
+    return Settings(home=tmp_path / "home", database_url=None)
 
 
 @pytest.fixture

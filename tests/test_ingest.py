@@ -33,16 +33,6 @@ def png(path: Path, seed: int, size: tuple[int, int] = (24, 20)) -> Path:
     return path
 
 
-@pytest.fixture
-def archive(archive_url: str) -> Archive:
-    return Archive(archive_url)
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    return Settings(home=tmp_path / "home", database_url=None)
-
-
 def rows(archive: Archive, query: str) -> list[dict[str, Any]]:
     with archive.connection() as connection:
         return connection.execute(query).fetchall()

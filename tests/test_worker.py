@@ -33,16 +33,6 @@ from radretrieval.ingest import ingest
 from radretrieval.worker import pending, work
 
 
-@pytest.fixture
-def archive(archive_url: str) -> Archive:
-    return Archive(archive_url)
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    return Settings(home=tmp_path / "home", database_url=None)
-
-
 def fill(archive: Archive, settings: Settings, folder: Path, n: int, start: int = 0) -> list[Path]:
     folder.mkdir(exist_ok=True)
     paths = [folder / f"{number:03}.png" for number in range(start, start + n)]

@@ -48,11 +48,6 @@ def new_image(number: int, **columns: Any) -> NewImage:
 
 
 @pytest.fixture
-def archive(archive_url: str) -> Archive:
-    return Archive(archive_url)
-
-
-@pytest.fixture
 def connection(archive: Archive) -> Iterator[Any]:
     with archive.connection() as made:
         yield made
