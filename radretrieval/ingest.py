@@ -171,6 +171,8 @@ class _Run:
             hashes = dict(zip(batch, threads.map(_hash, batch), strict=True))
             good = {path: value for path, value in hashes.items() if isinstance(value, bytes)}
             rows = images.known(self.connection, list(good.values()))
+            if rows:
+                images.take_turn(self.connection)
             unchanged = [path for path, sha256 in good.items() if sha256 in rows and self.unchanged(path, rows[sha256])]
             images.forget_failures(self.connection, [to_uri(path) for path in unchanged])
             self.connection.commit()

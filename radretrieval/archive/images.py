@@ -74,6 +74,11 @@ def known(connection: Connection, hashes: Sequence[bytes]) -> dict[bytes, dict[s
     return {row["sha256"]: row for row in found}
 
 
+def take_turn(connection: Connection) -> None:
+    """Until this transaction ends, no other ingestion writes: two in other orders would wait for each other for ever."""
+    connection.execute(sql("images_turn"))
+
+
 def add(connection: Connection, images: Sequence[NewImage]) -> set[bytes]:
     """Add images in order, by binary COPY; those whose content or SOP Instance UID is there already are left out.
 
@@ -81,7 +86,7 @@ def add(connection: Connection, images: Sequence[NewImage]) -> set[bytes]:
     """
     if not images:
         return set()
-    connection.execute(sql("images_turn"))
+    take_turn(connection)
     connection.execute(sql("images_staging"))
     names = ", ".join(COLUMNS)
     with connection.cursor() as cursor:

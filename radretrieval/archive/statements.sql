@@ -17,7 +17,7 @@ SELECT version_num FROM radretrieval.alembic_version;
 -- :images_known Which of these contents are in the archive, and where they were found.
 SELECT sha256, id, uri FROM image WHERE sha256 = ANY(%(sha256)s);
 
--- :images_turn Two ingestions that add the same images in other orders would wait for each other for ever.
+-- :images_turn One ingestion writes at a time.
 SELECT pg_advisory_xact_lock(7266320150);
 
 -- :images_staging Where COPY puts new images; rows leave it with the transaction.
