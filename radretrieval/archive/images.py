@@ -75,7 +75,7 @@ def known(connection: Connection, hashes: Sequence[bytes]) -> dict[bytes, dict[s
 
 
 def take_turn(connection: Connection) -> None:
-    """Until this transaction ends, no other ingestion writes: two in other orders would wait for each other for ever."""
+    """Until this transaction ends no other ingestion writes: two in other orders would wait for each other."""
     connection.execute(sql("images_turn"))
 
 
