@@ -135,6 +135,7 @@ def ingest(
         for path, found in decoders.map(run.new_contents(files, threads)):
             run.decoded(path, found)
         run.flush()
+        run.forget_gone(paths)
     if labels is not None:
         run.report.unmatched = len(labels.rows) - run.labelled
     run.report.seconds = time.monotonic() - started
@@ -260,6 +261,19 @@ class _Run:
         self.flushed = time.monotonic()
         self.advance(len(finished))
 
+    def forget_gone(self, paths: Sequence[Path]) -> None:
+        """Failures of files that were below these paths and are no more, or that are the labels themselves."""
+        folders = [os.path.abspath(path) for path in paths]
+        own = str(self.labels.path) if self.labels else None
+        gone = []
+        for uri in images.failed_uris(self.connection):
+            path = str(to_path(uri))
+            below = any(path == folder or path.startswith(folder + os.sep) for folder in folders)
+            if path == own or (below and len(uri) < LONGEST_URI and not os.path.lexists(path)):
+                gone.append(uri)
+        images.forget_failures(self.connection, gone)
+        self.connection.commit()
+
     def same_instance(self, image: NewImage) -> ImageError | None:
         """Why an image was left out though its content is new: its SOP Instance UID is taken."""
         if image.sop_instance_uid is None or images.by_sha256(self.connection, image.sha256):
@@ -267,7 +281,8 @@ class _Run:
         other = images.by_sop_instance(self.connection, [image.sop_instance_uid])[image.sop_instance_uid]
         return ImageError(
             f"its SOP Instance UID {image.sop_instance_uid} is that of image {other['id']} ({other['uri']}), "
-            "whose content differs; give it a new UID if it is another image"
+            "whose content differs; leave it out if it is the same image in another encoding, "
+            "give it a new UID if it is not"
         )
 
 

@@ -82,6 +82,20 @@ def test_again_and_mended(archive: Archive, settings: Settings, tmp_path: Path) 
     assert rows(archive, "SELECT * FROM ingest_failure") == []
 
 
+def test_failures_go_with_their_files(archive: Archive, settings: Settings, tmp_path: Path) -> None:
+    png(tmp_path / "in" / "good.png", 1)
+    (tmp_path / "in" / "bad.txt").write_text("no picture")
+    (tmp_path / "other.txt").write_text("no picture either")
+    csv = tmp_path / "in" / "labels.csv"
+    csv.write_text("file,split\ngood.png,train\n")
+    assert counts(ingest(archive, settings, [tmp_path / "in", tmp_path / "other.txt"])) == (4, 1, 0, 3)
+    (tmp_path / "in" / "bad.txt").unlink()
+    (tmp_path / "other.txt").unlink()
+    assert counts(ingest(archive, settings, [tmp_path / "in"], labels=read_labels(csv))) == (1, 0, 1, 0)
+    left = rows(archive, "SELECT uri FROM ingest_failure")
+    assert left == [{"uri": to_uri(tmp_path / "other.txt")}]  # nobody looked there
+
+
 def test_more_than_a_batch(
     archive: Archive, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

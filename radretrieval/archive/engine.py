@@ -82,8 +82,8 @@ def translated(url: str) -> Iterator[None]:
     except errors.InsufficientPrivilege as error:
         raise EnvironmentUnusable(
             f"the database refuses it: {_first(error)}; log in as the role that owns the schema radretrieval, or "
-            "ask the DBA for: GRANT USAGE ON SCHEMA radretrieval TO role; GRANT SELECT, INSERT, UPDATE, DELETE ON ALL "
-            "TABLES IN SCHEMA radretrieval TO role;"
+            "ask the DBA for: GRANT USAGE ON SCHEMA radretrieval TO role; GRANT SELECT ON ALL TABLES IN SCHEMA "
+            "radretrieval TO role; (to search; ingest and work need INSERT, UPDATE and DELETE too)"
         ) from error
     except errors.UndefinedTable as error:
         raise SchemaOutdated(
@@ -117,6 +117,8 @@ def redacted(url: str) -> str:
     host = str(parts.get("host", "localhost"))
     port = f":{parts['port']}" if "port" in parts else ""
     user = f"{parts['user']}@" if "user" in parts else ""
+    if host.startswith("/"):
+        return f"postgresql://{user}/{parts.get('dbname', '')}?host={host}"
     return f"postgresql://{user}{host}{port}/{parts.get('dbname', '')}"
 
 
@@ -190,6 +192,8 @@ def check(archive: Archive) -> dict[str, Any]:
     if revision != REVISION:
         stands = f"at revision {revision}" if revision else "not set up yet"
         way = "upgrade radretrieval" if revision and revision > REVISION else "run: radretrieval db upgrade"
+        if not archive.embedded:
+            way += " (with the same database URL)"
         raise SchemaOutdated(
             f"the archive at {redacted(archive.url)} is {stands}, this version needs revision {REVISION}; {way}"
         )

@@ -125,6 +125,11 @@ def forget_failures(connection: Connection, uris: Sequence[str]) -> None:
         connection.execute(sql("failure_forget"), {"uris": list(uris)})
 
 
+def failed_uris(connection: Connection) -> list[str]:
+    """Where the files are that were not taken."""
+    return [row["uri"] for row in connection.execute(sql("failure_uris"))]
+
+
 def by_id(connection: Connection, image_id: int) -> dict[str, Any]:
     """One image; raises UsageError for an id that is not there."""
     row = None

@@ -44,7 +44,7 @@ def evaluate(
     from radretrieval.report.table import table
 
     table(
-        ["ranking", "error", "first hit right"],
+        ["ranking", "error (sum)", "first hit right"],
         [
             [name, f"{error:.2f}", f"{accuracy:.1%}"]
             for name, error, accuracy in [

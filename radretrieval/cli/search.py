@@ -71,7 +71,12 @@ def _query(text: str) -> Path | int:
         if not (text[3:].isascii() and text[3:].isdecimal() and len(text) < 24):
             raise UsageError(f"{text!r} is not of the form id:N with a whole number N, as `search` and SQL show them")
         return int(text[3:])
-    return Path(text)
+    path = Path(text)
+    if text.isdecimal() and not path.exists():
+        from radretrieval.errors import InputMissing
+
+        raise InputMissing(f"there is no file {text}; an image of the archive is asked for as id:{text}")
+    return path
 
 
 def _roi(text: str | None) -> tuple[int, int, int, int] | None:
@@ -143,7 +148,7 @@ def _tell(answer: Answer, request: Request) -> None:
     """What a reader of the answer must know besides."""
     for hit in answer.hits:
         if hit.roi_error:
-            tell(f"no ROI in image {hit.image_id}: {hit.roi_error}")
+            tell(f"no ROI in image {hit.image_id}: its file {hit.roi_error}")
     if answer.returned < answer.requested:
         waiting = f"; {answer.pending} images have no code yet (radretrieval work --once)" if answer.pending else ""
         filtered = " that pass the filter" if request.where or request.exclude_same_patient else ""

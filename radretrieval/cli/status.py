@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from radretrieval.cli.common import AsJson, opened, print_json
+from radretrieval.cli.common import AsJson, opened, print_json, tell
 
 
 def status(context: typer.Context, as_json: AsJson = False) -> None:
@@ -31,3 +31,5 @@ def status(context: typer.Context, as_json: AsJson = False) -> None:
         from radretrieval.report.table import key_values
 
         key_values(list(document.items()))
+    if counts["failed"]:
+        tell("what failed, and why, is in the tables ingest_failure and coding_failure")

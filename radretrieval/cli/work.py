@@ -34,6 +34,8 @@ def work(
     stop = threading.Event()
     _stop_on_signals(stop)
     with opened(context) as (archive, settings):
+        if not once:
+            tell("encoding what has no code, then waiting for more; Ctrl-C or SIGTERM ends it")
         total = pending(archive, encoder) if once else None
         with bar("encode", total) as advance:
             report = run(

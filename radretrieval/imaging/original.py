@@ -43,7 +43,7 @@ def read_original(uri: str, sha256: bytes, max_pixels: int) -> Radiograph:
     try:
         data = read_bytes(to_path(uri), max_pixels=max_pixels)
     except InputMissing as error:
-        raise ImageError(f"is gone: {error}; bring the file back, or ingest it from its new place") from None
+        raise ImageError(f"is gone ({error}): bring the file back, or ingest it from its new place") from None
     if hashlib.sha256(data).digest() != sha256:
         raise ImageError("is not the file that was ingested: its content has changed; ingest it again")
     return decode_image(data, max_pixels=max_pixels)

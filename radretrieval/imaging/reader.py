@@ -129,4 +129,4 @@ def _decoder(data: bytes) -> tuple[str, Callable[[bytes, int], Radiograph]]:
         return "TIFF", read_tiff
     if looks_like_dicom(data):
         return "DICOM", read_dicom
-    raise ImageError(f"not a radiograph format: starts with {data[:8]!r}; PNG, JPEG, TIFF and DICOM are read")
+    raise ImageError(f"is not a radiograph format: starts with {data[:8]!r}; PNG, JPEG, TIFF and DICOM are read")

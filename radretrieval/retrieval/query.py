@@ -224,8 +224,10 @@ class Searcher:
 
     def _explain_nothing(self, pending: int) -> None:
         if pending:
+            option = "" if self.encoder.active else f" --encoder {self.encoder.id}"
             raise UsageError(
-                f"no image has a code of encoder {self.encoder.id} yet ({pending} wait); run: radretrieval work --once"
+                f"no image has a code of encoder {self.encoder.id} yet ({pending} wait); "
+                f"run: radretrieval work --once{option}"
             )
         raise UsageError(
             "the archive has no image to compare with; run: radretrieval ingest FOLDER, then: radretrieval work --once"

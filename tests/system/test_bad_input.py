@@ -97,6 +97,7 @@ def test_queries(cli: Cli, few: Path, tmp_path: Path) -> None:
     refused(cli("search", "text.png", check=False), 2, "text.png", "not a radiograph format")
     refused(cli("search", "id:99", check=False), 2, "no image 99")
     refused(cli("search", "id:x", check=False), 2, "id:N")
+    refused(cli("search", "7", check=False), 2, "asked for as id:7")
     refused(cli("search", "id:99999999999999999999", check=False), 2, "no image")
     refused(cli("search", "id:" + "9" * 5000, check=False), 2, "id:N")
     refused(cli("search", "id:1", "--encoder", 99999999999, check=False), 2, "--encoder")
@@ -131,7 +132,7 @@ def test_a_file_that_was_overwritten_is_never_taken_for_the_image(cli: Cli, few:
     png(few / "03.png", 99)
     done = cli("search", "id:1", "--roi", "2,2,5,5", "--top", "11", "--json")
     assert [hit["image_id"] for hit in done.json["hits"] if hit["roi"] is None] == [4]
-    assert "no ROI in image 4: is not the file that was ingested" in done.stderr
+    assert "no ROI in image 4: its file is not the file that was ingested" in done.stderr
     refused(cli("search", "id:4", "--roi", "2,2,5,5", check=False), 2, "03.png is not the file that was ingested")
 
 
