@@ -58,7 +58,7 @@ class Claims:
         holding = len(self._all) > len(self._free) + 1
         pending: list[Pending] = []
         try:
-            codes.be_patient(connection, None if not holding else 0.2)
+            codes.be_patient(connection, 0.2 if holding else None)
             while not pending:
                 pending, reached = codes.claim(
                     connection,
@@ -72,6 +72,7 @@ class Claims:
                 if reached == self._after:
                     break
                 self._after = reached
+            codes.be_patient(connection, None)  # the batch is written later in this transaction, whatever it waits for
         except LockNotAvailable:
             pending = []
         if not pending:

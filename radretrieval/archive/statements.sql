@@ -50,7 +50,7 @@ ON CONFLICT (uri) DO UPDATE SET sha256 = excluded.sha256, error = excluded.error
     attempts = ingest_failure.attempts + 1, last_at = now();
 
 -- :failure_uris Files that were not taken.
-SELECT uri FROM ingest_failure ORDER BY uri;
+SELECT uri FROM ingest_failure WHERE starts_with(uri, 'file:') ORDER BY uri;
 
 -- :failure_forget Files that are in the archive now, or gone from the disk.
 DELETE FROM ingest_failure WHERE uri = ANY(%(uris)s);
