@@ -1,9 +1,9 @@
-"""Makes radretrieval/irma/terms.csv from the public code tree in shared/data/irma.
+"""Makes radretrieval/irma/terms.csv and imageclef2009.csv from the public lists in shared/data/irma.
 
-    python benchmarks/make_irma_terms.py ../shared/data/irma radretrieval/irma/terms.csv
+    python benchmarks/make_irma_terms.py ../shared/data/irma radretrieval/irma
 
-Kept are the nodes that have children (the error's weights need their number) and the nodes on the paths
-of the 193 classes, with their English words.
+Terms: every node of the tree with the number of its children (the error's weights need it); English words only for
+the nodes on the paths of the 193 classes. Classes: the 193 codes of ImageCLEF 2009 with their sizes.
 """
 
 from __future__ import annotations
@@ -27,14 +27,30 @@ SPELLING = {
 
 
 def main(source: Path, target: Path) -> None:
-    """Write the terms, ordered by axis and prefix."""
+    """Write both files."""
+    _terms(source, target / "terms.csv")
+    _classes(source / "class_counts.csv", target / "imageclef2009.csv")
+
+
+def _classes(counts: Path, target: Path) -> None:
+    """The classes that the release of 2009 has, the largest first."""
+    with counts.open(encoding="utf-8", newline="") as file:
+        rows = [(row["irma_code"], int(row["n_train_2009"]), int(row["n_test_2009"])) for row in csv.DictReader(file)]
+    with target.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("irma_code", "train", "test"))
+        writer.writerows(sorted((row for row in rows if row[1]), key=lambda row: (-row[1], row[0])))
+
+
+def _terms(source: Path, target: Path) -> None:
+    """The terms, ordered by axis and prefix."""
     branching = json.loads((source / "branching.json").read_text(encoding="utf-8"))
     with (source / "code_tree.csv").open(encoding="utf-8", newline="") as file:
         tree = list(csv.DictReader(file))
     labels = {(row["axis"], row["code"]): row["label_en"] for row in tree}
     labels |= {(row["axis"], ""): row["axis_name"] for row in tree}
     used = {(axis, "") for axis in AXES} | set(_paths(source / "class_counts.csv"))
-    nodes = used & labels.keys() | {(axis, prefix) for axis in AXES for prefix in branching[axis]}
+    nodes = labels.keys() | {(axis, prefix) for axis in AXES for prefix in branching[axis]}
     with target.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("axis", "prefix", "children", "label"))
