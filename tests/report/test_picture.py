@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from radretrieval.errors import UsageError
-from radretrieval.report.picture import HitView, QueryView, _code_lines, _length, _shortened, search_picture
+from radretrieval.report.drawing import code_lines, length, shortened
+from radretrieval.report.picture import HitView, QueryView, search_picture
 
 GREY = np.linspace(0, 1, 60 * 80, dtype=np.float32).reshape(60, 80)
 CODE = "1121-120-942-700"
@@ -90,26 +91,26 @@ def test_pixels_that_are_not_numbers_or_out_of_range_are_drawn(tmp_path: Path) -
 
 
 def test_codes_come_with_short_words() -> None:
-    assert [words for words, *_ in _code_lines(CODE)] == [CODE, "left knee", "AP"]
-    assert [words for words, *_ in _code_lines("1123-127-500-000")][1:] == ["chest", "AP / supine"]
-    assert [words for words, *_ in _code_lines("1123-211-500-000")][1:] == [
+    assert [words for words, *_ in code_lines(CODE)] == [CODE, "left knee", "AP"]
+    assert [words for words, *_ in code_lines("1123-127-500-000")][1:] == ["chest", "AP / supine"]
+    assert [words for words, *_ in code_lines("1123-211-500-000")][1:] == [
         "chest",
         "lateral, right-left / inspiration",
     ]
-    assert [words for words, *_ in _code_lines("1121-4a0-000-700")][1:] == ["LAO"]
-    assert [words for words, *_ in _code_lines("foreign label")] == ["foreign label"]
-    assert _code_lines(None) == []
+    assert [words for words, *_ in code_lines("1121-4a0-000-700")][1:] == ["LAO"]
+    assert [words for words, *_ in code_lines("foreign label")] == ["foreign label"]
+    assert code_lines(None) == []
 
 
 @pytest.mark.parametrize("width", [0, 30, 100, 216])
 def test_long_words_are_cut_in_the_middle(width: int) -> None:
     path = "/archive/of/the/hospital/2019/" * 5 + "name.png"
-    short = _shortened(path, 13, width)
-    assert _length(short, 13) <= max(width, _length("…", 13))
+    short = shortened(path, 13, width)
+    assert length(short, 13) <= max(width, length("…", 13))
     if width == 216:
         assert short.startswith("/archive")
         assert short.endswith("name.png")
-    assert _shortened("short", 13, 216) == "short"
+    assert shortened("short", 13, 216) == "short"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,150 @@
+"""What pictures are drawn with: words, tiles, colours, and files that are complete or not there."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from radretrieval.errors import UsageError
+from radretrieval.irma.code import axes
+from radretrieval.irma.tree import words
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from PIL.ImageDraw import ImageDraw
+    from PIL.ImageFont import FreeTypeFont
+
+Box = tuple[float, float, float, float]
+Colour = tuple[int, int, int]
+Line = tuple[str, int, Colour]  # words, size, colour
+
+PLAIN, SMALL, LARGE = 15, 13, 18
+PAPER, INK, FAINT, FILM = (255, 255, 255), (25, 25, 30), (110, 110, 118), (16, 16, 18)
+ROI, HALO = (255, 190, 40), (0, 0, 0)
+# Blue and vermilion are told apart by people who see no red or green.
+RIGHT, WRONG, OPEN = (0, 114, 178), (213, 94, 0), (150, 150, 158)
+
+_ABBREVIATED = re.compile(r"[a-z -]+\(([A-Z]+)[^)]*\)")  # of "anteroposterior (AP, coronal)" AP is left
+
+
+def save(path: Path | str, compose: Callable[[], Image]) -> None:
+    """Write a picture as PNG; replaced if it exists, complete or not at all.
+
+    Raises
+    ------
+    UsageError : the name does not end in .png, its folder is missing, or it cannot be written. `compose` has not been
+        called then, but for a full disk.
+    """
+    target = Path(path)
+    if target.suffix.lower() != ".png":
+        raise UsageError(f"{target} is not a name for a PNG; let the picture's name end in .png")
+    if not os.path.isdir(target.parent):
+        raise UsageError(f"the folder {target.parent} for the picture does not exist; make it or name another")
+    if os.path.isdir(target):
+        raise UsageError(f"{target} is a folder; name a file for the picture")
+    temporary = target.with_name(f".{target.name}.part")
+    try:
+        compose().save(temporary, "PNG")
+        os.replace(temporary, target)
+    except OSError as error:
+        with suppress(OSError):
+            temporary.unlink()
+        raise UsageError(f"cannot write the picture {target}: {error.strerror or error}; name another file") from error
+
+
+def code_lines(code: str | None) -> list[Line]:
+    """An IRMA code, and in words what a small space has room for."""
+    if not code:
+        return []
+    try:
+        _, direction, anatomy, _ = axes(code, wildcard=True)
+    except UsageError:  # a foreign label is shown as it stands
+        return [(code, PLAIN, INK)]
+    # The narrowest term of the anatomy, and the direction without its plane, say it all in a small space.
+    ways = words("D", direction)
+    short = *words("A", anatomy)[-1:], " / ".join(_ABBREVIATED.sub(r"\1", way) for way in ways[1:] or ways)
+    return [(code, PLAIN, INK), *((phrase, SMALL, INK) for phrase in short if phrase)]
+
+
+def tile(
+    canvas: Image, corner: tuple[int, int], side: int, pixels: NDArray[np.float32] | None, roi: Box | None,
+    frame: tuple[int, int, int],
+) -> None:  # fmt: skip
+    """An image fitted into a square, with its region and a frame."""
+    from PIL import Image, ImageDraw
+
+    square = Image.new("RGB", (side, side), FILM if pixels is not None else (228, 228, 232))
+    draw = ImageDraw.Draw(square)
+    if pixels is None or pixels.size == 0:
+        word = "file is gone"
+        draw.text(((side - length(word, PLAIN)) / 2, side / 2 - 10), word, fill=FAINT, font=font(PLAIN))
+    else:
+        rows, columns = pixels.shape
+        scale = side / max(rows, columns)
+        size = max(round(columns * scale), 1), max(round(rows * scale), 1)
+        grey = np.clip(np.nan_to_num(pixels), 0, 1) * 255 + 0.5
+        picture = Image.fromarray(grey.astype(np.uint8)).resize(size, Image.Resampling.BICUBIC, reducing_gap=3)
+        offset = (side - size[0]) // 2, (side - size[1]) // 2
+        square.paste(picture, offset)
+        if roi is not None:
+            _outline(draw, roi, scale, offset, side)
+    draw.rectangle((0, 0, side - 1, side - 1), outline=frame, width=2)
+    canvas.paste(square, corner)
+
+
+def _outline(draw: ImageDraw, roi: Box, scale: float, offset: tuple[int, int], side: int) -> None:
+    """The region's box, yellow between two dark lines, so that it stands out on black and on white."""
+    x, y, width, height = roi
+    ends = [(x, y), (x + width, y + height)]
+    (x0, y0), (x1, y1) = (
+        [min(max(round(place * scale) + shift, 2), side - 3) for place, shift in zip(end, offset, strict=True)]
+        for end in ends
+    )
+    for grow, colour, thick in ((1, HALO, 4), (0, ROI, 2)):
+        draw.rectangle((x0 - grow, y0 - grow, max(x1, x0) + grow, max(y1, y0) + grow), outline=colour, width=thick)
+
+
+def write(draw: ImageDraw, corner: tuple[float, float], width: int, lines: Sequence[Line]) -> None:
+    """Lines of text below each other, each cut to `width` pixels."""
+    x, y = corner
+    for line, size, colour in lines:
+        draw.text((x, y), shortened(line, size, width), fill=colour, font=font(size))
+        y += size + 6
+
+
+def text_height(lines: Sequence[Line]) -> int:
+    """Pixels that lines take, with a margin below."""
+    return sum(size + 6 for _, size, _ in lines) + 8
+
+
+def shortened(line: str, size: int, width: int) -> str:
+    """The line, cut in the middle to what fits: of a path the end says most."""
+    line = " ".join(line.split()).replace("×", "x")  # the bundled font has no ×
+    kept, short = len(line), line
+    while kept and length(short, size) > width:
+        kept -= 1
+        short = f"{line[: kept // 2].rstrip()}…{line[len(line) - (kept - kept // 2) :].lstrip()}"
+    return short
+
+
+@lru_cache(maxsize=8)
+def font(size: int) -> FreeTypeFont:
+    """The font that Pillow carries, at a size in pixels."""
+    from PIL import ImageFont
+
+    found = ImageFont.load_default(size=size)
+    assert isinstance(found, ImageFont.FreeTypeFont), "Pillow was built without FreeType"
+    return found
+
+
+def length(line: str, size: int) -> float:
+    """Width of a line in pixels."""
+    return float(font(size).getlength(line))
