@@ -10,7 +10,7 @@ from pathlib import Path
 from radretrieval.archive import embedded, images
 from radretrieval.archive.engine import Archive, open_archive
 from radretrieval.config import Settings
-from radretrieval.evaluation import evaluate
+from radretrieval.evaluation import Wanted, evaluate
 from radretrieval.ingest import ingest
 from radretrieval.labels import read_labels
 from radretrieval.phantom import write_archive
@@ -88,14 +88,15 @@ def _search(archive: Archive, settings: Settings, folder: Path, say: Say) -> Non
 
 
 def _evaluate(archive: Archive, settings: Settings, say: Say) -> None:
-    result = evaluate(archive, settings)
+    result = evaluate(archive, settings, Wanted())
+    first, *others = result.rows
     say(
-        f"7. scored {result.queries} test images against {result.against}: "
-        f"first hit right in {result.first_hit_accuracy:.1%},"
+        f"7. scored {len(result.queries.image_ids)} test images against {len(result.searched.image_ids)}: "
+        f"first hit right in {first.score.first_hit_accuracy:.1%},"
     )
     say(
-        f"   ImageCLEF error {result.error_score:.2f}; "
-        + ", ".join(f"{row.name} {row.error_score:.2f}" for row in result.ablations)
+        f"   ImageCLEF error {first.score.error_score:.2f}; "
+        + ", ".join(f"{row.ranking.name} {row.score.error_score:.2f}" for row in others)
     )
 
 

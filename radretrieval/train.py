@@ -40,6 +40,7 @@ class TrainReport:
     train_loss: float
     train_accuracy: float
     device: str
+    precision: str
     seconds: float
     failures: list[dict[str, str]] = field(default_factory=list)
 
@@ -89,6 +90,7 @@ def train(
         "epochs": epochs,
         "seed": seed,
         "device": trained.device,
+        "precision": trained.precision,
         "losses": trained.losses,
         "accuracies": trained.accuracies,
     }
@@ -103,6 +105,7 @@ def train(
         train_loss=trained.losses[-1],
         train_accuracy=trained.accuracies[-1],
         device=trained.device,
+        precision=trained.precision,
         seconds=time.monotonic() - started,
         failures=failures,
     )

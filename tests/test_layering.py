@@ -32,6 +32,7 @@ NEIGHBOURS = {
     "coding": {"radretrieval.imaging.resample"},
     "labels": {"radretrieval.irma"},  # a label is checked when it is read
     "phantom": {"radretrieval.irma"},  # a phantom is of a class
+    "report": {"radretrieval.evaluation"},  # a report tells what an evaluation found
     # the demo is the tour through its neighbours
     "demo": {f"radretrieval.{name}" for name in ("ingest", "train", "worker", "evaluation", "report")},
 }

@@ -42,6 +42,7 @@ class CodeSet:
     image_ids : int64 (n,), ascending.
     cnnc : uint8 (n, 125). rbc : uint8 (n, bytes of the geometry).
     irma_codes, uris, sha256 : n each; an image without a label has None.
+    withdrawn : bool (n,), whether the label was taken back.
     """
 
     image_ids: NDArray[np.int64]
@@ -50,6 +51,21 @@ class CodeSet:
     irma_codes: list[str | None]
     uris: list[str]
     sha256: list[bytes]
+    withdrawn: NDArray[np.bool_]
+
+    def scored(self, withdrawn: bool) -> CodeSet:
+        """Those of the images that have a label; with `withdrawn` one that was taken back is one, too."""
+        kept = np.array([code is not None for code in self.irma_codes], bool) & (withdrawn | ~self.withdrawn)
+        places = np.flatnonzero(kept).tolist()
+        return CodeSet(
+            image_ids=self.image_ids[kept],
+            cnnc=self.cnnc[kept],
+            rbc=self.rbc[kept],
+            irma_codes=[self.irma_codes[place] for place in places],
+            uris=[self.uris[place] for place in places],
+            sha256=[self.sha256[place] for place in places],
+            withdrawn=self.withdrawn[kept],
+        )
 
 
 def geometry_id(connection: Connection, size: int, angles: int, bins: int, rule: str) -> int:
@@ -171,4 +187,5 @@ def of_splits(connection: Connection, encoder_id: int, geometry: int, splits: Se
         irma_codes=[row["irma_code"] for row in rows],
         uris=[row["uri"] for row in rows],
         sha256=[bytes(row["sha256"]) for row in rows],
+        withdrawn=np.array([row["withdrawn"] for row in rows], bool),
     )

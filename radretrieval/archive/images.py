@@ -180,8 +180,12 @@ def check_filters(where: dict[str, str]) -> None:
             raise UsageError(f"--where {name}={printable(value)}: no image has such a value, it is not plain text")
 
 
-def labelled(connection: Connection, split: str) -> tuple[int, int]:
-    """How many images a split has, and how many of them have an IRMA code."""
-    row = connection.execute(sql("labelled"), {"split": split}).fetchone()
+def left_out(connection: Connection, splits: Sequence[str] | None, withdrawn: bool) -> dict[str, int]:
+    """How many images of these splits (None: of all) are `labelled` and scored, and how many are not, and why.
+
+    The others are `unlabelled`, or `withdrawn` unless those are asked for.
+    """
+    values = {"splits": None if splits is None else list(splits), "withdrawn": withdrawn}
+    row = connection.execute(sql("left_out"), values).fetchone()
     assert row is not None
-    return row["images"], row["labelled"]
+    return row

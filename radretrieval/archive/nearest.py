@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 # pgvector's default of 40 returns 40 rows for LIMIT 50, silently; 400 is where recall holds (shared measurements)
 EF_SEARCH = 400
 EF_SEARCH_MOST = 1000
+BATCH = 128  # queries of one statement in `of_images`
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,48 @@ def _through_hnsw(connection: Connection, values: dict[str, Any], limit: int) ->
         rows = cursor.execute(sql("nearest_hnsw"), {**values, "limit": limit}, prepare=False).fetchall()
         cursor.execute(sql("hnsw_settings_off"))
         return rows
+
+
+def of_images(
+    connection: Connection,
+    encoder: Encoder,
+    queries: NDArray[np.int64],
+    among: NDArray[np.int64],
+    limit: int,
+) -> Iterator[tuple[slice, NDArray[np.int64], NDArray[np.int32]]]:
+    """The `limit` nearest codes of many images, by the same distance and order as `candidates`, in batches.
+
+    Parameters
+    ----------
+    queries : (m,), images that have a code. among : (n,), the images that are searched; a query's own is left out.
+
+    Yields
+    ------
+    Which of the queries; the ids of their nearest images, int64 (batch, limit); and their distances, int32
+    (batch, limit). A row that has fewer than `limit` is filled up with the id and the distance -1.
+    """
+    for start in range(0, len(queries), BATCH):
+        part = slice(start, min(start + BATCH, len(queries)))
+        rows = _nearest_rows(connection, encoder, queries[part], among, limit)
+        ids = np.full((part.stop - start, limit), -1, np.int64)
+        distances = np.full(ids.shape, -1, np.int32)
+        for place, query in enumerate(queries[part].tolist()):
+            found = rows.get(query)
+            if found is not None:
+                ids[place, : len(found["image_ids"])] = found["image_ids"]
+                distances[place, : len(found["distances"])] = found["distances"]
+        yield part, ids, distances
+
+
+def _nearest_rows(
+    connection: Connection, encoder: Encoder, queries: NDArray[np.int64], among: NDArray[np.int64], limit: int
+) -> dict[int, dict[str, Any]]:
+    values = {"encoder": encoder.id, "among": among.tolist(), "queries": queries.tolist(), "limit": limit}
+    # a code takes about 170 bytes in memory; beyond a quarter of a gigabyte PostgreSQL writes them to a file
+    memory = f"{min(max(4, len(among) * 170 // 1_000_000 + 4), 256)}MB"
+    with connection.transaction(), connection.cursor(binary=True) as cursor:
+        cursor.execute(sql("batch_settings"), {"memory": memory})
+        return {row["query"]: row for row in cursor.execute(sql("nearest_of_images"), values)}
 
 
 def bit_text(code: NDArray[np.uint8]) -> str:

@@ -8,7 +8,6 @@ from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, JSONB
 
 SCHEMA = "radretrieval"
 CODE_BITS = 1000
-IRMA_FORM = "^[0-9a-z]{4}-[0-9a-z]{3}-[0-9a-z]{3}-[0-9a-z]{3}$"
 
 metadata = sa.MetaData(
     schema=SCHEMA,
@@ -51,9 +50,23 @@ image = sa.Table(
     sa.Column("series_instance_uid", sa.Text),
     sa.Column("study_instance_uid", sa.Text, index=True),
     sa.Column("patient_key", sa.Text, index=True),
-    sa.Column("irma_code", sa.Text, sa.CheckConstraint(f"irma_code ~ '{IRMA_FORM}'", name="irma_code"), index=True),
+    sa.Column(
+        "irma_code",
+        sa.Text,
+        # a function that says what is legal: see migrations/sql/0003_irma.sql
+        sa.CheckConstraint("radretrieval.irma_code_check(irma_code)", name="irma_code"),
+        index=True,
+    ),
     sa.Column("split", sa.Text, index=True),
     _moment("ingested_at"),
+    sa.Column(
+        "withdrawn",
+        sa.Boolean,
+        nullable=False,
+        server_default=sa.false(),
+        comment="Its label was taken back by its publisher: kept and searchable, "
+        "left out of training and scores unless asked.",
+    ),
 )
 
 ingest_failure = sa.Table(

@@ -153,7 +153,7 @@ LEFT JOIN barcode b ON b.image_id = c.image_id AND b.geometry_id = %(geometry)s
 WHERE c.encoder_id = %(encoder)s AND c.image_id = %(image)s;
 
 -- :codes_of_split Codes, barcodes and classes of a split, by id; every image if the split is NULL.
-SELECT c.image_id, substring(bit_send(c.code) FROM 5) AS code, b.code AS barcode, i.irma_code, i.uri, i.sha256
+SELECT c.image_id, substring(bit_send(c.code) FROM 5) AS code, b.code AS barcode, i.irma_code, i.withdrawn, i.uri, i.sha256
 FROM cnnc c JOIN image i ON i.id = c.image_id
 LEFT JOIN barcode b ON b.image_id = c.image_id AND b.geometry_id = %(geometry)s
 WHERE c.encoder_id = %(encoder)s AND (%(splits)s::text[] IS NULL OR i.split = ANY(%(splits)s))
@@ -177,6 +177,21 @@ FROM (SELECT c.image_id, c.code <~> %(code)s::bit(1000) AS distance
 JOIN image i ON i.id = n.image_id
 LEFT JOIN barcode b ON b.image_id = n.image_id AND b.geometry_id = %(geometry)s
 ORDER BY n.distance, n.image_id;
+
+-- :nearest_of_images The nearest codes, among some, of each of many images; never its own. The CTE is read from the table once,
+-- and no index on the distance can answer for it; ids settle ties.
+WITH among AS MATERIALIZED (
+    SELECT c.image_id, c.code FROM cnnc c WHERE c.encoder_id = %(encoder)s AND c.image_id = ANY(%(among)s))
+SELECT q.image_id AS query, array_agg(n.image_id ORDER BY n.distance, n.image_id) AS image_ids,
+       array_agg(n.distance ORDER BY n.distance, n.image_id) AS distances
+FROM cnnc q CROSS JOIN LATERAL (
+    SELECT a.image_id, (a.code <~> q.code)::int AS distance FROM among a WHERE a.image_id <> q.image_id
+    ORDER BY distance, a.image_id LIMIT %(limit)s) n
+WHERE q.encoder_id = %(encoder)s AND q.image_id = ANY(%(queries)s)
+GROUP BY q.image_id;
+
+-- :batch_settings For one transaction of long scans: room for the codes, and no JIT, which costs more than it saves here.
+SELECT set_config('work_mem', %(memory)s, true), set_config('jit', 'off', true);
 
 -- :index_build An HNSW index over the codes of one encoder; m = 32, because at 16 whole clusters of codes are never found.
 CREATE INDEX {index}_new ON {partition} USING hnsw (code bit_hamming_ops) WITH (m = 32, ef_construction = 64);
@@ -212,8 +227,11 @@ SELECT clock_timestamp() AS now;
 -- :listen The channel of the triggers `pending_notice`.
 LISTEN radretrieval_pending;
 
--- :labelled How many images a split has, and how many of them have a class.
-SELECT count(*) AS images, count(irma_code) AS labelled FROM image WHERE split = %(split)s;
+-- :left_out What of some splits (NULL: of all) is scored, and what is not and why.
+SELECT count(irma_code) FILTER (WHERE %(withdrawn)s OR NOT withdrawn) AS labelled,
+       count(*) FILTER (WHERE irma_code IS NULL) AS unlabelled,
+       count(irma_code) FILTER (WHERE withdrawn AND NOT %(withdrawn)s) AS withdrawn
+FROM image WHERE %(splits)s::text[] IS NULL OR split = ANY(%(splits)s);
 
 -- :session For every connection: our tables before pgvector's, and claims that may be held while a large batch is decoded.
 SELECT set_config('search_path', 'radretrieval, public', false),

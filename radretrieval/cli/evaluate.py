@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import Annotated
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from radretrieval.cli.common import AsJson, Device, EncoderId, bar, opened, print_json, tell
+from radretrieval.cli.common import AsJson, Device, bar, opened, print_json, tell
+
+if TYPE_CHECKING:
+    from radretrieval.evaluation import Evaluation
+
+
+class Rule(StrEnum):
+    """How wrong an answer is."""
+
+    imageclef = "imageclef"
+    paper = "paper"
 
 
 def evaluate(
@@ -21,45 +32,95 @@ def evaluate(
             help="A split that is searched; may be repeated; `all` is everything. Default train.",
         ),
     ] = None,
-    encoder: EncoderId = None,
+    encoder: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--encoder",
+            min=1,
+            max=2**31 - 1,
+            metavar="ID",
+            help="Whose rankings; may be repeated. Default the active one and the newest of each other profile.",
+        ),
+    ] = None,
+    rule: Annotated[
+        Rule, typer.Option("--rule", help="imageclef: hierarchical, 0 to 1 an image; paper: Eq. 1, literally.")
+    ] = Rule.imageclef,
+    compare: Annotated[
+        tuple[str, str] | None,
+        typer.Option(
+            "--compare",
+            metavar="A B",
+            help="Test two rankings pair by pair; each an encoder (2), a way of ranking (cnnc) or both (2:cnnc).",
+        ),
+    ] = None,
+    withdrawn: Annotated[
+        bool, typer.Option("--withdrawn", help="Also count images whose label was withdrawn.")
+    ] = False,
+    network: Annotated[
+        bool,
+        typer.Option(
+            "--network/--no-network",
+            help="Also the rankings that need the network: softmax, no binarization. They read every file again.",
+        ),
+    ] = True,
+    picture: Annotated[
+        Path | None,
+        typer.Option(
+            "--picture", metavar="PNG", help="Write the confusions on each axis, and answers right and wrong."
+        ),
+    ] = None,
+    hits: Annotated[
+        Path | None,
+        typer.Option("--csv", metavar="CSV", help="Write every query with its hits in each ranking, and their errors."),
+    ] = None,
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
-    """Score the first hit of every labelled image of a split by ImageCLEF's error, with ablations."""
+    """Score the first hit of every labelled image of a split, beside the published errors of the paper's Table 2."""
+    from radretrieval.evaluation import Wanted
     from radretrieval.evaluation import evaluate as run
+    from radretrieval.report.output import check_output
 
-    with opened(context) as (archive, settings), bar("rank", None) as advance:
-        result = run(
-            archive,
-            settings,
-            split=split,
-            against=against or ["train"],
-            encoder_id=encoder,
-            device=device,
-            advance=advance,
-        )
+    for target, suffix, what in ((picture, ".png", "picture"), (hits, ".csv", "list of hits")):
+        if target is not None:
+            check_output(target, suffix, what)
+    wanted = Wanted(
+        split=split,
+        against=tuple(against or ["train"]),
+        encoder_ids=tuple(encoder or ()),
+        rule=rule.value,
+        withdrawn=withdrawn,
+        network=network,
+        compare=compare,
+    )
+    with opened(context) as (archive, settings):
+        with bar("evaluate", None) as advance:
+            result = run(archive, settings, wanted, device=device, advance=advance)
+        if hits is not None:
+            from radretrieval.report.hits import write_hits
+
+            write_hits(hits, result)
+        if picture is not None:
+            from radretrieval.report.protocol import write_evaluation
+
+            write_evaluation(picture, result, settings.max_pixels)
     if as_json:
-        print_json(asdict(result))
-        return
-    from radretrieval.report.table import table
+        print_json(result.document())
+    else:
+        from radretrieval.report.evaluation import print_evaluation
 
-    table(
-        ["ranking", "error (sum)", "first hit right"],
-        [
-            [name, f"{error:.2f}", f"{accuracy:.1%}"]
-            for name, error, accuracy in [
-                ("CNNC + RBC", result.error_score, result.first_hit_accuracy),
-                *((row.name, row.error_score, row.first_hit_accuracy) for row in result.ablations),
-            ]
-        ],
-        title=f"{result.queries} queries of {split} against {result.against} images, encoder {result.encoder_id}",
-    )
-    low, high = result.ci95
-    axes = ", ".join(f"{axis} {value:.4f}" for axis, value in result.axes.items())
-    print(
-        f"error per image {result.error_per_image:.4f} (axes {axes}); 95 % interval of the sum {low:.2f} to {high:.2f}"
-    )
+        print_evaluation(result)
+    _tell(result)
+
+
+def _tell(result: Evaluation) -> None:
+    """What a reader of the figures must know besides."""
+    if result.unlabelled or result.withdrawn:
+        tell(f"not scored: {result.unlabelled} images without an IRMA code, {result.withdrawn} with a withdrawn one")
+    if result.uncoded:
+        tell(f"not searched: {result.uncoded} labelled images without a code (radretrieval work --once)")
     if result.unreadable:
-        tell(f"the softmax row leaves out {result.unreadable} queries whose files cannot be read any more")
-    if result.unlabelled or result.uncoded:
-        tell(f"not scored: {result.unlabelled} images without an IRMA code, {result.uncoded} without a code")
+        tell(
+            f"rankings of the network are left out: {result.unreadable} files cannot be read any more, and answers to "
+            "fewer queries are no score"
+        )

@@ -50,6 +50,11 @@ class Coder:
         """The softmax layer, float32 (n, classes), each row summing to 1."""
         return self._run(images)[1]
 
+    def reals_and_classes(self, images: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
+        """`preactivations` and the likeliest class of each image, (n,), in one pass."""
+        reals, probabilities = self._run(images)
+        return reals, probabilities.argmax(1)
+
     @torch.inference_mode()
     def _run(self, images: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         side = self.profile.network.input_size

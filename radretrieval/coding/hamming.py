@@ -45,6 +45,35 @@ def distances(query: NDArray[np.uint8], codes: NDArray[np.uint8]) -> NDArray[np.
     return result[0] if query.ndim == 1 else result
 
 
+def paired(query: NDArray[np.uint8], codes: NDArray[np.uint8]) -> NDArray[np.int32]:
+    """Number of bits in which each query differs from each of its own codes.
+
+    Parameters
+    ----------
+    query : uint8 (m, bytes), packed bits.
+    codes : uint8 (m, k, bytes): k codes for each query.
+
+    Returns
+    -------
+    int32 (m, k), each 0…8·bytes.
+
+    Raises
+    ------
+    ValueError : wrong dtype or shape, or lengths that differ.
+    """
+    query, codes = np.asarray(query), np.asarray(codes)
+    if codes.ndim != 3 or query.shape != (codes.shape[0], codes.shape[2]):
+        raise ValueError(
+            f"query has the shape {query.shape}, codes {codes.shape}; needed: (m, bytes) and (m, k, bytes)"
+        )
+    if query.dtype != np.uint8 or codes.dtype != np.uint8:
+        raise ValueError(f"query is {query.dtype}, codes are {codes.dtype}; packed codes are uint8")
+    m, k, length = codes.shape
+    words = _words(codes.reshape(m * k, length)).reshape(m, k, -1)
+    differing: NDArray[np.int32] = np.bitwise_count(words ^ _words(query)[:, None]).sum(-1, dtype=np.int32)
+    return differing
+
+
 def nearest(query: NDArray[np.uint8], codes: NDArray[np.uint8], k: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
     """The k codes nearest to each query, ordered by distance, then by index.
 

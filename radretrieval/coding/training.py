@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,12 +18,16 @@ from radretrieval.profile import Profile
 
 @dataclass(frozen=True)
 class Trained:
-    """What a training run leaves: weights as safetensors bytes, and the mean loss and accuracy of each epoch."""
+    """What a training run leaves: weights as safetensors bytes, and the mean loss and accuracy of each epoch.
+
+    `precision` is that of the products (`float16`, `bfloat16` or `float32`); weights and sums are float32 always.
+    """
 
     weights: bytes
     losses: list[float]
     accuracies: list[float]
     device: str
+    precision: str
 
 
 def train(
@@ -42,7 +47,8 @@ def train(
     images : float16 (n, size, size), 0…1, at the profile's input size.
     labels : int64 (n,), 0 … classes − 1.
     epochs : passes over the images.
-    device : `auto`, `cpu`, `cuda`, …; on CUDA the products run in float16 with loss scaling (mixed precision).
+    device : `auto`, `cpu`, `cuda`, …. Mixed precision where the device is made for it: on CUDA the products run in
+        float16 with loss scaling, on a CPU with AMX in bfloat16. Codes are computed in float32 all the same.
     seed : of the weights, the order and the shifts; equal seeds give equal weights on equal machines.
     on_batch : called with (epoch from 0, images of this batch, its mean loss).
 
@@ -51,7 +57,7 @@ def train(
     EnvironmentUnusable : the device is not there.
     """
     target = choose_device(device)
-    cuda = target.type == "cuda"
+    precision = _precision(target)
     torch.manual_seed(seed)
     draw = torch.Generator().manual_seed(seed)
     settings = profile.training
@@ -68,7 +74,7 @@ def train(
     )
     steps = epochs * -(-len(images) // settings.batch)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, T_max=max(steps, 1))
-    scaler = torch.amp.GradScaler(target.type, enabled=cuda)
+    scaler = torch.amp.GradScaler(target.type, enabled=precision == torch.float16)
     x, y = torch.from_numpy(images), torch.from_numpy(labels)
     losses, accuracies = [], []
     model.train()
@@ -80,7 +86,7 @@ def train(
             )
             wanted = y[chosen].to(target)
             optimiser.zero_grad(set_to_none=True)
-            with torch.autocast(target.type, enabled=cuda):
+            with torch.autocast(target.type, dtype=precision, enabled=precision != torch.float32):
                 scores = model(batch)
                 loss = F.cross_entropy(scores, wanted)
             scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
@@ -94,7 +100,15 @@ def train(
                 on_batch(epoch, len(chosen), value)
         losses.append(total / len(x))
         accuracies.append(right / len(x))
-    return Trained(weights_of(model), losses, accuracies, str(target))
+    return Trained(weights_of(model), losses, accuracies, str(target), str(precision).removeprefix("torch."))
+
+
+def _precision(device: torch.device) -> torch.dtype:
+    """What the products are computed in: half precision where it is much faster, on a CPU with AMX 2.5 times."""
+    if device.type == "cuda":
+        return torch.float16
+    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # older torch cannot say
+    return torch.bfloat16 if device.type == "cpu" and capabilities.get("amx_bf16") else torch.float32
 
 
 def shifted(batch: Tensor, share: float, draw: torch.Generator) -> Tensor:

@@ -100,12 +100,20 @@ def paper_error(true_code: str, predicted_code: str) -> float:
     ------
     UsageError : one of the two is not an IRMA code.
     """
-    predicted_axes = axes(predicted_code, wildcard=True)
-    return sum(
-        weight * (0.0 if truth == guess else UNDECIDED if guess == "*" else WRONG)
-        for axis, true, predicted in zip(AXES, axes(true_code), predicted_axes, strict=True)
-        for weight, truth, guess in zip(_weights(axis, true), true, predicted, strict=True)
+    return sum(paper_axis_errors(true_code, predicted_code))
+
+
+@lru_cache(maxsize=1 << 17)
+def paper_axis_errors(true_code: str, predicted_code: str) -> tuple[float, float, float, float]:
+    """The parts of `paper_error` that the axes (T, D, A, B) add to it."""
+    t, d, a, b = (
+        sum(
+            weight * (0.0 if truth == guess else UNDECIDED if guess == "*" else WRONG)
+            for weight, truth, guess in zip(_weights(axis, true), true, predicted, strict=True)
+        )
+        for axis, true, predicted in zip(AXES, axes(true_code), axes(predicted_code, wildcard=True), strict=True)
     )
+    return t, d, a, b
 
 
 def _axis_error(axis: str, true: str, predicted: str) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from radretrieval.coding.hamming import distances
+from radretrieval.coding.hamming import paired
 
 
 def rerank(
@@ -29,5 +29,27 @@ def rerank(
 
     Source: the paper, section 3.3.
     """
-    rbc = distances(query, barcodes)
-    return np.lexsort((np.asarray(image_ids), np.asarray(cnnc_distances), rbc)), rbc
+    order, rbc = rerank_many(query[None], barcodes[None], np.asarray(cnnc_distances)[None], np.asarray(image_ids)[None])
+    return order[0], rbc[0]
+
+
+def rerank_many(
+    queries: NDArray[np.uint8],
+    barcodes: NDArray[np.uint8],
+    distances: NDArray[np.int32] | NDArray[np.float64],
+    image_ids: NDArray[np.int64],
+) -> tuple[NDArray[np.intp], NDArray[np.int32]]:
+    """`rerank` of many queries at once, each with its own candidates.
+
+    Parameters
+    ----------
+    queries : uint8 (m, bytes). barcodes : uint8 (m, k, bytes).
+    distances : (m, k), of the first stage.
+    image_ids : int64 (m, k); a place whose id is negative holds no candidate and comes last.
+
+    Returns
+    -------
+    Positions from the best on, (m, k), and barcode distances, int32 (m, k).
+    """
+    rbc = paired(queries, barcodes)
+    return np.lexsort((image_ids, distances, rbc, image_ids < 0), axis=-1), rbc

@@ -348,5 +348,7 @@ def test_irma_codes_in_words(connection: Any) -> None:
     rows = connection.execute("SELECT * FROM image_decoded ORDER BY irma_code").fetchall()
     assert [(r["technique"], r["direction"], r["anatomy"], r["biosystem"]) for r in rows] == [*words, (None,) * 4]
     assert words[2][2] == "abdomen"
-    with pytest.raises(psycopg.errors.CheckViolation, match="image_irma_code_check"):
+    with pytest.raises(
+        psycopg.errors.CheckViolation, match="'1121-127' is not an IRMA code; the form is TTTT-DDD-AAA-BBB"
+    ):
         images.add(connection, [new_image(3, irma_code="1121-127")])

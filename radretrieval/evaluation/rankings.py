@@ -1,0 +1,172 @@
+"""Ways of ranking: from the codes of queries and searched images to the hits of every query, all at once.
+
+Candidates come from the archive by the SQL distance and order of `search`; what is ranked after them is numpy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from radretrieval.archive import nearest
+from radretrieval.archive.codes import CodeSet
+from radretrieval.archive.encoders import Encoder
+from radretrieval.coding.hamming import nearest as nearest_codes
+from radretrieval.evaluation.network import Seen
+from radretrieval.evaluation.scores import NOTHING
+from radretrieval.retrieval.rerank import rerank_many
+
+if TYPE_CHECKING:
+    import psycopg
+
+    Connection = psycopg.Connection[dict[str, Any]]
+
+BLOCK = 128  # queries ranked at a time: bounds memory whatever the archive's size
+KINDS = ("cnnc+rbc", "real+rbc", "cnnc", "rbc", "softmax")
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """One way of ranking, and its answer to every query.
+
+    Attributes
+    ----------
+    kind : one of `KINDS`. name : as tables show it. encoder_id : whose codes it ranks by.
+    places : int64 (m, k), positions of the hits in the searched images, best first; -1 where there is none.
+    cnnc, rbc : int32 (m, k), the distances of the hits; -1 where the ranking does not know them.
+    predicted : m IRMA codes, those of the first hits; the one that says nothing where there is no hit.
+    """
+
+    kind: str
+    name: str
+    encoder_id: int
+    places: NDArray[np.int64]
+    cnnc: NDArray[np.int32]
+    rbc: NDArray[np.int32]
+    predicted: list[str]
+
+
+def name_of(kind: str, encoder: Encoder) -> str:
+    """As the paper's Table 2 would call it: the input size stands in brackets."""
+    size = encoder.profile.network.input_size
+    return {
+        "cnnc+rbc": f"CNNC({size}) + RBC",
+        "real+rbc": f"CNNC({size}, no binarization) + RBC",
+        "cnnc": f"CNNC({size}) alone",
+        "rbc": "RBC alone",
+        "softmax": f"softmax({size})",
+    }[kind]
+
+
+def by_codes(
+    connection: Connection, encoder: Encoder, queries: CodeSet, searched: CodeSet, advance: Callable[[int], None]
+) -> list[Ranking]:
+    """`cnnc+rbc` and `cnnc`: the nearest codes, with and without re-ranking."""
+    profile, top = encoder.profile, encoder.profile.query.hits
+    reranked, alone = (_Hits(len(queries.image_ids), top) for _ in range(2))
+    limit = max(profile.query.candidates, top)
+    for part, ids, distances in nearest.of_images(connection, encoder, queries.image_ids, searched.image_ids, limit):
+        places = np.where(ids < 0, -1, np.searchsorted(searched.image_ids, ids))
+        order, rbc = rerank_many(queries.rbc[part], searched.rbc[places], distances, ids)
+        reranked.take(part, places, distances, rbc, order)
+        alone.take(part, places, distances, rbc, np.broadcast_to(np.arange(limit), order.shape))
+        advance(len(ids))
+    return [reranked.ranking("cnnc+rbc", encoder, searched), alone.ranking("cnnc", encoder, searched)]
+
+
+def by_barcodes(encoder: Encoder, queries: CodeSet, searched: CodeSet, advance: Callable[[int], None]) -> Ranking:
+    """`rbc`: the nearest barcodes of all."""
+    top = encoder.profile.query.hits
+    hits = _Hits(len(queries.image_ids), top)
+    for part in _blocks(len(queries.image_ids)):
+        places, distances = nearest_codes(queries.rbc[part], searched.rbc, top + 1)
+        # the query itself, where it is among the searched, goes behind all others
+        own = searched.image_ids[places] == queries.image_ids[part, None]
+        order = np.argsort(own, axis=1, kind="stable")
+        places = np.where(own, -1, places)
+        hits.take(part, places, np.full_like(distances, -1), distances, order)
+        advance(len(places))
+    return hits.ranking("rbc", encoder, searched)
+
+
+def by_network(
+    encoder: Encoder, queries: CodeSet, searched: CodeSet, query_seen: Seen, searched_seen: Seen
+) -> list[Ranking]:
+    """`real+rbc` (the candidates by the Euclidean distance of the reals) and `softmax`.
+
+    A file that cannot be read any more is an answer that is missing: what needs it is left out.
+    """
+    found = []
+    if not query_seen.unreadable and not searched_seen.unreadable:
+        found.append(_by_reals(encoder, queries, searched, query_seen.reals, searched_seen.reals))
+    if not query_seen.unreadable:
+        classes = [code or NOTHING for code in query_seen.classes]
+        none = np.full((len(classes), 0), -1)
+        found.append(
+            Ranking(
+                "softmax",
+                name_of("softmax", encoder),
+                encoder.id,
+                none.astype(np.int64),
+                none.astype(np.int32),
+                none.astype(np.int32),
+                classes,
+            )
+        )
+    return found
+
+
+def _by_reals(
+    encoder: Encoder, queries: CodeSet, searched: CodeSet, mine: NDArray[np.float32], others: NDArray[np.float32]
+) -> Ranking:
+    top = encoder.profile.query.hits
+    limit = min(max(encoder.profile.query.candidates, top), len(searched.image_ids))
+    hits = _Hits(len(queries.image_ids), top)
+    double = others.astype(np.float64)
+    norms = (double**2).sum(1)
+    for part in _blocks(len(mine)):
+        # squared, and less the query's own norm, which changes no order
+        distances = norms - 2 * (mine[part].astype(np.float64) @ double.T)
+        distances[searched.image_ids == queries.image_ids[part, None]] = np.inf
+        places = np.sort(np.argpartition(distances, limit - 1, axis=1)[:, :limit], axis=1)
+        near = np.take_along_axis(distances, places, 1)
+        ids = np.where(np.isinf(near), -1, searched.image_ids[places])
+        order, rbc = rerank_many(queries.rbc[part], searched.rbc[places], near, ids)
+        hits.take(part, np.where(ids < 0, -1, places), np.full(rbc.shape, -1, np.int32), rbc, order)
+    return hits.ranking("real+rbc", encoder, searched)
+
+
+class _Hits:
+    """The best of each query, block after block."""
+
+    def __init__(self, queries: int, top: int) -> None:
+        self.places = np.full((queries, top), -1, np.int64)
+        self.cnnc, self.rbc = (np.full((queries, top), -1, np.int32) for _ in range(2))
+
+    def take(
+        self,
+        part: slice,
+        places: NDArray[np.int64],
+        cnnc: NDArray[np.int32],
+        rbc: NDArray[np.int32],
+        order: NDArray[np.intp],
+    ) -> None:
+        """Keep the first of each row, in this order; a place below 0 is none."""
+        best = order[:, : self.places.shape[1]]
+        for kept, values in ((self.places, places), (self.cnnc, cnnc), (self.rbc, rbc)):
+            kept[part, : best.shape[1]] = np.take_along_axis(values, best, 1)
+        for kept in (self.cnnc, self.rbc):
+            kept[part][self.places[part] < 0] = -1
+
+    def ranking(self, kind: str, encoder: Encoder, searched: CodeSet) -> Ranking:
+        codes = [code or NOTHING for code in searched.irma_codes]
+        predicted = [codes[place] if place >= 0 else NOTHING for place in self.places[:, 0].tolist()]
+        return Ranking(kind, name_of(kind, encoder), encoder.id, self.places, self.cnnc, self.rbc, predicted)
+
+
+def _blocks(n: int) -> list[slice]:
+    return [slice(start, min(start + BLOCK, n)) for start in range(0, n, BLOCK)]

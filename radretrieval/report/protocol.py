@@ -1,0 +1,205 @@
+"""The picture of an evaluation: what is taken for what on each axis, and right and wrong answers (as in Figure 4)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from radretrieval.archive.codes import CodeSet
+from radretrieval.errors import RadretrievalError
+from radretrieval.evaluation import Evaluation
+from radretrieval.evaluation.scores import errors
+from radretrieval.irma.code import axes
+from radretrieval.report.drawing import (
+    FAINT,
+    INK,
+    LARGE,
+    PAPER,
+    PLAIN,
+    RIGHT,
+    SMALL,
+    WRONG,
+    Colour,
+    code_lines,
+    font,
+    length,
+    save,
+    text_height,
+    tile,
+    write,
+)
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from PIL.ImageDraw import ImageDraw
+
+Pixels = NDArray[np.float32]
+
+# How many characters of an axis are told apart: enough to see what is confused, few enough to be read.
+DEPTHS = {"technique": 4, "direction": 2, "anatomy": 2, "biosystem": 1}
+MOST = 24  # groups of an axis; what is rarer stands together
+OTHER = "other"
+EXAMPLES, HITS = 4, 5
+
+_MARGIN, _GAP, _SIDE, _CELLS = 24, 18, 150, 740
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """Counts (n, n) of what is (rows) and what was answered (columns), of the groups of one axis."""
+
+    axis: str
+    groups: list[str]
+    counts: NDArray[np.int64]
+
+
+def confusions(true: Sequence[str], predicted: Sequence[str]) -> list[Confusion]:
+    """What was taken for what on each axis, by the first characters of the axis (`DEPTHS`)."""
+    found = []
+    for place, (name, depth) in enumerate(DEPTHS.items()):
+        is_ = [axes(code)[place][:depth] for code in true]
+        said = [axes(code, wildcard=True)[place][:depth] for code in predicted]
+        common = [group for group, _ in sorted(Counter(is_).items(), key=lambda item: (-item[1], item[0]))[:MOST]]
+        groups = sorted(common)
+        if set(is_) | set(said) != set(groups):
+            groups.append(OTHER)
+        number = {group: position for position, group in enumerate(groups)}
+        counts = np.zeros((len(groups), len(groups)), np.int64)
+        last = len(groups) - 1
+        np.add.at(counts, ([number.get(x, last) for x in is_], [number.get(x, last) for x in said]), 1)
+        found.append(Confusion(name, groups, counts))
+    return found
+
+
+def examples(each: NDArray[np.float64], count: int = EXAMPLES) -> tuple[list[int], list[int]]:
+    """Positions of right and of wrong answers: spread evenly over the queries, and from small error to large."""
+    right, wrong = np.flatnonzero(each == 0), np.flatnonzero(each > 0)
+    wrong = wrong[np.argsort(each[wrong], kind="stable")]
+    first, second = (
+        [int(some[place]) for place in np.unique(np.linspace(0, len(some) - 1, count).round().astype(int))]
+        if len(some)
+        else []
+        for some in (right, wrong)
+    )
+    return first, second
+
+
+def write_evaluation(path: Path, result: Evaluation, max_pixels: int) -> None:
+    """Write the picture of the first ranking; an image whose file cannot be read any more is drawn as a gap.
+
+    Parameters
+    ----------
+    max_pixels : an image that claims more is not read.
+
+    Raises UsageError when the name does not end in .png or cannot be written.
+    """
+    from radretrieval.imaging.original import read_original
+
+    def pixels_of(images: CodeSet, place: int) -> Pixels | None:
+        try:
+            return read_original(images.uris[place], images.sha256[place], max_pixels).pixels
+        except RadretrievalError:
+            return None
+
+    save(path, lambda: _compose(result, pixels_of))
+
+
+def _compose(result: Evaluation, pixels_of: Callable[[CodeSet, int], Pixels | None]) -> Image:
+    from PIL import Image, ImageDraw  # heavy; only `evaluate --picture` needs it
+
+    first = result.rows[0]
+    each = errors(result.true, first.ranking.predicted, result.wanted.rule).sum(1)
+    right, wrong = examples(each)
+    lines = code_lines("1121-120-942-700")
+    row = _SIDE + text_height([*lines, lines[-1]]) + _GAP
+    shown = [(place, True) for place in right] + [(place, False) for place in wrong]
+    per_side = 1 + min(HITS, first.ranking.places.shape[1])
+    left_width = 2 * _CELLS + _GAP
+    width = 2 * _MARGIN + left_width + 2 * _GAP + per_side * (_SIDE + _GAP)
+    height = 2 * _MARGIN + 60 + max(2 * (_CELLS + 40), len(shown) * row + 2 * 40)
+    canvas = Image.new("RGB", (width, height), PAPER)
+    draw = ImageDraw.Draw(canvas)
+    title = (
+        f"{first.ranking.name}, encoder {first.ranking.encoder_id}: error {first.score.error_score:.2f} over "
+        f"{len(each)} queries, first hit right in {first.score.first_hit_accuracy:.1%}"
+    )
+    write(draw, (_MARGIN, _MARGIN), width - 2 * _MARGIN, [(title, LARGE, INK)])
+    for place, confusion in enumerate(confusions(result.true, first.ranking.predicted)):
+        corner = (_MARGIN + place % 2 * (_CELLS + _GAP), _MARGIN + 60 + place // 2 * (_CELLS + 40))
+        _matrix(draw, corner, confusion)
+    x, y = _MARGIN + left_width + 2 * _GAP, _MARGIN + 60
+    for number, (place, good) in enumerate(shown):
+        if number in (0, len(right)):
+            word, colour = ("First hit right", RIGHT) if good else ("First hit wrong", WRONG)
+            write(draw, (x, y), per_side * _SIDE, [(word, LARGE, colour)])
+            y += 40
+        _example(canvas, draw, (x, y), result, place, float(each[place]), pixels_of)
+        y += row
+    return canvas
+
+
+def _matrix(draw: ImageDraw, corner: tuple[int, int], confusion: Confusion) -> None:
+    """One confusion matrix: a row for each true group, shaded by the share of its queries."""
+    x, y = corner
+    counts = confusion.counts
+    n = len(counts)
+    edge = 70
+    cell = min((_CELLS - edge - 30) // n, 110)
+    depth = DEPTHS[confusion.axis]
+    heading = f"{confusion.axis}, first {depth} characters" if depth > 1 else f"{confusion.axis}, first character"
+    write(draw, (x, y), _CELLS, [(f"{heading}: rows are the truth, columns the answer", PLAIN, INK)])
+    top, left = y + 54, x + edge
+    for i, group in enumerate(confusion.groups):
+        total = int(counts[i].sum())
+        label = f"{group} ({total})"
+        size = SMALL if cell >= 16 else 11
+        draw.text((left - 6 - length(label, size), top + i * cell + (cell - size) / 2 - 1), label, fill=INK,
+                  font=font(size))  # fmt: skip
+        draw.text((left + i * cell + max((cell - length(group, size)) / 2, 0), top - 18), group, fill=INK,
+                  font=font(size))  # fmt: skip
+        for j in range(n):
+            share = counts[i, j] / total if total else 0.0
+            box = (left + j * cell, top + i * cell, left + (j + 1) * cell - 1, top + (i + 1) * cell - 1)
+            draw.rectangle(box, fill=_shade(RIGHT if i == j else WRONG, share), outline=(232, 232, 236))
+            text = f"{100 * share:.0f}"
+            if cell >= 24 and counts[i, j]:
+                where = (box[0] + (cell - length(text, SMALL)) / 2, box[1] + (cell - SMALL) / 2 - 2)
+                draw.text(where, text, fill=PAPER if share > 0.5 else INK, font=font(SMALL))
+
+
+def _shade(colour: Colour, share: float) -> Colour:
+    """From white to the colour; a share of a hundredth is seen already."""
+    strength = float(np.sqrt(share))
+    r, g, b = (round(255 + (part - 255) * strength) for part in colour)
+    return r, g, b
+
+
+def _example(
+    canvas: Image,
+    draw: ImageDraw,
+    corner: tuple[int, int],
+    result: Evaluation,
+    place: int,
+    error: float,
+    pixels_of: Callable[[CodeSet, int], Pixels | None],
+) -> None:
+    """A query and its first hits in a row."""
+    x, y = corner
+    ranking, truth = result.rows[0].ranking, result.true[place]
+    tile(canvas, (x, y), _SIDE, pixels_of(result.queries, place), None, INK)
+    lines = [("query", SMALL, FAINT), *code_lines(truth)]
+    write(draw, (x, y + _SIDE + 4), _SIDE, [*lines[:3], (f"error {error:.3f}", SMALL, FAINT)])
+    for rank, hit in enumerate(ranking.places[place, :HITS].tolist()):
+        if hit < 0:
+            break
+        x += _SIDE + _GAP
+        code = result.searched.irma_codes[hit] or ""
+        colour = RIGHT if code == truth else WRONG
+        tile(canvas, (x, y), _SIDE, pixels_of(result.searched, hit), None, colour)
+        write(draw, (x, y + _SIDE + 4), _SIDE, [(str(rank + 1), SMALL, FAINT), *code_lines(code)[:3]])

@@ -1,0 +1,364 @@
+"""The protocol over a real database: rankings by their definitions, the images that count, encoders side by side."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from tiny import TINY, weights
+
+from radretrieval.archive import codes, encoders, images, nearest
+from radretrieval.archive.engine import Archive
+from radretrieval.archive.images import NewImage
+from radretrieval.coding.hamming import distances
+from radretrieval.config import Settings
+from radretrieval.errors import NoEncoder, UsageError
+from radretrieval.evaluation import Wanted, evaluate, rankings
+from radretrieval.evaluation.scores import NOTHING
+from radretrieval.ingest import ingest
+from radretrieval.irma.error import irma_error
+from radretrieval.labels import read_labels
+from radretrieval.report.hits import COLUMNS, write_hits
+from radretrieval.report.protocol import confusions, examples, write_evaluation
+from radretrieval.retrieval.answer import Request
+from radretrieval.retrieval.query import Searcher
+from radretrieval.worker import work
+
+CODES = ["1121-127-700-500", "1121-120-942-700", "1123-127-500-000", "1124-410-620-625"]
+STORED = Wanted(network=False)
+
+
+@pytest.fixture
+def connection(archive: Archive) -> Iterator[Any]:
+    with archive.connection() as made:
+        yield made
+
+
+def fill(connection: Any, train: int, test: int, seed: int = 0) -> int:
+    """Images with codes of few distinct values, so that almost every distance is tied; the encoder."""
+    rng = np.random.default_rng(seed)
+    n = train + test
+    rows = [
+        NewImage((i + 1).to_bytes(32, "big"), f"file:///{i}.png", "png", 4, 5, 8, "MONOCHROME2",
+                 irma_code=CODES[int(rng.integers(4))], split="train" if i < train else "test")
+        for i in range(n)
+    ]  # fmt: skip
+    images.add(connection, rows)
+    connection.commit()
+    return add_codes(connection, n, rng)
+
+
+def add_codes(connection: Any, n: int, rng: np.random.Generator, profile: Any = TINY) -> int:
+    encoder = encoders.add(connection, profile, weights(), CODES, {})
+    geometry = codes.geometry_id(connection, 192, 16, 272, "median-positive")
+    ids = [row["id"] for row in connection.execute("SELECT id FROM image ORDER BY id")][:n]
+    cnnc, rbc = np.zeros((n, 125), np.uint8), np.zeros((n, 544), np.uint8)
+    cnnc[:, :2], rbc[:, :2] = rng.integers(0, 4, (n, 2)), rng.integers(0, 4, (n, 2))
+    codes.write_cnnc(connection, encoder, ids, cnnc, 1000)
+    if connection.execute("SELECT count(*) FROM barcode").fetchone()["count"] == 0:
+        codes.write_barcodes(connection, geometry, ids, rbc)
+    connection.commit()
+    return encoder
+
+
+def test_hits_are_those_of_the_definition(archive: Archive, settings: Settings, connection: Any) -> None:
+    fill(connection, 120, rankings.BLOCK + 9)
+    result = evaluate(archive, settings, STORED)
+    queries, searched = result.queries, result.searched
+    near, far = distances(queries.cnnc, searched.cnnc), distances(queries.rbc, searched.rbc)
+    by_kind = {row.ranking.kind: row.ranking for row in result.rows}
+    assert list(by_kind) == ["cnnc+rbc", "cnnc", "rbc"]
+    for place in range(len(queries.image_ids)):
+        n, f = near[place].tolist(), far[place].tolist()
+        candidates = sorted(range(120), key=lambda i: (n[i], i))[:50]
+        wanted = {
+            "cnnc+rbc": sorted(candidates, key=lambda i: (f[i], n[i], i))[:10],
+            "cnnc": candidates[:10],
+            "rbc": sorted(range(120), key=lambda i: (f[i], i))[:10],
+        }
+        for kind, best in wanted.items():
+            assert by_kind[kind].places[place].tolist() == best, (kind, place)
+            assert by_kind[kind].rbc[place].tolist() == [f[i] for i in best]
+            assert by_kind[kind].cnnc[place].tolist() == [-1 if kind == "rbc" else n[i] for i in best]
+            assert by_kind[kind].predicted[place] == searched.irma_codes[best[0]]
+
+
+def test_a_batch_equals_single_searches_hit_for_hit(archive: Archive, settings: Settings, connection: Any) -> None:
+    fill(connection, 150, 30)
+    result = evaluate(archive, settings, STORED)
+    ranking = result.rows[0].ranking
+    with Searcher(archive, settings) as searcher:
+        for place, query in enumerate(result.queries.image_ids.tolist()):
+            answer = searcher.search(Request(query, where=(("split", "train"), ("withdrawn", "false"))))
+            hits = [(hit.image_id, hit.cnnc_distance, hit.rbc_distance) for hit in answer.hits]
+            ids = result.searched.image_ids[ranking.places[place]]
+            assert hits == list(zip(ids, ranking.cnnc[place], ranking.rbc[place], strict=True))
+
+
+def test_a_searched_query_is_never_its_own_hit(archive: Archive, settings: Settings, connection: Any) -> None:
+    fill(connection, 9, 6)
+    result = evaluate(archive, settings, replace(STORED, against=("all",)))
+    assert len(result.searched.image_ids) == 15
+    for row in result.rows:
+        for place, query in enumerate(result.queries.image_ids.tolist()):
+            found = [hit for hit in row.ranking.places[place].tolist() if hit >= 0]
+            assert len(found) == len(set(found)) == 10
+            assert query not in result.searched.image_ids[found]
+
+
+def test_a_query_that_is_alone_gets_the_code_that_says_nothing(
+    archive: Archive, settings: Settings, connection: Any
+) -> None:
+    fill(connection, 0, 1)
+    result = evaluate(archive, settings, replace(STORED, against=("test",)))
+    for row in result.rows:
+        assert row.ranking.predicted == [NOTHING]
+        assert (row.ranking.places < 0).all()
+        assert (row.ranking.rbc < 0).all()
+
+
+def test_fewer_images_than_hits(archive: Archive, settings: Settings, connection: Any) -> None:
+    fill(connection, 3, 4)
+    for row in evaluate(archive, settings, STORED).rows:
+        assert ((row.ranking.places >= 0).sum(1) == 3).all()
+
+
+def test_batches_of_sql_do_not_depend_on_their_size(connection: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder = encoders.get(connection, fill(connection, 40, 20))
+    queries, among = np.arange(41, 61), np.arange(1, 41)
+    found = []
+    for size in (7, 1000):
+        monkeypatch.setattr(nearest, "BATCH", size)
+        parts = list(nearest.of_images(connection, encoder, queries, among, 12))
+        assert len(parts) == -(-20 // size)
+        found.append((np.concatenate([ids for _, ids, _ in parts]), np.concatenate([far for _, _, far in parts])))
+    np.testing.assert_array_equal(found[0][0], found[1][0])
+    np.testing.assert_array_equal(found[0][1], found[1][1])
+
+
+class TestWhichImagesCount:
+    def test_withdrawn_and_unlabelled_ones_only_when_asked(
+        self, archive: Archive, settings: Settings, connection: Any
+    ) -> None:
+        fill(connection, 20, 10)
+        connection.execute("UPDATE image SET withdrawn = true WHERE id IN (3, 4, 25)")
+        connection.execute("UPDATE image SET irma_code = NULL WHERE id IN (5, 26, 27)")
+        connection.commit()
+        result = evaluate(archive, settings, STORED)
+        assert (len(result.queries.image_ids), len(result.searched.image_ids)) == (7, 17)
+        assert (result.unlabelled, result.withdrawn, result.uncoded) == (2, 1, 0)
+        asked = evaluate(archive, settings, replace(STORED, withdrawn=True))
+        assert (len(asked.queries.image_ids), len(asked.searched.image_ids), asked.withdrawn) == (8, 19, 0)
+
+    def test_a_query_without_a_code_is_an_incomplete_submission(
+        self, archive: Archive, settings: Settings, connection: Any
+    ) -> None:
+        fill(connection, 20, 10)
+        connection.execute("DELETE FROM cnnc WHERE image_id IN (25, 26)")
+        connection.commit()
+        with pytest.raises(
+            UsageError, match="2 of the 10 labelled images of test have no code of encoder 1.*work --once"
+        ):
+            evaluate(archive, settings, STORED)
+
+    def test_a_searched_image_without_a_code_is_counted(
+        self, archive: Archive, settings: Settings, connection: Any
+    ) -> None:
+        fill(connection, 20, 10)
+        connection.execute("DELETE FROM cnnc WHERE image_id = 7")
+        connection.commit()
+        result = evaluate(archive, settings, STORED)
+        assert (result.uncoded, len(result.searched.image_ids)) == (1, 19)
+
+    def test_what_cannot_be_asked(self, archive: Archive, settings: Settings, connection: Any) -> None:
+        with pytest.raises(NoEncoder):
+            evaluate(archive, settings, STORED)
+        fill(connection, 20, 10)
+        with pytest.raises(UsageError, match="'nosuch' has no image with an IRMA code; .*test .10 images., train"):
+            evaluate(archive, settings, replace(STORED, split="nosuch"))
+        with pytest.raises(UsageError, match="'nosuch' has no image with both an IRMA code"):
+            evaluate(archive, settings, replace(STORED, against=("nosuch",)))
+        for wrong in ("cosine", "x:cnnc", "1:cosine", ""):
+            with pytest.raises(UsageError, match="is not a ranking; give an encoder .2., a way of ranking"):
+                evaluate(archive, settings, replace(STORED, compare=(wrong, "cnnc")))
+        with pytest.raises(UsageError, match="encoder 1 has no ranking 'softmax' here: it needs the network"):
+            evaluate(archive, settings, replace(STORED, compare=("cnnc", "softmax")))
+        with pytest.raises(UsageError, match="no encoder 7; it has: 1"):
+            evaluate(archive, settings, replace(STORED, compare=("cnnc", "7")))
+
+
+class TestEncoders:
+    SMALL = replace(TINY, name="small", network=replace(TINY.network, input_size=16))
+
+    def test_the_active_one_and_the_newest_full_one_of_each_other_profile(
+        self, archive: Archive, settings: Settings, connection: Any
+    ) -> None:
+        fill(connection, 20, 10)
+        rng = np.random.default_rng(1)
+        for count, profile in ((30, self.SMALL), (30, self.SMALL), (29, self.SMALL), (30, TINY)):
+            add_codes(connection, count, rng, profile)
+        result = evaluate(archive, settings, STORED)
+        assert [encoder.id for encoder in result.encoders] == [1, 3]
+        names = [(row.ranking.name, row.ranking.encoder_id) for row in result.rows]
+        assert names == [
+            ("CNNC(32) + RBC", 1),
+            ("CNNC(32) alone", 1),
+            ("RBC alone", 1),
+            ("CNNC(16) + RBC", 3),
+            ("CNNC(16) alone", 3),
+        ]
+        document = result.document()
+        assert (document["encoder_id"], document["ranking"]) == (1, "CNNC(32) + RBC")
+        assert document["error_score"] == result.rows[0].score.error_score
+        assert [row["name"] for row in document["ablations"]] == [name for name, _ in names[1:]]
+
+    def test_those_that_are_named(self, archive: Archive, settings: Settings, connection: Any) -> None:
+        fill(connection, 20, 10)
+        add_codes(connection, 30, np.random.default_rng(1))
+        assert [e.id for e in evaluate(archive, settings, STORED).encoders] == [1]
+        result = evaluate(archive, settings, replace(STORED, encoder_ids=(2,)))
+        assert [e.id for e in result.encoders] == [2]
+        result = evaluate(archive, settings, replace(STORED, compare=("1", "2")))
+        assert [e.id for e in result.encoders] == [1, 2]
+        assert result.comparison is not None
+        assert (result.comparison.a, result.comparison.b) == (
+            "CNNC(32) + RBC of encoder 1",
+            "CNNC(32) + RBC of encoder 2",
+        )
+        first, second = (row.score.error_score for row in result.rows if row.ranking.kind == "cnnc+rbc")
+        assert result.comparison.difference == pytest.approx(first - second)
+
+
+class TestReports:
+    def test_anyone_can_recompute_every_score_from_the_csv(
+        self, archive: Archive, settings: Settings, connection: Any, tmp_path: Path
+    ) -> None:
+        fill(connection, 20, 10)
+        result = evaluate(archive, settings, STORED)
+        write_hits(tmp_path / "hits.csv", result)
+        with (tmp_path / "hits.csv").open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert tuple(rows[0]) == COLUMNS
+        assert len(rows) == 3 * 10 * 10
+        for row in result.rows:
+            mine = [line for line in rows if line["ranking"] == row.ranking.name and line["rank"] == "1"]
+            assert [int(line["query_image_id"]) for line in mine] == result.queries.image_ids.tolist()
+            total = sum(irma_error(line["irma_code"], line["hit_irma_code"]) for line in mine)
+            assert total == pytest.approx(row.score.error_score)
+            assert sum(float(line["error"]) for line in mine) == pytest.approx(row.score.error_score)
+        stored = dict(connection.execute("SELECT array_agg(id) AS i, array_agg(irma_code) AS c FROM image").fetchone())
+        labels = dict(zip(stored["i"], stored["c"], strict=True))
+        assert all(labels[int(line["image_id"])] == line["hit_irma_code"] for line in rows)
+        assert {path.name for path in tmp_path.iterdir()} >= {"hits.csv"}
+        assert not list(tmp_path.glob(".hits*"))
+
+    def test_confusions_count_every_query_once(self) -> None:
+        true = [*CODES, CODES[0]]
+        predicted = [CODES[0], CODES[0], CODES[2], NOTHING, "1121-999-700-500"]
+        found = {one.axis: one for one in confusions(true, predicted)}
+        assert list(found) == ["technique", "direction", "anatomy", "biosystem"]
+        assert all(one.counts.sum() == 5 for one in found.values())
+        direction = found["direction"]
+        assert direction.groups == ["12", "41", "other"]
+        assert direction.counts.tolist() == [[3, 0, 1], [0, 0, 1], [0, 0, 0]]
+
+    def test_many_groups_leave_room_for_the_others(self) -> None:
+        codes = [f"1121-{a}{b}0-942-700" for a in "01234" for b in "0123456789"]
+        (direction,) = [one for one in confusions(codes, codes) if one.axis == "direction"]
+        assert len(direction.groups) == 25
+        assert direction.counts.sum() == np.trace(direction.counts) == 50
+        assert direction.counts[-1, -1] == 26
+
+    def test_examples_are_spread(self) -> None:
+        each = np.array([0, 0.5, 0, 0.1, 0, 0.9, 0, 0.2, 0, 0])
+        right, wrong = examples(each, 3)
+        assert right == [0, 6, 9] or right == [0, 4, 9]
+        assert wrong == [3, 1, 5] or wrong == [3, 7, 5]
+        assert examples(np.zeros(2)) == ([0, 1], [])
+        assert examples(np.ones(1)) == ([], [0])
+
+    def test_the_picture_stands_where_files_are_gone(
+        self, archive: Archive, settings: Settings, connection: Any, tmp_path: Path
+    ) -> None:
+        fill(connection, 20, 10)
+        write_evaluation(tmp_path / "e.png", evaluate(archive, settings, STORED), settings.max_pixels)
+        with Image.open(tmp_path / "e.png") as picture:
+            assert picture.width > 1500
+            assert picture.height > 1000
+
+
+class TestNetwork:
+    @pytest.fixture
+    def folder(self, archive: Archive, settings: Settings, connection: Any, tmp_path: Path) -> Path:
+        """Forty pictures of random squares, ingested and encoded."""
+        rng = np.random.default_rng(0)
+        lines = ["file,irma_code,split"]
+        for i in range(40):
+            square = rng.integers(0, 256, (8, 8), np.uint8).repeat(5, 0).repeat(5, 1)
+            Image.fromarray(square).save(tmp_path / f"{i}.png")
+            lines.append(f"{i}.png,{CODES[i % 4]},{'train' if i < 28 else 'test'}")
+        (tmp_path / "labels.csv").write_text("\n".join(lines))
+        ingest(archive, settings, [tmp_path], labels=read_labels(tmp_path / "labels.csv"))
+        encoders.add(connection, TINY, weights(), CODES[:2], {})
+        connection.commit()
+        work(archive, settings)
+        return tmp_path
+
+    def test_reals_and_classes_are_those_of_the_network(
+        self, archive: Archive, settings: Settings, folder: Path
+    ) -> None:
+        from radretrieval.coding.cnnc import Coder
+        from radretrieval.imaging import read_image
+        from radretrieval.imaging.resample import resample
+        from radretrieval.uris import to_path
+
+        result = evaluate(archive, settings, Wanted())
+        by_kind = {row.ranking.kind: row.ranking for row in result.rows}
+        assert tuple(by_kind) == rankings.KINDS
+        coder = Coder(weights(), TINY, "cpu")
+
+        def pixels(uris: list[str]) -> np.ndarray:
+            return np.stack([resample(read_image(to_path(uri)).pixels, 32) for uri in uris])
+
+        mine = pixels(result.queries.uris)
+        classes = coder.class_probabilities(mine).argmax(1)
+        assert by_kind["softmax"].predicted == [CODES[number] for number in classes]
+        a, b = (
+            coder.preactivations(mine).astype(float),
+            coder.preactivations(pixels(result.searched.uris)).astype(float),
+        )
+        near = ((a[:, None] - b[None]) ** 2).sum(-1)
+        far = distances(result.queries.rbc, result.searched.rbc)
+        for place in range(len(a)):
+            # 28 searched images are all candidates: the barcodes alone decide, and ties by the reals
+            best = sorted(range(28), key=lambda i: (far[place][i], near[place][i], i))[:10]
+            assert by_kind["real+rbc"].places[place].tolist() == best
+
+    def test_few_candidates_are_the_nearest_reals(self, archive: Archive, settings: Settings, folder: Path) -> None:
+        result = evaluate(archive, settings, Wanted())
+        few = replace(TINY, query=replace(TINY.query, candidates=10))
+        encoder = replace(result.encoders[0], profile=few)
+        rng = np.random.default_rng(3)
+        a, b = rng.normal(size=(12, 1000)).astype(np.float32), rng.normal(size=(28, 1000)).astype(np.float32)
+        ranking = rankings._by_reals(encoder, result.queries, result.searched, a, b)
+        near = ((a[:, None].astype(float) - b[None]) ** 2).sum(-1)
+        for place in range(12):
+            assert sorted(ranking.places[place]) == sorted(np.argsort(near[place])[:10])
+
+    def test_a_file_that_is_gone_takes_the_whole_row_with_it(
+        self, archive: Archive, settings: Settings, folder: Path
+    ) -> None:
+        (folder / "3.png").unlink()
+        result = evaluate(archive, settings, Wanted())
+        assert result.unreadable == 1
+        assert [row.ranking.kind for row in result.rows] == ["cnnc+rbc", "cnnc", "rbc", "softmax"]
+        (folder / "30.png").unlink()
+        result = evaluate(archive, settings, Wanted())
+        assert result.unreadable == 2
+        assert [row.ranking.kind for row in result.rows] == ["cnnc+rbc", "cnnc", "rbc"]
