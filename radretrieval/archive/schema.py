@@ -54,6 +54,14 @@ image = sa.Table(
     sa.Column("irma_code", sa.Text, sa.CheckConstraint(f"irma_code ~ '{IRMA_FORM}'", name="irma_code"), index=True),
     sa.Column("split", sa.Text, index=True),
     _moment("ingested_at"),
+    sa.Column(
+        "withdrawn",
+        sa.Boolean,
+        nullable=False,
+        server_default=sa.false(),
+        comment="Its label was taken back by its publisher: kept and searchable, "
+        "left out of training and scores unless asked.",
+    ),
 )
 
 ingest_failure = sa.Table(

@@ -1,7 +1,6 @@
 """The official code tree: how many children each node has, and its words.
 
-`terms.csv` holds every node that has children and every node that one of the 193 classes of ImageCLEF 2009
-uses. It is made by `benchmarks/make_irma_terms.py`.
+`terms.csv` holds every node of the tree. It is made by `benchmarks/make_irma_terms.py`.
 """
 
 from __future__ import annotations
@@ -91,12 +90,44 @@ def describe(code: str) -> tuple[str, str, str, str]:
     return _phrase("T", technique), _phrase("D", direction), _phrase("A", anatomy), _phrase("B", biosystem)
 
 
+@lru_cache(maxsize=1 << 16)
+def known(code: str) -> bool:
+    """Whether the tree has a node for every character of every axis of a code; an axis of clutter is known.
+
+    Below a node without children only zeros follow: nothing more is specified.
+
+    Parameters
+    ----------
+    code : an IRMA code without `*`.
+
+    Raises
+    ------
+    UsageError : `code` is not an IRMA code.
+
+    Examples
+    --------
+    >>> known("1121-120-942-700"), known("1121-120-zzz-700")
+    (True, False)
+    """
+    return all(is_clutter(axis, text) or _leads_on(axis, text) for axis, text in zip(AXES, axes(code), strict=True))
+
+
 def is_clutter(axis: str, text: str) -> bool:
     """Whether that axis of a code is the mark `C` (clutter: no right answer exists).
 
     On the B axis a lone leading `c` is the dental system, so that only `ccc` is clutter there.
     """
     return text == "c" * len(text) if axis == "B" else text.startswith("c")
+
+
+def _leads_on(axis: str, text: str) -> bool:
+    terms = _terms()
+    for length in range(1, len(text) + 1):
+        if not terms[axis, text[: length - 1]].children:
+            return not text[length - 1 :].strip("0")
+        if (axis, text[:length]) not in terms:
+            return False
+    return True
 
 
 def _phrase(axis: str, text: str) -> str:

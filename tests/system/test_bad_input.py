@@ -106,6 +106,7 @@ def test_queries(cli: Cli, few: Path, tmp_path: Path) -> None:
     refused(cli("search", "id:1", "--top", 60, check=False), 2, "--candidates 50", "--top 60")
     refused(cli("search", "id:1", "--where", "colour=red", check=False), 2, "colour", "the columns are: modality")
     refused(cli("search", "id:1", "--where", "modality", check=False), 2, "COLUMN=VALUE")
+    refused(cli("search", "id:1", "--where", "withdrawn=maybe", check=False), 2, "neither true nor false")
     refused(cli("search", "id:1", "--encoder", 9, check=False), 2, "no encoder 9; it has: 1")
     refused(cli("search", "id:1", "--exclude-same-patient", check=False), 2, "patient of the query is not known")
     refused(cli("search", "id:1", "--picture", "no/such/a.png", check=False), 2, "folder no/such")
@@ -178,8 +179,8 @@ def test_databases(cli: Cli, empty_database_url: str) -> None:
     assert "geheim" not in done.stderr
     refused(cli("status", url="sqlite:///x", check=False), 3, "postgresql://")
     refused(cli("status", url=empty_database_url, check=False), 3, "not set up yet", "radretrieval db upgrade")
-    assert cli("db", "upgrade", "--json", url=empty_database_url).json["revision"] == "0001"
-    assert cli("db", "check", "--json", url=empty_database_url).json["head"] == "0001"
+    assert cli("db", "upgrade", "--json", url=empty_database_url).json["revision"] == "0002"
+    assert cli("db", "check", "--json", url=empty_database_url).json["head"] == "0002"
     refused(cli("db", "stop", url=empty_database_url, check=False), 2, "embedded server only")
 
 
