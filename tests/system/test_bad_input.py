@@ -54,10 +54,14 @@ def test_ingest(cli: Cli, tmp_path: Path) -> None:
     done = cli("ingest", "a.png", "--labels", "labels.csv", check=False)
     refused(done, 2, "no column 'file'", "name, code", "irma_code")
     refused(cli("ingest", "a.png", "--labels", "none.csv", check=False), 2, "none.csv do not exist")
+    (tmp_path / "labels.csv").write_text("file,split\na.png,train\nc.png,train\n")
+    done = cli("ingest", "a.png", "--labels", "labels.csv")  # labels may name more than what is ingested now
+    assert "rows that name none of these files: 1" in done.stderr
+    assert f"{tmp_path / 'c.png'}: {tmp_path / 'labels.csv'} has a row for it" in done.stderr
     (tmp_path / "b.png").write_text("not an image")
     done = cli("ingest", "a.png", "b.png", "--json", check=False)
     assert done.returncode == 1
-    assert (done.json["added"], done.json["failed"]) == (1, 1)
+    assert (done.json["unchanged"], done.json["failed"]) == (1, 1)
     failure = done.json["failures"][0]
     assert failure["path"] == str(tmp_path / "b.png")
     assert failure["error"] == "ImageError"
