@@ -6,25 +6,28 @@ processes. Each batch is one transaction: a run that is killed loses at most a b
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from radretrieval.accounts import IngestReport
 from radretrieval.archive import images
 from radretrieval.archive.engine import Archive
 from radretrieval.archive.images import Failure, NewImage
 from radretrieval.config import Settings
 from radretrieval.errors import ImageError, InputMissing, RadretrievalError, UsageError
+from radretrieval.examine import LONGEST_URI, Examined, examine, hashed
 from radretrieval.imaging.decoders import Decoders
 from radretrieval.labels import LONGEST_VALUE, Labels
+from radretrieval.problems import Problem
 from radretrieval.pseudonym import load_secret, patient_key
+from radretrieval.release import recognise
 from radretrieval.uris import printable, to_path, to_uri
 from radretrieval.walk import walk
 
@@ -34,60 +37,7 @@ if TYPE_CHECKING:
     Connection = psycopg.Connection[dict[str, Any]]
 
 BATCH = 256
-LONGEST_UID = 64
-LONGEST_URI = 2000  # characters; an index of PostgreSQL takes 2,700 bytes
 FLUSH_SECONDS = 2.0  # large files: what is done is committed, and seen, before a batch is full
-
-
-@dataclass
-class IngestReport:
-    """What became of the files: seen = added + unchanged + failed."""
-
-    seen: int = 0
-    added: int = 0
-    unchanged: int = 0
-    failed: int = 0
-    relabelled: int = 0  # of the unchanged, those whose labels are others now
-    unlabelled: int = 0  # files that the labels do not name
-    unmatched: int = 0  # rows of the labels that name none of the files
-    failures: list[dict[str, str]] = field(default_factory=list)
-    seconds: float = 0.0
-
-
-@dataclass(frozen=True)
-class Examined:
-    """What a decoding process tells of a file that is a radiograph."""
-
-    image: NewImage
-    patient_id: str | None
-
-
-def examine(path: str, max_pixels: int) -> Examined:
-    """Read one file whole, in a decoding process. Raises ImageError with the reason when it is no radiograph."""
-    from radretrieval.imaging.reader import decode_image, read_bytes
-
-    data = read_bytes(path, max_pixels=max_pixels)
-    radiograph = decode_image(data, max_pixels=max_pixels)
-    for uid in (radiograph.sop_instance_uid, radiograph.series_instance_uid, radiograph.study_instance_uid):
-        if uid is not None and len(uid) > LONGEST_UID:
-            raise ImageError(f"its header has a UID of {len(uid)} characters; {LONGEST_UID} are legal (PS3.5, 9.1)")
-    image = NewImage(
-        sha256=hashlib.sha256(data).digest(),
-        uri=to_uri(path),
-        format=radiograph.format,
-        rows=radiograph.rows,
-        columns=radiograph.columns,
-        bits_stored=radiograph.bits_stored,
-        photometric=radiograph.photometric,
-        modality=radiograph.modality,
-        body_part=radiograph.body_part,
-        view_position=radiograph.view_position,
-        laterality=radiograph.laterality,
-        sop_instance_uid=radiograph.sop_instance_uid,
-        series_instance_uid=radiograph.series_instance_uid,
-        study_instance_uid=radiograph.study_instance_uid,
-    )
-    return Examined(image, radiograph.patient_id)
 
 
 def ingest(
@@ -99,20 +49,24 @@ def ingest(
     split: str | None = None,
     workers: int | None = None,
     advance: Callable[[int], None] | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> IngestReport:
     """Bring files into the archive.
 
     Parameters
     ----------
     paths : files and folders (recursive).
-    labels : what a labels CSV says; its own file is not taken for a radiograph.
+    labels : what a labels CSV says; its own file is not taken for a radiograph. Without one, a release that
+        `release.recognise` knows labels its images itself.
     split : the split of files whose labels name none.
     workers : decoding processes; None for one a core.
     advance : called with the number of files that were finished.
+    tell : called with the release that was recognised, before its images are read.
 
     Raises
     ------
     InputMissing : a path does not exist (before anything is read).
+    LabelsError : the codes of a release cannot be used at all (before any image is read).
     DatabaseUnavailable : the database went away; what was committed stays, the next run goes on from there.
     """
     if split is not None and (not split.strip() or len(split) > LONGEST_VALUE or split != printable(split)):
@@ -123,6 +77,9 @@ def ingest(
         if not os.path.exists(path):
             raise InputMissing(f"{path} does not exist; name a radiograph or a folder of radiographs")
     started = time.monotonic()
+    labels = labels or recognise(paths)
+    if tell is not None and labels is not None and labels.recognised:
+        tell(labels.recognised)
     job = partial(examine, max_pixels=settings.max_pixels)
     processes = workers or os.cpu_count() or 1
     with (
@@ -131,13 +88,13 @@ def ingest(
         Decoders(processes, job, timeout=settings.decode_seconds, megabytes=settings.decode_megabytes) as decoders,
     ):
         run = _Run(connection, settings, labels, split, advance or (lambda count: None))
-        files = walk(paths, frozenset({str(labels.path)}) if labels else frozenset())
+        files = walk(paths, frozenset(labels.sources) if labels else frozenset())
         for path, found in decoders.map(run.new_contents(files, threads)):
             run.decoded(path, found)
         run.flush()
         run.forget_gone(paths)
     if labels is not None:
-        run.report.unmatched = len(labels.rows) - run.labelled
+        run.report.rows_left(run.rows_left, labels)
     run.report.seconds = time.monotonic() - started
     return run.report
 
@@ -163,13 +120,16 @@ class _Run:
         self.failures: list[Failure] = []
         self.secret: bytes | None = None
         self.flushed = time.monotonic()
-        self.labelled = 0
+        self.rows_left = set(labels.rows) if labels is not None else set()
+        if labels is not None:
+            self.report.labels_read(labels)
 
     def new_contents(self, files: Iterator[str], threads: ThreadPoolExecutor) -> Iterator[str]:
         """Those files whose content the archive does not have; the others are finished here."""
         while batch := list(islice(files, BATCH)):
             self.report.seen += len(batch)
-            hashes = dict(zip(batch, threads.map(_hash, batch), strict=True))
+            self.rows_left.difference_update(batch)
+            hashes = dict(zip(batch, threads.map(hashed, batch), strict=True))
             good = {path: value for path, value in hashes.items() if isinstance(value, bytes)}
             rows = images.known(self.connection, list(good.values()))
             if rows:
@@ -192,11 +152,26 @@ class _Run:
             self.fail(path, None, error)
             return False
         uri = to_uri(path)
-        if row["uri"] != uri and not _exists(row["uri"]):
-            images.moved(self.connection, row["id"], uri)
-        if any(value is not None for value in labels.values()):
+        own_row = False
+        if row["uri"] != uri:
+            if not _exists(row["uri"]):
+                images.moved(self.connection, row["id"], uri)
+            else:
+                own_row = self.is_copy(path, row["uri"])
+        if not own_row and any(value is not None for value in labels.values()):
             self.report.relabelled += images.relabel(self.connection, row["id"], labels)
         self.report.unchanged += 1
+        self.report.count_code(labels["irma_code"])
+        return True
+
+    def is_copy(self, path: str, uri: str) -> bool:
+        """Whether the image's own file, at `uri`, has a row: that decides; a row of this copy that differs is named."""
+        own = str(to_path(uri))
+        if self.labels is None or own not in self.labels.rows:
+            return False
+        if self.labels.rows.get(path, self.labels.rows[own]) != self.labels.rows[own]:
+            message = f"has the content of {own} but other labels; that file's count. Keep one of the two files"
+            self.report.note(Problem(path, "CopyWithOtherLabels", message))
         return True
 
     def decoded(self, path: str, found: Examined | Exception) -> None:
@@ -214,26 +189,26 @@ class _Run:
         if len(self.images) >= BATCH or time.monotonic() - self.flushed > FLUSH_SECONDS:
             self.flush()
 
-    def labels_of(self, path: str, patient_id: str | None) -> dict[str, str | None]:
+    def labels_of(self, path: str, patient_id: str | None) -> dict[str, Any]:
         """Columns of `image` that come from the labels, the options and the header's patient."""
-        labels: dict[str, str | None] = {}
+        labels: dict[str, Any] = {}
         if self.labels is not None:
-            self.labelled += path in self.labels.rows
-            self.report.unlabelled += path not in self.labels.rows
-            labels = self.labels.of(path)
+            labels.update(self.labels.of(path))
+            labels["withdrawn"] = self.labels.is_withdrawn(labels["irma_code"])
+            if path not in self.labels.rows:
+                self.report.no_row(path, self.labels)
         patient_id = labels.pop("patient_id", None) or patient_id
         labels["split"] = labels.get("split") or self.split
         if patient_id is not None:
             if self.secret is None:
                 self.secret = load_secret(self.settings)
             patient_id = patient_key(self.secret, patient_id)
-        return {**dict.fromkeys(_LABEL_COLUMNS), **labels, "patient_key": patient_id}
+        return {**dict.fromkeys(images.LABELS), **labels, "patient_key": patient_id}
 
     def fail(self, path: str, sha256: bytes | None, error: Exception) -> None:
         """This file was not taken, and why."""
         kind, message = type(error).__name__, printable(str(error)) or type(error).__name__
-        self.report.failed += 1
-        self.report.failures.append({"path": printable(path), "error": kind, "message": message})
+        self.report.fail(path, kind, message)
         self.failures.append(Failure(to_uri(path)[:LONGEST_URI], sha256, kind, message))
         if len(self.failures) >= BATCH:
             self.flush()
@@ -243,7 +218,7 @@ class _Run:
         """Write what waits, in one transaction."""
         batch, self.images = self.images, []
         added = images.add(self.connection, batch)
-        finished = []
+        finished, copies = [], []
         for image in batch:
             if image.sha256 in added:
                 added.discard(image.sha256)  # a second file of the same content in this batch is not new
@@ -254,6 +229,12 @@ class _Run:
             else:
                 self.report.unchanged += 1
                 finished.append(image.uri)
+                copies.append(image)
+        rows = images.known(self.connection, [image.sha256 for image in copies if self.labels is not None])
+        for image in copies if rows else ():
+            self.is_copy(str(to_path(image.uri)), rows[image.sha256]["uri"])
+        for image in batch:
+            self.report.count_code(image.irma_code)
         images.forget_failures(self.connection, finished)
         failures, self.failures = self.failures, []
         images.keep_failures(self.connection, failures)
@@ -264,12 +245,12 @@ class _Run:
     def forget_gone(self, paths: Sequence[Path]) -> None:
         """Failures of files that were below these paths and are no more, or that are the labels themselves."""
         folders = [os.path.abspath(path) for path in paths]
-        own = str(self.labels.path) if self.labels else None
+        own = self.labels.sources if self.labels else ()
         gone = []
         for uri in images.failed_uris(self.connection):
             path = str(to_path(uri))
             below = any(path == folder or path.startswith(folder + os.sep) for folder in folders)
-            if path == own or (below and len(uri) < LONGEST_URI and not os.path.lexists(path)):
+            if path in own or (below and len(uri) < LONGEST_URI and not os.path.lexists(path)):
                 gone.append(uri)
         images.forget_failures(self.connection, gone)
         self.connection.commit()
@@ -284,24 +265,6 @@ class _Run:
             "whose content differs; leave it out if it is the same image in another encoding, "
             "give it a new UID if it is not"
         )
-
-
-_LABEL_COLUMNS = ("irma_code", "split", "patient_key", "modality", "body_part", "view_position", "laterality")
-
-
-def _hash(path: str) -> bytes | Exception:
-    """SHA-256 of a file, read in pieces."""
-    try:
-        if len(to_uri(path)) > LONGEST_URI:
-            return ImageError(f"has a path that is too long for the archive ({LONGEST_URI} characters of its URI)")
-        if os.path.isdir(path):
-            return ImageError("is a folder that cannot be listed; check who may read it")
-        if not os.path.isfile(path):
-            return ImageError("is not a regular file")
-        with open(path, "rb") as stream:
-            return hashlib.file_digest(stream, "sha256").digest()
-    except OSError as error:
-        return ImageError(f"cannot be read: {error.strerror}")
 
 
 def _exists(uri: str) -> bool:

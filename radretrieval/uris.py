@@ -19,6 +19,8 @@ def to_uri(path: str | os.PathLike[str]) -> str:
 
 def printable(text: str) -> str:
     """Text with control characters, and bytes that were not UTF-8, as escapes: safe for terminals and tables."""
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 

@@ -12,7 +12,8 @@ from radretrieval.errors import InputMissing
 def walk(paths: Iterable[Path], skip: frozenset[str] = frozenset()) -> Iterator[str]:
     """Absolute paths of the files below these files and folders, in order of name.
 
-    Hidden files and folders (`.…`) and the paths of `skip` are passed over; links to folders are not followed.
+    Hidden files and folders (`.…`) below them are passed over, and the paths of `skip`, named or not; links to folders
+    are not followed.
 
     Raises InputMissing for a path that does not exist and for a named folder that cannot be listed.
     """
@@ -20,6 +21,8 @@ def walk(paths: Iterable[Path], skip: frozenset[str] = frozenset()) -> Iterator[
         start = os.path.abspath(path)
         if os.path.isdir(start):
             yield from (name for name in _below(start) if name not in skip)
+        elif start in skip:
+            continue
         elif os.path.exists(start):
             yield start
         else:

@@ -134,6 +134,47 @@ def test_labels_splits_and_patients(archive: Archive, settings: Settings, tmp_pa
     assert ingest(archive, settings, [tmp_path / "in"], labels=read_labels(csv)).relabelled == 0
 
 
+def test_rows_without_files_are_named(archive: Archive, settings: Settings, tmp_path: Path) -> None:
+    png(tmp_path / "in" / "a.png", 1)
+    (tmp_path / "in" / "b.png").write_text("no picture")
+    csv = tmp_path / "in" / "labels.csv"
+    csv.write_text("file,split\na.png,train\nb.png,train\nc.png,train\n../d.png,train\n")
+    report = ingest(archive, settings, [tmp_path / "in", csv], labels=read_labels(csv))
+    assert counts(report) == (2, 1, 0, 1)  # the labels are no radiograph, though named; b.png came, though it failed
+    assert report.unmatched == 2
+    assert [(Path(one["path"]).name, one["error"]) for one in report.problems] == [
+        ("d.png", "RowWithoutImage"),
+        ("c.png", "RowWithoutImage"),
+    ]
+    assert f"{csv} has a row for it" in report.problems[0]["message"]
+
+
+def test_of_two_equal_files_with_other_labels_the_first_counts(
+    archive: Archive, settings: Settings, tmp_path: Path
+) -> None:
+    png(tmp_path / "in" / "a.png", 1)
+    shutil.copy(tmp_path / "in" / "a.png", tmp_path / "in" / "b.png")
+    csv = tmp_path / "in" / "labels.csv"
+    csv.write_text("file,split\na.png,train\nb.png,test\n")
+    for _ in range(2):
+        report = ingest(archive, settings, [tmp_path / "in"], labels=read_labels(csv))
+        assert [one["error"] for one in report.problems] == ["CopyWithOtherLabels"]
+        assert report.relabelled == 0
+        assert rows(archive, "SELECT uri, split FROM image") == [
+            {"uri": to_uri(tmp_path / "in" / "a.png"), "split": "train"}
+        ]
+
+
+def test_codes_that_the_tree_does_not_have_are_told(archive: Archive, settings: Settings, tmp_path: Path) -> None:
+    for seed in range(3):
+        png(tmp_path / "in" / f"{seed}.png", seed)
+    csv = tmp_path / "in" / "labels.csv"
+    csv.write_text("file,irma_code\n0.png,1121-120-zzz-700\n1.png,1121120ZZZ700\n2.png,1121-120-942-700\n")
+    for _ in range(2):
+        report = ingest(archive, settings, [tmp_path / "in"], labels=read_labels(csv))
+        assert (report.failed, report.unknown_codes) == (0, {"1121-120-zzz-700": 2})
+
+
 def test_a_file_that_moved_is_found_at_its_new_place(archive: Archive, settings: Settings, tmp_path: Path) -> None:
     old = png(tmp_path / "old" / "x.png", 1)
     ingest(archive, settings, [old])

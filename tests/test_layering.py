@@ -18,9 +18,9 @@ LONGEST = 330
 # A room may use what lies below it. A new room needs a place in DESIGN.md, and here.
 FLOORS = [
     {"errors"},
-    {"profile", "config", "uris", "walk"},
-    {"archive", "coding", "imaging", "irma", "phantom", "labels", "pseudonym"},
-    {"retrieval"},
+    {"profile", "config", "uris", "walk", "problems"},
+    {"archive", "coding", "imaging", "irma", "phantom", "labels", "release", "pseudonym"},
+    {"retrieval", "accounts", "examine"},
     {"ingest", "train", "worker", "evaluation", "report", "demo"},
     {"cli"},
     {"__main__"},
@@ -31,6 +31,7 @@ NEIGHBOURS = {
     "archive": {"radretrieval.irma"},  # the words of the codes fill irma_term
     "coding": {"radretrieval.imaging.resample"},
     "labels": {"radretrieval.irma"},  # a label is checked when it is read
+    "release": {"radretrieval.irma", "radretrieval.labels"},  # a release is a set of labels
     "phantom": {"radretrieval.irma"},  # a phantom is of a class
     "report": {"radretrieval.evaluation"},  # a report tells what an evaluation found
     # the demo is the tour through its neighbours

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     Connection = psycopg.Connection[dict[str, Any]]
 
-_TYPES = {"sha256": "bytea", "rows": "int4", "columns": "int4", "bits_stored": "int2"}
+_TYPES = {"sha256": "bytea", "rows": "int4", "columns": "int4", "bits_stored": "int2", "withdrawn": "bool"}
 
 FILTERS = (
     "modality",
@@ -29,6 +29,7 @@ FILTERS = (
     "patient_key",
     "study_instance_uid",
     "series_instance_uid",
+    "withdrawn",
 )
 
 
@@ -53,7 +54,20 @@ class NewImage:
     patient_key: str | None = None
     irma_code: str | None = None
     split: str | None = None
+    withdrawn: bool = False  # its label was taken back by its publisher: searchable, but neither learnt nor scored
 
+
+# What a person, not the file, may say of an image.
+LABELS = (
+    "irma_code",
+    "split",
+    "patient_key",
+    "modality",
+    "body_part",
+    "view_position",
+    "laterality",
+    "withdrawn",
+)
 
 COLUMNS = tuple(field.name for field in fields(NewImage))
 
@@ -103,9 +117,9 @@ def by_sop_instance(connection: Connection, uids: Sequence[str]) -> dict[str, di
     return {row["sop_instance_uid"]: row for row in connection.execute(sql("image_by_sop"), {"uids": list(uids)})}
 
 
-def relabel(connection: Connection, image_id: int, labels: dict[str, str | None]) -> bool:
-    """Give an image the labels that are not None; tells whether anything changed."""
-    return connection.execute(sql("image_relabel"), {**labels, "id": image_id}).rowcount > 0
+def relabel(connection: Connection, image_id: int, labels: dict[str, Any]) -> bool:
+    """Give an image those of `LABELS` that are named and not None; tells whether anything changed."""
+    return connection.execute(sql("image_relabel"), {**dict.fromkeys(LABELS), **labels, "id": image_id}).rowcount > 0
 
 
 def moved(connection: Connection, image_id: int, uri: str) -> None:
@@ -146,7 +160,10 @@ def by_sha256(connection: Connection, sha256: bytes) -> dict[str, Any] | None:
 
 
 def training(connection: Connection, split: str) -> list[dict[str, Any]]:
-    """Images of a split that have a class: uri, sha256, irma_code, by id. Raises UsageError when there is none."""
+    """Images of a split that have a class: uri, sha256, irma_code, by id; a class that was taken back is none.
+
+    Raises UsageError when there is none.
+    """
     rows = connection.execute(sql("training"), {"split": split}).fetchall()
     if not rows:
         raise UsageError(
@@ -178,6 +195,8 @@ def check_filters(where: dict[str, str]) -> None:
             raise UsageError(f"--where {name}=…: no such column; the columns are: {', '.join(FILTERS)}")
         if value != printable(value):
             raise UsageError(f"--where {name}={printable(value)}: no image has such a value, it is not plain text")
+        if name == "withdrawn" and value not in ("true", "false"):
+            raise UsageError(f"--where withdrawn={value}: is neither true nor false")
 
 
 def left_out(connection: Connection, splits: Sequence[str] | None, withdrawn: bool) -> dict[str, int]:

@@ -30,15 +30,18 @@ ON CONFLICT DO NOTHING RETURNING sha256, id;
 -- :image_by_sop The image that holds a SOP Instance UID.
 SELECT sop_instance_uid, id, uri FROM image WHERE sop_instance_uid = ANY(%(uids)s);
 
--- :image_relabel Labels given for an image that is in the archive already; NULL leaves a column as it is.
+-- :image_relabel Labels given for an image that is in the archive already; NULL leaves a column as it is, but another
+-- code ends that the old one was withdrawn.
 UPDATE image SET irma_code = coalesce(%(irma_code)s, irma_code), split = coalesce(%(split)s, split),
     patient_key = coalesce(%(patient_key)s, patient_key), modality = coalesce(%(modality)s, modality),
     body_part = coalesce(%(body_part)s, body_part), view_position = coalesce(%(view_position)s, view_position),
-    laterality = coalesce(%(laterality)s, laterality)
-WHERE id = %(id)s AND (irma_code, split, patient_key, modality, body_part, view_position, laterality)
+    laterality = coalesce(%(laterality)s, laterality),
+    withdrawn = coalesce(%(withdrawn)s, withdrawn AND irma_code IS NOT DISTINCT FROM coalesce(%(irma_code)s, irma_code))
+WHERE id = %(id)s AND (irma_code, split, patient_key, modality, body_part, view_position, laterality, withdrawn)
     IS DISTINCT FROM (coalesce(%(irma_code)s, irma_code), coalesce(%(split)s, split),
         coalesce(%(patient_key)s, patient_key), coalesce(%(modality)s, modality), coalesce(%(body_part)s, body_part),
-        coalesce(%(view_position)s, view_position), coalesce(%(laterality)s, laterality));
+        coalesce(%(view_position)s, view_position), coalesce(%(laterality)s, laterality),
+        coalesce(%(withdrawn)s, withdrawn AND irma_code IS NOT DISTINCT FROM coalesce(%(irma_code)s, irma_code)));
 
 -- :image_moved The file of an image is at another place now.
 UPDATE image SET uri = %(uri)s WHERE id = %(id)s;
@@ -61,8 +64,9 @@ SELECT id, uri, sha256, rows, columns, irma_code, patient_key FROM image WHERE i
 -- :image_by_sha256 One image by the hash of its file.
 SELECT id, uri, sha256, rows, columns, irma_code, patient_key FROM image WHERE sha256 = %(sha256)s;
 
--- :training Images of a split that have a class.
-SELECT uri, sha256, irma_code FROM image WHERE split = %(split)s AND irma_code IS NOT NULL ORDER BY id;
+-- :training Images of a split that have a class; a class that was taken back teaches nothing.
+SELECT uri, sha256, irma_code FROM image
+WHERE split = %(split)s AND irma_code IS NOT NULL AND NOT withdrawn ORDER BY id;
 
 -- :splits How many images each split has.
 SELECT coalesce(split, '(none)') AS split, count(*) AS images FROM image GROUP BY 1 ORDER BY 1;

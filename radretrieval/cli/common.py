@@ -81,6 +81,20 @@ def tell_failures(failures: list[dict[str, str]], most: int = 20) -> None:
         tell(f"… and {len(failures) - most} more (all of them with --json)")
 
 
+def tell_problems(problems: list[dict[str, str]], most: int = 3) -> None:
+    """Count what was amiss around the inputs by its kind, and name the first of each, on stderr."""
+    from radretrieval.problems import KINDS
+
+    for kind, called in KINDS.items():
+        met = [problem for problem in problems if problem["error"] == kind]
+        if met:
+            tell(f"{called}: {len(met)}")
+        for problem in met[:most]:
+            tell(f"  {problem['path']}: {problem['message']}")
+        if len(met) > most:
+            tell(f"  … and {len(met) - most} more (all of them with --json)")
+
+
 class Bar:
     """A progress bar with rate and time left; call it with the number of things that were finished."""
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from radretrieval.cli.common import AsJson, bar, opened, print_json, tell, tell_failures
+from radretrieval.cli.common import AsJson, bar, opened, print_json, tell, tell_failures, tell_problems
 
 
 def ingest(
@@ -28,7 +28,10 @@ def ingest(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Bring radiographs into the archive; every file ends as added, unchanged or failed."""
+    """Bring radiographs into the archive; every file ends as added, unchanged or failed.
+
+    The ImageCLEF 2009 release is recognised by its folders and labelled by its own CSVs, unless --labels is given.
+    """
     from radretrieval.ingest import ingest as run
     from radretrieval.labels import read_labels
     from radretrieval.walk import walk
@@ -37,7 +40,9 @@ def ingest(
     with opened(context) as (archive, settings):
         total = sum(1 for _ in walk(paths)) if sys.stderr.isatty() else None
         with bar("ingest", total) as advance:
-            report = run(archive, settings, paths, labels=given, split=split, workers=workers, advance=advance)
+            report = run(
+                archive, settings, paths, labels=given, split=split, workers=workers, advance=advance, tell=tell
+            )
     document = asdict(report)
     if as_json:
         print_json(document)
@@ -47,9 +52,16 @@ def ingest(
         shown = ("seen", "added", "unchanged", "failed", "relabelled", "seconds")
         key_values([(name, document[name]) for name in shown])
         tell_failures(report.failures)
-    if report.unlabelled:
+    tell_problems(report.problems)
+    if report.unlabelled and labels:
         tell(f"{report.unlabelled} files have no row in {labels}")
-    if report.unmatched:
-        tell(f"{report.unmatched} rows of {labels} name none of these files")
-    if report.failed:
+    if report.unknown_codes:
+        _tell_codes(report.unknown_codes)
+    if report.failed or (report.recognised and report.problems):
         raise typer.Exit(1)
+
+
+def _tell_codes(codes: dict[str, int], most: int = 5) -> None:
+    named = ", ".join(f"{code} ({files} file{'s'[: files > 1]})" for code, files in list(codes.items())[:most])
+    more = f", … and {len(codes) - most} more (all of them with --json)" if len(codes) > most else ""
+    tell(f"IRMA codes that the code tree does not have, taken as they are: {named}{more}")

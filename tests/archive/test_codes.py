@@ -126,6 +126,49 @@ def test_filters_and_exclusions_leave_k_of_the_rest(connection: Any) -> None:
         nearest.candidates(connection, encoder, geometry, cnnc[1], 10, Filter(where=(("id; DROP TABLE image", "1"),)))
 
 
+def test_withdrawn_images_are_found_and_can_be_left_out(connection: Any) -> None:
+    number, geometry, cnnc, _ = fill(connection, 6)
+    encoder = encoders.get(connection, number)
+    connection.execute("UPDATE image SET withdrawn = true WHERE id IN (2, 4)")
+
+    def found(*where: tuple[str, str]) -> list[int]:
+        hits, _ = nearest.candidates(connection, encoder, geometry, cnnc[1], 10, Filter(where=where))
+        return sorted(hit.image_id for hit in hits)
+
+    assert found() == [1, 2, 3, 4, 5, 6]
+    assert found(("withdrawn", "false")) == [1, 3, 5, 6]
+    assert found(("withdrawn", "true"), ("split", "a")) == [2, 4]
+    for wrong in ("maybe", "", "1"):
+        with pytest.raises(UsageError, match="neither true nor false"):
+            found(("withdrawn", wrong))
+
+
+def test_what_is_withdrawn_is_neither_learnt_nor_scored(connection: Any) -> None:
+    kept, taken = "1121-120-942-700", "1121-120-700-400"
+    given = [(kept, False), (taken, True), (None, False)]
+    images.add(
+        connection,
+        [new_image(i, irma_code=code, split="train", withdrawn=flag) for i, (code, flag) in enumerate(given)],
+    )
+    assert [row["irma_code"] for row in images.training(connection, "train")] == [kept]
+    assert images.labelled(connection, "train") == (2, 1)
+
+
+def test_a_label_stays_withdrawn_until_there_is_another(connection: Any) -> None:
+    images.add(connection, [new_image(0, irma_code="1121-120-700-400", withdrawn=True), new_image(1)])
+
+    def withdrawn(image_id: int, **labels: Any) -> tuple[bool, bool]:
+        changed = images.relabel(connection, image_id, labels)
+        query = "SELECT withdrawn FROM image WHERE id = %s"
+        return changed, connection.execute(query, (image_id,)).fetchone()["withdrawn"]
+
+    assert withdrawn(1, irma_code="1121-120-700-400", split="train") == (True, True)
+    assert withdrawn(1, irma_code="1121-120-942-700") == (True, False)
+    assert withdrawn(1, withdrawn=True) == (True, True)
+    assert withdrawn(1, withdrawn=True) == (False, True)
+    assert withdrawn(2, split="train") == (True, False)
+
+
 def test_hnsw_is_used_when_built_and_never_returns_fewer(connection: Any) -> None:
     number, geometry, cnnc, _ = fill(connection, 300)
     encoder = encoders.get(connection, number)

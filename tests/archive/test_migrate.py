@@ -67,6 +67,19 @@ def test_up_down_up(empty_database_url: str) -> None:
     assert objects(empty_database_url) == first
 
 
+def test_images_that_were_there_are_not_withdrawn(empty_database_url: str) -> None:
+    migrate.upgrade(empty_database_url)
+    migrate.downgrade(empty_database_url, "0001")
+    with psycopg.connect(empty_database_url) as connection:
+        connection.execute(
+            "INSERT INTO radretrieval.image (sha256, uri, format, rows, columns, bits_stored, photometric) "
+            "VALUES (decode(repeat('00', 32), 'hex'), 'file:///a.png', 'png', 1, 1, 8, 'MONOCHROME2')"
+        )
+    migrate.upgrade(empty_database_url)
+    with psycopg.connect(empty_database_url) as connection:
+        assert connection.execute("SELECT withdrawn FROM radretrieval.image").fetchall() == [(False,)]
+
+
 def test_upgrading_twice_changes_nothing(archive_url: str) -> None:
     before = objects(archive_url)
     migrate.upgrade(archive_url)

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from radretrieval.errors import UsageError
-from radretrieval.irma.tree import branching, describe, rows, words
+from radretrieval.irma import imageclef
+from radretrieval.irma.tree import branching, describe, known, rows, words
 
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "irma"
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason=f"the official tree is not at {SHARED}")
@@ -69,3 +70,35 @@ def test_rows_fill_a_table_with_a_key() -> None:
     assert len({(term.axis, term.prefix) for term in terms}) == len(terms)
     assert ("A", "942", "left knee", 0) in terms
     assert {term.axis for term in terms if term.prefix == ""} == set("TDAB")
+
+
+def test_every_class_of_imageclef_is_known() -> None:
+    codes = [one.irma_code for one in imageclef.classes()] + list(imageclef.WITHDRAWN)
+    assert [code for code in codes if not known(code)] == []
+
+
+@pytest.mark.parametrize(
+    ("code", "right"),
+    [
+        ("1121120942700", True),  # without dashes
+        ("0000-000-000-000", True),
+        ("1121-120-zzz-700", False),
+        ("1121-12z-942-700", False),
+        ("z121-120-942-700", False),
+        ("1121-120-94z-700", False),
+        ("1121-120-942-701", False),  # below "0 unspecified" nothing is specified
+        ("1121-120-910-700", True),
+        ("1121-120-901-700", False),
+        ("cccc-ccc-ccc-ccc", True),
+        ("1121-120-c00-700", True),  # clutter on A, whatever follows
+        ("1121-120-942-c20", True),  # the dental system on B
+        ("1121-120-942-cc0", False),
+    ],
+)
+def test_a_code_is_known_by_every_character(code: str, right: bool) -> None:
+    assert known(code) == right
+
+
+def test_what_is_no_code_is_not_asked_for() -> None:
+    with pytest.raises(UsageError, match="not an IRMA code"):
+        known("1121-120-***-700")

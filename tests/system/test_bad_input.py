@@ -54,10 +54,14 @@ def test_ingest(cli: Cli, tmp_path: Path) -> None:
     done = cli("ingest", "a.png", "--labels", "labels.csv", check=False)
     refused(done, 2, "no column 'file'", "name, code", "irma_code")
     refused(cli("ingest", "a.png", "--labels", "none.csv", check=False), 2, "none.csv do not exist")
+    (tmp_path / "labels.csv").write_text("file,split\na.png,train\nc.png,train\n")
+    done = cli("ingest", "a.png", "--labels", "labels.csv")  # labels may name more than what is ingested now
+    assert "rows that name none of these files: 1" in done.stderr
+    assert f"{tmp_path / 'c.png'}: {tmp_path / 'labels.csv'} has a row for it" in done.stderr
     (tmp_path / "b.png").write_text("not an image")
     done = cli("ingest", "a.png", "b.png", "--json", check=False)
     assert done.returncode == 1
-    assert (done.json["added"], done.json["failed"]) == (1, 1)
+    assert (done.json["unchanged"], done.json["failed"]) == (1, 1)
     failure = done.json["failures"][0]
     assert failure["path"] == str(tmp_path / "b.png")
     assert failure["error"] == "ImageError"
@@ -106,6 +110,7 @@ def test_queries(cli: Cli, few: Path, tmp_path: Path) -> None:
     refused(cli("search", "id:1", "--top", 60, check=False), 2, "--candidates 50", "--top 60")
     refused(cli("search", "id:1", "--where", "colour=red", check=False), 2, "colour", "the columns are: modality")
     refused(cli("search", "id:1", "--where", "modality", check=False), 2, "COLUMN=VALUE")
+    refused(cli("search", "id:1", "--where", "withdrawn=maybe", check=False), 2, "neither true nor false")
     refused(cli("search", "id:1", "--encoder", 9, check=False), 2, "no encoder 9; it has: 1")
     refused(cli("search", "id:1", "--exclude-same-patient", check=False), 2, "patient of the query is not known")
     refused(cli("search", "id:1", "--picture", "no/such/a.png", check=False), 2, "folder no/such")
@@ -178,8 +183,8 @@ def test_databases(cli: Cli, empty_database_url: str) -> None:
     assert "geheim" not in done.stderr
     refused(cli("status", url="sqlite:///x", check=False), 3, "postgresql://")
     refused(cli("status", url=empty_database_url, check=False), 3, "not set up yet", "radretrieval db upgrade")
-    assert cli("db", "upgrade", "--json", url=empty_database_url).json["revision"] == "0001"
-    assert cli("db", "check", "--json", url=empty_database_url).json["head"] == "0001"
+    assert cli("db", "upgrade", "--json", url=empty_database_url).json["revision"] == "0002"
+    assert cli("db", "check", "--json", url=empty_database_url).json["head"] == "0002"
     refused(cli("db", "stop", url=empty_database_url, check=False), 2, "embedded server only")
 
 
