@@ -21,7 +21,7 @@ FLOORS = [
     {"profile", "config", "uris", "walk"},
     {"archive", "coding", "imaging", "irma", "phantom", "labels", "pseudonym"},
     {"retrieval"},
-    {"ingest", "train", "worker", "evaluation", "report", "demo"},
+    {"ingest", "train", "worker", "evaluation", "health", "report", "demo"},
     {"cli"},
     {"__main__"},
 ]
@@ -32,6 +32,7 @@ NEIGHBOURS = {
     "coding": {"radretrieval.imaging.resample"},
     "labels": {"radretrieval.irma"},  # a label is checked when it is read
     "phantom": {"radretrieval.irma"},  # a phantom is of a class
+    "report": {"radretrieval.health"},  # its tables and its picture
     # the demo is the tour through its neighbours
     "demo": {f"radretrieval.{name}" for name in ("ingest", "train", "worker", "evaluation", "report")},
 }
