@@ -33,6 +33,7 @@ def test_the_reference_in_the_readme_is_the_real_one() -> None:
         ("evaluate", ["--split", "--against", "--json"]),
         ("encoder list", ["--json"]),
         ("encoder activate", []),
+        ("encoder report", ["--encoder", "--picture", "--json"]),
         ("status", ["--json"]),
         ("index build", ["--kind", "--json"]),
         ("phantom", ["--images", "--classes", "--layout"]),

@@ -21,7 +21,7 @@ FLOORS = [
     {"profile", "config", "uris", "walk", "problems"},
     {"archive", "coding", "imaging", "irma", "phantom", "labels", "release", "pseudonym"},
     {"retrieval", "accounts", "examine"},
-    {"ingest", "train", "worker", "evaluation", "report", "demo"},
+    {"ingest", "train", "worker", "evaluation", "health", "report", "demo"},
     {"cli"},
     {"__main__"},
 ]
@@ -33,7 +33,7 @@ NEIGHBOURS = {
     "labels": {"radretrieval.irma"},  # a label is checked when it is read
     "release": {"radretrieval.irma", "radretrieval.labels"},  # a release is a set of labels
     "phantom": {"radretrieval.irma"},  # a phantom is of a class
-    "report": {"radretrieval.evaluation"},  # a report tells what an evaluation found
+    "report": {"radretrieval.evaluation", "radretrieval.health"},  # it shows what they found
     # the demo is the tour through its neighbours
     "demo": {f"radretrieval.{name}" for name in ("ingest", "train", "worker", "evaluation", "report")},
 }

@@ -240,3 +240,39 @@ FROM image WHERE %(splits)s::text[] IS NULL OR split = ANY(%(splits)s);
 -- :session For every connection: our tables before pgvector's, and claims that may be held while a large batch is decoded.
 SELECT set_config('search_path', 'radretrieval, public', false),
        set_config('idle_in_transaction_session_timeout', '0', false);
+
+-- :one_moment Every statement of this transaction sees the same moment.
+SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY;
+
+-- :code_counts Codes of one encoder, and how many of their images have a class.
+SELECT count(*) AS codes, count(i.irma_code) AS labelled, count(DISTINCT i.irma_code) AS classes
+FROM cnnc c JOIN image i ON i.id = c.image_id WHERE c.encoder_id = %(encoder)s;
+
+-- :code_equal Distinct codes of one encoder, and images that share theirs.
+SELECT count(*) AS distinct, coalesce(sum(images) FILTER (WHERE images > 1), 0)::bigint AS sharing
+FROM (SELECT count(*) AS images FROM cnnc WHERE encoder_id = %(encoder)s GROUP BY code) g;
+
+-- :code_collisions Codes that images of different classes share: all counted, the worst with their classes and some ids.
+WITH coded AS NOT MATERIALIZED (
+    SELECT c.code, c.image_id, i.irma_code FROM cnnc c JOIN image i ON i.id = c.image_id
+    WHERE c.encoder_id = %(encoder)s AND i.irma_code IS NOT NULL),
+shared AS (
+    SELECT code, count(*) AS images, count(DISTINCT irma_code) AS classes FROM coded
+    GROUP BY code HAVING min(irma_code) <> max(irma_code)),
+worst AS (
+    SELECT code, images, classes, count(*) OVER () AS all_codes, (sum(images) OVER ())::bigint AS all_images,
+           row_number() OVER (ORDER BY classes DESC, images DESC, code) AS place
+    FROM shared ORDER BY place LIMIT %(most)s)
+SELECT w.place, w.images, w.classes, w.all_codes, w.all_images, c.irma_code, count(*) AS members,
+       (array_agg(c.image_id ORDER BY c.image_id))[1:%(image_ids)s] AS image_ids
+FROM worst w JOIN coded c ON c.code = w.code
+GROUP BY w.place, w.images, w.classes, w.all_codes, w.all_images, c.irma_code
+ORDER BY w.place, members DESC, c.irma_code;
+
+-- :code_sample Some codes of one encoder (of labelled images, if so asked), the same ones at every call.
+SELECT substring(bit_send(c.code) FROM 5) AS code, i.irma_code FROM cnnc c JOIN image i ON i.id = c.image_id
+WHERE c.encoder_id = %(encoder)s AND (NOT %(labelled)s OR i.irma_code IS NOT NULL)
+ORDER BY md5(c.image_id::text) COLLATE "C", c.image_id LIMIT %(most)s;
+
+-- :code_all Every code of one encoder.
+SELECT substring(bit_send(code) FROM 5) AS code FROM cnnc WHERE encoder_id = %(encoder)s;

@@ -1,14 +1,17 @@
-"""`radretrieval encoder`: list encoders and switch between them."""
+"""`radretrieval encoder`: list encoders, switch between them, and look at the health of their codes."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from radretrieval.cli.common import AsJson, opened, print_json, tell
+from radretrieval.cli.common import AsJson, EncoderId, bar, opened, print_json, tell
 
-app = typer.Typer(help="List encoders and switch between them.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    help="List encoders, switch between them, and look at their codes.", no_args_is_help=True, rich_markup_mode=None
+)
 
 
 @app.command("list")
@@ -60,3 +63,38 @@ def activate(
             )
         encoders.activate(connection, encoder_id)
     tell(f"encoder {encoder_id} is active")
+
+
+@app.command()
+def report(
+    context: typer.Context,
+    encoder: EncoderId = None,
+    picture: Annotated[
+        Path | None,
+        typer.Option("--picture", metavar="PNG", help="Write the histograms and key figures as a picture."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Tell whether an encoder's codes are healthy.
+
+    Reported are the densities of the bits, dead and duplicate bits, equal codes and those shared across classes, and
+    the distances within and across classes. Bits are numbered as they are packed, MSB first, from 0.
+    """
+    from dataclasses import asdict
+
+    from radretrieval.health import health
+    from radretrieval.report.drawing import check_target
+    from radretrieval.report.health import health_picture, print_health
+
+    if picture is not None:
+        check_target(picture)
+    with opened(context) as (archive, _), bar("codes", None) as advance:
+        found = health(archive, encoder, advance=advance)
+    if picture is not None:
+        health_picture(picture, found)
+    if as_json:
+        print_json(asdict(found))
+    else:
+        print_health(found)
+    for note in found.notes:
+        tell(note)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,13 +35,12 @@ RIGHT, WRONG, OPEN = (0, 114, 178), (213, 94, 0), (150, 150, 158)
 _ABBREVIATED = re.compile(r"[a-z -]+\(([A-Z]+)[^)]*\)")  # of "anteroposterior (AP, coronal)" AP is left
 
 
-def save(path: Path | str, compose: Callable[[], Image]) -> None:
-    """Write a picture as PNG; replaced if it exists, complete or not at all.
+def check_target(path: Path | str) -> Path:
+    """The path, when a picture can be written there: for commands that would find out after minutes of work.
 
     Raises
     ------
-    UsageError : the name does not end in .png, its folder is missing, or it cannot be written. `compose` has not been
-        called then, but for a full disk.
+    UsageError : the name does not end in .png, its folder is missing, or it cannot be written.
     """
     target = Path(path)
     if target.suffix.lower() != ".png":
@@ -50,13 +49,34 @@ def save(path: Path | str, compose: Callable[[], Image]) -> None:
         raise UsageError(f"the folder {target.parent} for the picture does not exist; make it or name another")
     if os.path.isdir(target):
         raise UsageError(f"{target} is a folder; name a file for the picture")
-    temporary = target.with_name(f".{target.name}.part")
+    with _writing(target) as draft:  # permissions, a name that is too long, a full disk: only writing tells
+        draft.touch()
+        draft.unlink()
+    return target
+
+
+def save(path: Path | str, compose: Callable[[], Image]) -> None:
+    """Write a picture as PNG; replaced if it exists, complete or not at all.
+
+    Raises
+    ------
+    UsageError : as `check_target`, and `compose` has not been called then; or the disk became full.
+    """
+    target = check_target(path)
+    with _writing(target) as draft:
+        compose().save(draft, "PNG")
+        os.replace(draft, target)
+
+
+@contextmanager
+def _writing(target: Path) -> Iterator[Path]:
+    """A temporary name beside the target; an error of the system is told as ours, and nothing is left behind."""
+    draft = target.with_name(f".{target.name}.part")
     try:
-        compose().save(temporary, "PNG")
-        os.replace(temporary, target)
+        yield draft
     except OSError as error:
         with suppress(OSError):
-            temporary.unlink()
+            draft.unlink()
         raise UsageError(f"cannot write the picture {target}: {error.strerror or error}; name another file") from error
 
 
@@ -123,6 +143,18 @@ def write(draw: ImageDraw, corner: tuple[float, float], width: int, lines: Seque
 def text_height(lines: Sequence[Line]) -> int:
     """Pixels that lines take, with a margin below."""
     return sum(size + 6 for _, size, _ in lines) + 8
+
+
+def wrapped(text: str, size: int, width: int) -> list[str]:
+    """The text in lines of at most `width` pixels; a longer word has a line of its own."""
+    lines: list[str] = []
+    for word in text.split():
+        longer = f"{lines[-1]} {word}" if lines else word
+        if lines and length(longer, size) <= width:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return lines
 
 
 def shortened(line: str, size: int, width: int) -> str:
