@@ -30,7 +30,7 @@ def test_the_reference_in_the_readme_is_the_real_one() -> None:
             "search",
             ["--top", "--candidates", "--roi", "--where", "--exclude-same-patient", "--picture", "--json"],
         ),
-        ("evaluate", ["--split", "--against", "--json"]),
+        ("evaluate", ["--split", "--against", "--rule", "--compare", "--csv", "--picture", "--json"]),
         ("encoder list", ["--json"]),
         ("encoder activate", []),
         ("encoder report", ["--encoder", "--picture", "--json"]),

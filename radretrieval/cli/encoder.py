@@ -83,11 +83,11 @@ def report(
     from dataclasses import asdict
 
     from radretrieval.health import health
-    from radretrieval.report.drawing import check_target
     from radretrieval.report.health import health_picture, print_health
+    from radretrieval.report.output import check_output
 
     if picture is not None:
-        check_target(picture)
+        check_output(picture, ".png", "picture")
     with opened(context) as (archive, _), bar("codes", None) as advance:
         found = health(archive, encoder, advance=advance)
     if picture is not None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +14,7 @@ from numpy.typing import NDArray
 from radretrieval.errors import UsageError
 from radretrieval.irma.code import axes
 from radretrieval.irma.tree import words
+from radretrieval.report.output import check_output, whole
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -35,49 +34,15 @@ RIGHT, WRONG, OPEN = (0, 114, 178), (213, 94, 0), (150, 150, 158)
 _ABBREVIATED = re.compile(r"[a-z -]+\(([A-Z]+)[^)]*\)")  # of "anteroposterior (AP, coronal)" AP is left
 
 
-def check_target(path: Path | str) -> Path:
-    """The path, when a picture can be written there: for commands that would find out after minutes of work.
-
-    Raises
-    ------
-    UsageError : the name does not end in .png, its folder is missing, or it cannot be written.
-    """
-    target = Path(path)
-    if target.suffix.lower() != ".png":
-        raise UsageError(f"{target} is not a name for a PNG; let the picture's name end in .png")
-    if not os.path.isdir(target.parent):
-        raise UsageError(f"the folder {target.parent} for the picture does not exist; make it or name another")
-    if os.path.isdir(target):
-        raise UsageError(f"{target} is a folder; name a file for the picture")
-    with _writing(target) as draft:  # permissions, a name that is too long, a full disk: only writing tells
-        draft.touch()
-        draft.unlink()
-    return target
-
-
 def save(path: Path | str, compose: Callable[[], Image]) -> None:
     """Write a picture as PNG; replaced if it exists, complete or not at all.
 
     Raises
     ------
-    UsageError : as `check_target`, and `compose` has not been called then; or the disk became full.
+    UsageError : as `output.check_output`, and `compose` has not been called then; or the disk became full.
     """
-    target = check_target(path)
-    with _writing(target) as draft:
+    with whole(check_output(path, ".png", "picture"), "picture") as draft:
         compose().save(draft, "PNG")
-        os.replace(draft, target)
-
-
-@contextmanager
-def _writing(target: Path) -> Iterator[Path]:
-    """A temporary name beside the target; an error of the system is told as ours, and nothing is left behind."""
-    draft = target.with_name(f".{target.name}.part")
-    try:
-        yield draft
-    except OSError as error:
-        with suppress(OSError):
-            draft.unlink()
-        raise UsageError(f"cannot write the picture {target}: {error.strerror or error}; name another file") from error
 
 
 def code_lines(code: str | None) -> list[Line]:

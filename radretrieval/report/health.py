@@ -126,7 +126,7 @@ def _print_distances(found: Distances) -> None:
 def health_picture(path: Path | str, health: Health) -> None:
     """Write a PNG with the histograms of bit densities and of distances, and the key figures.
 
-    Raises UsageError as `drawing.check_target` does.
+    Raises UsageError as `output.check_output` does.
     """
     save(path, lambda: _compose(health))
 

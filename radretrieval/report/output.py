@@ -28,28 +28,26 @@ def check_output(path: Path | str, suffix: str, what: str) -> Path:
         raise UsageError(f"the folder {target.parent} for the {what} does not exist; make it or name another")
     if os.path.isdir(target):
         raise UsageError(f"{target} is a folder; name a file for the {what}")
-    if not os.access(target.parent, os.W_OK):
-        raise UsageError(f"the folder {target.parent} for the {what} cannot be written; name another")
+    with whole(target, what, trial=True) as draft:  # rights, a name that is too long, a full disk: only writing tells
+        draft.touch()
     return target
 
 
 @contextmanager
-def whole(path: Path, what: str) -> Iterator[Path]:
-    """A temporary name beside `path`, which it gets when the block ends well.
+def whole(path: Path, what: str, trial: bool = False) -> Iterator[Path]:
+    """A temporary name beside `path`, which it gets when the block ends well; in a `trial` it is removed instead.
 
     Raises
     ------
     UsageError : it cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.part")
+    draft = path.with_name(f".{path.name}.part")
     try:
-        yield temporary
-        os.replace(temporary, path)
+        yield draft
+        if not trial:
+            os.replace(draft, path)
     except OSError as error:
-        with suppress(OSError):
-            temporary.unlink()
         raise UsageError(f"cannot write the {what} {path}: {error.strerror or error}; name another file") from error
-    except BaseException:
+    finally:
         with suppress(OSError):
-            temporary.unlink()
-        raise
+            draft.unlink()

@@ -14,10 +14,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from radretrieval.coding.health import Duplicates
-from radretrieval.errors import UsageError
 from radretrieval.health import Dead, Density, Distances, Health, Nearest, Spread
 from radretrieval.report.charts import Plane, axes, bars, ticks
-from radretrieval.report.drawing import RIGHT, WRONG, check_target, length, wrapped
+from radretrieval.report.drawing import RIGHT, WRONG, length, wrapped
 from radretrieval.report.health import health_picture, key_figures, print_health
 
 
@@ -150,13 +149,3 @@ def test_wrapped_lines_fit_and_lose_nothing(width: int) -> None:
     lines = wrapped(text, 13, width)
     assert " ".join(lines) == text
     assert all(length(line, 13) <= width or " " not in line for line in lines)
-
-
-def test_a_target_is_checked_and_nothing_is_left(tmp_path: Path) -> None:
-    target = tmp_path / "a.png"
-    target.write_bytes(b"old")
-    assert check_target(target) == target
-    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
-    assert target.read_bytes() == b"old"
-    with pytest.raises(UsageError, match="cannot write the picture"):
-        check_target(tmp_path / ("x" * 252 + ".png"))

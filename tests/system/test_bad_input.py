@@ -13,6 +13,7 @@ from tiny import add_encoder
 
 from radretrieval.archive import images
 from radretrieval.archive.engine import Archive
+from radretrieval.archive.revision import REVISION
 from radretrieval.config import Settings
 from radretrieval.ingest import ingest
 from radretrieval.worker import work
@@ -183,8 +184,8 @@ def test_databases(cli: Cli, empty_database_url: str) -> None:
     assert "geheim" not in done.stderr
     refused(cli("status", url="sqlite:///x", check=False), 3, "postgresql://")
     refused(cli("status", url=empty_database_url, check=False), 3, "not set up yet", "radretrieval db upgrade")
-    assert cli("db", "upgrade", "--json", url=empty_database_url).json["revision"] == "0002"
-    assert cli("db", "check", "--json", url=empty_database_url).json["head"] == "0002"
+    assert cli("db", "upgrade", "--json", url=empty_database_url).json["revision"] == REVISION
+    assert cli("db", "check", "--json", url=empty_database_url).json["head"] == REVISION
     refused(cli("db", "stop", url=empty_database_url, check=False), 2, "embedded server only")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from PIL import Image
 from radretrieval.archive.engine import Archive
 from radretrieval.coding.hamming import distances
 from radretrieval.config import Settings
-from radretrieval.evaluation import evaluate
+from radretrieval.irma.error import irma_error
 from radretrieval.retrieval.answer import Request
 from radretrieval.retrieval.query import Searcher
 from radretrieval.uris import to_path
@@ -188,7 +189,8 @@ def test_the_table_for_people(filled: Filled) -> None:
 
 
 def test_evaluate_equals_single_searches(filled: Filled) -> None:
-    result = filled.run("evaluate", "--device", "cpu", "--json").json
+    done = filled.run("evaluate", "--device", "cpu", "--csv", "hits.csv", "--picture", "e.png", "--json")
+    result = done.json
     assert set(result) >= {
         "queries",
         "error_score",
@@ -198,28 +200,52 @@ def test_evaluate_equals_single_searches(filled: Filled) -> None:
         "ci95",
         "ablations",
     }
-    assert [row["name"] for row in result["ablations"]] == ["CNNC alone", "RBC alone", "softmax"]
-    assert result["error_score"] == pytest.approx(result["error_per_image"] * result["queries"])
+    assert [row["name"] for row in result["ablations"]] == [
+        "CNNC(128, no binarization) + RBC",
+        "CNNC(128) alone",
+        "RBC alone",
+        "softmax(128)",
+    ]
     low, high = result["ci95"]
     assert low <= result["error_score"] <= high
-    right = 0
+    with (filled.folder / "hits.csv").open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["ranking"] == "CNNC(128) + RBC"]
     with Searcher(Archive(filled.url), Settings(home=filled.home)) as searcher:
-        rows = searcher.connection.execute(
+        queries = searcher.connection.execute(
             "SELECT id, irma_code FROM image WHERE split = 'test' ORDER BY id"
         ).fetchall()
-        for row in rows:
-            answer = searcher.search(Request(query=row["id"], where=(("split", "train"),)))
-            right += answer.hits[0].irma_code == row["irma_code"]
-    assert result["queries"] == len(rows)
-    assert result["first_hit_accuracy"] == pytest.approx(right / len(rows))
+        single = [
+            (row["id"], row["irma_code"], hit.rank, hit.image_id, hit.irma_code, hit.cnnc_distance, hit.rbc_distance)
+            for row in queries
+            for hit in searcher.search(Request(query=row["id"], where=(("split", "train"),))).hits
+        ]
+    names = ("query_image_id", "irma_code", "rank", "image_id", "hit_irma_code", "cnnc_distance", "rbc_distance")
+    assert [tuple(row[name] for name in names) for row in rows] == [tuple(map(str, hit)) for hit in single]
+    assert result["queries"] == len(queries)
+    firsts = [hit for hit in single if hit[2] == 1]
+    assert result["first_hit_accuracy"] == pytest.approx(np.mean([hit[1] == hit[4] for hit in firsts]))
+    assert result["error_score"] == pytest.approx(sum(irma_error(str(hit[1]), str(hit[4])) for hit in firsts))
+    with Image.open(filled.folder / "e.png") as picture:
+        assert picture.width > 1500
 
 
-def test_evaluating_a_split_against_itself_leaves_the_query_out(filled: Filled) -> None:
-    result = evaluate(
-        Archive(filled.url), Settings(home=filled.home), split="test", against=["all"], softmax=False, device="cpu"
-    )
-    assert result.against == IMAGES
-    assert len(result.ablations) == 2
+def test_the_evaluation_for_people(filled: Filled) -> None:
+    done = filled.run("evaluate", "--no-network", "--compare", "cnnc", "rbc", "--rule", "paper")
+    assert "error: the paper's Eq. 1, literally" in done.stdout
+    assert "CNNC(128) alone of encoder 1 against RBC alone of encoder 1, query by query:" in done.stdout
+    assert "softmax" not in done.stdout
+    done = filled.run("evaluate", "--no-network")
+    assert "published errors are left out" in done.stdout
+    assert "best constant: 11" in done.stdout
+    early = filled.run("evaluate", "--picture", "no/such.png", check=False)
+    assert (early.returncode, early.stdout) == (2, "")
+    assert "no for the picture does not exist" in early.stderr
+
+
+def test_evaluating_a_split_against_everything_leaves_the_query_out(filled: Filled) -> None:
+    result = filled.run("evaluate", "--against", "all", "--no-network", "--json").json
+    assert result["against"] == IMAGES
+    assert len(result["ablations"]) == 2
 
 
 def test_hnsw_by_the_command_line(filled: Filled) -> None:
