@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from radretrieval.archive import embedded
 from radretrieval.archive.engine import Archive, open_archive
@@ -52,6 +55,21 @@ def environment(settings: Settings) -> dict[str, str]:
     """The environment in which the command line uses this archive."""
     others = {name: value for name, value in os.environ.items() if not name.startswith("RADRETRIEVAL_")}
     return {**others, "RADRETRIEVAL_HOME": str(settings.home)}
+
+
+def told(settings: Settings, *words: str) -> str:
+    """What a command prints for people; one that fails ends the benchmark."""
+    print(f"radretrieval {words[0]}", file=sys.stderr)
+    done = subprocess.run(command(*words), env=environment(settings), stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        raise SystemExit(f"radretrieval {' '.join(words)} ended with {done.returncode}: {done.stdout}")
+    return done.stdout
+
+
+def radretrieval(settings: Settings, *words: str) -> dict[str, Any]:
+    """What a command answers with --json."""
+    document: dict[str, Any] = json.loads(told(settings, *words, "--json"))
+    return document
 
 
 def machine(*packages: str) -> str:

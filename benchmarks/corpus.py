@@ -11,13 +11,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from _common import RADIOGRAPHS, archive, command, environment, machine, skip, table
+from _common import RADIOGRAPHS, archive, machine, radretrieval, skip, table
 
 from radretrieval.archive import encoders, images
 from radretrieval.archive.engine import Archive
@@ -77,16 +75,6 @@ def encoder(where: Archive, settings: Settings, weights: Path | None, epochs: in
     }
 
 
-def radretrieval(settings: Settings, *words: str) -> dict[str, Any]:
-    """What a command answers."""
-    print(f"radretrieval {words[0]}", file=sys.stderr)
-    done = subprocess.run(command(*words, "--json"), env=environment(settings), stdout=subprocess.PIPE, text=True)
-    if done.returncode:
-        raise SystemExit(f"radretrieval {words[0]} ended with {done.returncode}: {done.stdout}")
-    document: dict[str, Any] = json.loads(done.stdout)
-    return document
-
-
 def show(figures: dict[str, Any]) -> None:
     """Print the table."""
     results: dict[str, dict[str, Any]] = figures["evaluate"]
@@ -94,7 +82,7 @@ def show(figures: dict[str, Any]) -> None:
     print(f"{alone['queries']} queries of test; profile paper, {figures['encoder']['origin']}")
     print(machine("torch", "numpy"))
     head = ["first hit right (error), against", *(f"{name} ({result['against']})" for name, result in results.items())]
-    rows = [["CNNC + RBC", *map(cell, results.values())]]
+    rows = [[alone["ranking"], *map(cell, results.values())]]
     for place, row in enumerate(alone["ablations"]):
         rows.append([row["name"], *(cell(result["ablations"][place]) for result in results.values())])
     table(head, rows)

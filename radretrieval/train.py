@@ -91,6 +91,7 @@ def train(
         "seed": seed,
         "device": trained.device,
         "precision": trained.precision,
+        "seconds": round(time.monotonic() - started, 3),
         "losses": trained.losses,
         "accuracies": trained.accuracies,
     }
