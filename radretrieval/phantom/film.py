@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
+from radretrieval.phantom.projection import Array
+from radretrieval.phantom.technique import Technique
 
 _LETTERS = {
     "R": ("####.", "#...#", "#...#", "####.", "#.#..", "#..#.", "#...#"),
@@ -33,16 +33,26 @@ class Exposure:
     marker: tuple[float, float, str] | None  # place (share of width, of height) and letter
 
     @classmethod
-    def draw(cls, rng: np.random.Generator, letter: str) -> Exposure:
-        """A film as departments take them: mostly good ones, each a little different."""
+    def draw(cls, rng: np.random.Generator, letter: str, aspect: float, technique: Technique) -> Exposure:
+        """A film as departments take them: mostly good ones, each a little different.
+
+        Parameters
+        ----------
+        letter : of the marker, L or R.
+        aspect : width of the collimated field over its height.
+        """
         collimated = rng.random() < 0.6
-        margins = rng.uniform(0, 0.09, 4) * collimated
+        aspect *= float(np.exp(rng.normal(0, 0.06)))
+        narrow = np.repeat([max(0, 1 - aspect) / 2, max(0, 1 - 1 / aspect) / 2], 2)
+        margins = narrow + rng.uniform(0, 0.08, 4) * collimated
         left = bool(rng.random() < 0.5)
-        place = (rng.uniform(0.06, 0.13) if left else rng.uniform(0.82, 0.9), rng.uniform(0.06, 0.85))
+        edge = rng.uniform(0.04, 0.1)
+        across = narrow[0] + edge if left else 1 - narrow[0] - edge - 0.05
+        place = across, rng.uniform(narrow[2] + 0.05, 0.88 - narrow[2])
         return cls(
-            photons=float(np.exp(rng.normal(7.2, 0.5))),
+            photons=float(np.exp(rng.normal(7.2, 0.5))) * technique.photons,
             even=float(rng.uniform(0.35, 0.65)),
-            scatter=float(rng.uniform(0.1, 0.35)),
+            scatter=float(rng.uniform(0.1, 0.35)) * technique.scatter,
             gamma=float(np.exp(rng.normal(0, 0.18))),
             clip=(float(rng.uniform(0.2, 4)), float(rng.uniform(97.5, 99.9))),
             shutter=float(rng.choice([0.0, 0.0, 0.06, 0.85])),
