@@ -18,6 +18,7 @@ from radretrieval.phantom.parts import (
     flesh_ball,
     flesh_rod,
     level,
+    spongy,
     tube,
     vertebrae,
 )
@@ -65,12 +66,14 @@ def lumbar_column(sway: float = 0, high: float = 24) -> list[Body]:
 def sacrum(bend: float = 1) -> list[Body]:
     """Five vertebrae grown together, and the coccyx."""
     pieces = [
-        ball(SPONGY * 1.1, (0, 5.0 + 1.35 * i - 0.12 * i * i, -11 - 2.0 * i), (4.9 - 0.85 * i, 1.6 - 0.2 * i, 1.6))
-        for i in range(5)
+        spongy((0, 5.4, -11.8), (5.0, 1.8, 2.6), SPONGY, (28, 0, 0)),
+        spongy((0, 7.2, -14.8), (3.8, 1.3, 3.6), SPONGY, (30, 0, 0)),
+        spongy((0, 8.4, -18.2), (2.3, 0.9, 2.8), SPONGY, (4, 0, 0)),
+        *(spongy((0, 8.1 - 0.9 * i, -21.0 - 1.1 * i), (0.8 - 0.15 * i, 0.5, 0.7)) for i in range(3)),
     ]
-    coccyx = [ball(SPONGY, (0, 7.6 - 0.9 * i, -20.6 - 1.2 * i), (0.8 - 0.15 * i, 0.6, 0.7)) for i in range(3)]
-    holes = both(*(ball(-0.10, (1.7 - 0.15 * i, 5.5 + i, -11.6 - 2.0 * i), (0.5, 0.9, 0.35)) for i in range(4)))
-    return [*turned([*pieces, *coccyx], (-9 * (bend - 1), 0, 0), (0, 4, -10)), *holes]
+    lines = [ball(-0.08, (0, 5.6 + 0.8 * i, -13 - 2.1 * i), (2.2 - 0.3 * i, 1.2, 0.16), (30, 0, 0)) for i in range(4)]
+    holes = both(*(ball(-0.12, (1.7 - 0.15 * i, 5.8 + i, -12.4 - 2.0 * i), (0.5, 0.9, 0.4)) for i in range(4)))
+    return turned([*pieces, *lines, *holes], (-9 * (bend - 1), 0, 0), (0, 4, -10))
 
 
 def iliac_wings() -> list[Body]:
@@ -110,8 +113,8 @@ def _cavity(sway: float) -> list[Body]:
         *iliac_wings(),
         *lower_ribs(),
         *both(
-            ball(LUNG, (7.6, 1.5, 22), (6.5, 8, 6.5)),
-            ball(CORTEX * 0.7, (8.5, 0, -22), (3.6, 2.6, 4.2)),
+            ball(LUNG, (7.6, 1.5, 24.5), (6.8, 8.5, 7.5)),
+            ball(SPONGY * 0.8, (8.8, 0, -22.5), (3.4, 2.6, 3.8)),
             rod(CORTEX * 0.6, (7.6, -2, -23), (0.8, -4, -26), 0.95),
         ),
         ball(0.02, (0, -3, -20), (4.5, 4, 3.3), loose=4),
@@ -145,9 +148,9 @@ def stomach(sway: float = 0) -> list[Body]:
     duodenum: list[Vector] = [(-3, -3, 2), (-5, 0, 3.5), (-5.6, 1, -1), (-4.5, 1, -4.5), (1, 1, -4), (4, 0, -1)]
     return [
         *_cavity(sway),
-        *tube(hook[:2], 2.6, BARIUM * 0.5),
-        *tube(hook[1:], 2.0, BARIUM * 0.6, 0.8),
-        *tube(duodenum, 0.9, BARIUM * 0.6),
+        *tube(hook[:2], 2.7, BARIUM * 0.5, 0.5),
+        *tube(hook[1:], 2.0, BARIUM * 0.5, 0.4),
+        *tube(duodenum, 0.9, BARIUM * 0.5, 0.6),
         level((6, -3, 12.5), 3.2),
         *gas([(-9, -6), (9, -9), (3, -12)], 1.2),
     ]
@@ -160,9 +163,9 @@ def colon(sway: float = 0) -> list[Body]:
     air = [ball(AIR, (x, -5, z), (1.5, 1.5, 1.5), loose=4) for x, _, z in arch[1:4]]
     return [
         *_cavity(sway),
-        *tube(arch, 2.2, BARIUM * 0.45, 1.25),
-        *tube(_COLON[:2], 2.3, BARIUM * 0.45, 1.2),
-        *tube(_LEFT_COLON, 1.7, BARIUM * 0.4, 1.2),
+        *tube(arch, 2.2, BARIUM * 0.4, 0.8),
+        *tube(_COLON[:2], 2.3, BARIUM * 0.4, 0.8),
+        *tube(_LEFT_COLON, 1.7, BARIUM * 0.4, 0.8),
         *air,
     ]
 
@@ -175,7 +178,7 @@ def jejunum(sway: float = 0) -> list[Body]:
 def ileum(sway: float = 0) -> list[Body]:
     """Barium in the last coils and in the caecum, right and below."""
     caecum: list[Vector] = [(-10.5, -1, -12), (-10.8, -1, -4)]
-    return [*_cavity(sway), *_coils((-3.5, -4, -11.5), (5.5, 4.0), 0.9, 0.4), *tube(caecum, 2.3, BARIUM * 0.5, 1.1)]
+    return [*_cavity(sway), *_coils((-3.5, -4, -11.5), (5.5, 4.0), 0.9, 0.4), *tube(caecum, 2.3, BARIUM * 0.4, 0.7)]
 
 
 def _coils(middle: Vector, reach: tuple[float, float], radius: float, share: float) -> list[Body]:
@@ -188,7 +191,7 @@ def _coils(middle: Vector, reach: tuple[float, float], radius: float, share: flo
         )
         for i in range(14)
     ]
-    return tube(line, radius, BARIUM * share, 1.5)
+    return tube(line, radius, BARIUM * share, 0.9)
 
 
 def urinary(sway: float = 0) -> list[Body]:
@@ -206,13 +209,13 @@ def urinary(sway: float = 0) -> list[Body]:
 def kidneys() -> list[Body]:
     """Kidneys, their calyces and pelves, full of iodine."""
     calyces = [
-        ball(IODINE * 1.3, (5.9 + 0.3 * abs(i), 3, 6.2 + 1.7 * i), (1.5, 0.5, 0.4), (0, -24 * i, 0), loose=2)
+        ball(IODINE * 1.1, (5.6 + 0.3 * abs(i), 3, 6.2 + 1.7 * i), (1.1, 0.4, 0.3), (0, -24 * i, 0), loose=2)
         for i in (-1.3, 0, 1.3)
     ]
     return both(
         ball(0.06, (6, 3, 6), (2.8, 2.6, 5.8), (0, -15, 0), loose=2),
         *calyces,
-        ball(IODINE * 1.5, (4.4, 3, 6), (1.2, 0.8, 1.3), loose=2),
+        ball(IODINE * 1.2, (4.5, 3, 5.8), (0.8, 0.6, 1.2), (0, 20, 0), loose=2),
     )
 
 

@@ -144,21 +144,23 @@ SHOTS: dict[str, dict[str, Shot]] = {
     "82": {"": Shot(pelvis.pelvis, 28, (8, 0, 5), 0.9)},
     "90": {"": Shot(leg.leg, 100, (0.8, 0, -2), 0.25)},
     "91": {
-        "": Shot(leg.foot_alone, 28, _FOOT, 0.55, "foot"),
+        "": Shot(leg.foot_on_film, 28, _FOOT, 0.55, "foot"),
         "23": Shot(leg.foot_alone, 29, (0.4, -5.5, -42), 1.7),
+        "5": Shot(leg.foot_on_film, 30, _FOOT, 1, "foot"),
     },
     "911": {
-        "": Shot(leg.foot_alone, 12, (0.3, -15, -44.5), 0.8, "foot", (1.2, 0.8, 0)),
+        "": Shot(leg.foot_on_film, 12, (0.3, -15, -44.5), 0.8, "foot", (1.2, 0.8, 0)),
         "23": Shot(leg.foot_alone, 12, (0, -15.5, -44.8), 1.2),
     },
-    "912": {"": Shot(leg.foot_alone, 18, (0.4, -8.5, -43), 0.8, "foot")},
+    "912": {"": Shot(leg.foot_on_film, 18, (0.4, -8.5, -43), 0.8, "foot")},
     "913 91a 91b": {
-        "": Shot(leg.foot_alone, 15, (0.4, -3, -42), 0.9, "foot"),
+        "": Shot(leg.foot_on_film, 15, (0.4, -3, -42), 0.9, "foot"),
         "23": Shot(leg.foot_alone, 18, (0.4, -2, -41.5), 1.25),
     },
     "916 918 919": {
-        "": Shot(leg.foot_alone, 20, (0.4, -12, -44), 0.75, "foot"),
+        "": Shot(leg.foot_on_film, 20, (0.4, -12, -44), 0.75, "foot"),
         "23": Shot(leg.foot_alone, 19, (0.4, -13, -44), 1.5),
+        "5": Shot(leg.foot_on_film, 22, (0.4, -11, -44), 1, "foot"),
     },
     "917": {
         "": Shot(leg.foot_alone, 15, (0.5, 2, -42.5), 0.8, "foot"),
@@ -176,7 +178,7 @@ SHOTS: dict[str, dict[str, Shot]] = {
     "955 956": {"": Shot(pelvis.pelvis, 32, (12, 0, -15), 0.6)},
     "96": {
         "": Shot(pelvis.pelvis, 25, (11, 0, -3), 0.85),
-        "23": Shot(pelvis.hip_lateral, 25, (12, 0, -3)),
+        "23": Shot(pelvis.hip_lateral, 26, (11, 0, -4), frame="hip"),
         "4": Shot(pelvis.pelvis, 30, (9, 0, -4)),
     },
 }
@@ -203,7 +205,8 @@ SIDES = {prefix: side for side, prefixes in (("L", _LEFT), ("R", _RIGHT)) for pr
 BODY_PARTS = {
     "1": "TRUNK", "2": "SKULL", "212": "ORBIT", "213": "NOSE", "215": "JAW", "216": "TMJ", "30": "SPINE",
     "31": "CSPINE", "32": "TSPINE", "321": "CTSPINE", "33": "LSPINE", "331": "TLSPINE", "34": "SSPINE", "40": "ARM",
-    "41": "HAND", "411": "FINGER", "413": "WRIST", "42": "WRIST", "43": "FOREARM", "44": "ELBOW", "45": "HUMERUS", "46": "SHOULDER",
+    "41": "HAND", "411": "FINGER", "413": "WRIST", "42": "WRIST", "43": "FOREARM", "44": "ELBOW", "45": "HUMERUS",
+    "46": "SHOULDER",
     "466": "SCAPULA", "467": "SCAPULA", "5": "CHEST", "514": "RIB", "515": "RIB", "516": "CLAVICLE", "517": "CLAVICLE",
     "54": "MEDIASTINUM", "6": "BREAST", "7": "ABDOMEN", "8": "PELVIS", "81": "SACRUM", "82": "ILIUM", "90": "LEG",
     "91": "FOOT", "911": "TOE", "917": "CALCANEUS", "92": "ANKLE", "93": "LEG", "94": "KNEE", "941": "PATELLA",

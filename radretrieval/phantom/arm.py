@@ -11,7 +11,6 @@ from radretrieval.phantom.parts import (
     bone,
     digit,
     flesh_ball,
-    flesh_rod,
     limb,
     plaster,
     plate,
@@ -34,14 +33,15 @@ _FINGERS = [
 def hand(sway: float = 0, growth: float = 0.05) -> list[Body]:
     """Hand and forearm on the table, fingers up, the thumb to the right; `sway` spreads the fingers."""
     spread = 1 + 0.45 * sway
-    carpals = [ball(SPONGY * 1.4, (x, 0.1 * z, z), (r, r, r * 0.95)) for x, z, r in _CARPALS]
+    carpals = [spongy((x, 0.05 * z, z), (r, 0.8 * r, r)) for x, z, r in _CARPALS]
     fingers = [
         body
         for x, z, lean, lengths, radius, flesh in _FINGERS
         for body in digit((x, 0, z), (lean * spread, 0, 1), lengths, radius, flesh, (0, 0.12, 0), growth)
     ]
     return [
-        flesh_ball((0, 0, -1.2), (4.3, 1.3, 5.6)),
+        flesh_ball((0.1, 0, -1.0), (3.8, 1.25, 5.4)),
+        flesh_ball((1.8, 0.3, -2.2), (2.4, 1.3, 2.6)),
         *fingers,
         *digit((2.3, 0.2, -2.9), (0.95 - 0.3 * sway, 0.25, 1), (4.4, 3.2, 2.3), 0.46, 0.9, (0, 0.05, 0.1), growth),
         *carpals,
@@ -61,16 +61,16 @@ def hand_of_child(sway: float = 0) -> list[Body]:
 def forearm() -> list[Body]:
     """Radius, ulna and the end of the humerus, below the wrist."""
     return [
-        flesh_rod((0, 0, -4), (0.1, 0, -13), 3.1, 2.3),
-        *limb((0.1, 0, -13), (0, 0, -31), 3.9, 3.3),
-        *bone((0.9, 0, -6.1), (0.6, 0.2, -28.6), 0.78, 1.2),
-        spongy((1.0, 0, -6.2), (1.55, 1.05, 1.2)),
+        *limb((0, 0, -1), (0.1, 0, -16), 3.2, 2.3),
+        *limb((0.1, 0, -9), (0, 0, -32), 4.0, 3.5),
+        *bone((0.9, 0, -6.6), (0.6, 0.2, -28.6), 0.72, 1.2),
+        spongy((1.0, 0, -6.3), (1.5, 0.9, 1.0), SPONGY * 0.9),
         ball(SPONGY, (1.9, 0, -5.2), (0.4, 0.45, 0.7)),
-        *bone((-1.6, 0.1, -6.1), (-0.9, 0.6, -30), 0.58, 1.15),
+        *bone((-1.6, 0.1, -6.5), (-0.9, 0.6, -30), 0.52, 1.25),
         spongy((-0.9, 0.8, -29.6), (1.1, 1.5, 2.1)),
         spongy((0, 0, -31.2), (2.9, 1.0, 1.0)),
         *bone((0, 0, -32.5), (0.2, 0, -46), 1.1, 1.1),
-        flesh_rod((0, 0, -30), (0, 0, -46), 4.2, 4.4),
+        *limb((0, 0, -29), (0, 0, -48), 4.4, 4.6),
         *plate(0.08, (1.7, -0.4, -9), (1.5, -0.4, -16)),
     ]
 
@@ -79,8 +79,12 @@ def finger(sway: float = 0) -> list[Body]:
     """One finger held out for a side view, the others clenched."""
     clenched = [
         body
-        for k, (y, z) in enumerate([(-1.2, 0.2), (0.6, 0.5), (2.0, 0.3)])
-        for body in digit((0.3 * k, y, z), (0, 0.4, 1), (2.4, 2.0, 1.6), 0.4, 0.85, (0, 1.8, -1.4))
+        for k, (y, z) in enumerate([(-0.9, -0.2), (0.8, 0.1), (2.3, -0.2)])
+        for body in (
+            *bone((0.3 * k, y, z), (0.3 * k, y - 0.6, z + 3.0), 0.42),
+            *bone((0.3 * k, y - 0.2, z + 3.2), (0.3 * k, y + 1.4, z + 1.6), 0.36),
+            flesh_ball((0.3 * k, y, z + 1.8), (0.9, 1.5, 2.4)),
+        )
     ]
     return [
         flesh_ball((0, 0.5, -3), (1.6, 3.6, 4.5)),
@@ -94,19 +98,21 @@ def elbow(sway: float = 0, bend: float = 0) -> list[Body]:
     """Elbow (in the origin), upper arm above it and forearm below, its palm to the front."""
     lower = [
         *limb((0, 0, -2), (0.6, 0, -16), 4.1, 3.7),
-        flesh_rod((0.6, 0, -16), (1.0, 0, -25), 3.2, 2.6),
+        *limb((0.6, 0, -12), (1.0, 0, -27), 3.4, 2.8),
         *bone((1.5, -0.2, -2.4), (1.7, 0, -22), 0.75, 1.2),
-        rod(SPONGY * 1.1, (1.5, -0.2, -2.2), (1.5, -0.2, -1.3), 1.15),
+        spongy((1.5, -0.2, -1.6), (1.15, 1.15, 0.6)),
         *bone((-1.0, 0.5, -1.2), (-0.3, 0.2, -23), 0.7, 1.1),
         spongy((-0.9, 0.9, -0.3), (1.2, 1.4, 2.0)),
         spongy((-0.9, -0.7, -1.3), (0.9, 0.9, 0.7)),
     ]
     return [
-        *limb((0, 0.3, 2), (0.2, 0, 24), 4.4, 4.8),
-        flesh_ball((0, 0.2, 0), (4.5, 4.3, 4)),
+        *limb((0, 0.3, 4), (0.2, 0, 26), 4.5, 4.9),
+        flesh_ball((0, 0.2, 0), (4.6, 4.4, 4.6)),
         *bone((0, 0.1, 3.0), (0, 0, 28), 1.15, 0.9),
         spongy((0, 0, 1.6), (2.7, 0.8, 2.2)),
-        rod(SPONGY * 1.1, (-2.0, -0.2, 0.7), (2.2, -0.2, 0.6), 0.95),
+        spongy((-1.0, -0.3, 0.6), (1.2, 1.1, 1.1)),
+        spongy((1.4, -0.4, 0.6), (1.0, 1.0, 0.95)),
+        spongy((-2.4, 0.1, 2.0), (0.8, 0.6, 0.9)),
         ball(-SPONGY * 0.8, (0, 0.4, 1.9), (0.8, 0.9, 0.7)),
         *turned(lower, (-bend + 6 * sway, 0, 0), (0, 0, 0.3)),
         *plaster(0.08, (0, 0, 3), (0.2, 0, 22), 4.4, 4.8),
@@ -148,9 +154,9 @@ def half_chest() -> list[Body]:
     lung = ball(LUNG, (-11.6, 0, -10.5), (6.0, 8.4, 13.5), (0, -5, 0))
     cage = ball(0.28, (-19, 0, -11.5), (14.3, 10.2, 18.5)), ball(-0.28, (-19, 0, -11.5), (13.8, 9.7, 18.0))
     return [
-        flesh_rod((-19, 0, -40), (-19, 0, 2), 17, 11),
-        flesh_ball((-17, 0.5, 1), (15, 7.5, 5)),
-        flesh_rod((-19, 0, 0), (-19.5, 0.5, 16), 6, 6),
+        flesh_ball((-19, 0, -11.5), (17.5, 11.5, 21)),
+        flesh_ball((-15, 0.5, -1), (16, 7.5, 7)),
+        *limb((-19, 0, 0), (-19.5, 0.5, 16), 6.5, 6.5),
         lung,
         *(combed(shell, (0, -0.62, 0.78), 2.5, 0.32) for shell in cage),
         *bone((-17.5, -6.5, 0.2), (-3.0, -0.6, 3.0), 0.6),

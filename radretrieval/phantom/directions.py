@@ -80,6 +80,7 @@ DIRECTIONS = {
     "foot:4a": Direction(_ON_SOLE, 115, "LAO", (0, -38, 0), (3, 5, 3)),
     "ear:21": Direction(_FACING_LEFT, 115, "LL", (0, 24, 8), (2.5, 4, 4)),
     "ear:22": Direction(_FACING_RIGHT, 115, "RL", (0, -24, -8), (2.5, 4, 4)),
+    "hip:23": Direction(_AP, 115, "", (0, 0, 18), (3, 3, 5)),
     "blade:23": Direction(_AP, 115, "", (0, 0, -58), (4, 4, 6)),
 }
 

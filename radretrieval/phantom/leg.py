@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from radretrieval.phantom.bodies import Body, ball, maybe, rod, turned
 from radretrieval.phantom.parts import (
-    CORTEX,
     METAL,
     SPONGY,
     bone,
@@ -39,9 +38,9 @@ def leg_bent(sway: float = 0) -> list[Body]:
 def thigh() -> list[Body]:
     """Femur and hip joint, and their flesh."""
     return [
-        *limb((0.1, 0.5, 3), (1.6, 0.4, 20), 6.0, 6.2),
-        *limb((1.6, 0.4, 18), (2.0, 1.0, 40), 7.8, 8.0),
-        flesh_ball((0, -0.4, 0.5), (5.9, 5.9, 7)),
+        *limb((0.1, 0.5, 4), (1.8, 0.4, 26), 6.4, 6.8),
+        *limb((1.4, 0.4, 12), (2.2, 1.0, 42), 8.2, 8.4),
+        flesh_ball((0, -0.3, 0.5), (5.7, 5.8, 6.5)),
         *bone((0.1, 0.2, 3.5), (3.4, -0.8, 35), 1.5, 1.25, 0.6),
         spongy((0, 0.2, 4.4), (2.7, 2.1, 3.6)),
         *(spongy((x, 1.0, 2.0), (2.0, 3.0, 2.1)) for x in (-2.1, 2.2)),
@@ -50,8 +49,8 @@ def thigh() -> list[Body]:
         spongy((1.6, 0.8, 33.5), (1.0, 0.9, 1.3)),
         rod(SPONGY, (3.0, 0, 35.5), (-1.2, -0.6, 39.5), 1.6),
         spongy((-1.6, -0.7, 40), 2.4, SPONGY * 1.4),
-        ball(SPONGY, (-3.2, -0.4, 41), (3.0, 3.2, 3.6)),
-        rod(CORTEX * 0.8, (-3.0, 1.5, 38), (-5.0, 1, 31.5), 1.2),
+        spongy((-3.2, -0.4, 41), (3.0, 3.2, 3.6), SPONGY * 0.8),
+        spongy((-4.0, 1.2, 34.5), (1.3, 1.5, 3.6), SPONGY, (0, 15, 0)),
         *plate(0.07, (2.6, -0.4, 6), (4.4, -0.8, 16), 6),
         *maybe(0.06, "nail", rod(METAL * 0.6, (0.4, 0, 6), (3.9, -0.8, 37), 0.55)),
     ]
@@ -65,7 +64,7 @@ def patella() -> list[Body]:
 def lower_leg() -> list[Body]:
     """Tibia and fibula, and their flesh."""
     return [
-        *limb((0.1, 0.9, -3), (0.4, 1.4, -17), 5.3, 5.6),
+        *limb((0.1, 0.9, -1), (0.4, 1.8, -24), 5.2, 5.6),
         spongy((0.1, 0.5, -1.3), (4.2, 2.9, 0.9), SPONGY * 1.1),
         spongy((0.1, 0.3, -2.6), (3.5, 2.5, 2.3)),
         spongy((0.1, -0.2, -3.8), (2.2, 2.0, 3.4)),
@@ -79,7 +78,8 @@ def lower_leg() -> list[Body]:
 def ankle() -> list[Body]:
     """The shafts and the ankle's fork."""
     return [
-        *limb((0.4, 1.4, -17), (0.3, 0.2, -38), 3.6, 3.8),
+        *limb((0.4, 0.8, -13), (0.3, 0.4, -37), 3.9, 4.2),
+        flesh_ball((0.3, 0.3, -37), (3.4, 3.6, 5)),
         *bone((0.2, 0, -4.0), (0.1, 0.3, -36), 1.35, 1.15, 0.55),
         *bone((3.9, 2.2, -3.4), (2.6, 1.2, -37), 0.65, 1.45),
         spongy((0, 0.2, -37), (2.2, 2.0, 1.7)),
@@ -124,5 +124,11 @@ def patella_from_below(sway: float = 0) -> list[Body]:
 
 
 def foot_alone(sway: float = 0) -> list[Body]:
-    """The foot with the end of the lower leg, which for a view on the sole leans back out of the way."""
+    """The foot, with the end of the lower leg in a side view."""
     return [*foot(sway), *ankle()]
+
+
+def foot_on_film(sway: float = 0) -> list[Body]:
+    """The foot as rays on its sole show it: the knee bent, the lower leg leans back out of most of the field."""
+    stub = [flesh_ball((0.3, 1.2, -38.5), (3.0, 3.4, 4)), spongy((0, 1.5, -37.5), (2.1, 1.9, 1.6))]
+    return [*foot(sway), *turned(stub, (25, 0, 0), (0, 0, -40))]

@@ -49,39 +49,55 @@ def spongy(centre: Vector, half: Vector | float, coefficient: float = SPONGY, ti
     return replace(ball(coefficient, centre, half, tilt), union="bone")
 
 
+def spindle(coefficient: float, start: Vector, end: Vector, radius: float, depth: float, stretch: float = 1.5) -> Body:
+    """An ellipsoid along a line, which it overshoots: thick in its middle, as muscles are."""
+    straight = rod(coefficient, start, end, radius, depth)
+    width, height, half = straight.half
+    return replace(straight, half=(width, height, stretch * half), cylinder=False)
+
+
 def limb(start: Vector, end: Vector, radius: float, depth: float) -> list[Body]:
-    """The flesh of a limb, its ends rounded."""
-    ends = [flesh_ball(place, (radius, depth, radius)) for place in (start, end)]
-    return [replace(part, loose=0) for part in (flesh_rod(start, end, radius, depth), *ends)]
+    """The flesh of a limb between two joints."""
+    return [replace(spindle(SOFT, start, end, radius * 1.06, depth * 1.06), union="flesh", loose=0)]
 
 
 def bone(start: Vector, end: Vector, radius: float, head: float = 1.35, hollow: float = 0.55) -> list[Body]:
     """A long bone: a cortical tube with a marrow cavity and a rounded spongy head at each end."""
     shaft = [replace(rod(CORTEX, start, end, radius), union="bone"), rod(MARROW, start, end, radius * hollow)]
-    return [*shaft, *(spongy(place, radius * head) for place in (start, end))]
+    heads = [spongy(place, radius * head) for place in (start, end)]
+    line = np.subtract(end, start)
+    if np.linalg.norm(line) > 12 * radius:  # a long bone widens towards its heads
+        for place, inwards in ((start, 0.16), (end, -0.16)):
+            inner = point(np.add(place, inwards * line))
+            heads.append(
+                replace(spindle(SPONGY, place, inner, radius * (0.4 + 0.6 * head), radius * 1.1), union="bone")
+            )
+    return [*shaft, *heads]
 
 
 def both(*bodies: Body) -> list[Body]:
     """The bodies and their mirror images across the median plane."""
-    mirrored = []
-    for body in bodies:
-        axes = body.axes.copy()
-        axes[0] *= -1
-        mirrored.append(replace(body, centre=(-body.centre[0], *body.centre[1:]), axes=axes))
-    return [*bodies, *mirrored]
+    return [*bodies, *map(_mirrored, bodies)]
 
 
-def column(middle: Vector, half: Vector, period: float, share: float, tilt: float = 0) -> list[Body]:
-    """Vertebral bodies, their arches and their spinous processes along z."""
+def _mirrored(body: Body) -> Body:
+    axes = body.axes.copy()
+    axes[0] *= -1
+    within = None if body.within is None else _mirrored(body.within)
+    return replace(body, centre=(-body.centre[0], *body.centre[1:]), axes=axes, within=within)
+
+
+def column(middle: Vector, half: Vector, period: float, share: float, tilt: float = 0, dense: float = 1) -> list[Body]:
+    """Vertebral bodies, their arches and their spinous processes along z, straight, in a few bodies."""
     x, y, z = middle
     width, depth, length = half
     up: Vector = (0, tilt, 1)
-    vertebrae = rod(SPONGY, (x, y, z - length), (x, y, z + length), width, depth)
-    rim = rod(0.06, (x, y, z - length), (x, y, z + length), width * 1.06, depth * 1.06)
-    spine = rod(0.16, (x, y + 2.2 * depth, z - length), (x, y + 2.2 * depth, z + length), 0.3, 0.9 * depth)
-    process = rod(0.10, (x, y + depth, z - length), (x, y + depth, z + length), 1.8 * width, 0.35 * depth)
+    vertebrae = rod(SPONGY * dense, (x, y, z - length), (x, y, z + length), width, depth)
+    rim = rod(0.06 * dense, (x, y, z - length), (x, y, z + length), width * 1.06, depth * 1.06)
+    spine = rod(0.16 * dense, (x, y + 2.2 * depth, z - length), (x, y + 2.2 * depth, z + length), 0.3, 0.9 * depth)
+    process = rod(0.10 * dense, (x, y + depth, z - length), (x, y + depth, z + length), 1.8 * width, 0.35 * depth)
     arch = x + 0.6 * width, y + 1.2 * depth
-    pedicle = rod(0.24, (*arch, z - length), (*arch, z + length), 0.2 * width, 0.5 * depth)
+    pedicle = rod(0.24 * dense, (*arch, z - length), (*arch, z + length), 0.2 * width, 0.5 * depth)
     return [
         combed(vertebrae, up, period, share),
         combed(rim, up, period, share),
@@ -137,7 +153,7 @@ def point(place: Sequence[float] | Place) -> Vector:
 
 
 def vertebrae(
-    curve: Sequence[tuple[float, float]], count: int, low: Vector, high: Vector, share: float = 0.78
+    curve: Sequence[tuple[float, float]], count: int, low: Vector, high: Vector, share: float = 0.8, dense: float = 1
 ) -> list[Body]:
     """A curved spine in the median plane, each vertebra with arch and processes.
 
@@ -147,6 +163,7 @@ def vertebrae(
     count : how many vertebrae.
     low, high : half width, half depth of the body and length of the spinous process, at either end.
     share : of the spine's length that is bone; the rest is discs.
+    dense : attenuation relative to ordinary bone.
     """
     nodes = np.array(curve, float)
     knots = np.append(0, np.cumsum(np.hypot(*np.diff(nodes, axis=0).T)))
@@ -160,11 +177,11 @@ def vertebrae(
         along /= np.linalg.norm(along)
         size = np.array(low) + (np.array(high) - low) * i / max(count - 1, 1)
         middle = np.array([0, smooth(place), upright(place)])
-        bodies += _vertebra(middle, along, step * share / 2, point(size))
+        bodies += _vertebra(middle, along, step * share / 2, point(size), dense)
     return bodies
 
 
-def _vertebra(middle: Place, up: Place, half: float, size: Vector) -> list[Body]:
+def _vertebra(middle: Place, up: Place, half: float, size: Vector, dense: float) -> list[Body]:
     width, depth, process = size
     back = np.array([0, up[2], -up[1]])
     side = np.array([1.0, 0, 0])
@@ -175,11 +192,11 @@ def _vertebra(middle: Place, up: Place, half: float, size: Vector) -> list[Body]
     arch = at(0.62 * width, 1.3 * depth, 0.35 * half), at(0.55 * width, 2.0 * depth, -0.2 * half)
     across = at(0.6 * width, 1.6 * depth, 0.25 * half), at(1.75 * width, 1.8 * depth, 0.35 * half)
     return [
-        rod(SPONGY * 1.25, at(0, 0, -half), at(0, 0, half), width, depth),
-        rod(-SPONGY * 0.7, at(0, 0, -half * 0.86), at(0, 0, half * 0.86), width * 0.93, depth * 0.93),
+        rod(SPONGY * 1.25 * dense, at(0, 0, -half), at(0, 0, half), width, depth),
+        rod(-SPONGY * 0.7 * dense, at(0, 0, -half * 0.86), at(0, 0, half * 0.86), width * 0.93, depth * 0.93),
         rod(0.22, at(0, 1.7 * depth, 0), at(0, 1.9 * depth + process, -0.9 * half), 0.18 * width, 0.45 * half),
         *both(
-            rod(0.25, *arch, 0.2 * width, 0.5 * half),
+            rod(0.19 * dense, *arch, 0.2 * width, 0.5 * half),
             rod(0.16, *across, 0.22 * half, 0.25 * half),
         ),
     ]

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from radretrieval.phantom.abdomen import belly, gas, lumbar_column
 from radretrieval.phantom.bodies import Body, ball, maybe, rod, turned
-from radretrieval.phantom.parts import AIR, CORTEX, METAL, SPONGY, bone, both, cloud, flesh_ball, flesh_rod, spongy
+from radretrieval.phantom.parts import AIR, CORTEX, METAL, SPONGY, bone, both, cloud, flesh_ball, limb, spongy
 
 
 def pelvis(sway: float = 0) -> list[Body]:
@@ -16,11 +16,11 @@ def pelvis(sway: float = 0) -> list[Body]:
 
 def girdle(sway: float = 0) -> list[Body]:
     """The pelvic ring, the lumbar spine on it and the flesh."""
-    upper = turned([*belly(-3, 20), *lumbar_column(sway, 10)], (0, 0, 0), shift=(0, 0, 17.5))
+    upper = turned([*belly(-24, 24), *lumbar_column(sway, 10)], (0, 0, 0), shift=(0, 0, 17.5))
     return [
         *upper,
         *gas([(-9, 14), (8, 16), (9, 9), (-3, 12)]),
-        flesh_ball((0, 1, -4), (18.5, 11, 11)),
+        flesh_ball((0, 1, -4), (18.5, 11, 13)),
         *both(
             spongy((8.8, 3, 7.5), (6.2, 1.1, 7.2), CORTEX * 0.9, (0, 28, 30)),
             rod(CORTEX * 0.6, (13.2, -2, 10), (7, 4, 13.6), 0.5),
@@ -40,7 +40,7 @@ def girdle(sway: float = 0) -> list[Body]:
 def femur() -> list[Body]:
     """The left thigh in its socket."""
     return [
-        flesh_rod((9.5, 0, -6), (11.5, 0, -46), 8.2, 8.2),
+        *limb((9.0, 0, -2), (11.5, 0, -52), 8.6, 8.8),
         spongy((9.6, 0, -3), 2.4, SPONGY * 1.5),
         replace(rod(SPONGY, (9.8, 0, -3), (14, 1, -6.5), 1.6), union="bone"),
         spongy((14.4, 1, -6), (1.9, 1.8, 2.6)),
