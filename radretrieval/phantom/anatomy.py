@@ -131,6 +131,7 @@ SHOTS: dict[str, dict[str, Shot]] = {
     "7": {
         "": Shot(abdomen.abdomen, 42, (0, 0, -1), 0.85),
         "115": Shot(abdomen.abdomen_upright, 42, (0, 0, 1), 0.85),
+        "120": Shot(abdomen.abdomen, 38, (0, 0, 3), 0.95),
         "119": Shot(abdomen.abdomen_on_side, 42, (0, 0, -1), 1.2),
         "129": Shot(abdomen.abdomen_on_side, 42, (0, 0, -1), 1.2),
     },
@@ -138,7 +139,11 @@ SHOTS: dict[str, dict[str, Shot]] = {
     "720": {"": Shot(abdomen.abdomen_upright, 33, (0, 0, 1)), "127": Shot(abdomen.abdomen, 31, (0, 0, 1))},
     "721": {"": Shot(abdomen.abdomen, 24, (-7, 0, 2), 0.8)},
     "75": {"": Shot(abdomen.abdomen_on_side, 36, (-6, 0, 2), 1.6)},
-    "8": {"": Shot(pelvis.pelvis, 40, (0, 0, 0.5), 1.15), "2": Shot(pelvis.sacrum_region, 36, (0, 1, 1), 0.8)},
+    "8": {
+        "": Shot(pelvis.pelvis, 40, (0, 0, 0.5), 1.15),
+        "127": Shot(pelvis.pelvis_of_wounded, 44, (0, 0, 1)),
+        "2": Shot(pelvis.sacrum_region, 36, (0, 1, 1), 0.8),
+    },
     "810": {"": Shot(pelvis.sacrum_region, 23, (0, 6, 4), 0.8)},
     "811": {"": Shot(pelvis.pelvis, 24, (0, 4, 6))},
     "82": {"": Shot(pelvis.pelvis, 28, (8, 0, 5), 0.9)},

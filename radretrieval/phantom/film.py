@@ -15,6 +15,8 @@ _LETTERS = {
     "L": ("#....", "#....", "#....", "#....", "#....", "#....", "#####"),
 }
 _COARSE = 32  # what is smooth is computed on about so many cells a side
+_WIDTH = 0.09  # of the smooth part, in sides
+_MOTTLE = ((11, 0.018), (24, 0.016), (52, 0.022))  # cells a side, contrast
 _WHITE = 40.0  # the detector is full at so many times the middle's dose
 _OPEN = 12.0
 
@@ -64,6 +66,7 @@ class Exposure:
 def develop(integrals: Array, exposure: Exposure, rng: np.random.Generator) -> Array:
     """The film of line integrals (rows, columns), which are used up: 0…1, bright is high attenuation."""
     size = integrals.shape[0]
+    integrals *= _mottle(size, rng)
     if exposure.marker:
         _lay_marker(integrals, exposure.marker)
     dose = np.exp(-_unsharp(integrals))
@@ -96,23 +99,34 @@ def _unsharp(image: Array) -> Array:
     return image
 
 
+def _mottle(size: int, rng: np.random.Generator) -> Array:
+    """Tissue is not even: a factor about 1 with structures of a tenth to a fiftieth of the side."""
+    finest = _MOTTLE[-1][0]
+    mottle = np.zeros((finest, finest), np.float32)
+    for cells, contrast in _MOTTLE:
+        kernel = _kernel(finest, cells, 0.45 / cells)
+        mottle += kernel @ (np.float32(contrast) * rng.standard_normal((cells, cells), np.float32)) @ kernel.T
+    kernel = _kernel(size, finest, 0.45 / finest)
+    factor: Array = kernel @ mottle @ kernel.T
+    factor += 1
+    return factor
+
+
 def _smooth(image: Array, below: float = np.inf) -> Array:
     """Blurred by about a tenth of the side, on a coarse grid; values from `below` on count as zero."""
-    from PIL import Image  # heavy; only who makes phantoms needs it
-
     step = max(image.shape[0] // _COARSE, 1)
     samples = image[step // 2 :: step, step // 2 :: step]
     coarse = np.where(samples < np.float32(below), samples, np.float32(0))
-    kernel = _kernel(coarse.shape[0])
-    blurred = Image.fromarray(kernel @ coarse @ kernel.T)
-    return np.asarray(blurred.resize(image.shape[::-1], Image.Resampling.BILINEAR))
+    kernel = _kernel(image.shape[0], coarse.shape[0], _WIDTH)
+    blurred: Array = kernel @ coarse @ kernel.T
+    return blurred
 
 
-@lru_cache(maxsize=4)
-def _kernel(cells: int) -> Array:
-    """Gaussian weights, (cells, cells), each row's sum 1."""
-    places = (np.arange(cells) + 0.5) / cells
-    kernel = np.exp(-((places[:, None] - places[None]) ** 2) / (2 * 0.09**2))
+@lru_cache(maxsize=16)
+def _kernel(size: int, cells: int, width: float) -> Array:
+    """Gaussian weights of the cells for each pixel, (size, cells), each row's sum 1; `width` in sides."""
+    pixels, places = (np.arange(size) + 0.5) / size, (np.arange(cells) + 0.5) / cells
+    kernel = np.exp(-((pixels[:, None] - places[None]) ** 2) / (2 * width**2))
     normalised: Array = (kernel / kernel.sum(1, keepdims=True)).astype(np.float32)
     return normalised
 

@@ -14,6 +14,14 @@ def pelvis(sway: float = 0) -> list[Body]:
     return [*girdle(sway), *both(*femur()), *prosthesis()]
 
 
+def pelvis_of_wounded(sway: float = 0) -> list[Body]:
+    """Lying as brought in: the feet fall outwards, a catheter, a board and a belt."""
+    legs = both(*turned(femur(), (0, -5 + 3 * sway, 28), (9.6, 0, -3)))
+    board = both(rod(0.25, (20.5, 12, -40), (20.5, 12, 40), 1.2, 0.8))
+    catheter = maybe(0.6, "catheter", rod(0.6, (0.3, -5, -1), (0.8, -6, -14), 0.25), ball(0.1, (0.2, -3, 1), 1.2))
+    return [*girdle(sway), *legs, *board, *catheter, *maybe(0.3, "belt", rod(0.5, (-19, -12, 12), (19, -12, 12), 0.5))]
+
+
 def girdle(sway: float = 0) -> list[Body]:
     """The pelvic ring, the lumbar spine on it and the flesh."""
     upper = turned([*belly(-24, 24), *lumbar_column(sway, 10)], (0, 0, 0), shift=(0, 0, 17.5))

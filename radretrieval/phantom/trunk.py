@@ -86,7 +86,7 @@ def _belongings() -> list[Body]:
         *maybe(0.06, "sternal wires", *wires),
         *maybe(0.06, "necklace", *both(rod(METAL * 0.6, (0.2, -9, 8), (4.5, -7, 14), 0.09))),
         *maybe(0.06, "nodule", cloud(0.15, (-8, 2, 2), (1.4, 1.4, 1.4), loose=30)),
-        *maybe(0.10, "effusion", ball(0.10, (9.5, 2, -10), (5, 7, 4), loose=8)),
+        *maybe(0.10, "effusion", cloud(0.14, (9.0, 3, -8), (4.5, 6, 4), loose=6)),
     ]
 
 

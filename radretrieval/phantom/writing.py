@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import struct
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -11,10 +13,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from radretrieval.phantom.radiographs import radiograph
 
-_RUN_LENGTHS = 3  # zlib's Z_RLE: on noisy grey a third faster than its default, and smaller
+_UP = 2  # PNG's filter type
 _PATIENT, _IMAGE = 1, 2  # streams of random numbers, apart so that any image can be made alone
 _BATCH = 16  # images that a process is given at a time
 
@@ -67,15 +70,30 @@ def _write_missing(folder: Path, seed: int, size: int, item: Item) -> None:
 
 
 def _write_image(target: Path, item: Item, seed: int, size: int) -> None:
-    from PIL import Image  # heavy; only who makes phantoms needs it
-
     rng = np.random.default_rng([seed, _IMAGE, item.number])
     patient = np.random.default_rng([seed, _PATIENT, item.patient])
     grey = radiograph(item.code, rng, size, patient)
     grey *= 255
     grey += 0.5
     with renamed(target) as temporary:
-        Image.fromarray(grey.astype(np.uint8)).save(temporary, "PNG", compress_level=1, compress_type=_RUN_LENGTHS)
+        temporary.write_bytes(png(grey.astype(np.uint8)))
+
+
+def png(grey: NDArray[np.uint8]) -> bytes:
+    """A PNG file of 8-bit grey (rows, columns), each row as the difference from the one above.
+
+    Written here, for Pillow tries every filter on each row and takes three times as long for the same size.
+    """
+    rows, columns = grey.shape
+    lines = np.full((rows, columns + 1), _UP, np.uint8)
+    lines[:, 1:] = np.diff(grey, axis=0, prepend=np.zeros((1, columns), np.uint8))
+    header = struct.pack(">IIBBBBB", columns, rows, 8, 0, 0, 0, 0)
+    packer = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS, zlib.DEF_MEM_LEVEL, zlib.Z_RLE)
+    packed = packer.compress(lines.tobytes()) + packer.flush()
+    chunks = ((b"IHDR", header), (b"IDAT", packed), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
+    )
 
 
 @contextmanager
