@@ -14,6 +14,7 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from _common import machine, table
@@ -25,6 +26,7 @@ from radretrieval.phantom.directions import direction
 from radretrieval.phantom.projection import Array, Projection
 from radretrieval.phantom.writing import png
 
+Result = TypeVar("Result")
 LARGEST = 8
 TOLD = 100  # images a second and core that the issue asks for, written
 
@@ -68,49 +70,49 @@ def main() -> None:
 
 def throughput(repeats: int, size: int) -> dict[str, float]:
     """Images a second and core: drawn, and drawn and packed as PNG."""
-    seconds = {"drawn": 0.0, "drawn and packed as PNG": 0.0}
-    total = 0
-    for known in classes():
-        weight = known.train + known.test
-        radiograph(known.irma_code, np.random.default_rng(0), size)  # the scene is built once
-        drawn, packed = [], []
-        for k in range(repeats):
-            took, grey = clock(lambda seed=k: radiograph(known.irma_code, np.random.default_rng(seed), size))
-            drawn.append(took)
-            packed.append(took + clock(lambda grey=grey: png((grey * 255 + 0.5).astype(np.uint8)))[0])
-        for name, taken in zip(seconds, (drawn, packed), strict=True):
-            seconds[name] += weight * float(np.mean(taken))
-        total += weight
-    return {name: total / taken for name, taken in seconds.items()}
+    weights = np.array([known.train + known.test for known in classes()])
+    seconds = np.array([np.mean([draw(known.irma_code, k, size) for k in range(repeats)], 0) for known in classes()])
+    rates = weights.sum() / (weights @ seconds)
+    return {"drawn": float(rates[0]), "drawn and packed as PNG": float(rates[1])}
+
+
+def draw(code: str, seed: int, size: int) -> tuple[float, float]:
+    """Seconds to draw one image, and to draw and pack it; its scene is there already."""
+    rng = np.random.default_rng(seed)
+    radiograph(code, np.random.default_rng(seed), 16)
+    drawn, grey = clock(lambda: radiograph(code, rng, size))
+    packed, _ = clock(lambda: png((grey * 255 + 0.5).astype(np.uint8)))
+    return drawn, drawn + packed
 
 
 def against_marching(size: int, step: float) -> tuple[float, float, float]:
     """Seconds an image by closed formulas and by marching, and how far they are apart."""
-    ours, theirs, apart = [], [], []
-    for known in classes()[:LARGEST]:
-        _, angle, place, system = known.irma_code.split("-")
-        taken = shot(angle, place, system)
-        way = direction(angle, taken.frame if taken else "", mirrored=False)
-        assert taken is not None and way is not None
-        bodies, rng = scene(taken.model, 0), np.random.default_rng(1)
-        patient = bodies.vary(rng, taken.middle)
-        grid = (((np.arange(size) + 0.5) / size - 0.5) * taken.field).astype(np.float32)
-        view = way.pose(rng)
-        depth = 0.3 * taken.field
+    figures = [compare(known.irma_code, size, step) for known in classes()[:LARGEST]]
+    ours, theirs, apart = np.mean(figures, 0).tolist()
+    return ours, theirs, apart
 
-        def closed() -> Array:
-            return Projection(bodies, patient, view, way.focus, depth).line_integrals(grid, grid)
 
-        closed()
-        took, exact = clock(closed)
-        ours.append(took)
-        projection = Projection(bodies, patient, view, way.focus, depth)
-        seen = patient.centre @ view.T
-        enlarged = patient.half * way.focus / np.maximum(way.focus - depth + seen[:, 2:], way.focus / 2)
-        took, sampled = clock(lambda: march(projection, enlarged, grid, step))
-        theirs.append(took)
-        apart.append(abs(exact - sampled).mean())
-    return float(np.mean(ours)), float(np.mean(theirs)), float(np.mean(apart))
+def compare(code: str, size: int, step: float) -> tuple[float, float, float]:
+    """The same for one image of a class."""
+    _, angle, place, system = code.split("-")
+    taken = shot(angle, place, system)
+    assert taken is not None, "every class of the release is drawn"
+    way = direction(angle, taken.frame, mirrored=False)
+    assert way is not None, "and so is every direction"
+    bodies, rng = scene(taken.model, 0), np.random.default_rng(1)
+    patient, view, depth = bodies.vary(rng, taken.middle), way.pose(rng), 0.3 * taken.field
+    grid = (((np.arange(size) + 0.5) / size - 0.5) * taken.field).astype(np.float32)
+
+    def closed() -> Array:
+        return Projection(bodies, patient, view, way.focus, depth).line_integrals(grid, grid)
+
+    closed()
+    ours, exact = clock(closed)
+    projection = Projection(bodies, patient, view, way.focus, depth)
+    nearer = way.focus - depth + (patient.centre @ view.T)[:, 2:]
+    enlarged = patient.half * way.focus / np.maximum(nearer, way.focus / 2)
+    theirs, sampled = clock(lambda: march(projection, enlarged, grid, step))
+    return ours, theirs, float(abs(exact - sampled).mean())
 
 
 def march(projection: Projection, half: np.typing.NDArray[np.float64], grid: Array, step: float) -> Array:
@@ -156,7 +158,7 @@ def inside(projection: Projection, half: np.typing.NDArray[np.float64], body: in
     return (1 - square) * there if bodies.fuzzy[body] else there
 
 
-def clock(call: Callable[[], Array]) -> tuple[float, Array]:
+def clock(call: Callable[[], Result]) -> tuple[float, Result]:
     """Processor seconds that the call takes, and what it returns."""
     start = time.process_time()
     result = call()

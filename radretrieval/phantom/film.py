@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from radretrieval.phantom.projection import Array
 from radretrieval.phantom.technique import Technique
@@ -102,14 +103,11 @@ def _unsharp(image: Array) -> Array:
 def _mottle(size: int, rng: np.random.Generator) -> Array:
     """Tissue is not even: a factor about 1 with structures of a tenth to a fiftieth of the side."""
     finest = _MOTTLE[-1][0]
-    mottle = np.zeros((finest, finest), np.float32)
+    mottle = np.ones((finest, finest), np.float32)
     for cells, contrast in _MOTTLE:
         kernel = _kernel(finest, cells, 0.45 / cells)
-        mottle += kernel @ (np.float32(contrast) * rng.standard_normal((cells, cells), np.float32)) @ kernel.T
-    kernel = _kernel(size, finest, 0.45 / finest)
-    factor: Array = kernel @ mottle @ kernel.T
-    factor += 1
-    return factor
+        mottle += np.float32(contrast) * (kernel @ rng.standard_normal((cells, cells), np.float32) @ kernel.T)
+    return _enlarged(mottle, size)
 
 
 def _smooth(image: Array, below: float = np.inf) -> Array:
@@ -117,9 +115,8 @@ def _smooth(image: Array, below: float = np.inf) -> Array:
     step = max(image.shape[0] // _COARSE, 1)
     samples = image[step // 2 :: step, step // 2 :: step]
     coarse = np.where(samples < np.float32(below), samples, np.float32(0))
-    kernel = _kernel(image.shape[0], coarse.shape[0], _WIDTH)
-    blurred: Array = kernel @ coarse @ kernel.T
-    return blurred
+    kernel = _kernel(coarse.shape[0], coarse.shape[0], _WIDTH)
+    return _enlarged(kernel @ coarse @ kernel.T, image.shape[0])
 
 
 @lru_cache(maxsize=16)
@@ -129,6 +126,28 @@ def _kernel(size: int, cells: int, width: float) -> Array:
     kernel = np.exp(-((pixels[:, None] - places[None]) ** 2) / (2 * width**2))
     normalised: Array = (kernel / kernel.sum(1, keepdims=True)).astype(np.float32)
     return normalised
+
+
+def _enlarged(coarse: Array, size: int) -> Array:
+    """A coarse square, interpolated linearly to (size, size).
+
+    Not a product with a matrix of weights: at this size the linear algebra would wake its threads, which then spin
+    for longer than an image takes.
+    """
+    first, second, share = _neighbours(coarse.shape[0], size)
+    wide = coarse[:, first] + share * (coarse[:, second] - coarse[:, first])
+    high = wide[second] - wide[first]
+    high *= share[:, None]
+    high += wide[first]
+    return high
+
+
+@lru_cache(maxsize=16)
+def _neighbours(cells: int, size: int) -> tuple[NDArray[np.intp], NDArray[np.intp], Array]:
+    """For each pixel the cells on either side, and how far it is towards the second."""
+    place = np.clip((np.arange(size) + 0.5) * cells / size - 0.5, 0, cells - 1)
+    first = place.astype(np.intp)
+    return first, np.minimum(first + 1, cells - 1), (place - first).astype(np.float32)
 
 
 def _edges(size: int, exposure: Exposure) -> tuple[int, int, int, int]:

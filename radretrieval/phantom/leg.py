@@ -130,5 +130,4 @@ def foot_alone(sway: float = 0) -> list[Body]:
 
 def foot_on_film(sway: float = 0) -> list[Body]:
     """The foot as rays on its sole show it: the knee bent, the lower leg leans back out of most of the field."""
-    stub = [flesh_ball((0.3, 1.2, -38.5), (3.0, 3.4, 4)), spongy((0, 1.5, -37.5), (2.1, 1.9, 1.6))]
-    return [*foot(sway), *turned(stub, (25, 0, 0), (0, 0, -40))]
+    return [*foot(sway), flesh_ball((0.3, 0.8, -40), (2.7, 3.6, 3.2)), spongy((0, 1.0, -38.6), (2.0, 1.7, 0.7))]
