@@ -94,8 +94,8 @@ def against_marching(size: int, step: float) -> tuple[float, float, float]:
 
 def compare(code: str, size: int, step: float) -> tuple[float, float, float]:
     """The same for one image of a class."""
-    _, angle, place, system = code.split("-")
-    taken = shot(angle, place, system)
+    means, angle, place, system = code.split("-")
+    taken = shot(means, angle, place, system)
     assert taken is not None, "every class of the release is drawn"
     way = direction(angle, taken.frame, mirrored=False)
     assert way is not None, "and so is every direction"

@@ -115,7 +115,6 @@ SHOTS: dict[str, dict[str, Shot]] = {
         "": Shot(trunk.chest_upright, 39, _TRUNK),
         "112": Shot(trunk.chest_breathed_out, 39, _TRUNK),
         "127": Shot(trunk.chest_supine, 39, _TRUNK),
-        "121": Shot(trunk.chest_of_child, 41, (0, 0, -4)),
         "2": Shot(trunk.chest_lateral, 37, _TRUNK),
     },
     "510": {"": Shot(trunk.chest_upright, 43, (0, 0, -4))},
@@ -147,7 +146,7 @@ SHOTS: dict[str, dict[str, Shot]] = {
     "810": {"": Shot(pelvis.sacrum_region, 23, (0, 6, 4), 0.8)},
     "811": {"": Shot(pelvis.pelvis, 24, (0, 4, 6))},
     "82": {"": Shot(pelvis.pelvis, 28, (8, 0, 5), 0.9)},
-    "90": {"": Shot(leg.leg, 100, (0.8, 0, -2), 0.25)},
+    "90": {"": Shot(leg.leg, 100, (0.8, 0, -2), 0.25), "2": Shot(leg.leg_bent, 96, (0.8, 2, -1), 0.4)},
     "91": {
         "": Shot(leg.foot_on_film, 28, _FOOT, 0.55, "foot"),
         "23": Shot(leg.foot_alone, 29, (0.4, -5.5, -42), 1.7),
@@ -188,7 +187,11 @@ SHOTS: dict[str, dict[str, Shot]] = {
     },
 }
 
-# Contrast agents and systems: (biosystem, model, field, middle); they come before the plain film.
+CHILD_FILTER = "112d"
+# A child's proportions, drawn at a grown-up's size: films are filled whatever they show.
+CHILDREN = {"414": Shot(arm.hand_of_child, 23, (0, 0, -0.5)), "5": Shot(trunk.chest_of_child, 41, (0, 0, -4))}
+
+# Contrast agents in a system, by the biosystem axis; they come before the plain film.
 SYSTEMS: dict[str, Shot] = {
     "37": Shot(trunk.chest_upright, 24, (0, 0, 9), 0.55),
     "43": Shot(abdomen.stomach, 27, (1, 0, 5)),
@@ -219,14 +222,13 @@ BODY_PARTS = {
 }  # fmt: skip
 
 
-def shot(angle: str, place: str, system: str) -> Shot | None:
-    """How the region of a code is taken, None if it is not drawn."""
-    special = URINARY if system.startswith("50") else None
-    found = longest(special, place) if special else longest(SYSTEMS, system)
-    if found is not None:
-        return found
+def shot(means: str, angle: str, place: str, system: str) -> Shot | None:
+    """How the region of a code, given by its axes, is taken; None if it is not drawn."""
+    if means == CHILD_FILTER:
+        return longest(CHILDREN, place)
+    special = longest(URINARY, place) if system.startswith("50") else longest(SYSTEMS, system)
     regions = longest(_REGIONS, place)
-    return None if regions is None else longest(regions, angle)
+    return special or (None if regions is None else longest(regions, angle))
 
 
 _REGIONS = {prefix: shots for prefixes, shots in SHOTS.items() for prefix in prefixes.split()}

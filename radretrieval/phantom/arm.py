@@ -30,20 +30,31 @@ _FINGERS = [
 ]
 
 
-def hand(sway: float = 0, growth: float = 0.05) -> list[Body]:
-    """Hand and forearm on the table, fingers up, the thumb to the right; `sway` spreads the fingers."""
-    spread = 1 + 0.45 * sway
+def hand(sway: float = 0, growth: float = 0) -> list[Body]:
+    """Hand and forearm on the table, fingers up, the thumb to the right; `sway` spreads the fingers.
+
+    `growth` is how wide the cartilage at the joints is, cm; the more of it, the shorter and plumper are the fingers.
+    """
+    spread, gap, short = 1 + 0.45 * sway, 0.05 + growth, 1 - 0.8 * growth
     carpals = [spongy((x, 0.05 * z, z), (r, 0.8 * r, r)) for x, z, r in _CARPALS]
     fingers = [
         body
         for x, z, lean, lengths, radius, flesh in _FINGERS
-        for body in digit((x, 0, z), (lean * spread, 0, 1), lengths, radius, flesh, (0, 0.12, 0), growth)
+        for body in digit(
+            (x, 0, z),
+            (lean * spread, 0, 1),
+            tuple(short * length for length in lengths),
+            radius,
+            flesh * (1 + growth),
+            (0, 0.12, 0),
+            gap,
+        )
     ]
     return [
         flesh_ball((0.1, 0, -1.0), (3.8, 1.25, 5.4)),
         flesh_ball((1.8, 0.3, -2.2), (2.4, 1.3, 2.6)),
         *fingers,
-        *digit((2.3, 0.2, -2.9), (0.95 - 0.3 * sway, 0.25, 1), (4.4, 3.2, 2.3), 0.46, 0.9, (0, 0.05, 0.1), growth),
+        *digit((2.3, 0.2, -2.9), (0.95 - 0.3 * sway, 0.25, 1), (4.4, 3.2, 2.3), 0.46, 0.9, (0, 0.05, 0.1), gap),
         *carpals,
         *forearm(),
         *maybe(0.12, "ring", rod(METAL, (-1.35, 0, 5.2), (-1.4, 0, 5.6), 0.75)),
@@ -53,9 +64,8 @@ def hand(sway: float = 0, growth: float = 0.05) -> list[Body]:
 
 def hand_of_child(sway: float = 0) -> list[Body]:
     """Wide joints, for cartilage throws no shadow; few carpal bones yet."""
-    bodies = hand(sway, 0.22)
-    small = {(x, z) for x, z, _ in _CARPALS[::2]}
-    return [body for body in bodies if (body.centre[0], body.centre[2]) not in small]
+    missing = {(x, z) for x, z, _ in _CARPALS[::2]}
+    return [body for body in hand(sway, 0.22) if (body.centre[0], body.centre[2]) not in missing]
 
 
 def forearm() -> list[Body]:

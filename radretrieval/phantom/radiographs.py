@@ -115,7 +115,7 @@ class _Taken:
     @classmethod
     def of(cls, code: str) -> _Taken:
         means, angle, place, system = axes(code)
-        found = shot(angle, place, system)
+        found = shot(means, angle, place, system)
         if found is None or "-".join((means, angle, place, system)) not in DRAWN:
             raise UsageError(f"no phantom is drawn for the IRMA code {code}; among those drawn are {', '.join(_FIRST)}")
         return cls(angle, place, SIDES.get(place, SIDES.get(place[:2], "")), found, TECHNIQUES[means])
