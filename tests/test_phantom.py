@@ -4,6 +4,7 @@ import csv
 import hashlib
 from collections import Counter, defaultdict
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,14 @@ import pytest
 from PIL import Image
 
 from radretrieval.errors import UsageError
-from radretrieval.phantom import CODES, phantom_class, radiograph, write_archive
-from radretrieval.phantom.bodies import Projection, Scene, ball, combed, rod, rotation
+from radretrieval.irma.imageclef import NO_LABEL, PARTS, WITHDRAWN, classes
+from radretrieval.phantom import CODES, archive_size, phantom_class, radiograph, write_archive
+from radretrieval.phantom.bodies import Patient, Scene, ball, combed, rod, rotation
+from radretrieval.phantom.layouts import class_sizes
+from radretrieval.phantom.projection import Projection
+from radretrieval.phantom.radiographs import DRAWN
+from radretrieval.phantom.technique import TECHNIQUES
+from radretrieval.phantom.writing import png
 
 FRONT = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
 GRID = np.linspace(-6, 6, 121, dtype=np.float32)
@@ -20,7 +27,9 @@ GRID = np.linspace(-6, 6, 121, dtype=np.float32)
 
 def integrals(*bodies, view=FRONT):
     scene = Scene(bodies)
-    return Projection(scene, scene.centre, scene.half, view, 1e9, 0).line_integrals(GRID, GRID)
+    return Projection(scene, Patient(scene.coefficient, scene.centre, scene.half), view, 1e9, 0).line_integrals(
+        GRID, GRID
+    )
 
 
 def marched(inside, view):
@@ -87,12 +96,14 @@ class TestPathLengths:
 
     def test_what_is_far_from_the_detector_is_magnified(self):
         scene = Scene([ball(1, (0, -50, 0), 2)])
-        shadow = Projection(scene, scene.centre, scene.half, FRONT, 100, 0).line_integrals(GRID, GRID)
+        shadow = Projection(scene, Patient(scene.coefficient, scene.centre, scene.half), FRONT, 100, 0).line_integrals(
+            GRID, GRID
+        )
         assert GRID[shadow.any(0)].max() == pytest.approx(4, abs=0.2)
 
 
 class TestRadiograph:
-    @pytest.mark.parametrize("code", CODES)
+    @pytest.mark.parametrize("code", sorted(DRAWN))
     def test_is_a_picture(self, code):
         grey = radiograph(code, np.random.default_rng(1), 96)
         assert grey.shape == (96, 96)
@@ -101,6 +112,52 @@ class TestRadiograph:
         assert 0 <= grey.min() < 0.1
         assert 0.8 < grey.max() <= 1
         assert grey.std() > 0.1
+
+    def test_all_classes_of_the_release_are_drawn_and_the_withdrawn_ones(self):
+        assert {*CODES} == {known.irma_code for known in classes()}
+        assert len(CODES) == 193
+        assert {*WITHDRAWN} | {*CODES} == DRAWN
+
+    def test_no_two_codes_draw_the_same(self):
+        # With equal random numbers, so that nothing but the code makes the difference.
+        means = [
+            np.mean([radiograph(code, np.random.default_rng(k), 32) for k in range(5)], 0) for code in sorted(DRAWN)
+        ]
+        flat = np.reshape(means, (len(means), -1))
+        apart = np.array([abs(flat - row).mean(1) for row in flat])
+        np.fill_diagonal(apart, 1)
+        assert apart.min() > 0.004
+
+    def test_harder_rays_show_less_of_the_bones(self):
+        plain, hard = (
+            np.mean([radiograph(f"{technique}-129-700-400", np.random.default_rng(k), 64) for k in range(6)], 0)
+            for technique in ("1121", "1123")
+        )
+        spine, beside = slice(28, 36), slice(38, 46)
+        contrast = [picture[spine].mean() - picture[beside].mean() for picture in (plain, hard)]
+        assert contrast[0] > contrast[1]
+
+    def test_a_tomograph_shows_one_layer(self):
+        near, far = ball(1, (0, 0, 0), 1), ball(1, (0, 8, 0), 1)
+        scene = Scene([near, far])
+        view = Projection(scene, Patient(scene.coefficient, scene.centre, scene.half), FRONT, 1e9, 0)
+        both = view.line_integrals(GRID, GRID)
+        layer = TECHNIQUES["1122"].line_integrals(view, GRID, GRID)
+        assert both[60, 60] == pytest.approx(4, abs=0.01)
+        assert 2 < layer[60, 60] < 3.9
+        assert layer[72, 60] > both[72, 60] == 0, "the other ball is smeared over its surroundings"
+
+    def test_two_views_stand_on_one_film_of_stereometry(self):
+        film = np.mean([radiograph("1121-500-914-700", np.random.default_rng(k), 64) for k in range(6)], 0)
+        heel, below = film[44:56, 8:24], film[44:56, 40:56]
+        assert heel.mean() > 1.5 * below.mean(), "the foot stands on the left and lies on the right"
+
+    def test_mirrored_oblique_views_are_each_others_mirror_images(self):
+        left, right = (
+            np.mean([radiograph(code, np.random.default_rng(k), 64) for k in range(12)], 0)
+            for code in ("1121-4a0-914-700", "1121-490-915-700")
+        )
+        assert abs(left - right[:, ::-1]).mean() < 0.5 * abs(left - right).mean()
 
     def test_one_state_one_picture_and_no_two_alike(self):
         first, again, other = (radiograph(3, np.random.default_rng(seed), 64) for seed in (1, 1, 2))
@@ -117,6 +174,8 @@ class TestRadiograph:
     def test_labels_follow_the_code(self):
         assert phantom_class("1121-230-943-700").laterality == "R"
         breast = phantom_class("1124-410-620-625")
+        assert phantom_class("1121-120-516-700").laterality == "L"
+        assert phantom_class("1121-110-411-700").laterality == ""
         assert (breast.modality, breast.body_part, breast.view_position, breast.laterality) == (
             "MG",
             "BREAST",
@@ -124,9 +183,9 @@ class TestRadiograph:
             "L",
         )
 
-    @pytest.mark.parametrize("code", ["1121-120-700-400", "1121-500-914-700", 16, -1])
+    @pytest.mark.parametrize("code", ["1121-120-999-700", "1121-500-921-700", "1123-120-942-700", 193, -1])
     def test_what_is_not_drawn_is_refused(self, code):
-        with pytest.raises(UsageError, match=r"no phantom is drawn|0 to 15"):
+        with pytest.raises(UsageError, match=r"no phantom is drawn|0 to 192"):
             radiograph(code, np.random.default_rng(0))
 
     def test_classes_can_be_learned_but_not_for_nothing(self):
@@ -154,9 +213,9 @@ class TestArchive:
         found = {name for name in tree(labels.parent) if name.endswith(".png")}
         assert found == {row["file"] for row in listed}
 
-    @pytest.mark.parametrize(("images", "classes"), [(3, 1), (36, 12), (50, 16), (500, 7)])
+    @pytest.mark.parametrize(("images", "classes"), [(3, 1), (36, 12), (50, 16), (500, 7), (2000, 193)])
     def test_split_is_by_patient_and_has_every_class(self, images, classes, monkeypatch, tmp_path):
-        monkeypatch.setattr("radretrieval.phantom.archive._write_image", lambda *_: None)
+        monkeypatch.setattr("radretrieval.phantom.writing._write_image", lambda *_: None)
         listed = rows(write_archive(tmp_path, images, classes))
         splits = defaultdict(set)
         for row in listed:
@@ -198,6 +257,19 @@ class TestArchive:
         assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.png")} == before
         assert labels == tmp_path / "labels.csv"
 
+    def test_any_number_of_processes_writes_the_same(self, tmp_path):
+        done = []
+        write_archive(tmp_path / "a", 48, 8, size=32, processes=2, progress=done.append)
+        write_archive(tmp_path / "b", 48, 8, size=32)
+        assert done == list(range(1, 49))
+        assert tree(tmp_path / "a") == tree(tmp_path / "b")
+
+    def test_png_is_read_back(self, tmp_path):
+        grey = np.random.default_rng(0).integers(0, 256, (7, 13), np.uint8)
+        (tmp_path / "a.png").write_bytes(png(grey))
+        with Image.open(tmp_path / "a.png") as image:
+            np.testing.assert_array_equal(np.asarray(image), grey)
+
     def test_foreign_folders_are_left_alone(self, tmp_path):
         (tmp_path / "notes.txt").write_text("mine")
         with pytest.raises(UsageError, match="not empty"):
@@ -219,9 +291,10 @@ class TestArchive:
     @pytest.mark.parametrize(
         ("wrong", "message"),
         [
-            ({"layout": "imageclef"}, "the layouts are: csv"),
-            ({"classes": 0}, "1 to 16"),
-            ({"classes": 17}, "1 to 16"),
+            ({"layout": "dicom"}, "the layouts are: csv, imageclef"),
+            ({"layout": "imageclef", "images": 3}, "at least 4"),
+            ({"classes": 0}, "1 to 193"),
+            ({"classes": 194}, "1 to 193"),
             ({"images": 11}, "at least 12"),
             ({"size": 8}, "16 to 4096"),
             ({"seed": -1}, "0 or more"),
@@ -231,3 +304,104 @@ class TestArchive:
         with pytest.raises(UsageError, match=message):
             write_archive(**({"folder": tmp_path / "new", "images": 12, "classes": 4} | wrong))
         assert not (tmp_path / "new").exists()
+
+
+def codes_of(folder: Path) -> dict[str, list[dict[str, str]]]:
+    found = {}
+    for part in PARTS:
+        with (folder / part.codes).open(newline="") as file:
+            reader = csv.DictReader(file, delimiter=";")
+            found[part.split] = list(reader)
+            assert tuple(reader.fieldnames) == part.columns
+    return found
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory):
+    """The whole release without its images."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("radretrieval.phantom.writing._write_image", lambda target, *_: target.touch())
+        folder = write_archive(tmp_path_factory.mktemp("release"), layout="imageclef")
+    return folder, codes_of(folder)
+
+
+class TestImageclefLayout:
+    def test_has_the_releases_names_and_nothing_else(self, full):
+        folder, listed = full
+        assert {entry.name for entry in folder.iterdir() if not entry.name.startswith(".")} == {
+            "ImageCLEFmed2009_train.02",
+            "ImageCLEFmed2009_train_codes.02.csv",
+            "ImageCLEFmed2009_test.03",
+            "ImageCLEFmed2009_test_codes.03.csv",
+        }
+        for part in PARTS:
+            assert {path.name for path in (folder / part.folder).iterdir()} == {
+                f"{row['image_id']}.png" for row in listed[part.split]
+            }
+
+    def test_has_the_releases_class_sizes(self, full):
+        _, listed = full
+        assert (len(listed["train"]), len(listed["test"])) == (12_677, 1_733)
+        count = {split: Counter(row["08_irma_code"] for row in rows) for split, rows in listed.items()}
+        for known in classes():
+            assert (count["train"].pop(known.irma_code), count["test"].pop(known.irma_code, 0)) == (
+                known.train,
+                known.test,
+            )
+        assert count["train"] == dict.fromkeys(WITHDRAWN, 2)
+        assert count["test"] == {NO_LABEL: 1}
+
+    def test_ids_are_plain_numbers_and_tell_nothing(self, full):
+        _, listed = full
+        ids = [row["image_id"] for rows in listed.values() for row in rows]
+        assert len({*ids}) == len(ids)
+        assert all(name == str(int(name)) for name in ids)
+        codes = [row["irma_code"] for row in listed["train"]]
+        alike = sum(first == second for first, second in pairwise(codes))
+        assert alike < 0.1 * len(codes), "by chance 6 % of neighbours are of one class"
+
+    def test_other_years_are_silent(self, full):
+        _, listed = full
+        for row in (listed["train"][0], listed["test"][-1]):
+            assert row["irma_code"] == row["08_irma_code"]
+            assert {value for name, value in row.items() if "05" in name or "06" in name or "07" in name} == {NO_LABEL}
+
+    def test_a_patient_is_in_one_split(self, monkeypatch, tmp_path):
+        drawn = defaultdict(set)
+        monkeypatch.setattr(
+            "radretrieval.phantom.writing._write_image", lambda _, item, *__: drawn[item.patient].add(item.split)
+        )
+        write_archive(tmp_path, 2000, layout="imageclef")
+        assert all(len(splits) == 1 for splits in drawn.values())
+        assert len(drawn) < 1500
+
+    @pytest.mark.parametrize(("images", "number"), [(193, 193), (1000, 193), (500, 20), (20_000, 193), (7, 7)])
+    def test_another_size_keeps_the_proportions(self, images, number):
+        sizes = class_sizes(images, number)
+        assert sum(sizes.values()) == images
+        whole = class_sizes(archive_size(None, number, "imageclef")[0], number)
+        for cell, size in sizes.items():
+            if cell[1] == "train" and cell[0] not in WITHDRAWN:
+                assert size >= 1
+            if images >= 500 and whole[cell] >= 100:
+                assert size == pytest.approx(whole[cell] * images / sum(whole.values()), rel=0.25, abs=1.01)
+
+    def test_fewer_classes_are_the_largest_without_what_has_no_class(self):
+        assert archive_size(None, 2, "imageclef") == (2343 + 1122, 2)
+        assert {code for code, _ in class_sizes(100, 5)} == {known.irma_code for known in classes()[:5]}
+
+    def test_images_are_written_and_completed(self, tmp_path):
+        whole = write_archive(tmp_path / "a", 20, 5, layout="imageclef", size=32)
+        assert whole == tmp_path / "a"
+        listed = codes_of(whole)
+        for part in PARTS:
+            for row in listed[part.split]:
+                with Image.open(whole / part.folder / f"{row['image_id']}.png") as image:
+                    assert (image.format, image.mode, image.size) == ("PNG", "L", (32, 32))
+        before = tree(whole)
+        (whole / PARTS[0].folder / f"{listed['train'][0]['image_id']}.png").unlink()
+        (whole / PARTS[1].codes).unlink()
+        write_archive(whole, 20, 5, layout="imageclef", size=32)
+        assert tree(whole) == before
+        with pytest.raises(UsageError, match="layout imageclef instead of csv"):
+            write_archive(whole, 20, 5, size=32)

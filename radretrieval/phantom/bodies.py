@@ -1,4 +1,4 @@
-"""Bodies in space and the length of a ray's path through each of them, by closed formulas.
+"""Bodies in space: ellipsoids and cylinders, and the scenes that they make up.
 
 Space is the patient's, in centimetres: x to the patient's left, y to the back, z to the head (DICOM PS3.3
 C.7.6.2). A coefficient is relative to what the body stands in, so that path length × coefficient adds up.
@@ -6,16 +6,14 @@ C.7.6.2). A coefficient is relative to what the body stands in, so that path len
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 Vector = tuple[float, float, float]
-Array = NDArray[np.float32]
-
-_LEAST = 0.02  # a face seen edge-on is taken as seen at about one degree: no division by zero
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +31,7 @@ class Body:
     fuzzy : its density falls off towards its surface (1 − r²), as glands and vessels do.
     union : name of the bodies that count once where they overlap (flesh, bone); empty: adds to all others.
     loose : how much its size and place vary between patients; 1 is firm.
+    option, chance : bodies of one option are there together, in that share of the patients.
     """
 
     coefficient: float
@@ -45,6 +44,8 @@ class Body:
     fuzzy: bool = False
     union: str = ""
     loose: float = 1.0
+    option: str = ""
+    chance: float = 1.0
 
 
 def rotation(degrees: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
@@ -89,6 +90,35 @@ def combed(body: Body, normal: Vector, period: float, share: float) -> Body:
     return replace(body, comb=(normal, period, share))
 
 
+def turned(bodies: Iterable[Body], degrees: Vector, about: Vector = (0, 0, 0), shift: Vector = (0, 0, 0)) -> list[Body]:
+    """The bodies turned about a point, as a limb about its joint, and then shifted."""
+    turn = rotation(degrees)
+
+    def moved(body: Body) -> Body:
+        x, y, z = (turn @ np.subtract(body.centre, about) + about + np.array(shift)).tolist()
+        comb = body.comb
+        if comb is not None:
+            first, second, third = (turn @ np.array(comb[0], float)).tolist()
+            comb = ((first, second, third), comb[1], comb[2])
+        within = None if body.within is None else moved(body.within)
+        return replace(body, centre=(x, y, z), axes=turn @ body.axes, comb=comb, within=within)
+
+    return [moved(body) for body in bodies]
+
+
+def maybe(chance: float, option: str, *bodies: Body) -> list[Body]:
+    """Bodies that only a share of the patients has: a plate, a ring, a plaster."""
+    return [replace(body, option=option, chance=chance) for body in bodies]
+
+
+class Patient(NamedTuple):
+    """One patient's bodies: centres relative to the middle of the region and half-axes, (n, 3), cm."""
+
+    coefficient: NDArray[np.float64]
+    centre: NDArray[np.float64]
+    half: NDArray[np.float64]
+
+
 class Scene:
     """The bodies of one region as arrays, ready to be projected from any side."""
 
@@ -106,145 +136,19 @@ class Scene:
         self.fuzzy = [body.fuzzy for body in everything]
         self.union = [body.union for body in everything]
         self.loose = np.array([body.loose for body in everything])[:, None]
+        # What casts a shadow brighter than flesh; it is what a harder beam makes fainter.
+        self.mineral = (self.coefficient >= 0.16) & np.array([name != "flesh" for name in self.union])
+        options = {body.option: body.chance for body in everything}
+        self.chance = np.array(list(options.values()))
+        self.option = np.array([list(options).index(body.option) for body in everything])
         # Bodies about one centre, as a bone and its cavity, vary together: a shell stays a shell.
         _, self.group = np.unique(self.centre, axis=0, return_inverse=True)
 
-    def vary(self, rng: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """One patient's centres and half-axes, (n, 3) each, cm."""
+    def vary(self, rng: np.random.Generator, middle: Vector = (0, 0, 0)) -> Patient:
+        """One patient, built up from the middle of the region, so that it stays in the field."""
         build = np.exp(rng.normal(0, 0.05, 3))
         size, place = rng.standard_normal((2, self.group.max() + 1, 3))
+        present = rng.random(self.chance.size) < self.chance
         half = self.half * build.mean() * np.exp(0.025 * self.loose * size[self.group])
-        centre = self.centre * build + 0.06 * self.loose * place[self.group]
-        return centre, half
-
-
-class Projection:
-    """A scene seen along one direction: line integrals on the detector.
-
-    Parameters
-    ----------
-    scene : the bodies.
-    centre, half : (n, 3), where this patient's bodies are and how large, cm.
-    view : (3, 3) its rows are the detector's right, its down and the rays' direction, in the patient's space.
-    focus : distance from the focus to the detector, cm; what is far from the detector is magnified.
-    depth : distance from the middle of the region to the detector, cm.
-    """
-
-    def __init__(
-        self,
-        scene: Scene,
-        centre: NDArray[np.float64],
-        half: NDArray[np.float64],
-        view: NDArray[np.float64],
-        focus: float,
-        depth: float,
-    ) -> None:
-        self.scene, self.view = scene, view
-        seen = centre @ view.T
-        magnification = focus / np.maximum(focus - depth + seen[:, 2:], focus / 2)
-        self.place = seen * np.hstack([magnification, magnification, np.ones_like(magnification)])
-        self.enlarged = half * magnification
-        self.axes = view @ scene.axes
-        inverse = 1 / self.enlarged**2
-        inverse[scene.cylinder, 2] = 0
-        self.form = np.einsum("nij,nj,nkj->nik", self.axes, inverse, self.axes)
-        self.form[:, 2, 2] = np.maximum(self.form[:, 2, 2], 1e-6)
-        self.reach = self._reach()
-
-    def line_integrals(self, right: Array, down: Array) -> Array:
-        """∫ coefficient along each ray, (rows, columns), at `right` × `down` (cm, evenly spaced)."""
-        shape = (down.size, right.size)
-        layers = {name: np.zeros(shape, np.float32) for name in dict.fromkeys(("", *self.scene.union))}
-        for body in range(self.scene.count):
-            columns = _span(right, self.place[body, 0], self.reach[body, 0])
-            rows = _span(down, self.place[body, 1], self.reach[body, 1])
-            if rows.stop > rows.start and columns.stop > columns.start:
-                path = self._path(body, right[columns], down[rows, None])
-                path *= np.float32(self.scene.coefficient[body])
-                union = self.scene.union[body]
-                part = layers[union][rows, columns]
-                # The greatest attenuation stands for the union's, which has no closed formula.
-                (np.maximum if union else np.add)(part, path, out=part)
-        total = layers.pop("")
-        for layer in layers.values():
-            total += layer
-        return total
-
-    def _reach(self) -> NDArray[np.float64]:
-        """Half the width and height of each body's shadow."""
-        extents = self.axes[:, :2] * self.enlarged[:, None, :]
-        squares = extents**2
-        flat = np.asarray(self.scene.cylinder)[:, None]
-        round_part = np.sqrt(squares[..., :2].sum(-1) + np.where(flat, 0, squares[..., 2]))
-        reach: NDArray[np.float64] = round_part + np.where(flat, np.abs(extents[..., 2]), 0)
-        return reach
-
-    def _path(self, body: int, right: Array, down: Array) -> Array:
-        other, comb = self.scene.within[body], self.scene.comb[body]
-        if other is None and comb is None and not self.scene.cylinder[body]:
-            chord = self._chord(body, right - self.place[body, 0], down - self.place[body, 1])
-            if not self.scene.fuzzy[body]:
-                return np.float32(2) * chord
-            fuzzy: Array = np.float32(4 / 3 * self.form[body, 2, 2]) * (chord * chord * chord)
-            return fuzzy
-        low, high = self._interval(body, right, down)
-        if other is not None:
-            bounds = self._interval(other, right, down)
-            low, high = np.maximum(low, bounds[0]), np.minimum(high, bounds[1])
-        if comb is None:
-            length: Array = np.maximum(high - low, 0)
-            return length
-        return self._combed(body, comb, right, down, low, np.maximum(high, low))
-
-    def _chord(self, body: int, u: Array, v: Array) -> Array:
-        """Half the length inside the quadric: √((1 − q(u, v)) / A_ww), q the form of the shadow's outline."""
-        form = self.form[body]
-        ((a, b), (_, c)) = (form[:2, :2] - np.outer(form[:2, 2], form[2, :2]) / form[2, 2]) / form[2, 2]
-        square: Array = (np.float32(1 / form[2, 2]) - np.float32(a) * u * u) - np.float32(c) * v * v
-        if abs(b) > 1e-9:
-            square -= (np.float32(2 * b) * u) * v
-        np.maximum(square, 0, out=square)
-        return np.sqrt(square, out=square)
-
-    def _interval(self, body: int, right: Array, down: Array) -> tuple[Array, Array]:
-        """Where rays enter and leave, measured along the ray in cm from the plane of the patient's origin."""
-        u = (right - self.place[body, 0]).astype(np.float32)
-        v = (down - self.place[body, 1]).astype(np.float32)
-        form = self.form[body]
-        chord = self._chord(body, u, v)
-        middle = np.float32(-form[0, 2] / form[2, 2]) * u + np.float32(-form[1, 2] / form[2, 2]) * v
-        low, high = middle - chord, middle + chord
-        if self.scene.cylinder[body]:
-            normal = self.axes[body, :, 2]
-            steep = np.copysign(max(abs(normal[2]), _LEAST), normal[2])
-            between = np.float32(-normal[0] / steep) * u + np.float32(-normal[1] / steep) * v
-            half = np.float32(self.enlarged[body, 2] / abs(steep))
-            low, high = np.maximum(low, between - half), np.minimum(high, between + half)
-        depth = np.float32(self.place[body, 2])
-        return low + depth, high + depth
-
-    def _combed(
-        self, body: int, comb: tuple[Vector, float, float], right: Array, down: Array, low: Array, high: Array
-    ) -> Array:
-        """Length of the interval inside the slabs: the difference of the comb's integral at its ends."""
-        normal, period, share = comb
-        n = self.view @ np.asarray(normal) / np.linalg.norm(normal)
-        steep = np.copysign(max(abs(n[2]), _LEAST), n[2]) / period
-        across = np.float32(n[0] / period) * right + np.float32(n[1] / period) * down
-
-        def filled(t: Array) -> Array:
-            s = across + np.float32(steep) * t
-            whole = np.floor(s)
-            filled_part: Array = whole * np.float32(share) + np.minimum(s - whole, np.float32(share))
-            return filled_part
-
-        length: Array = (filled(high) - filled(low)) / np.float32(steep)
-        return length
-
-
-def _span(grid: Array, middle: float, reach: float) -> slice:
-    """The part of an evenly spaced grid that lies within `reach` of `middle`."""
-    step = (grid[-1] - grid[0]) / (grid.size - 1)
-    first = int(np.ceil((middle - reach - grid[0]) / step))
-    last = int(np.floor((middle + reach - grid[0]) / step))
-    return slice(min(max(first, 0), grid.size), max(min(last + 1, grid.size), 0))
+        centre = (self.centre - middle) * build + 0.06 * self.loose * place[self.group]
+        return Patient(np.where(present[self.option], self.coefficient, 0), centre, half)

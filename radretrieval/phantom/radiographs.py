@@ -1,29 +1,20 @@
-"""Synthetic radiographs by IRMA code: which region, from which direction, of which side."""
+"""Synthetic radiographs by IRMA code: which region, from which direction, of which side, by which technique."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from radretrieval.errors import UsageError
 from radretrieval.irma.code import axes
-from radretrieval.phantom import anatomy, film
-from radretrieval.phantom.bodies import Projection, rotation
-
-Value = TypeVar("Value")
-
-
-@dataclass(frozen=True)
-class Direction:
-    """How the rays run: `view` has the detector's right, its down and the rays' direction as rows."""
-
-    view: tuple[tuple[float, float, float], tuple[float, float, float], tuple[float, float, float]]
-    focus: float  # from the focus to the detector, cm
-    position: str  # DICOM View Position
+from radretrieval.irma.imageclef import WITHDRAWN, classes
+from radretrieval.phantom import film
+from radretrieval.phantom.anatomy import BODY_PARTS, SIDES, SWAYS, Shot, scene, shot
+from radretrieval.phantom.directions import Direction, direction, longest
+from radretrieval.phantom.projection import Array, Projection
+from radretrieval.phantom.technique import TECHNIQUES, Technique
 
 
 @dataclass(frozen=True)
@@ -37,46 +28,7 @@ class PhantomClass:
     laterality: str
 
 
-# Keyed by the beginning of the direction axis; the longest that fits counts.
-DIRECTIONS = {
-    "11": Direction(((1, 0, 0), (0, 0, -1), (0, -1, 0)), 180, "PA"),
-    "12": Direction(((1, 0, 0), (0, 0, -1), (0, 1, 0)), 115, "AP"),
-    "21": Direction(((0, 1, 0), (0, 0, -1), (1, 0, 0)), 150, "LL"),
-    "22": Direction(((0, -1, 0), (0, 0, -1), (-1, 0, 0)), 150, "RL"),
-    "23": Direction(((0, 1, 0), (0, 0, -1), (1, 0, 0)), 115, "ML"),
-    "24": Direction(((0, 1, 0), (0, 0, -1), (-1, 0, 0)), 115, "LM"),
-    "31": Direction(((0, -1, 0), (-1, 0, 0), (0, 0, -1)), 65, "CC"),
-    "41": Direction(((0, -1, 0), (0, 0, -1), (1, 0, 0)), 65, "MLO"),
-}
-
-# Keyed by the beginning of the anatomy axis: the region's name and the side that the code names.
-ANATOMY = {
-    "2": ("skull", ""),
-    "31": ("cervical spine", ""),
-    "33": ("lumbar spine", ""),
-    "414": ("hand", "L"),
-    "415": ("hand", "R"),
-    "5": ("chest", ""),
-    "61": ("breast", "R"),
-    "62": ("breast", "L"),
-    "8": ("pelvis", ""),
-    "914": ("foot", "L"),
-    "915": ("foot", "R"),
-    "942": ("knee", "L"),
-    "943": ("knee", "R"),
-}
-
-# A region that looks otherwise from some direction (devices on the supine patient, the compressed breast).
-VARIANTS = {
-    ("chest", "127"): "chest, supine",
-    ("chest", "2"): "chest, lateral",
-    ("breast", "41"): "breast, oblique",
-}
-
-BODY_PARTS = {"cervical spine": "CSPINE", "lumbar spine": "LSPINE"}
-
-# Codes of ImageCLEF 2009; the first n are the classes of an archive of n classes.
-CODES = (
+_FIRST = (
     "1123-127-500-000",
     "1123-110-500-000",
     "1123-211-500-000",
@@ -95,19 +47,24 @@ CODES = (
     "1121-210-330-700",
 )
 
+# The 193 codes of ImageCLEF 2009; the first n are the classes of an archive of n classes: some that a person tells
+# apart at a glance, then the others, the largest first.
+CODES = (*_FIRST, *(known.irma_code for known in classes() if known.irma_code not in _FIRST))
+DRAWN = frozenset((*CODES, *WITHDRAWN))
+
 
 def phantom_class(code: str) -> PhantomClass:
     """What the labels say of phantoms with that IRMA code.
 
     Raises
     ------
-    UsageError : it is not an IRMA code, or no phantom is drawn for its region or direction.
+    UsageError : it is not an IRMA code, or no phantom is drawn for it.
     """
-    region, side, direction = _find(code)
-    region = region.split(",")[0]
-    modality = "MG" if region == "breast" else "DX"
-    body_part = BODY_PARTS.get(region, region.upper())
-    return PhantomClass(code, modality, body_part, direction.position, side)
+    taken = _Taken.of(code)
+    place = taken.place
+    modality = "MG" if place.startswith("6") else "DX"
+    body_part = longest(BODY_PARTS, place) or ""
+    return PhantomClass(code, modality, body_part, taken.direction(taken.side).position, taken.side)
 
 
 def radiograph(
@@ -120,7 +77,7 @@ def radiograph(
 
     Parameters
     ----------
-    code : an index into `CODES`, or an IRMA code.
+    code : an index into `CODES`, or an IRMA code of ImageCLEF 2009.
     rng : draws the pose and the exposure; and the patient, if `patient` is not given.
     size : side in pixels, at least 16.
     patient : draws the anatomy; equal states give the same patient.
@@ -139,33 +96,60 @@ def radiograph(
         if not 0 <= code < len(CODES):
             raise UsageError(f"there is no phantom class {code}; the classes are 0 to {len(CODES) - 1}")
         code = CODES[code]
-    name, side, direction = _find(code)
-    region, scene = anatomy.REGIONS[name], anatomy.scene(name)
-    centre, half = scene.vary(rng if patient is None else patient)
-    pose = rotation((0, 0, rng.normal(0, 3))) @ np.array(direction.view, float) @ rotation(rng.normal(0, 2.5, 3))
-    field = region.field * float(np.exp(rng.normal(0, 0.045)))
-    projection = Projection(scene, centre - region.middle, half, pose, direction.focus, 0.3 * field)
-    steps = ((np.arange(size) + 0.5) / size - 0.5) * field
-    right, down = (steps + shift for shift in rng.normal(0, 0.02 * field, 2))
-    integrals = projection.line_integrals(right.astype(np.float32), down.astype(np.float32))
-    if side == "R":
-        integrals = integrals[:, ::-1].copy()
-    return film.develop(integrals, film.Exposure.draw(rng, side or str(rng.choice(["L", "R"]))), rng)
+    taken = _Taken.of(code)
+    side = taken.side or str(rng.choice(["L", "R"]))
+    integrals = taken.line_integrals(side, rng, rng if patient is None else patient, size)
+    return film.develop(integrals, film.Exposure.draw(rng, side, taken.shot.aspect, taken.technique), rng)
 
 
-def _find(code: str) -> tuple[str, str, Direction]:
-    """Region (or its variant), side and direction of a code."""
-    _, angle, place, _ = axes(code)
-    found = _longest(ANATOMY, place)
-    direction = _longest(DIRECTIONS, angle)
-    if found is None or direction is None:
-        raise UsageError(f"no phantom is drawn for the IRMA code {code}; among those drawn are {', '.join(CODES)}")
-    region, side = found
-    variants = {prefix: name for (whole, prefix), name in VARIANTS.items() if whole == region}
-    return _longest(variants, angle) or region, side, direction
+@dataclass(frozen=True)
+class _Taken:
+    """A code, read: what is taken how."""
 
+    angle: str
+    place: str
+    side: str  # L, R or empty where the code names none
+    shot: Shot
+    technique: Technique
 
-def _longest(table: Mapping[str, Value], text: str) -> Value | None:
-    """The entry under the longest key that `text` begins with."""
-    keys = [key for key in table if text.startswith(key)]
-    return table[max(keys, key=len)] if keys else None
+    @classmethod
+    def of(cls, code: str) -> _Taken:
+        means, angle, place, system = axes(code)
+        found = shot(means, angle, place, system)
+        if found is None or "-".join((means, angle, place, system)) not in DRAWN:
+            raise UsageError(f"no phantom is drawn for the IRMA code {code}; among those drawn are {', '.join(_FIRST)}")
+        return cls(angle, place, SIDES.get(place, SIDES.get(place[:2], "")), found, TECHNIQUES[means])
+
+    def direction(self, side: str, rng: np.random.Generator | None = None, angle: str = "") -> Direction:
+        """The direction of the code, or another one of the same part."""
+        found = direction(angle or self.angle, self.shot.frame, self._mirrored(side), rng)
+        assert found is not None, "every code of DRAWN has a direction"
+        return found
+
+    def line_integrals(self, side: str, rng: np.random.Generator, anatomy: np.random.Generator, size: int) -> Array:
+        """Of one image and patient, (size, size)."""
+        posture = round(SWAYS * float(np.clip(rng.normal(0, 0.45), -1, 1)))
+        bodies = scene(self.shot.model, posture)
+        x, y, z = (np.array(self.shot.middle) + rng.uniform(-1, 1, 3) * self.shot.wander).tolist()
+        patient = bodies.vary(anatomy, (-x if self.shot.whole and side == "R" else x, y, z))
+        patient = self.technique.harden(bodies, patient)
+        field = self.shot.field * float(np.exp(rng.normal(0, 0.055)))
+        steps = ((np.arange(size) + 0.5) / size - 0.5) * field
+        right, down = ((steps + shift).astype(np.float32) for shift in rng.normal(0, 0.025 * field, 2))
+
+        def seen(angle: str, right: Array) -> Array:
+            way = self.direction(side, rng, angle)
+            view = Projection(bodies, patient, way.pose(rng), way.focus, 0.3 * field)
+            return self.technique.line_integrals(view, right, down)
+
+        if self.angle.startswith("5"):  # two views on one film
+            edge, quarter = size // 2, size // 4
+            halves = right[quarter : quarter + edge], right[quarter : quarter + size - edge]
+            integrals = np.hstack([seen(angle, half) for angle, half in zip(("12", "23"), halves, strict=True)])
+        else:
+            integrals = seen(self.angle, right)
+        return integrals[:, ::-1].copy() if self._mirrored(side) else integrals
+
+    def _mirrored(self, side: str) -> bool:
+        """Arms, breasts and legs are drawn as left ones."""
+        return side == "R" and not self.shot.whole and self.place[0] in "469"
