@@ -67,10 +67,9 @@ def phantom(
     if as_json:
         print_json({"images": images, "classes": classes, "labels": str(labels)})
     else:
-        print(
-            f"{images} radiographs of {classes} classes in {folder}; "
-            f"next: radretrieval ingest {folder} --labels {labels}"
-        )
+        # a release is recognised by its folders
+        labelled = "" if layout is Layout.imageclef else f" --labels {labels}"
+        print(f"{images} radiographs of {classes} classes in {folder}; next: radretrieval ingest {folder}{labelled}")
 
 
 def _cores() -> int:

@@ -1,4 +1,4 @@
-"""A folder of phantoms with the labels that `ingest --labels` reads."""
+"""A folder of phantoms with the labels that `ingest` reads."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def write_archive(
 
     Returns
     -------
-    What `ingest --labels` is given: the labels CSV; for `imageclef` the folder with both CSVs of codes.
+    Where the labels are: the CSV for `ingest --labels`; for `imageclef` the folder, which `ingest` recognises.
 
     Raises
     ------

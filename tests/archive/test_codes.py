@@ -151,7 +151,8 @@ def test_what_is_withdrawn_is_neither_learnt_nor_scored(connection: Any) -> None
         [new_image(i, irma_code=code, split="train", withdrawn=flag) for i, (code, flag) in enumerate(given)],
     )
     assert [row["irma_code"] for row in images.training(connection, "train")] == [kept]
-    assert images.labelled(connection, "train") == (2, 1)
+    assert images.left_out(connection, ["train"], False) == {"labelled": 1, "unlabelled": 1, "withdrawn": 1}
+    assert images.left_out(connection, None, True) == {"labelled": 2, "unlabelled": 1, "withdrawn": 0}
 
 
 def test_a_label_stays_withdrawn_until_there_is_another(connection: Any) -> None:
