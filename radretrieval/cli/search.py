@@ -43,6 +43,10 @@ def search(
     from radretrieval.retrieval.answer import Request
     from radretrieval.retrieval.query import Searcher
 
+    if picture is not None:
+        from radretrieval.report.output import check_output
+
+        check_output(picture, ".png", "picture")
     request = Request(
         query=_query(query),
         top=top,
