@@ -102,6 +102,37 @@ def test_training_learns_and_repeats_itself() -> None:
     assert other.weights != first.weights
 
 
+@pytest.mark.parametrize(
+    ("device", "capabilities", "precision"),
+    [
+        ("cpu", {"amx_bf16": True}, torch.bfloat16),
+        ("cpu", {"amx_bf16": False, "avx512_bf16": True}, torch.float32),
+        ("cpu", {}, torch.float32),
+        ("cuda", {}, torch.float16),
+        ("meta", {"amx_bf16": True}, torch.float32),
+    ],
+)
+def test_half_precision_only_where_it_is_faster(
+    monkeypatch: pytest.MonkeyPatch, device: str, capabilities: dict[str, bool], precision: torch.dtype
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    assert training._precision(torch.device(device)) == precision
+
+
+def test_every_precision_of_a_cpu_learns(monkeypatch: pytest.MonkeyPatch) -> None:
+    images, labels = blobs(192, 0)
+    found = {}
+    for precision in (torch.float32, torch.bfloat16):
+        monkeypatch.setattr(training, "_precision", lambda device, chosen=precision: chosen)
+        trained = training.train(images, labels, TINY, epochs=6, device="cpu", seed=3)
+        fresh, wanted = blobs(64, 1)
+        guessed = Coder(trained.weights, TINY, "cpu").class_probabilities(fresh.astype(np.float32)).argmax(1)
+        assert np.mean(guessed == wanted) > 0.9
+        found[trained.precision] = trained.weights
+    assert list(found) == ["float32", "bfloat16"]
+    assert found["float32"] != found["bfloat16"]
+
+
 def test_shifts_are_small_and_leave_the_picture_whole() -> None:
     image = torch.zeros(1, 1, 20, 20)
     image[0, 0, 10, 10] = 1
