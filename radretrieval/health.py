@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from radretrieval.archive import code_facts, encoders
+from radretrieval.archive import code_facts, encoders, engine
 from radretrieval.archive.code_facts import Collision, Counts
 from radretrieval.archive.encoders import Encoder
 from radretrieval.archive.engine import Archive
@@ -172,7 +172,7 @@ def health(
     UsageError : an unknown encoder, or one with fewer than two codes.
     """
     with archive.connection() as connection:
-        code_facts.one_moment(connection)
+        engine.one_moment(connection)
         encoder = encoders.get(connection, encoder_id)
         counts = code_facts.counts(connection, encoder.id)
         _require_two(encoder, counts.codes)

@@ -1,4 +1,5 @@
 -- The form of a code, in one place for the functions below; equal to radretrieval.irma.code.normalise.
+-- No per cent sign stands in this file: printed for a DBA, it would be doubled.
 CREATE FUNCTION radretrieval.irma_normalise(code text, wildcard boolean DEFAULT false) RETURNS text
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
 DECLARE
@@ -6,10 +7,10 @@ DECLARE
         '^([0-9a-z*]{4})-?([0-9a-z*]{3})-?([0-9a-z*]{3})-?([0-9a-z*]{3})$');
 BEGIN
     IF parts IS NULL OR (NOT wildcard AND strpos(code, '*') > 0) THEN
-        RAISE EXCEPTION USING ERRCODE = 'check_violation', MESSAGE = format(
-            '%L is not an IRMA code; the form is TTTT-DDD-AAA-BBB, 13 characters %s, for example 1121-120-942-700 '
-            '(the dashes may be left out)', code,
-            CASE WHEN wildcard THEN '0-9, a-z or *' ELSE '0-9 or a-z; * stands in predictions only' END);
+        RAISE EXCEPTION USING ERRCODE = 'check_violation', MESSAGE = quote_literal(code)
+            || ' is not an IRMA code; the form is TTTT-DDD-AAA-BBB, 13 characters '
+            || CASE WHEN wildcard THEN '0-9, a-z or *' ELSE '0-9 or a-z; * stands in predictions only' END
+            || ', for example 1121-120-942-700 (the dashes may be left out)';
     END IF;
     RETURN array_to_string(parts, '-');
 END
@@ -24,9 +25,9 @@ CREATE FUNCTION radretrieval.irma_code_check(code text) RETURNS boolean
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
 BEGIN
     IF radretrieval.irma_normalise(code) COLLATE "C" <> code THEN
-        RAISE EXCEPTION USING ERRCODE = 'check_violation', MESSAGE = format(
-            'the IRMA code %L must be stored in its written form, %s: radretrieval.irma_normalise() gives it',
-            code, radretrieval.irma_normalise(code));
+        RAISE EXCEPTION USING ERRCODE = 'check_violation', MESSAGE = 'the IRMA code ' || quote_literal(code)
+            || ' must be stored in its written form, ' || radretrieval.irma_normalise(code)
+            || ': radretrieval.irma_normalise() gives it';
     END IF;
     RETURN true;
 END
@@ -76,7 +77,8 @@ $$;
 
 COMMENT ON FUNCTION radretrieval.irma_error(text, text) IS
     'How wrong a predicted IRMA code is, 0 (right) to 1: the hierarchical error of ImageCLEF 2007-2009, the mean of the '
-    'four axes. The prediction may hold * (don''t know). Its sum over the test images is the score.';
+    'four axes. The prediction may hold * (don''t know). Its sum over the test images is the score; sum it as float8, '
+    'for reals are added up with seven digits.';
 
 CREATE FUNCTION radretrieval.irma_known(code text) RETURNS boolean
 LANGUAGE sql STABLE STRICT PARALLEL SAFE AS $$
@@ -86,12 +88,12 @@ LANGUAGE sql STABLE STRICT PARALLEL SAFE AS $$
                OR (t.children = 0 AND ltrim(substr(place.digits, length(t.prefix) + 1), '0') = '')
         FROM radretrieval.irma_term t WHERE t.axis = place.axis AND starts_with(place.digits, t.prefix)
         ORDER BY length(t.prefix) DESC LIMIT 1))
-    FROM (VALUES ('T', split_part(code, '-', 1)), ('D', split_part(code, '-', 2)),
-                 ('A', split_part(code, '-', 3)), ('B', split_part(code, '-', 4))) place (axis, digits)
+    FROM string_to_table(radretrieval.irma_normalise(code), '-') WITH ORDINALITY part (digits, n),
+         LATERAL (SELECT substr('TDAB', n::int, 1) AS axis, digits) place
 $$;
 
 COMMENT ON FUNCTION radretrieval.irma_known(text) IS
-    'Whether the official tree has a code, in its written form; equal to radretrieval.irma.tree.known.';
+    'Whether the official tree has a code; equal to radretrieval.irma.tree.known. An error for what is no code.';
 
 CREATE VIEW radretrieval.irma_class AS
 SELECT c.irma_code, w.technique, w.direction, w.anatomy, w.biosystem, radretrieval.irma_known(c.irma_code) AS known,
@@ -99,8 +101,8 @@ SELECT c.irma_code, w.technique, w.direction, w.anatomy, w.biosystem, radretriev
 FROM (SELECT s.irma_code, sum(s.images)::bigint AS images, sum(s.withdrawn)::bigint AS withdrawn,
              coalesce(sum(s.images) FILTER (WHERE s.split = 'train'), 0)::bigint AS train,
              coalesce(sum(s.images) FILTER (WHERE s.split = 'test'), 0)::bigint AS test,
-             jsonb_object_agg(coalesce(s.split, ''), s.images) AS by_split
-      FROM (SELECT i.irma_code, i.split, count(*) AS images, count(*) FILTER (WHERE i.withdrawn) AS withdrawn
+             jsonb_object_agg(s.split, s.images) AS by_split
+      FROM (SELECT i.irma_code, coalesce(i.split, '') AS split, count(*) AS images, count(*) FILTER (WHERE i.withdrawn) AS withdrawn
             FROM radretrieval.image i WHERE i.irma_code IS NOT NULL GROUP BY 1, 2) s
       GROUP BY s.irma_code) c
 LEFT JOIN LATERAL radretrieval.irma_words(c.irma_code) w ON true;

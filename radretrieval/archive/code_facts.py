@@ -60,14 +60,6 @@ class Sample:
     irma_codes: list[str | None]
 
 
-def one_moment(connection: Connection) -> None:
-    """Let all statements of this transaction see the archive as it is now: workers go on writing meanwhile.
-
-    To be called first in a transaction.
-    """
-    connection.execute(sql("one_moment"))
-
-
 def counts(connection: Connection, encoder_id: int) -> Counts:
     """Codes of an encoder, labelled images among theirs, and different labels."""
     row = connection.execute(sql("code_counts"), {"encoder": encoder_id}).fetchone()

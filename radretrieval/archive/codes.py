@@ -42,7 +42,6 @@ class CodeSet:
     image_ids : int64 (n,), ascending.
     cnnc : uint8 (n, 125). rbc : uint8 (n, bytes of the geometry).
     irma_codes, uris, sha256 : n each; an image without a label has None.
-    withdrawn : bool (n,), whether the label was taken back.
     """
 
     image_ids: NDArray[np.int64]
@@ -51,32 +50,28 @@ class CodeSet:
     irma_codes: list[str | None]
     uris: list[str]
     sha256: list[bytes]
-    withdrawn: NDArray[np.bool_]
 
-    def scored(self, withdrawn: bool) -> CodeSet:
-        """Those of the images that have a label; with `withdrawn` one that was taken back is one, too."""
-        kept = np.array([code is not None for code in self.irma_codes], bool) & (withdrawn | ~self.withdrawn)
-        places = np.flatnonzero(kept).tolist()
-        return CodeSet(
-            image_ids=self.image_ids[kept],
-            cnnc=self.cnnc[kept],
-            rbc=self.rbc[kept],
-            irma_codes=[self.irma_codes[place] for place in places],
-            uris=[self.uris[place] for place in places],
-            sha256=[self.sha256[place] for place in places],
-            withdrawn=self.withdrawn[kept],
-        )
+    @property
+    def labels(self) -> list[str]:
+        """The IRMA codes, empty where there is none."""
+        return [code or "" for code in self.irma_codes]
+
+
+def known_geometry(connection: Connection, size: int, angles: int, bins: int, rule: str) -> int | None:
+    """The id of a barcode geometry, None if no barcode has it."""
+    values = {"size": size, "angles": angles, "bins": bins, "rule": rule}
+    row = connection.execute(sql("geometry"), values).fetchone()
+    return None if row is None else int(row["id"])
 
 
 def geometry_id(connection: Connection, size: int, angles: int, bins: int, rule: str) -> int:
     """The id of a barcode geometry, made if it is new."""
-    values = {"size": size, "angles": angles, "bins": bins, "rule": rule}
-    row = connection.execute(sql("geometry"), values).fetchone()
-    if row is None:
-        connection.execute(sql("geometry_add"), values)
-        row = connection.execute(sql("geometry"), values).fetchone()
-    assert row is not None
-    return int(row["id"])
+    found = known_geometry(connection, size, angles, bins, rule)
+    if found is None:
+        connection.execute(sql("geometry_add"), {"size": size, "angles": angles, "bins": bins, "rule": rule})
+        found = known_geometry(connection, size, angles, bins, rule)
+    assert found is not None
+    return found
 
 
 def now(connection: Connection) -> datetime:
@@ -170,9 +165,28 @@ def of_image(
     return np.frombuffer(row["code"], np.uint8), np.frombuffer(row["barcode"], np.uint8)
 
 
-def of_splits(connection: Connection, encoder_id: int, geometry: int, splits: Sequence[str] | None) -> CodeSet:
-    """Codes of all images of these splits (None: of the whole archive) that have both code and barcode."""
-    values = {"encoder": encoder_id, "geometry": geometry, "splits": None if splits is None else list(splits)}
+def of_splits(
+    connection: Connection,
+    encoder_id: int,
+    geometry: int,
+    splits: Sequence[str] | None,
+    *,
+    labelled_only: bool = False,
+    withdrawn_too: bool = True,
+) -> CodeSet:
+    """Codes of the images of these splits (None: of the whole archive) that have both code and barcode.
+
+    Parameters
+    ----------
+    labelled_only : leave out images without an IRMA code. withdrawn_too : take those whose label was taken back.
+    """
+    values = {
+        "encoder": encoder_id,
+        "geometry": geometry,
+        "splits": None if splits is None else list(splits),
+        "labelled": labelled_only,
+        "withdrawn": withdrawn_too,
+    }
     with connection.cursor(binary=True) as cursor:
         rows = [row for row in cursor.execute(sql("codes_of_split"), values) if row["barcode"] is not None]
 
@@ -187,5 +201,4 @@ def of_splits(connection: Connection, encoder_id: int, geometry: int, splits: Se
         irma_codes=[row["irma_code"] for row in rows],
         uris=[row["uri"] for row in rows],
         sha256=[bytes(row["sha256"]) for row in rows],
-        withdrawn=np.array([row["withdrawn"] for row in rows], bool),
     )

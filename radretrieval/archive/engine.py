@@ -254,3 +254,11 @@ def _check_extension(row: dict[str, Any]) -> None:
 
 def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split(".") if part.isdigit())
+
+
+def one_moment(connection: psycopg.Connection[dict[str, Any]]) -> None:
+    """Let all statements of this transaction see the archive as it is now: workers go on writing meanwhile.
+
+    To be called first in a transaction.
+    """
+    connection.execute(sql("one_moment"))

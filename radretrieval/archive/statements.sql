@@ -157,10 +157,11 @@ LEFT JOIN barcode b ON b.image_id = c.image_id AND b.geometry_id = %(geometry)s
 WHERE c.encoder_id = %(encoder)s AND c.image_id = %(image)s;
 
 -- :codes_of_split Codes, barcodes and classes of a split, by id; every image if the split is NULL.
-SELECT c.image_id, substring(bit_send(c.code) FROM 5) AS code, b.code AS barcode, i.irma_code, i.withdrawn, i.uri, i.sha256
+SELECT c.image_id, substring(bit_send(c.code) FROM 5) AS code, b.code AS barcode, i.irma_code, i.uri, i.sha256
 FROM cnnc c JOIN image i ON i.id = c.image_id
 LEFT JOIN barcode b ON b.image_id = c.image_id AND b.geometry_id = %(geometry)s
 WHERE c.encoder_id = %(encoder)s AND (%(splits)s::text[] IS NULL OR i.split = ANY(%(splits)s))
+  AND (NOT %(labelled)s OR i.irma_code IS NOT NULL) AND (%(withdrawn)s OR NOT i.withdrawn)
 ORDER BY c.image_id;
 
 -- :nearest_exact The nearest codes by a plain scan, with barcodes and images, in one round trip. The cast keeps an index on the
@@ -244,8 +245,9 @@ SELECT set_config('search_path', 'radretrieval, public', false),
 -- :one_moment Every statement of this transaction sees the same moment.
 SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY;
 
--- :code_counts Codes of one encoder, and how many of their images have a class.
-SELECT count(*) AS codes, count(i.irma_code) AS labelled, count(DISTINCT i.irma_code) AS classes
+-- :code_counts Codes of one encoder, and how many of their images have a class; one that was taken back is none.
+SELECT count(*) AS codes, count(i.irma_code) FILTER (WHERE NOT i.withdrawn) AS labelled,
+       count(DISTINCT i.irma_code) FILTER (WHERE NOT i.withdrawn) AS classes
 FROM cnnc c JOIN image i ON i.id = c.image_id WHERE c.encoder_id = %(encoder)s;
 
 -- :code_equal Distinct codes of one encoder, and images that share theirs.
@@ -255,7 +257,7 @@ FROM (SELECT count(*) AS images FROM cnnc WHERE encoder_id = %(encoder)s GROUP B
 -- :code_collisions Codes that images of different classes share: all counted, the worst with their classes and some ids.
 WITH coded AS NOT MATERIALIZED (
     SELECT c.code, c.image_id, i.irma_code FROM cnnc c JOIN image i ON i.id = c.image_id
-    WHERE c.encoder_id = %(encoder)s AND i.irma_code IS NOT NULL),
+    WHERE c.encoder_id = %(encoder)s AND i.irma_code IS NOT NULL AND NOT i.withdrawn),
 shared AS (
     SELECT code, count(*) AS images, count(DISTINCT irma_code) AS classes FROM coded
     GROUP BY code HAVING min(irma_code) <> max(irma_code)),
@@ -271,7 +273,7 @@ ORDER BY w.place, members DESC, c.irma_code;
 
 -- :code_sample Some codes of one encoder (of labelled images, if so asked), the same ones at every call.
 SELECT substring(bit_send(c.code) FROM 5) AS code, i.irma_code FROM cnnc c JOIN image i ON i.id = c.image_id
-WHERE c.encoder_id = %(encoder)s AND (NOT %(labelled)s OR i.irma_code IS NOT NULL)
+WHERE c.encoder_id = %(encoder)s AND (NOT %(labelled)s OR i.irma_code IS NOT NULL AND NOT i.withdrawn)
 ORDER BY md5(c.image_id::text) COLLATE "C", c.image_id LIMIT %(most)s;
 
 -- :code_all Every code of one encoder.

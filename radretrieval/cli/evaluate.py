@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from radretrieval.cli.common import AsJson, Device, bar, opened, print_json, tell
-
-if TYPE_CHECKING:
-    from radretrieval.evaluation import Evaluation
+from radretrieval.cli.common import AsJson, Device, bar, opened, print_json, tell, tell_failures
 
 
 class Rule(StrEnum):
@@ -76,7 +73,7 @@ def evaluate(
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
-    """Score the first hit of every labelled image of a split, beside the published errors of the paper's Table 2."""
+    """Score the first hit of every labelled image of a split, by every way of ranking, beside the published errors."""
     from radretrieval.evaluation import Wanted
     from radretrieval.evaluation import evaluate as run
     from radretrieval.report.output import check_output
@@ -110,17 +107,8 @@ def evaluate(
         from radretrieval.report.evaluation import print_evaluation
 
         print_evaluation(result)
-    _tell(result)
-
-
-def _tell(result: Evaluation) -> None:
-    """What a reader of the figures must know besides."""
-    if result.unlabelled or result.withdrawn:
-        tell(f"not scored: {result.unlabelled} images without an IRMA code, {result.withdrawn} with a withdrawn one")
-    if result.uncoded:
-        tell(f"not searched: {result.uncoded} labelled images without a code (radretrieval work --once)")
-    if result.unreadable:
-        tell(
-            f"rankings of the network are left out: {result.unreadable} files cannot be read any more, and answers to "
-            "fewer queries are no score"
-        )
+    for note in result.notes:
+        tell(f"note: {note}")
+    if result.failures:
+        tell_failures(result.failures)
+        raise typer.Exit(1)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,13 @@ from radretrieval.archive.codes import CodeSet
 from radretrieval.archive.encoders import Encoder
 from radretrieval.archive.engine import Archive
 from radretrieval.config import Settings
+from radretrieval.evaluation.parties import Party
+from radretrieval.uris import printable, to_path
+
+if TYPE_CHECKING:
+    from radretrieval.coding.cnnc import Coder
+    from radretrieval.imaging.decoders import Decoders
+    from radretrieval.imaging.original import Original
 
 BATCH = 64
 
@@ -28,52 +36,61 @@ class Seen:
     ----------
     reals : float32 (n, bits), the code layer's pre-activations; NaN for an image whose file cannot be read any more.
     classes : n IRMA codes, the likeliest class of each; None likewise.
+    failures : those files: path, error, message.
     """
 
     reals: NDArray[np.float32]
     classes: list[str | None]
-
-    @property
-    def unreadable(self) -> int:
-        """How many files could not be read."""
-        return self.classes.count(None)
+    failures: list[dict[str, str]]
 
 
 def look(
-    archive: Archive,
-    settings: Settings,
-    encoder: Encoder,
-    sets: Sequence[CodeSet],
-    device: str,
-    advance: Callable[[int], None],
-) -> list[Seen]:
-    """Read and encode the files of some sets of images again.
+    archive: Archive, settings: Settings, party: Party, device: str, advance: Callable[[int], None]
+) -> tuple[Seen, Seen]:
+    """Read and encode the files of queries and searched images again.
 
     Raises EnvironmentUnusable when the device is not there.
     """
     from radretrieval.coding.cnnc import Coder
     from radretrieval.imaging.decoders import Decoders
-    from radretrieval.imaging.original import Original, read_resampled
+    from radretrieval.imaging.original import read_resampled
 
+    encoder = party.encoder
     with archive.connection() as connection:
         coder = Coder(encoders.weights(connection, encoder, settings.home / "weights"), encoder.profile, device)
     job = partial(read_resampled, size=encoder.profile.network.input_size, max_pixels=settings.max_pixels)
-    found = []
     with Decoders(
         os.cpu_count() or 1, job, timeout=settings.decode_seconds, megabytes=settings.decode_megabytes
     ) as decoders:
-        for images in sets:
-            reals = np.full((len(images.image_ids), encoder.profile.network.code_bits), np.nan, np.float32)
-            classes: list[str | None] = [None] * len(reals)
-            sources = [Original(*pair) for pair in zip(images.uris, images.sha256, strict=True)]
-            results = enumerate(result for _, result in decoders.map(sources))
-            while batch := list(islice(results, BATCH)):
-                able = [(place, pixels) for place, pixels in batch if not isinstance(pixels, Exception)]
-                if able:
-                    places = [place for place, _ in able]
-                    reals[places], best = coder.reals_and_classes(np.stack([pixels for _, pixels in able]))
-                    for place, number in zip(places, best.tolist(), strict=True):
-                        classes[place] = encoder.classes[number]
-                advance(len(batch))
-            found.append(Seen(reals, classes))
+        return _seen(coder, decoders, party.queries, encoder, advance), _seen(
+            coder, decoders, party.searched, encoder, advance
+        )
+
+
+def _seen(
+    coder: Coder,
+    decoders: Decoders[Original, NDArray[np.float32]],
+    images: CodeSet,
+    encoder: Encoder,
+    advance: Callable[[int], None],
+) -> Seen:
+    from radretrieval.imaging.original import Original
+
+    reals = np.full((len(images.image_ids), encoder.profile.network.code_bits), np.nan, np.float32)
+    found = Seen(reals, [None] * len(reals), [])
+    results = enumerate(decoders.map([Original(*pair) for pair in zip(images.uris, images.sha256, strict=True)]))
+    while batch := list(islice(results, BATCH)):
+        able = []
+        for place, (source, pixels) in batch:
+            if isinstance(pixels, Exception):
+                path, error = printable(str(to_path(source.uri))), type(pixels).__name__
+                found.failures.append({"path": path, "error": error, "message": printable(str(pixels))})
+            else:
+                able.append((place, pixels))
+        if able:
+            places = [place for place, _ in able]
+            reals[places], best = coder.reals_and_classes(np.stack([pixels for _, pixels in able]))
+            for place, number in zip(places, best.tolist(), strict=True):
+                found.classes[place] = encoder.classes[number]
+        advance(len(batch))
     return found

@@ -2,52 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
-from radretrieval.archive import codes, encoders, engine, images
+import numpy as np
+
+from radretrieval.archive import engine, images
 from radretrieval.archive.codes import CodeSet
-from radretrieval.archive.encoders import Encoder
 from radretrieval.archive.engine import Archive
 from radretrieval.config import Settings
 from radretrieval.errors import UsageError
 from radretrieval.evaluation import rankings, scores
 from radretrieval.evaluation.network import look
+from radretrieval.evaluation.parties import Party, Wanted, gather
 from radretrieval.evaluation.published import PUBLISHED, Published, are_of_2009
 from radretrieval.evaluation.rankings import Ranking
 from radretrieval.evaluation.scores import Baseline, Comparison, Score, SizeScore
 
-if TYPE_CHECKING:
-    import psycopg
-
-    Connection = psycopg.Connection[dict[str, Any]]
-
 Advance = Callable[[int, str], None]
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What is evaluated.
-
-    Attributes
-    ----------
-    split : the queries. against : the splits that are searched; `all` is the whole archive.
-    encoder_ids : whose rankings; empty for the active encoder and, of each other profile, the newest that has a code
-        of every image.
-    rule : `imageclef`, or `paper` for the literal Eq. 1.
-    withdrawn : count images whose label was withdrawn, too.
-    network : also the rankings that need the network, which reads and encodes every file again.
-    compare : two rankings, each `ENCODER`, `KIND` or `ENCODER:KIND` with a kind of `rankings.KINDS`.
-    """
-
-    split: str = "test"
-    against: tuple[str, ...] = ("train",)
-    encoder_ids: tuple[int, ...] = ()
-    rule: str = "imageclef"
-    withdrawn: bool = False
-    network: bool = True
-    compare: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -58,38 +32,45 @@ class Scored:
     score: Score
 
 
-@dataclass
+@dataclass(frozen=True)
 class Evaluation:
     """Everything that the protocol tells.
 
     Attributes
     ----------
-    wanted : what was asked. queries, searched : the images; labelled, coded, by id.
+    wanted : what was asked. parties : the encoders with their images, which are the same of all.
     rows : the rankings; the first is that of `search` with the first encoder.
-    sizes, baselines : see `scores`. published : what others reached, if the queries are those of 2009, else empty.
+    sizes, baselines : see `scores`; class sizes are those of the first row.
+    published : what others reached, where queries and searched images are in number those of 2009; else empty.
+    comparison : None if none was asked for, or if it could not be made (`notes`).
     unlabelled, withdrawn : images of the query split that are not scored, and why.
     uncoded : labelled images of the searched splits that have no code yet and cannot be hits.
-    unreadable : files that could not be read again, so that rows of the network are missing.
+    failures : files that could not be read again, so that rows of the network are missing: path, error, message.
+    notes : what a reader of the figures must know besides, in words.
     """
 
     wanted: Wanted
-    queries: CodeSet
-    searched: CodeSet
+    parties: list[Party]
     rows: list[Scored]
     sizes: list[SizeScore]
     baselines: list[Baseline]
-    published: tuple[Published, ...] = ()
-    comparison: Comparison | None = None
-    unlabelled: int = 0
-    withdrawn: int = 0
-    uncoded: int = 0
-    unreadable: int = 0
-    encoders: list[Encoder] = field(default_factory=list)
+    published: tuple[Published, ...]
+    comparison: Comparison | None
+    unlabelled: int
+    withdrawn: int
+    uncoded: int
+    failures: list[dict[str, str]]
+    notes: list[str]
 
     @property
-    def true(self) -> list[str]:
-        """The code of each query."""
-        return [code or "" for code in self.queries.irma_codes]
+    def queries(self) -> CodeSet:
+        """The images that are scored."""
+        return self.parties[0].queries
+
+    @property
+    def searched(self) -> CodeSet:
+        """The images that are searched."""
+        return self.parties[0].searched
 
     def document(self) -> dict[str, Any]:
         """The figures as one JSON document; the first row's stand at the top, the others under `ablations`."""
@@ -119,7 +100,8 @@ class Evaluation:
             "unlabelled": self.unlabelled,
             "withdrawn": self.withdrawn,
             "uncoded": self.uncoded,
-            "unreadable": self.unreadable,
+            "failures": self.failures,
+            "notes": self.notes,
         }
 
 
@@ -134,120 +116,116 @@ def evaluate(
 
     Raises
     ------
-    UsageError : a split has no labelled image, a query has no code (an incomplete submission is none), or a ranking
-        that is to be compared does not exist. NoEncoder : there is nothing to evaluate.
+    UsageError, NoEncoder : see `parties.gather`; or a ranking that is to be compared does not exist.
     EnvironmentUnusable : the device or the database is not there.
     """
     say = advance or (lambda count, what: None)
     scores.errors([], [], wanted.rule)  # an unknown rule is told before minutes of work
-    pair = _pair(wanted.compare)
+    pair = _pair(wanted)
+    found: list[Ranking] = []
     with archive.connection() as connection, engine.translated(archive.url):
-        chosen = _encoders(connection, wanted, pair)
-        first = _sets(connection, chosen[0], wanted)
-        every = [first, *(_sets(connection, encoder, wanted) for encoder in chosen[1:])]
-        found: list[Ranking] = []
-        for encoder, (queries, searched) in zip(chosen, every, strict=True):
-            found += rankings.by_codes(connection, encoder, queries, searched, lambda n: say(n, "rank codes"))
-            found.append(rankings.by_barcodes(encoder, queries, searched, lambda n: say(n, "rank barcodes")))
+        engine.one_moment(connection)
+        parties, notes = gather(connection, wanted, [encoder_id for encoder_id, _ in pair if encoder_id is not None])
+        for party in parties:
+            found += rankings.by_codes(connection, party, lambda n: say(n, "rank codes"))
+            found.append(rankings.by_barcodes(party, lambda n: say(n, "rank barcodes")))
         left = images.left_out(connection, [wanted.split], wanted.withdrawn)
-        against = images.left_out(connection, _splits(wanted), wanted.withdrawn)
-    unreadable = 0
-    for encoder, (queries, searched) in zip(chosen, every, strict=True):
-        if wanted.network:
-            seen = look(archive, settings, encoder, [queries, searched], device, lambda n: say(n, "encode"))
-            found += rankings.by_network(encoder, queries, searched, *seen)
-            unreadable = max(unreadable, sum(one.unreadable for one in seen))
-    queries, searched = first
-    true = [code or "" for code in queries.irma_codes]
-    rows = [Scored(one, scores.score(true, one.predicted, wanted.rule)) for one in _in_order(found, chosen)]
+        against = images.left_out(connection, wanted.searched_splits, wanted.withdrawn)
+    failures: dict[str, dict[str, str]] = {}
+    for party in parties if wanted.network else ():
+        seen = look(archive, settings, party, device, lambda n: say(n, "encode"))
+        found += rankings.by_network(party, *seen)
+        failures |= {failure["path"]: failure for one in seen for failure in one.failures}
+    rows = _scored(found, parties, wanted.rule)
+    uncoded = against["labelled"] - len(parties[0].searched.image_ids)
+    published = _published(parties[0], wanted.rule)
+    comparison, missing = _compared(pair, found, parties[0], wanted.rule)
     return Evaluation(
         wanted=wanted,
-        queries=queries,
-        searched=searched,
+        parties=parties,
         rows=rows,
-        sizes=scores.by_size(true, rows[0].ranking.predicted, _codes(searched), wanted.rule),
-        baselines=scores.baselines(true, _codes(searched), wanted.rule),
-        published=PUBLISHED if wanted.rule == "imageclef" and are_of_2009(true) else (),
-        comparison=_compared(pair, true, found, chosen, wanted) if pair else None,
+        sizes=_sizes(rows[0].ranking, parties[0], wanted.rule),
+        baselines=scores.baselines(parties[0].queries.labels, parties[0].searched.labels, wanted.rule),
+        published=published,
+        comparison=comparison,
         unlabelled=left["unlabelled"],
         withdrawn=left["withdrawn"],
-        uncoded=against["labelled"] - len(searched.image_ids),
-        unreadable=unreadable,
-        encoders=chosen,
+        uncoded=uncoded,
+        failures=list(failures.values()),
+        notes=[*notes, *_notes(left, uncoded, len(failures), parties, rows, wanted), *missing, *_caveat(published)],
     )
 
 
-def _in_order(found: Sequence[Ranking], chosen: Sequence[Encoder]) -> list[Ranking]:
+def _scored(found: Sequence[Ranking], parties: Sequence[Party], rule: str) -> list[Scored]:
     """Encoder by encoder, in the order of `KINDS`; barcodes of one geometry know no encoder and are told once."""
-    ids = [encoder.id for encoder in chosen]
+    order = {party.encoder.id: place for place, party in enumerate(parties)}
     kept, geometries = [], set()
-    for ranking in sorted(found, key=lambda one: (ids.index(one.encoder_id), rankings.KINDS.index(one.kind))):
-        shape = chosen[ids.index(ranking.encoder_id)].profile.barcode
+    for ranking in sorted(found, key=lambda one: (order[one.encoder_id], rankings.KINDS.index(one.kind))):
+        party = parties[order[ranking.encoder_id]]
+        shape = party.encoder.profile.barcode
         if ranking.kind != "rbc" or shape not in geometries:
-            kept.append(ranking)
+            kept.append(Scored(ranking, scores.score(party.queries.labels, ranking.predicted, rule)))
         if ranking.kind == "rbc":
             geometries.add(shape)
     return kept
 
 
-def _codes(images_: CodeSet) -> list[str]:
-    return [code or "" for code in images_.irma_codes]
+def _sizes(ranking: Ranking, party: Party, rule: str) -> list[SizeScore]:
+    queries, searched = party.queries, party.searched
+    number = Counter(searched.labels)
+    own = np.isin(queries.image_ids, searched.image_ids)  # a query is never its own hit
+    sizes = np.array([number[code] for code in queries.labels]) - own
+    return scores.by_size(queries.labels, ranking.predicted, sizes, rule)
 
 
-def _splits(wanted: Wanted) -> list[str] | None:
-    return None if "all" in wanted.against else list(wanted.against)
+def _published(party: Party, rule: str) -> tuple[Published, ...]:
+    """Published errors, where they may stand beside ours: the rule, the queries and the searched are those of 2009."""
+    same = rule == "imageclef" and are_of_2009(party.queries.labels, party.searched.labels)
+    return PUBLISHED if same else ()
 
 
-def _encoders(connection: Connection, wanted: Wanted, pair: list[tuple[int | None, str]]) -> list[Encoder]:
-    """Those that were named, or the active one and those that can stand beside it; and those that are compared."""
-    asked = [*wanted.encoder_ids, *(encoder_id for encoder_id, _ in pair if encoder_id is not None)]
-    chosen = [encoders.get(connection, encoder_id) for encoder_id in dict.fromkeys(asked)]
-    if wanted.encoder_ids:
-        return chosen
-    active = encoders.get(connection)
-    others: dict[str, Encoder] = {}
-    for row in encoders.listed(connection):
-        encoder = encoders.get(connection, row["encoder_id"])
-        if encoder.profile != active.profile and codes.pending_count(connection, encoder.id) == 0:
-            others[encoder.profile.hash] = encoder  # the newest comes last
-    known = {encoder.id: encoder for encoder in [active, *chosen, *others.values()]}
-    return list(known.values())
+def _caveat(published: tuple[Published, ...]) -> list[str]:
+    return [
+        "published errors are of RWTH's images of 2009, 1733 queries; the images here have the same codes in the same "
+        "numbers, but whether they are the same images no list of codes can tell"
+    ] if published else []  # fmt: skip
 
 
-def _sets(connection: Connection, encoder: Encoder, wanted: Wanted) -> tuple[CodeSet, CodeSet]:
-    """Queries and searched images with their codes; a query without a code is an answer that is missing."""
-    from radretrieval.coding.radon import bins
-
-    shape = encoder.profile.barcode
-    geometry = codes.geometry_id(connection, shape.size, shape.angles, bins(shape.size), shape.rule)
-    queries = codes.of_splits(connection, encoder.id, geometry, [wanted.split]).scored(wanted.withdrawn)
-    labelled = images.left_out(connection, [wanted.split], wanted.withdrawn)["labelled"]
-    if not labelled:
-        raise UsageError(
-            f"the split {wanted.split!r} has no image with an IRMA code; {images.splits_phrase(connection)}. "
-            "Labels come with: radretrieval ingest FOLDER --labels labels.csv"
+def _notes(
+    left: dict[str, int],
+    uncoded: int,
+    unreadable: int,
+    parties: Sequence[Party],
+    rows: Sequence[Scored],
+    wanted: Wanted,
+) -> Iterator[str]:
+    if left["unlabelled"] or left["withdrawn"]:
+        yield (
+            f"not scored: {left['unlabelled']} images of {wanted.split} without an IRMA code, {left['withdrawn']} with "
+            "a withdrawn one"
         )
-    if missing := labelled - len(queries.image_ids):
-        option = "" if encoder.active else f" --encoder {encoder.id}"
-        raise UsageError(
-            f"{missing} of the {labelled} labelled images of {wanted.split} have no code of encoder {encoder.id}, and "
-            f"a score over the others is none; run: radretrieval work --once{option} (what cannot be encoded is "
-            "named there, and in the table coding_failure)"
+    if uncoded:
+        first = parties[0].encoder
+        option = "" if first.active else f" --encoder {first.id}"
+        yield f"not searched: {uncoded} labelled images without a code; run: radretrieval work --once{option}"
+    there = {(row.ranking.encoder_id, row.ranking.kind) for row in rows}
+    gone = [
+        rankings.name_of(kind, party.encoder)
+        for party in parties
+        for kind in ("real+rbc", "softmax")
+        if wanted.network and (party.encoder.id, kind) not in there
+    ]
+    if gone:
+        yield (
+            f"left out: {', '.join(gone)}; {unreadable} files cannot be read any more, and answers to fewer queries or "
+            "from fewer images are another score. Put the files back, or evaluate with --no-network"
         )
-    searched = codes.of_splits(connection, encoder.id, geometry, _splits(wanted)).scored(wanted.withdrawn)
-    if not len(searched.image_ids):
-        named = "the archive" if _splits(wanted) is None else f"the split {', '.join(map(repr, wanted.against))}"
-        raise UsageError(
-            f"{named} has no image with both an IRMA code and a code of encoder {encoder.id} to be searched; "
-            f"{images.splits_phrase(connection)}. Labels come with ingest --labels, codes with work --once"
-        )
-    return queries, searched
 
 
-def _pair(compare: tuple[str, str] | None) -> list[tuple[int | None, str]]:
-    """Encoder (None: the first) and kind of the two rankings that are compared."""
+def _pair(wanted: Wanted) -> list[tuple[int | None, str]]:
+    """Encoder (None: the first) and kind of the two rankings that are compared; empty if none are."""
     found: list[tuple[int | None, str]] = []
-    for text in compare or ():
+    for text in wanted.compare or ():
         first, colon, kind = text.partition(":")
         number = int(first) if first.isascii() and first.isdecimal() and len(first) < 10 else None
         if number is None and not colon:
@@ -259,26 +237,25 @@ def _pair(compare: tuple[str, str] | None) -> list[tuple[int | None, str]]:
                 f"--compare {text!r} is not a ranking; give an encoder (2), a way of ranking (cnnc) or both (2:cnnc); "
                 f"the ways are: {', '.join(rankings.KINDS)}"
             )
+        if kind in rankings.NETWORK and not wanted.network:
+            raise UsageError(f"--compare {text!r} needs the network: leave --no-network out")
         found.append((number, kind))
     return found
 
 
 def _compared(
-    pair: list[tuple[int | None, str]],
-    true: list[str],
-    found: list[Ranking],
-    chosen: list[Encoder],
-    wanted: Wanted,
-) -> Comparison:
+    pair: list[tuple[int | None, str]], found: list[Ranking], first: Party, rule: str
+) -> tuple[Comparison | None, list[str]]:
+    """The comparison that was asked for, or why there is none."""
     sides = []
     for encoder_id, kind in pair:
-        wished = chosen[0].id if encoder_id is None else encoder_id
+        wished = first.encoder.id if encoder_id is None else encoder_id
         able = [one for one in found if (one.encoder_id, one.kind) == (wished, kind)]
         if not able:
-            raise UsageError(
-                f"--compare: encoder {wished} has no ranking {kind!r} here: it needs the network, which was left out, "
-                "or files that cannot be read any more"
-            )
+            return None, [f"the comparison is left out: there is no ranking {kind} of encoder {wished}"]
         sides.append(able[0])
-    names = [f"{side.name} of encoder {side.encoder_id}" for side in sides]
-    return scores.compare((names[0], names[1]), true, sides[0].predicted, sides[1].predicted, wanted.rule)
+    if not sides:
+        return None, []
+    a, b = sides
+    names = f"{a.name} of encoder {a.encoder_id}", f"{b.name} of encoder {b.encoder_id}"
+    return scores.compare(names, first.queries.labels, a.predicted, b.predicted, rule), []

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from radretrieval.irma.imageclef import classes
+from radretrieval.irma.imageclef import WITHDRAWN, classes
 
 
 class Published(NamedTuple):
@@ -32,12 +32,15 @@ PUBLISHED = (
 )
 
 
-def are_of_2009(true: Sequence[str]) -> bool:
-    """Whether queries have the classes of ImageCLEF 2009's test in its numbers: only then errors stand side by side.
+def are_of_2009(queries: Sequence[str], searched: Sequence[str]) -> bool:
+    """Whether the codes are those of ImageCLEF 2009's test and train in their numbers (withdrawn ones may be more).
 
-    They may be a stand-in for its images all the same; that no list of codes can tell.
+    Only then errors stand side by side. The images may be a stand-in all the same; that no list of codes can tell.
     """
-    counts = Counter(true)
-    return all(counts[kind.irma_code] == kind.test for kind in classes()) and counts.total() == sum(
-        kind.test for kind in classes()
-    )
+    tests = {kind.irma_code: kind.test for kind in classes()}
+    trains = {kind.irma_code: kind.train for kind in classes()}
+    return _usable(queries) == {code: n for code, n in tests.items() if n} and _usable(searched) == trains
+
+
+def _usable(codes: Sequence[str]) -> dict[str, int]:
+    return dict(Counter(code for code in codes if code not in WITHDRAWN))

@@ -17,6 +17,7 @@ from radretrieval.archive.codes import CodeSet
 from radretrieval.archive.encoders import Encoder
 from radretrieval.coding.hamming import nearest as nearest_codes
 from radretrieval.evaluation.network import Seen
+from radretrieval.evaluation.parties import Party
 from radretrieval.evaluation.scores import NOTHING
 from radretrieval.retrieval.rerank import rerank_many
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 BLOCK = 128  # queries ranked at a time: bounds memory whatever the archive's size
 KINDS = ("cnnc+rbc", "real+rbc", "cnnc", "rbc", "softmax")
+NETWORK = ("real+rbc", "softmax")  # those that the archive's codes do not tell
 
 
 @dataclass(frozen=True)
@@ -62,10 +64,9 @@ def name_of(kind: str, encoder: Encoder) -> str:
     }[kind]
 
 
-def by_codes(
-    connection: Connection, encoder: Encoder, queries: CodeSet, searched: CodeSet, advance: Callable[[int], None]
-) -> list[Ranking]:
+def by_codes(connection: Connection, party: Party, advance: Callable[[int], None]) -> list[Ranking]:
     """`cnnc+rbc` and `cnnc`: the nearest codes, with and without re-ranking."""
+    encoder, queries, searched = party.encoder, party.queries, party.searched
     profile, top = encoder.profile, encoder.profile.query.hits
     reranked, alone = (_Hits(len(queries.image_ids), top) for _ in range(2))
     limit = max(profile.query.candidates, top)
@@ -78,8 +79,9 @@ def by_codes(
     return [reranked.ranking("cnnc+rbc", encoder, searched), alone.ranking("cnnc", encoder, searched)]
 
 
-def by_barcodes(encoder: Encoder, queries: CodeSet, searched: CodeSet, advance: Callable[[int], None]) -> Ranking:
+def by_barcodes(party: Party, advance: Callable[[int], None]) -> Ranking:
     """`rbc`: the nearest barcodes of all."""
+    encoder, queries, searched = party.encoder, party.queries, party.searched
     top = encoder.profile.query.hits
     hits = _Hits(len(queries.image_ids), top)
     for part in _blocks(len(queries.image_ids)):
@@ -93,38 +95,32 @@ def by_barcodes(encoder: Encoder, queries: CodeSet, searched: CodeSet, advance: 
     return hits.ranking("rbc", encoder, searched)
 
 
-def by_network(
-    encoder: Encoder, queries: CodeSet, searched: CodeSet, query_seen: Seen, searched_seen: Seen
-) -> list[Ranking]:
+def by_network(party: Party, query_seen: Seen, searched_seen: Seen) -> list[Ranking]:
     """`real+rbc` (the candidates by the Euclidean distance of the reals) and `softmax`.
 
     A file that cannot be read any more is an answer that is missing: what needs it is left out.
     """
     found = []
-    if not query_seen.unreadable and not searched_seen.unreadable:
-        found.append(_by_reals(encoder, queries, searched, query_seen.reals, searched_seen.reals))
-    if not query_seen.unreadable:
-        classes = [code or NOTHING for code in query_seen.classes]
-        none = np.full((len(classes), 0), -1)
-        found.append(
-            Ranking(
-                "softmax",
-                name_of("softmax", encoder),
-                encoder.id,
-                none.astype(np.int64),
-                none.astype(np.int32),
-                none.astype(np.int32),
-                classes,
-            )
-        )
+    if not query_seen.failures and not searched_seen.failures:
+        found.append(by_reals(party, query_seen.reals, searched_seen.reals))
+    if not query_seen.failures:
+        none = np.full((len(query_seen.classes), 0), -1)
+        places, distances = none.astype(np.int64), none.astype(np.int32)
+        name, classes = name_of("softmax", party.encoder), [code or NOTHING for code in query_seen.classes]
+        found.append(Ranking("softmax", name, party.encoder.id, places, distances, distances, classes))
     return found
 
 
-def _by_reals(
-    encoder: Encoder, queries: CodeSet, searched: CodeSet, mine: NDArray[np.float32], others: NDArray[np.float32]
-) -> Ranking:
+def by_reals(party: Party, mine: NDArray[np.float32], others: NDArray[np.float32]) -> Ranking:
+    """`real+rbc`: the nearest reals, re-ranked.
+
+    Parameters
+    ----------
+    mine, others : float32 (m, bits) of the queries and (n, bits) of the searched images.
+    """
+    encoder, queries, searched = party.encoder, party.queries, party.searched
     top = encoder.profile.query.hits
-    limit = min(max(encoder.profile.query.candidates, top), len(searched.image_ids))
+    limit = max(encoder.profile.query.candidates, top)
     hits = _Hits(len(queries.image_ids), top)
     # Open in the paper: which distance. Euclidean, chosen once: on our corpus of 12 classes the cosine gave 0.3 to 1.7
     # points less accuracy in each of four trainings.
@@ -134,7 +130,7 @@ def _by_reals(
         # squared, and less the query's own norm, which changes no order
         distances = norms - 2 * (mine[part].astype(np.float64) @ double.T)
         distances[searched.image_ids == queries.image_ids[part, None]] = np.inf
-        places = np.sort(np.argpartition(distances, limit - 1, axis=1)[:, :limit], axis=1)
+        places = np.argsort(distances, axis=1, kind="stable")[:, :limit]  # ties by id, at the last place too
         near = np.take_along_axis(distances, places, 1)
         ids = np.where(np.isinf(near), -1, searched.image_ids[places])
         order, rbc = rerank_many(queries.rbc[part], searched.rbc[places], near, ids)
@@ -165,7 +161,7 @@ class _Hits:
             kept[part][self.places[part] < 0] = -1
 
     def ranking(self, kind: str, encoder: Encoder, searched: CodeSet) -> Ranking:
-        codes = [code or NOTHING for code in searched.irma_codes]
+        codes = searched.labels
         predicted = [codes[place] if place >= 0 else NOTHING for place in self.places[:, 0].tolist()]
         return Ranking(kind, name_of(kind, encoder), encoder.id, self.places, self.cnnc, self.rbc, predicted)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,15 +49,18 @@ class Score:
 
 @dataclass(frozen=True)
 class SizeScore:
-    """The figures of the queries whose classes have `least` … `most` searched images (None: any number from there)."""
+    """The figures of the queries whose classes have `least` … `most` searched images (None: any number from there).
+
+    Shares are None where there is no such query.
+    """
 
     least: int
     most: int | None
     classes: int
     queries: int
     error_score: float
-    error_per_image: float
-    first_hit_accuracy: float
+    error_per_image: float | None
+    first_hit_accuracy: float | None
 
 
 @dataclass(frozen=True)
@@ -134,28 +137,30 @@ def score(true: Sequence[str], predicted: Sequence[str], rule: str = "imageclef"
     )
 
 
-def by_size(true: Sequence[str], predicted: Sequence[str], searched: Sequence[str], rule: str) -> list[SizeScore]:
-    """The figures apart for rare and common classes, by the number of `searched` images of the query's code."""
-    number = Counter(searched)
-    sizes = np.array([number[code] for code in true])
+def by_size(true: Sequence[str], predicted: Sequence[str], sizes: NDArray[np.int64], rule: str) -> list[SizeScore]:
+    """The figures apart for rare and common classes.
+
+    Parameters
+    ----------
+    sizes : (n,), how many searched images have the code of each query.
+    """
     each, right = errors(true, predicted, rule).sum(1), _right(true, predicted)
     codes = np.array(true)
     found = []
     for least, most in SIZES:
         chosen = (sizes >= least) & (sizes <= (np.inf if most is None else most))
-        if least == 0 and not chosen.any():
+        count, total = int(chosen.sum()), float(each[chosen].sum())
+        if least == 0 and not count:
             continue  # the usual case: no query is of a class that nothing could have been found for
-        count = int(chosen.sum())
-        total = float(each[chosen].sum())
         found.append(
             SizeScore(
-                least,
-                most,
-                len(set(codes[chosen].tolist())),
-                count,
-                total,
-                total / count if count else 0.0,
-                float(right[chosen].mean()) if count else 0.0,
+                least=least,
+                most=most,
+                classes=len(set(codes[chosen].tolist())),
+                queries=count,
+                error_score=total,
+                error_per_image=total / count if count else None,
+                first_hit_accuracy=float(right[chosen].mean()) if count else None,
             )
         )
     return found
@@ -164,10 +169,16 @@ def by_size(true: Sequence[str], predicted: Sequence[str], searched: Sequence[st
 def baselines(true: Sequence[str], searched: Sequence[str], rule: str) -> list[Baseline]:
     """Constant answers: the commonest searched code, nothing but `*`, and the best that a constant can do.
 
-    The best is chosen knowing the true codes, axis by axis among what they hold: it bounds what needs no image.
+    The best are chosen knowing the true codes, with and without `*`, axis by axis among what they hold: they bound
+    what needs no image.
     """
     commonest = min(Counter(searched).items(), key=lambda item: (-item[1], item[0]))[0]
-    answers = {"always the commonest code": commonest, "always *": NOTHING, "best constant": _best(true, rule)}
+    answers = {
+        "always the commonest code": commonest,
+        "always *": NOTHING,
+        "best constant without *": _best(true, rule, wildcards=False),
+        "best constant": _best(true, rule, wildcards=True),
+    }
     return [
         Baseline(
             name,
@@ -227,21 +238,20 @@ def _permuted(differences: NDArray[np.float64]) -> float:
     return float((1 + far) / (1 + PERMUTATIONS))
 
 
-def _best(true: Sequence[str], rule: str) -> str:
+def _best(true: Sequence[str], rule: str, wildcards: bool) -> str:
     """The constant with the least error: the axes are scored apart, so that each is chosen alone."""
     counts = Counter(true)
-    split = {code: axes(code) for code in counts}
     parts = []
     for place in range(len(AXES)):
-        choices = sorted({split[code][place] for code in counts})
-        weighted: dict[str, float] = {}
-        for choice in choices:
-            answer = _with_axis(NOTHING, place, choice)
-            weighted[choice] = sum(number * RULES[rule](code, answer)[place] for code, number in counts.items())
-        parts.append(min(choices, key=lambda choice: (weighted[choice], choice)))
+        held = {axes(code)[place] for code in counts}
+        if wildcards:
+            held |= {text[:length].ljust(len(text), "*") for text in held for length in range(len(text))}
+        parts.append(min(sorted(held), key=partial(_axis_sum, counts, place, rule)))
     return "-".join(parts)
 
 
-def _with_axis(code: str, place: int, text: str) -> str:
-    parts = code.split("-")
-    return "-".join([*parts[:place], text, *parts[place + 1 :]])
+def _axis_sum(counts: Counter[str], place: int, rule: str, text: str) -> float:
+    """What answering `text` on one axis adds to the error."""
+    parts = NOTHING.split("-")
+    answer = "-".join([*parts[:place], text, *parts[place + 1 :]])
+    return sum(number * RULES[rule](code, answer)[place] for code, number in counts.items())

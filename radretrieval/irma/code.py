@@ -10,6 +10,7 @@ from radretrieval.errors import UsageError
 AXES = "TDAB"
 LENGTHS = (4, 3, 3, 3)
 
+_BLANKS = " \t\n\r\f\v"
 _FORM = re.compile(r"([0-9a-z*]{4})-?([0-9a-z*]{3})-?([0-9a-z*]{3})-?([0-9a-z*]{3})")
 
 
@@ -35,7 +36,7 @@ def normalise(text: str, wildcard: bool = False) -> str:
     >>> normalise(" 11214A0914700 ")
     '1121-4a0-914-700'
     """
-    stripped = text.strip()
+    stripped = text.strip(_BLANKS)
     match = _FORM.fullmatch(stripped.lower()) if stripped.isascii() else None
     if match is None or ("*" in stripped and not wildcard):
         characters = "0-9, a-z or *" if wildcard else "0-9 or a-z; * stands in predictions only"

@@ -48,15 +48,15 @@ def write_hits(path: Path, result: Evaluation) -> None:
 
 
 def _rows(result: Evaluation, ranking: Ranking) -> Iterator[tuple[object, ...]]:
-    queries, true = result.queries, result.true
-    for place, (image_id, code) in enumerate(zip(queries.image_ids.tolist(), true, strict=True)):
+    queries, labels = result.queries, result.searched.labels
+    for place, (image_id, code) in enumerate(zip(queries.image_ids.tolist(), queries.labels, strict=True)):
         head = (image_id, _file(queries, place), code, ranking.encoder_id, ranking.name)
         hits = [hit for hit in ranking.places[place].tolist() if hit >= 0]
         if not hits:
             predicted = ranking.predicted[place]
             yield (*head, 1, "", "", predicted, "", "", _error(code, predicted, result.wanted.rule))
         for rank, hit in enumerate(hits):
-            found = result.searched.irma_codes[hit] or ""
+            found = labels[hit]
             distances = (_known(ranking.cnnc[place, rank]), _known(ranking.rbc[place, rank]))
             error = _error(code, found, result.wanted.rule)
             hit_id = int(result.searched.image_ids[hit])

@@ -77,9 +77,11 @@ def confusions(true: Sequence[str], predicted: Sequence[str]) -> list[Confusion]
     return found
 
 
-def examples(each: NDArray[np.float64], count: int = EXAMPLES) -> tuple[list[int], list[int]]:
+def examples(
+    correct: NDArray[np.bool_], each: NDArray[np.float64], count: int = EXAMPLES
+) -> tuple[list[int], list[int]]:
     """Positions of right and of wrong answers: spread evenly over the queries, and from small error to large."""
-    right, wrong = np.flatnonzero(each == 0), np.flatnonzero(each > 0)
+    right, wrong = np.flatnonzero(correct), np.flatnonzero(~correct)
     wrong = wrong[np.argsort(each[wrong], kind="stable")]
     first, second = (
         [int(some[place]) for place in np.unique(np.linspace(0, len(some) - 1, count).round().astype(int))]
@@ -114,8 +116,9 @@ def _compose(result: Evaluation, pixels_of: Callable[[CodeSet, int], Pixels | No
     from PIL import Image, ImageDraw  # heavy; only `evaluate --picture` needs it
 
     first = result.rows[0]
-    each = errors(result.true, first.ranking.predicted, result.wanted.rule).sum(1)
-    right, wrong = examples(each)
+    true = result.queries.labels
+    each = errors(true, first.ranking.predicted, result.wanted.rule).sum(1)
+    right, wrong = examples(np.array([t == p for t, p in zip(true, first.ranking.predicted, strict=True)]), each)
     lines = code_lines("1121-120-942-700")
     row = _SIDE + text_height([*lines, lines[-1]]) + _GAP
     shown = [(place, True) for place in right] + [(place, False) for place in wrong]
@@ -130,7 +133,7 @@ def _compose(result: Evaluation, pixels_of: Callable[[CodeSet, int], Pixels | No
         f"{len(each)} queries, first hit right in {first.score.first_hit_accuracy:.1%}"
     )
     write(draw, (_MARGIN, _MARGIN), width - 2 * _MARGIN, [(title, LARGE, INK)])
-    for place, confusion in enumerate(confusions(result.true, first.ranking.predicted)):
+    for place, confusion in enumerate(confusions(true, first.ranking.predicted)):
         corner = (_MARGIN + place % 2 * (_CELLS + _GAP), _MARGIN + 60 + place // 2 * (_CELLS + 40))
         _matrix(draw, corner, confusion)
     x, y = _MARGIN + left_width + 2 * _GAP, _MARGIN + 60
@@ -191,7 +194,7 @@ def _example(
 ) -> None:
     """A query and its first hits in a row."""
     x, y = corner
-    ranking, truth = result.rows[0].ranking, result.true[place]
+    ranking, truth = result.rows[0].ranking, result.queries.labels[place]
     tile(canvas, (x, y), _SIDE, pixels_of(result.queries, place), None, INK)
     lines = [("query", SMALL, FAINT), *code_lines(truth)]
     write(draw, (x, y + _SIDE + 4), _SIDE, [*lines[:3], (f"error {error:.3f}", SMALL, FAINT)])
@@ -199,7 +202,7 @@ def _example(
         if hit < 0:
             break
         x += _SIDE + _GAP
-        code = result.searched.irma_codes[hit] or ""
+        code = result.searched.labels[hit]
         colour = RIGHT if code == truth else WRONG
         tile(canvas, (x, y), _SIDE, pixels_of(result.searched, hit), None, colour)
         write(draw, (x, y + _SIDE + 4), _SIDE, [(str(rank + 1), SMALL, FAINT), *code_lines(code)[:3]])

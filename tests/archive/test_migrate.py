@@ -80,6 +80,20 @@ def test_images_that_were_there_are_not_withdrawn(empty_database_url: str) -> No
         assert connection.execute("SELECT withdrawn FROM radretrieval.image").fetchall() == [(False,)]
 
 
+def test_an_archive_in_use_is_upgraded_with_the_views_that_stand_on_ours(empty_database_url: str) -> None:
+    migrate.upgrade(empty_database_url, "0001")
+    with psycopg.connect(empty_database_url) as connection:
+        connection.execute(
+            "INSERT INTO radretrieval.image (sha256, uri, format, rows, columns, bits_stored, photometric, irma_code) "
+            "VALUES (sha256('a'), 'file:///a.png', 'png', 4, 5, 8, 'MONOCHROME2', '1121-120-942-700')"
+        )
+        connection.execute("CREATE VIEW mine AS SELECT id, anatomy FROM radretrieval.image_decoded")
+    migrate.upgrade(empty_database_url)
+    with psycopg.connect(empty_database_url) as connection:
+        assert connection.execute("SELECT anatomy FROM mine").fetchall() == [("lower extremity (leg) / left knee",)]
+        assert connection.execute("SELECT withdrawn FROM radretrieval.image_decoded").fetchall() == [(False,)]
+
+
 def test_upgrading_twice_changes_nothing(archive_url: str) -> None:
     before = objects(archive_url)
     migrate.upgrade(archive_url)
@@ -100,6 +114,20 @@ def test_the_revision_that_is_needed_is_the_head() -> None:
     assert script.get_heads() == [REVISION]
 
 
+def definitions(url: str) -> list[tuple[str, str]]:
+    """What functions, views and constraints say."""
+    with psycopg.connect(url) as connection:
+        return connection.execute(
+            "SELECT p.oid::regprocedure::text, pg_get_functiondef(p.oid) FROM pg_proc p "
+            "JOIN pg_language l ON l.oid = p.prolang AND l.lanname IN ('sql', 'plpgsql') "
+            "WHERE p.pronamespace = 'radretrieval'::regnamespace "
+            "UNION ALL SELECT c.oid::regclass::text, pg_get_viewdef(c.oid) FROM pg_class c "
+            "WHERE c.relnamespace = 'radretrieval'::regnamespace AND c.relkind = 'v' "
+            "UNION ALL SELECT c.conname, pg_get_constraintdef(c.oid) FROM pg_constraint c "
+            "WHERE c.connamespace = 'radretrieval'::regnamespace ORDER BY 1, 2"
+        ).fetchall()
+
+
 def test_sql_for_a_dba_makes_the_same_schema(empty_database_url: str, archive_url: str) -> None:
     output = io.StringIO()
     migrate.print_sql(output)
@@ -107,6 +135,7 @@ def test_sql_for_a_dba_makes_the_same_schema(empty_database_url: str, archive_ur
         connection.execute(output.getvalue().encode())
     assert objects(empty_database_url) == objects(archive_url)
     assert differences(empty_database_url) == []
+    assert definitions(empty_database_url) == definitions(archive_url)
     with psycopg.connect(empty_database_url) as one, psycopg.connect(archive_url) as other:
         query = "SELECT * FROM radretrieval.irma_term ORDER BY axis, prefix"
         assert one.execute(query).fetchall() == other.execute(query).fetchall()

@@ -19,10 +19,12 @@ from radretrieval.archive.images import NewImage
 from radretrieval.coding.hamming import distances
 from radretrieval.config import Settings
 from radretrieval.errors import NoEncoder, UsageError
-from radretrieval.evaluation import Wanted, evaluate, rankings
+from radretrieval.evaluation import Evaluation, Wanted, evaluate, protocol, rankings
+from radretrieval.evaluation.published import PUBLISHED
 from radretrieval.evaluation.scores import NOTHING
 from radretrieval.ingest import ingest
-from radretrieval.irma.error import irma_error
+from radretrieval.irma.error import irma_error, paper_error
+from radretrieval.irma.imageclef import classes
 from radretrieval.labels import read_labels
 from radretrieval.report.hits import COLUMNS, write_hits
 from radretrieval.report.protocol import confusions, examples, write_evaluation
@@ -153,6 +155,7 @@ class TestWhichImagesCount:
         result = evaluate(archive, settings, STORED)
         assert (len(result.queries.image_ids), len(result.searched.image_ids)) == (7, 17)
         assert (result.unlabelled, result.withdrawn, result.uncoded) == (2, 1, 0)
+        assert result.notes == ["not scored: 2 images of test without an IRMA code, 1 with a withdrawn one"]
         asked = evaluate(archive, settings, replace(STORED, withdrawn=True))
         assert (len(asked.queries.image_ids), len(asked.searched.image_ids), asked.withdrawn) == (8, 19, 0)
 
@@ -175,6 +178,18 @@ class TestWhichImagesCount:
         connection.commit()
         result = evaluate(archive, settings, STORED)
         assert (result.uncoded, len(result.searched.image_ids)) == (1, 19)
+        assert result.notes == ["not searched: 1 labelled images without a code; run: radretrieval work --once"]
+
+    def test_class_sizes_leave_the_query_itself_out(
+        self, archive: Archive, settings: Settings, connection: Any
+    ) -> None:
+        fill(connection, 20, 10)
+        connection.execute("UPDATE image SET irma_code = %s WHERE id = 21", ("1121-120-200-700",))
+        connection.commit()
+        for against, alone in ((("train",), 1), (("all",), 1)):
+            result = evaluate(archive, settings, replace(STORED, against=against))
+            assert (result.sizes[0].least, result.sizes[0].queries) == (0, alone)
+            assert sum(size.queries for size in result.sizes) == 10
 
     def test_what_cannot_be_asked(self, archive: Archive, settings: Settings, connection: Any) -> None:
         with pytest.raises(NoEncoder):
@@ -187,10 +202,14 @@ class TestWhichImagesCount:
         for wrong in ("cosine", "x:cnnc", "1:cosine", ""):
             with pytest.raises(UsageError, match="is not a ranking; give an encoder .2., a way of ranking"):
                 evaluate(archive, settings, replace(STORED, compare=(wrong, "cnnc")))
-        with pytest.raises(UsageError, match="encoder 1 has no ranking 'softmax' here: it needs the network"):
+        with pytest.raises(UsageError, match="'softmax' needs the network: leave --no-network out"):
             evaluate(archive, settings, replace(STORED, compare=("cnnc", "softmax")))
         with pytest.raises(UsageError, match="no encoder 7; it has: 1"):
             evaluate(archive, settings, replace(STORED, compare=("cnnc", "7")))
+
+
+def ids(result: Evaluation) -> list[int]:
+    return [party.encoder.id for party in result.parties]
 
 
 class TestEncoders:
@@ -204,7 +223,7 @@ class TestEncoders:
         for count, profile in ((30, self.SMALL), (30, self.SMALL), (29, self.SMALL), (30, TINY)):
             add_codes(connection, count, rng, profile)
         result = evaluate(archive, settings, STORED)
-        assert [encoder.id for encoder in result.encoders] == [1, 3]
+        assert ids(result) == [1, 3], "2 is older, 4 lacks a code, 5 has the first one's profile"
         names = [(row.ranking.name, row.ranking.encoder_id) for row in result.rows]
         assert names == [
             ("CNNC(32) + RBC", 1),
@@ -221,11 +240,11 @@ class TestEncoders:
     def test_those_that_are_named(self, archive: Archive, settings: Settings, connection: Any) -> None:
         fill(connection, 20, 10)
         add_codes(connection, 30, np.random.default_rng(1))
-        assert [e.id for e in evaluate(archive, settings, STORED).encoders] == [1]
+        assert ids(evaluate(archive, settings, STORED)) == [1]
         result = evaluate(archive, settings, replace(STORED, encoder_ids=(2,)))
-        assert [e.id for e in result.encoders] == [2]
+        assert ids(result) == [2]
         result = evaluate(archive, settings, replace(STORED, compare=("1", "2")))
-        assert [e.id for e in result.encoders] == [1, 2]
+        assert ids(result) == [1, 2]
         assert result.comparison is not None
         assert (result.comparison.a, result.comparison.b) == (
             "CNNC(32) + RBC of encoder 1",
@@ -233,6 +252,101 @@ class TestEncoders:
         )
         first, second = (row.score.error_score for row in result.rows if row.ranking.kind == "cnnc+rbc")
         assert result.comparison.difference == pytest.approx(first - second)
+
+    def test_others_must_search_the_same_images(self, archive: Archive, settings: Settings, connection: Any) -> None:
+        fill(connection, 20, 10)
+        add_codes(connection, 30, np.random.default_rng(1), self.SMALL)
+        connection.execute("DELETE FROM cnnc WHERE encoder_id = 2 AND image_id <= 15")
+        connection.commit()
+        alone = evaluate(archive, settings, STORED)
+        assert ids(alone) == [1]
+        assert alone.notes[0].startswith(
+            "encoder 2 (small) is left out: encoder 2 has no code of 15 images that encoder 1"
+        )
+        with pytest.raises(
+            UsageError, match="encoder 2 has no code of 15 images.*run: radretrieval work --once --encoder 2"
+        ):
+            evaluate(archive, settings, replace(STORED, compare=("1", "2")))
+        with pytest.raises(UsageError, match="encoder 2 has no code of 15 images"):
+            evaluate(archive, settings, replace(STORED, encoder_ids=(2, 1)))
+
+    def test_an_image_that_is_not_scored_leaves_no_encoder_out(
+        self, archive: Archive, settings: Settings, connection: Any
+    ) -> None:
+        fill(connection, 20, 10)
+        add_codes(connection, 30, np.random.default_rng(1), self.SMALL)
+        images.add(connection, [NewImage(b"x" * 32, "file:///poison.png", "png", 4, 5, 8, "MONOCHROME2")])
+        connection.commit()
+        result = evaluate(archive, settings, STORED)
+        assert (ids(result), result.notes) == ([1, 2], [])
+
+    def test_the_barcodes_of_each_geometry_have_a_row(
+        self, archive: Archive, settings: Settings, connection: Any
+    ) -> None:
+        fill(connection, 20, 10)
+        coarse = replace(self.SMALL, barcode=replace(TINY.barcode, angles=8))
+        add_codes(connection, 30, np.random.default_rng(1), self.SMALL)
+        encoder = add_codes(connection, 30, np.random.default_rng(2), coarse)
+        without = evaluate(archive, settings, STORED)
+        assert ids(without) == [1, 2]
+        assert "encoder 3 (small) is left out: 10 of the 10 labelled images of test have no code" in without.notes[0]
+        geometry = codes.geometry_id(connection, 192, 8, 272, "median-positive")
+        rbc = np.random.default_rng(5).integers(0, 256, (30, 272), np.uint8)
+        codes.write_barcodes(connection, geometry, list(range(1, 31)), rbc)
+        connection.commit()
+        result = evaluate(archive, settings, STORED)
+        rows = [(row.ranking.kind, row.ranking.encoder_id) for row in result.rows if row.ranking.kind == "rbc"]
+        assert rows == [("rbc", 1), ("rbc", encoder)]
+
+
+class TestMoment:
+    def test_what_changes_meanwhile_changes_nothing(
+        self, archive: Archive, settings: Settings, connection: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        fill(connection, 20, 10)
+        before = evaluate(archive, settings, STORED)
+        real = rankings.by_codes
+
+        def meanwhile(*arguments: Any) -> Any:
+            with archive.connection() as other:
+                other.execute("UPDATE image SET irma_code = NULL WHERE id IN (1, 2, 3, 21)")
+                other.execute("DELETE FROM cnnc WHERE image_id IN (5, 22)")
+            return real(*arguments)
+
+        monkeypatch.setattr(protocol.rankings, "by_codes", meanwhile)
+        during = evaluate(archive, settings, STORED)
+        assert during.document() == before.document()
+
+    def test_a_role_that_may_only_read_is_enough(self, archive_url: str, settings: Settings, connection: Any) -> None:
+        fill(connection, 20, 10)
+        mark = "&" if "?" in archive_url else "?"
+        reader = Archive(f"{archive_url}{mark}options=-cdefault_transaction_read_only%3Don")
+        assert len(evaluate(reader, settings, STORED).rows) == 3
+        connection.execute("TRUNCATE geometry CASCADE")
+        connection.commit()
+        with pytest.raises(UsageError, match="10 of the 10 labelled images of test have no code of encoder 1"):
+            evaluate(reader, settings, STORED)
+
+
+class TestPublished:
+    def test_they_stand_beside_the_numbers_of_2009_only(
+        self, archive: Archive, settings: Settings, connection: Any
+    ) -> None:
+        labels = [(kind.irma_code, "train") for kind in classes() for _ in range(kind.train)]
+        labels += [(kind.irma_code, "test") for kind in classes() for _ in range(kind.test)]
+        rows = [
+            NewImage((i + 1).to_bytes(32, "big"), f"file:///{i}.png", "png", 4, 5, 8, "MONOCHROME2",
+                     irma_code=code, split=split)
+            for i, (code, split) in enumerate(labels)
+        ]  # fmt: skip
+        images.add(connection, rows)
+        add_codes(connection, len(rows), np.random.default_rng(0))
+        result = evaluate(archive, settings, STORED)
+        assert result.published == PUBLISHED
+        assert "whether they are the same images no list of codes can tell" in result.document()["notes"][-1]
+        assert [row["name"] for row in result.document()["published"]][3] == "TAUbiomed"
+        for other in (replace(STORED, rule="paper"), replace(STORED, against=("all",))):
+            assert evaluate(archive, settings, other).published == ()
 
 
 class TestReports:
@@ -255,8 +369,20 @@ class TestReports:
         stored = dict(connection.execute("SELECT array_agg(id) AS i, array_agg(irma_code) AS c FROM image").fetchone())
         labels = dict(zip(stored["i"], stored["c"], strict=True))
         assert all(labels[int(line["image_id"])] == line["hit_irma_code"] for line in rows)
-        assert {path.name for path in tmp_path.iterdir()} >= {"hits.csv"}
         assert not list(tmp_path.glob(".hits*"))
+        write_hits(tmp_path / "paper.csv", evaluate(archive, settings, replace(STORED, rule="paper")))
+        with (tmp_path / "paper.csv").open(newline="") as file:
+            for line in csv.DictReader(file):
+                assert float(line["error"]) == pytest.approx(paper_error(line["irma_code"], line["hit_irma_code"]))
+
+    def test_a_query_without_a_hit_has_a_row_all_the_same(
+        self, archive: Archive, settings: Settings, connection: Any, tmp_path: Path
+    ) -> None:
+        fill(connection, 0, 1)
+        write_hits(tmp_path / "hits.csv", evaluate(archive, settings, replace(STORED, against=("test",))))
+        with (tmp_path / "hits.csv").open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert [(row["rank"], row["image_id"], row["hit_irma_code"]) for row in rows] == [("1", "", NOTHING)] * 3
 
     def test_confusions_count_every_query_once(self) -> None:
         true = [*CODES, CODES[0]]
@@ -277,11 +403,10 @@ class TestReports:
 
     def test_examples_are_spread(self) -> None:
         each = np.array([0, 0.5, 0, 0.1, 0, 0.9, 0, 0.2, 0, 0])
-        right, wrong = examples(each, 3)
-        assert right == [0, 6, 9] or right == [0, 4, 9]
-        assert wrong == [3, 1, 5] or wrong == [3, 7, 5]
-        assert examples(np.zeros(2)) == ([0, 1], [])
-        assert examples(np.ones(1)) == ([], [0])
+        assert examples(each == 0, each, 3) == ([0, 4, 9], [3, 1, 5])
+        assert examples(np.ones(2, bool), np.zeros(2)) == ([0, 1], [])
+        # of clutter nothing is an error, and another code is wrong all the same
+        assert examples(np.array([True, False]), np.zeros(2)) == ([0], [1])
 
     def test_the_picture_stands_where_files_are_gone(
         self, archive: Archive, settings: Settings, connection: Any, tmp_path: Path
@@ -342,23 +467,57 @@ class TestNetwork:
 
     def test_few_candidates_are_the_nearest_reals(self, archive: Archive, settings: Settings, folder: Path) -> None:
         result = evaluate(archive, settings, Wanted())
-        few = replace(TINY, query=replace(TINY.query, candidates=10))
-        encoder = replace(result.encoders[0], profile=few)
+        party = result.parties[0]
+        few = replace(TINY, query=replace(TINY.query, candidates=8))
+        party = replace(party, encoder=replace(party.encoder, profile=few))
         rng = np.random.default_rng(3)
-        a, b = rng.normal(size=(12, 1000)).astype(np.float32), rng.normal(size=(28, 1000)).astype(np.float32)
-        ranking = rankings._by_reals(encoder, result.queries, result.searched, a, b)
-        near = ((a[:, None].astype(float) - b[None]) ** 2).sum(-1)
+        # seven distinct ones, four times each: the eighth to tenth places are tied, and settled by id
+        a, b = rng.normal(size=(12, 1000)).astype(np.float32), rng.normal(size=(7, 1000)).astype(np.float32)
+        b = np.tile(b, (4, 1))
+        ranking = rankings.by_reals(party, a, b)
+        near = ((a[:, None].astype(float) - b[None]) ** 2).sum(-1).round(6)
         for place in range(12):
-            assert sorted(ranking.places[place]) == sorted(np.argsort(near[place])[:10])
+            candidates = sorted(range(28), key=lambda i: (near[place][i], i))[:10]
+            assert sorted(ranking.places[place]) == sorted(candidates), "as many candidates as hits at least"
+
+    def test_reals_never_find_the_query_itself(self, archive: Archive, settings: Settings, folder: Path) -> None:
+        result = evaluate(archive, settings, Wanted(against=("all",)))
+        (row,) = [row for row in result.rows if row.ranking.kind == "real+rbc"]
+        found = result.searched.image_ids[row.ranking.places]
+        assert (row.ranking.places >= 0).all()
+        assert not (found == result.queries.image_ids[:, None]).any()
+
+    def test_the_softmax_has_a_row_a_query(
+        self, archive: Archive, settings: Settings, folder: Path, tmp_path: Path
+    ) -> None:
+        result = evaluate(archive, settings, Wanted())
+        write_hits(tmp_path / "hits.csv", result)
+        with (tmp_path / "hits.csv").open(newline="") as file:
+            rows = [row for row in csv.DictReader(file) if row["ranking"] == "softmax(32)"]
+        predicted = next(row.ranking.predicted for row in result.rows if row.ranking.kind == "softmax")
+        assert [row["hit_irma_code"] for row in rows] == predicted
+        assert {(row["rank"], row["image_id"]) for row in rows} == {("1", "")}
 
     def test_a_file_that_is_gone_takes_the_whole_row_with_it(
         self, archive: Archive, settings: Settings, folder: Path
     ) -> None:
         (folder / "3.png").unlink()
         result = evaluate(archive, settings, Wanted())
-        assert result.unreadable == 1
+        assert [failure["path"] for failure in result.failures] == [str(folder / "3.png")]
         assert [row.ranking.kind for row in result.rows] == ["cnnc+rbc", "cnnc", "rbc", "softmax"]
+        assert "left out: CNNC(32, no binarization) + RBC; 1 files cannot be read any more" in result.notes[-1]
         (folder / "30.png").unlink()
-        result = evaluate(archive, settings, Wanted())
-        assert result.unreadable == 2
+        result = evaluate(archive, settings, Wanted(compare=("softmax", "cnnc")))
+        assert [failure["path"] for failure in result.failures] == [str(folder / "30.png"), str(folder / "3.png")]
         assert [row.ranking.kind for row in result.rows] == ["cnnc+rbc", "cnnc", "rbc"]
+        assert result.comparison is None
+        assert result.notes[-1] == "the comparison is left out: there is no ranking softmax of encoder 1"
+
+    def test_a_file_that_is_gone_ends_the_command_with_one(
+        self, cli: Any, archive: Archive, settings: Settings, folder: Path
+    ) -> None:
+        (folder / "3.png").unlink()
+        done = cli("evaluate", check=False)
+        assert done.returncode == 1
+        assert "CNNC(32) + RBC" in done.stdout
+        assert f"failed: {folder / '3.png'}: " in done.stderr

@@ -90,6 +90,7 @@ def test_the_error_is_immutable_and_a_real(connection: Any) -> None:
 TEXTS = [
     *("1121-120-942-700", " 11214A0914700 ", "1121120-942-700\n", "1121-120-942-70*", "****-***-***-***"),
     *("1121-127", "", "1121-120-942-7000", "é121-120-942-700", "1121_120_942_700", "İ121-120-942-700"),
+    *("\x1c1121-120-942-700", "\xa01121-120-942-700"),
 ]
 
 
@@ -141,6 +142,16 @@ def test_known_codes_are_those_of_python(connection: Any) -> None:
     assert found == [tree.known(code) for code in listed]
     assert all(found[:193])
     assert not all(found)
+    row = connection.execute("SELECT irma_known(' 1121120942700') AS known").fetchone()
+    assert row["known"] is True
+
+
+@pytest.mark.parametrize("text", ["", "1121", "1121-120-942", "1121-120-942-7000", "1121-120-942-70*"])
+def test_what_is_no_code_is_not_asked_for_in_the_tree(connection: Any, text: str) -> None:
+    with pytest.raises(psycopg.errors.CheckViolation, match="is not an IRMA code"):
+        connection.execute("SELECT irma_known(%s)", (text,))
+    with pytest.raises(UsageError, match="is not an IRMA code"):
+        tree.known(text)
 
 
 def test_the_terms_are_the_tree_of_the_package(connection: Any) -> None:
@@ -167,6 +178,7 @@ def test_classes_in_words_with_their_counts(connection: Any) -> None:
             ("1121-120-942-700", "train", True),
             ("1121-120-942-700", "test", False),
             ("1121-120-942-700", None, False),
+            ("1121-120-942-700", "", False),
             ("9zzz-120-942-700", "validation", False),
             (None, "train", False),
         ]
@@ -181,8 +193,8 @@ def test_classes_in_words_with_their_counts(connection: Any) -> None:
         zip(("technique", "direction", "anatomy", "biosystem"), tree.describe("1121-120-942-700"), strict=True)
     )
     assert first == words | {
-        "irma_code": "1121-120-942-700", "known": True, "images": 4, "withdrawn": 1, "train": 2, "test": 1,
-        "by_split": {"train": 2, "test": 1, "": 1},
+        "irma_code": "1121-120-942-700", "known": True, "images": 5, "withdrawn": 1, "train": 2, "test": 1,
+        "by_split": {"train": 2, "test": 1, "": 2},
     }  # fmt: skip
     assert (second["irma_code"], second["known"], second["images"], second["train"]) == (
         "9zzz-120-942-700",
