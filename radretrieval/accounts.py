@@ -24,6 +24,7 @@ class IngestReport:
     failed: int = 0
     relabelled: int = 0  # of the unchanged, those whose labels are others now
     unlabelled: int = 0  # files that the labels do not name
+    no_code: int = 0  # files of which the labels say that they have no IRMA code
     unmatched: int = 0  # rows of the labels that name none of the files
     failures: list[dict[str, str]] = field(default_factory=list)  # path, error, message
     problems: list[dict[str, str]] = field(default_factory=list)  # the same; error is one of `problems.KINDS`
@@ -52,7 +53,9 @@ class IngestReport:
         folder = labels.folder(path)
         self.unlabelled += folder is not None or not labels.folders
         if folder is not None and folder.rows_in is not None:
-            self.note(Problem(path, "ImageWithoutRow", f"{folder.rows_in} has no row for it"))
+            self.note(
+                Problem(path, "ImageWithoutRow", f"{folder.rows_in} has no row for it; a label that it had stays")
+            )
 
     def rows_left(self, paths: Iterable[str], labels: Labels) -> None:
         """Rows of a labels CSV whose files did not come; a release's were compared when it was read."""

@@ -27,7 +27,7 @@ from radretrieval.imaging.decoders import Decoders
 from radretrieval.labels import LONGEST_VALUE, Labels
 from radretrieval.problems import Problem
 from radretrieval.pseudonym import load_secret, patient_key
-from radretrieval.release import recognise
+from radretrieval.release import codes_files, recognise
 from radretrieval.uris import printable, to_path, to_uri
 from radretrieval.walk import walk
 
@@ -88,7 +88,7 @@ def ingest(
         Decoders(processes, job, timeout=settings.decode_seconds, megabytes=settings.decode_megabytes) as decoders,
     ):
         run = _Run(connection, settings, labels, split, advance or (lambda count: None))
-        files = walk(paths, frozenset(labels.sources) if labels else frozenset())
+        files = walk(paths, frozenset((*(labels.sources if labels else ()), *codes_files(paths))))
         for path, found in decoders.map(run.new_contents(files, threads)):
             run.decoded(path, found)
         run.flush()
@@ -158,8 +158,9 @@ class _Run:
                 images.moved(self.connection, row["id"], uri)
             else:
                 own_row = self.is_copy(path, row["uri"])
-        if not own_row and any(value is not None for value in labels.values()):
-            self.report.relabelled += images.relabel(self.connection, row["id"], labels)
+        no_code = self.labels is not None and path in self.labels.no_code
+        if not own_row and (no_code or any(value is not None for value in labels.values())):
+            self.report.relabelled += images.relabel(self.connection, row["id"], labels, no_code)
         self.report.unchanged += 1
         self.report.count_code(labels["irma_code"])
         return True
@@ -170,7 +171,7 @@ class _Run:
         if self.labels is None or own not in self.labels.rows:
             return False
         if self.labels.rows.get(path, self.labels.rows[own]) != self.labels.rows[own]:
-            message = f"has the content of {own} but other labels; that file's count. Keep one of the two files"
+            message = f"has the content of {own} but a different code or split; that file's count. Keep one of the two"
             self.report.note(Problem(path, "CopyWithOtherLabels", message))
         return True
 
@@ -195,6 +196,7 @@ class _Run:
         if self.labels is not None:
             labels.update(self.labels.of(path))
             labels["withdrawn"] = self.labels.is_withdrawn(labels["irma_code"])
+            self.report.no_code += path in self.labels.no_code
             if path not in self.labels.rows:
                 self.report.no_row(path, self.labels)
         patient_id = labels.pop("patient_id", None) or patient_id

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import os
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -47,6 +48,7 @@ class Labels:
     sources : the CSV files they come from, which are not taken for radiographs.
     rows : absolute path → values in the order of `COLUMNS` (None where the CSV has none).
     wrong : absolute path → why its row cannot be used.
+    no_code : absolute paths of which a row says outright that they have no IRMA code.
     folders : absolute path → what a release says of that whole folder; empty for a labels CSV.
     withdrawn : codes that their publisher took back; None where nobody said anything about that.
     problems : what was wrong with the labels themselves.
@@ -56,6 +58,7 @@ class Labels:
     sources: tuple[str, ...]
     rows: dict[str, Values] = field(default_factory=dict)
     wrong: dict[str, str] = field(default_factory=dict)
+    no_code: set[str] = field(default_factory=set)
     folders: dict[str, ImageFolder] = field(default_factory=dict)
     withdrawn: frozenset[str] | None = None
     problems: list[Problem] = field(default_factory=list)
@@ -91,6 +94,9 @@ def open_rows(path: str | Path) -> Iterator[csv.DictReader[str]]:
             stream.seek(0)
             reader = csv.DictReader(stream, delimiter=";" if head.count(";") > head.count(",") else ",")
             reader.fieldnames = [name.strip() for name in reader.fieldnames or []]
+            twice = [name for name, count in Counter(filter(None, reader.fieldnames)).items() if count > 1]
+            if twice:
+                raise LabelsError(f"the labels {path} have more than one column {twice[0]!r}; leave one of them")
             yield reader
     except FileNotFoundError:
         raise
@@ -152,5 +158,5 @@ def _take(labels: Labels, row: dict[str, str | None], line: int) -> None:
             labels.wrong[file] = f"{source}, line {line}: {error}"
             values[0] = None
     if labels.rows.get(file, tuple(values)) != tuple(values):
-        labels.wrong[file] = f"{source}, line {line}: the file has another row with other labels; keep one of them"
+        labels.wrong[file] = f"{source}, line {line}: the file has another row with different labels; keep one of them"
     labels.rows[file] = tuple(values)

@@ -24,9 +24,9 @@ class Problem(NamedTuple):
 KINDS = {
     "HalfRelease": "parts of the release that are missing",
     "RowWithoutImage": "rows that name none of these files",
-    "ImageWithoutRow": "images without a row, ingested without a label",
+    "ImageWithoutRow": "images without a row",
     "RepeatedRow": "rows that say the same again",
     "RepeatedId": "images that have a second file",
     "IdNoNumber": "rows whose id is no number",
-    "CopyWithOtherLabels": "files with the content of another one and other labels",
+    "CopyWithOtherLabels": "files with the content of another one and different labels",
 }

@@ -70,6 +70,11 @@ def recognise(paths: Iterable[Path]) -> Labels | None:
     return replace(labels, recognised=recognised)
 
 
+def codes_files(paths: Iterable[Path]) -> tuple[str, ...]:
+    """The codes CSVs of the releases that these paths name or hold, which are no radiographs whoever labels."""
+    return tuple(half.codes for half in _halves(paths) if half.codes)
+
+
 def _halves(paths: Iterable[Path]) -> list[_Half]:
     """The parts that are asked for, by place, train before test."""
     found: dict[tuple[str, Part], _Half] = {}
@@ -159,9 +164,11 @@ def _take(labels: Labels, half: _Half) -> tuple[int, list[str]]:
         for file in images.get(key, ()):
             labels.rows[file] = _values(code, half.part.split)
             withdrawn += code in WITHDRAWN
-            without += code is None and wrong is None
             if wrong is not None:
                 labels.wrong[file] = wrong
+            elif code is None:
+                labels.no_code.add(file)
+                without += 1
     for key, files in images.items():
         if len(files) > 1:
             message = f"is image {key} too, as {files[0]} is: both get the label of its row; remove one of them"
@@ -207,7 +214,7 @@ def _rows(path: str, problems: list[Problem]) -> dict[str, list[_Row]]:
             raise LabelsError(
                 f"the codes {path} have no column {' and no column '.join(map(repr, lacking))} (they have: "
                 f"{', '.join(filter(None, names)) or 'nothing'}); needed: {ID_COLUMN} and {LABEL_COLUMN}, "
-                "separated by ';'. Put the release's own file there, or name a CSV of yours with --labels"
+                "separated by ';' or ','. Put the release's own file there, or name a CSV of yours with --labels"
             )
         for row in reader:
             line, text = reader.line_num, (row[ID_COLUMN] or "").strip()
@@ -241,7 +248,7 @@ def _settled(path: str, key: str, rows: Sequence[_Row], problems: list[Problem])
     codes = list(dict.fromkeys(row.code for row in rows))
     if wrong is None and len(codes) > 1:
         said = " and ".join(code or NO_LABEL for code in codes)
-        wrong = f"{path}, lines {lines}: image {key} has rows with other codes, {said}; keep one of them"
+        wrong = f"{path}, lines {lines}: image {key} has rows with different codes, {said}; keep one of them"
     elif wrong is None and len(rows) > 1:
         message = f"lines {lines} say the same of image {key}, which does no harm; one of them is enough"
         problems.append(Problem(path, "RepeatedRow", message))
@@ -256,7 +263,7 @@ def _missing(half: _Half, images: int, rows: int) -> Problem:
     if images:
         message = (
             f"the codes of the {split} images are missing; the {images} images of {half.folder} were ingested "
-            f"in the split {split!r}, without labels; {again}"
+            f"in the split {split!r}, without codes (what they had stays); {again}"
         )
         return Problem(codes, "HalfRelease", message)
     other = next(os.path.join(half.root, part.folder) for part in PARTS if part is not half.part)

@@ -122,7 +122,7 @@ def test_both_layouts_and_a_second_run(archive: Archive, settings: Settings, tmp
     report = ingest(archive, settings, [path], tell=told.append)
     assert told == [report.recognised] == [RECOGNISED]
     assert (report.seen, report.added, report.failed, report.problems) == (6, 6, 0, [])
-    assert (report.unlabelled, report.unmatched, report.unknown_codes) == (0, 0, {})
+    assert (report.unlabelled, report.unmatched, report.no_code, report.unknown_codes) == (0, 0, 1, {})
     assert rows(archive) == ALL
     again = ingest(archive, settings, [path])
     assert (again.seen, again.unchanged, again.relabelled, again.problems) == (6, 6, 0, [])
@@ -193,6 +193,8 @@ def test_given_labels_win(archive: Archive, settings: Settings, tmp_path: Path) 
     assert (report.recognised, report.problems, report.unlabelled) == (None, [], 3)
     assert rows(archive)["1880"] == (KNEE, "mine", False)
     assert rows(archive)["7"] == (None, "rest", False)
+    again = ingest(archive, settings, [root], labels=read_labels(tmp_path / "mine.csv"), split="rest")
+    assert (again.seen, again.failures) == (6, []), "the release's own CSVs are no radiographs whoever labels"
     ingest(archive, settings, [root / TRAIN.folder])
     assert rows(archive)["1880"] == (HAND, "train", False)
     assert rows(archive)["7"] == (WITHDRAWN[0], "train", True)
@@ -231,7 +233,7 @@ def test_images_without_codes(archive: Archive, settings: Settings, tmp_path: Pa
     assert (report.added, report.unlabelled, kinds(report)) == (6, 4, {"HalfRelease": 1})
     text = messages(report, "HalfRelease")
     assert f"{root / TRAIN.codes}: the codes of the train images are missing; the 4 images" in text
-    assert "in the split 'train', without labels" in text
+    assert "in the split 'train', without codes (what they had stays)" in text
     assert report.recognised is not None
     assert "train 4 images (codes missing), test 2 (1" in report.recognised
     assert rows(archive)["8"] == (None, "train", False)
@@ -338,9 +340,9 @@ def test_rows_that_come_twice(archive: Archive, settings: Settings, tmp_path: Pa
     assert {failure["error"] for failure in report.failures} == {"LabelsError"}
     failed = {Path(failure["path"]).name: failure["message"] for failure in report.failures}
     assert (
-        f"{root / TRAIN.codes}, lines 5 and 7: image 8 has rows with other codes, {KNEE} and {CHEST}" in failed["8.png"]
+        f"{root / TRAIN.codes}, lines 5 and 7: image 8 has rows with different codes, {KNEE} and {CHEST}" in failed["8.png"]
     )
-    assert rf"lines 4 and 8: image 7 has rows with other codes, {WITHDRAWN[0]} and \N" in failed["00000007.png"]
+    assert rf"lines 4 and 8: image 7 has rows with different codes, {WITHDRAWN[0]} and \N" in failed["00000007.png"]
     assert rows(archive) == {number: row for number, row in ALL.items() if number not in ("7", "8")}
     release(root)
     assert kinds(ingest(archive, settings, [root])) == {}
@@ -371,7 +373,7 @@ def test_one_content_with_two_labels_keeps_the_first(archive: Archive, settings:
         assert (report.added, report.relabelled) == (4 if run == 0 else 0, 0)
         assert kinds(report) == {"CopyWithOtherLabels": 2}
         text = messages(report, "CopyWithOtherLabels")
-        assert f"1881.png: has the content of {root / TRAIN.folder / '1880.png'} but other labels" in text
+        assert f"1881.png: has the content of {root / TRAIN.folder / '1880.png'} but a different code or split" in text
         found = rows(archive)
         assert (found["1880"], len(found)) == (ALL["1880"], 4)
         assert ALL["8"] in found.values() or ALL["900"] in found.values()
@@ -470,7 +472,7 @@ def test_the_command_counts_names_and_ends_with_1(cli: Cli, archive_url: str, tm
             for line in (5, 6, 7)
         ),
         "  … and 2 more (all of them with --json)",
-        "images without a row, ingested without a label: 1",
+        "images without a row: 1",
         f"  {root / TRAIN.folder}/77\\n.png: {root / TRAIN.codes} has no row for it",
         "IRMA codes that the code tree does not have, taken as they are: 1121-120-zzz-700 (1 file)",
     ]
@@ -497,3 +499,47 @@ def test_the_uris_are_those_of_the_files(archive: Archive, settings: Settings, t
     with archive.connection() as connection:
         found = {row["uri"] for row in connection.execute("SELECT uri FROM image")}
     assert to_uri(root / TRAIN.folder / TRAIN.folder / "00000007.png") in found
+
+
+def test_a_label_that_the_release_takes_back_is_taken_back(
+    archive: Archive, settings: Settings, tmp_path: Path
+) -> None:
+    root = release(tmp_path)
+    ingest(archive, settings, [root])
+    taken = [(number, NO_LABEL if number in ("1880", "7") else code) for number, code in TRAIN_LINES]
+    codes(root / TRAIN.codes, TRAIN, taken)
+    report = ingest(archive, settings, [root])
+    assert (report.relabelled, report.no_code, report.problems) == (2, 3, [])
+    assert rows(archive) == ALL | {"1880": (None, "train", False), "7": (None, "train", False)}
+    assert ingest(archive, settings, [root]).relabelled == 0
+
+
+def test_a_row_that_is_gone_leaves_the_label_and_says_so(archive: Archive, settings: Settings, tmp_path: Path) -> None:
+    root = release(tmp_path)
+    ingest(archive, settings, [root])
+    codes(root / TRAIN.codes, TRAIN, TRAIN_LINES[1:])
+    report = ingest(archive, settings, [root])
+    assert "1880.png: " in messages(report, "ImageWithoutRow")
+    assert "has no row for it; a label that it had stays" in messages(report, "ImageWithoutRow")
+    assert rows(archive) == ALL
+
+
+def test_a_column_that_comes_twice_is_refused(archive: Archive, settings: Settings, tmp_path: Path) -> None:
+    root = release(tmp_path)
+    lines = (root / TRAIN.codes).read_text().splitlines()
+    (root / TRAIN.codes).write_text(
+        "\n".join([f"{lines[0]};{LABEL_COLUMN}", *(f"{line};{KNEE}" for line in lines[1:])])
+    )
+    with pytest.raises(LabelsError, match=f"have more than one column '{LABEL_COLUMN}'; leave one of them"):
+        ingest(archive, settings, [root])
+    assert rows(archive) == {}
+
+
+def test_the_command_says_that_images_came_without_codes(cli: Cli, tmp_path: Path) -> None:
+    root = release(tmp_path / "release")
+    for part in PARTS:
+        (root / part.folder).rename(root / part.split)
+    done = cli("ingest", root, check=False)
+    assert done.returncode == 1
+    assert f"the folder of the train images is missing; the 4 rows of {root / TRAIN.codes} were not used" in done.stderr
+    assert "6 files have no row in the codes of the release, and no code by it" in done.stderr

@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Encoder:
-    """One encoder without its weights. `classes[i]` is the IRMA code of softmax unit i; `hnsw` tells of an index."""
+    """One encoder without its weights.
+
+    `classes[i]` is the IRMA code of softmax unit i; `hnsw` tells of an index; `trained_on` is the split it learnt.
+    """
 
     id: int
     profile: Profile
@@ -32,6 +35,7 @@ class Encoder:
     weights_sha256: bytes
     active: bool
     hnsw: bool
+    trained_on: str | None
 
 
 def add(
@@ -78,6 +82,7 @@ def get(connection: Connection, encoder_id: int | None = None) -> Encoder:
         weights_sha256=bytes(row["weights_sha256"]),
         active=row["active"],
         hnsw=row["hnsw"],
+        trained_on=row["trained_on"],
     )
 
 

@@ -117,9 +117,13 @@ def by_sop_instance(connection: Connection, uids: Sequence[str]) -> dict[str, di
     return {row["sop_instance_uid"]: row for row in connection.execute(sql("image_by_sop"), {"uids": list(uids)})}
 
 
-def relabel(connection: Connection, image_id: int, labels: dict[str, Any]) -> bool:
-    """Give an image those of `LABELS` that are named and not None; tells whether anything changed."""
-    return connection.execute(sql("image_relabel"), {**dict.fromkeys(LABELS), **labels, "id": image_id}).rowcount > 0
+def relabel(connection: Connection, image_id: int, labels: dict[str, Any], no_code: bool = False) -> bool:
+    """Give an image those of `LABELS` that are named and not None; tells whether anything changed.
+
+    With `no_code` its IRMA code is taken away: whoever labels says that it has none.
+    """
+    values = {**dict.fromkeys(LABELS), **labels, "id": image_id, "no_code": no_code}
+    return connection.execute(sql("image_relabel"), values).rowcount > 0
 
 
 def moved(connection: Connection, image_id: int, uri: str) -> None:

@@ -30,18 +30,20 @@ ON CONFLICT DO NOTHING RETURNING sha256, id;
 -- :image_by_sop The image that holds a SOP Instance UID.
 SELECT sop_instance_uid, id, uri FROM image WHERE sop_instance_uid = ANY(%(uids)s);
 
--- :image_relabel Labels given for an image that is in the archive already; NULL leaves a column as it is, but another
--- code ends that the old one was withdrawn.
-UPDATE image SET irma_code = coalesce(%(irma_code)s, irma_code), split = coalesce(%(split)s, split),
-    patient_key = coalesce(%(patient_key)s, patient_key), modality = coalesce(%(modality)s, modality),
-    body_part = coalesce(%(body_part)s, body_part), view_position = coalesce(%(view_position)s, view_position),
-    laterality = coalesce(%(laterality)s, laterality),
-    withdrawn = coalesce(%(withdrawn)s, withdrawn AND irma_code IS NOT DISTINCT FROM coalesce(%(irma_code)s, irma_code))
-WHERE id = %(id)s AND (irma_code, split, patient_key, modality, body_part, view_position, laterality, withdrawn)
-    IS DISTINCT FROM (coalesce(%(irma_code)s, irma_code), coalesce(%(split)s, split),
-        coalesce(%(patient_key)s, patient_key), coalesce(%(modality)s, modality), coalesce(%(body_part)s, body_part),
-        coalesce(%(view_position)s, view_position), coalesce(%(laterality)s, laterality),
-        coalesce(%(withdrawn)s, withdrawn AND irma_code IS NOT DISTINCT FROM coalesce(%(irma_code)s, irma_code)));
+-- :image_relabel Labels given for an image that is in the archive already; NULL leaves a column as it is, `no_code` takes
+-- the IRMA code away, and another code ends that the old one was withdrawn.
+UPDATE image i SET irma_code = n.irma_code, split = n.split, patient_key = n.patient_key, modality = n.modality,
+    body_part = n.body_part, view_position = n.view_position, laterality = n.laterality,
+    withdrawn = coalesce(%(withdrawn)s, i.withdrawn AND n.irma_code IS NOT DISTINCT FROM i.irma_code)
+FROM (SELECT id, CASE WHEN %(no_code)s THEN NULL ELSE coalesce(%(irma_code)s, irma_code) END AS irma_code,
+             coalesce(%(split)s, split) AS split, coalesce(%(patient_key)s, patient_key) AS patient_key,
+             coalesce(%(modality)s, modality) AS modality, coalesce(%(body_part)s, body_part) AS body_part,
+             coalesce(%(view_position)s, view_position) AS view_position, coalesce(%(laterality)s, laterality) AS laterality
+      FROM image WHERE id = %(id)s) n
+WHERE i.id = n.id
+  AND (i.irma_code, i.split, i.patient_key, i.modality, i.body_part, i.view_position, i.laterality, i.withdrawn)
+      IS DISTINCT FROM (n.irma_code, n.split, n.patient_key, n.modality, n.body_part, n.view_position, n.laterality,
+                        coalesce(%(withdrawn)s, i.withdrawn AND n.irma_code IS NOT DISTINCT FROM i.irma_code));
 
 -- :image_moved The file of an image is at another place now.
 UPDATE image SET uri = %(uri)s WHERE id = %(id)s;
@@ -93,7 +95,7 @@ CREATE TABLE {partition} (LIKE cnnc INCLUDING ALL);
 ALTER TABLE cnnc ATTACH PARTITION {partition} FOR VALUES IN ({encoder});
 
 -- :encoder_one One encoder (or the active one), without its weights.
-SELECT e.id, e.profile, e.classes, e.weights_sha256, e.active,
+SELECT e.id, e.profile, e.classes, e.weights_sha256, e.active, e.metrics ->> 'split' AS trained_on,
        EXISTS (SELECT FROM pg_index x JOIN pg_class c ON c.oid = x.indexrelid JOIN pg_am a ON a.oid = c.relam
                WHERE x.indrelid = to_regclass(format('radretrieval.cnnc_%%s', e.id)) AND a.amname = 'hnsw'
                  AND x.indisvalid) AS hnsw

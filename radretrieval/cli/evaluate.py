@@ -47,7 +47,8 @@ def evaluate(
         typer.Option(
             "--compare",
             metavar="A B",
-            help="Test two rankings pair by pair; each an encoder (2), a way of ranking (cnnc) or both (2:cnnc).",
+            help="Test two rankings pair by pair; each an encoder (2), a way of ranking (cnnc+rbc, real+rbc, cnnc, "
+            "rbc, softmax) or both (2:cnnc). Once; of several the last counts.",
         ),
     ] = None,
     withdrawn: Annotated[
@@ -109,6 +110,6 @@ def evaluate(
         print_evaluation(result)
     for note in result.notes:
         tell(f"note: {note}")
-    if result.failures:
-        tell_failures(result.failures)
+    tell_failures(result.failures)
+    if result.failures or result.uncoded:
         raise typer.Exit(1)

@@ -53,8 +53,8 @@ def ingest(
         key_values([(name, document[name]) for name in shown])
         tell_failures(report.failures)
     tell_problems(report.problems)
-    if report.unlabelled and labels:
-        tell(f"{report.unlabelled} files have no row in {labels}")
+    if report.unlabelled:
+        tell(f"{report.unlabelled} files have no row in {labels or 'the codes of the release, and no code by it'}")
     if report.unknown_codes:
         _tell_codes(report.unknown_codes)
     if report.failed or (report.recognised and report.problems):

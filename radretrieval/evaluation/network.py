@@ -62,9 +62,8 @@ def look(
     with Decoders(
         os.cpu_count() or 1, job, timeout=settings.decode_seconds, megabytes=settings.decode_megabytes
     ) as decoders:
-        return _seen(coder, decoders, party.queries, encoder, advance), _seen(
-            coder, decoders, party.searched, encoder, advance
-        )
+        first = _seen(coder, decoders, party.queries, encoder, advance)
+        return first, _seen(coder, decoders, party.searched, encoder, advance)
 
 
 def _seen(

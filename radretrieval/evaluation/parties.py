@@ -137,12 +137,14 @@ def _party(connection: Connection, encoder: Encoder, wanted: Wanted) -> Party:
         )
 
     queries, searched = scored([wanted.split]), scored(wanted.searched_splits)
-    labelled = images.left_out(connection, [wanted.split], wanted.withdrawn)["labelled"]
-    if not labelled:
-        raise UsageError(
-            f"the split {wanted.split!r} has no image with an IRMA code; {images.splits_phrase(connection)}. "
-            "Labels come with: radretrieval ingest FOLDER --labels labels.csv"
-        )
+    labelled = 0
+    for split in (*(wanted.searched_splits or ()), wanted.split):
+        labelled = images.left_out(connection, [split], wanted.withdrawn)["labelled"]
+        if not labelled:
+            raise UsageError(
+                f"the split {split!r} has no image with an IRMA code; {images.splits_phrase(connection)}. "
+                "Labels come with: radretrieval ingest FOLDER --labels labels.csv"
+            )
     if missing := labelled - len(queries.image_ids):
         raise UsageError(
             f"{missing} of the {labelled} labelled images of {wanted.split} have no code of encoder {encoder.id}, and "
@@ -150,10 +152,8 @@ def _party(connection: Connection, encoder: Encoder, wanted: Wanted) -> Party:
             "the table coding_failure)"
         )
     if not len(searched.image_ids):
-        named = "the archive" if wanted.searched_splits is None else f"the split {', '.join(map(repr, wanted.against))}"
         raise UsageError(
-            f"{named} has no image with both an IRMA code and a code of encoder {encoder.id} to be searched; "
-            f"{images.splits_phrase(connection)}. Labels come with ingest --labels, codes with: {_work(encoder)}"
+            f"no labelled image that is to be searched has a code of encoder {encoder.id}; run: {_work(encoder)}"
         )
     return Party(encoder, queries, searched)
 

@@ -17,7 +17,7 @@ from radretrieval.errors import UsageError
 from radretrieval.evaluation import rankings, scores
 from radretrieval.evaluation.network import look
 from radretrieval.evaluation.parties import Party, Wanted, gather
-from radretrieval.evaluation.published import PUBLISHED, Published, are_of_2009
+from radretrieval.evaluation.published import PUBLISHED, Published, why_not
 from radretrieval.evaluation.rankings import Ranking
 from radretrieval.evaluation.scores import Baseline, Comparison, Score, SizeScore
 
@@ -138,7 +138,7 @@ def evaluate(
         failures |= {failure["path"]: failure for one in seen for failure in one.failures}
     rows = _scored(found, parties, wanted.rule)
     uncoded = against["labelled"] - len(parties[0].searched.image_ids)
-    published = _published(parties[0], wanted.rule)
+    published, caveat = _published(parties[0], wanted.rule)
     comparison, missing = _compared(pair, found, parties[0], wanted.rule)
     return Evaluation(
         wanted=wanted,
@@ -152,7 +152,7 @@ def evaluate(
         withdrawn=left["withdrawn"],
         uncoded=uncoded,
         failures=list(failures.values()),
-        notes=[*notes, *_notes(left, uncoded, len(failures), parties, rows, wanted), *missing, *_caveat(published)],
+        notes=[*notes, *_notes(left, uncoded, len(failures), parties, rows, wanted), *missing, caveat],
     )
 
 
@@ -178,17 +178,16 @@ def _sizes(ranking: Ranking, party: Party, rule: str) -> list[SizeScore]:
     return scores.by_size(queries.labels, ranking.predicted, sizes, rule)
 
 
-def _published(party: Party, rule: str) -> tuple[Published, ...]:
-    """Published errors, where they may stand beside ours: the rule, the queries and the searched are those of 2009."""
-    same = rule == "imageclef" and are_of_2009(party.queries.labels, party.searched.labels)
-    return PUBLISHED if same else ()
-
-
-def _caveat(published: tuple[Published, ...]) -> list[str]:
-    return [
+def _published(party: Party, rule: str) -> tuple[tuple[Published, ...], str]:
+    """Published errors, where they may stand beside ours, and what is to be said of them."""
+    if rule != "imageclef":
+        return (), "published errors are left out: they are by ImageCLEF's rule"
+    if why := why_not(party.queries.labels, party.searched.labels):
+        return (), f"published errors are left out: {why}"
+    return PUBLISHED, (
         "published errors are of RWTH's images of 2009, 1733 queries; the images here have the same codes in the same "
         "numbers, but whether they are the same images no list of codes can tell"
-    ] if published else []  # fmt: skip
+    )
 
 
 def _notes(
@@ -204,6 +203,9 @@ def _notes(
             f"not scored: {left['unlabelled']} images of {wanted.split} without an IRMA code, {left['withdrawn']} with "
             "a withdrawn one"
         )
+    for party in parties:
+        if party.encoder.trained_on == wanted.split:
+            yield f"encoder {party.encoder.id} has learnt the very queries: its errors are too small"
     if uncoded:
         first = parties[0].encoder
         option = "" if first.active else f" --encoder {first.id}"

@@ -32,15 +32,22 @@ PUBLISHED = (
 )
 
 
-def are_of_2009(queries: Sequence[str], searched: Sequence[str]) -> bool:
-    """Whether the codes are those of ImageCLEF 2009's test and train in their numbers (withdrawn ones may be more).
+def why_not(queries: Sequence[str], searched: Sequence[str]) -> str:
+    """Why errors over these queries cannot stand beside published ones; empty where they can.
 
-    Only then errors stand side by side. The images may be a stand-in all the same; that no list of codes can tell.
+    They can where the codes are those of ImageCLEF 2009's test and train in their numbers (withdrawn ones may be
+    more). The images may be a stand-in all the same; that no list of codes can tell.
     """
-    tests = {kind.irma_code: kind.test for kind in classes()}
-    trains = {kind.irma_code: kind.train for kind in classes()}
-    return _usable(queries) == {code: n for code, n in tests.items() if n} and _usable(searched) == trains
-
-
-def _usable(codes: Sequence[str]) -> dict[str, int]:
-    return dict(Counter(code for code in codes if code not in WITHDRAWN))
+    for name, codes, wanted in (
+        ("queries", queries, {kind.irma_code: kind.test for kind in classes()}),
+        ("searched images", searched, {kind.irma_code: kind.train for kind in classes()}),
+    ):
+        found = Counter(code for code in codes if code not in WITHDRAWN)
+        differing = sorted(code for code in found.keys() | wanted.keys() if found[code] != wanted.get(code, 0))
+        if differing:
+            first = differing[0]
+            return (
+                f"the {name} are not those of ImageCLEF 2009: {len(differing)} classes differ in number, such as "
+                f"{first}, {found[first]} instead of {wanted.get(first, 0)}"
+            )
+    return ""

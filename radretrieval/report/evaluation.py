@@ -62,8 +62,6 @@ def _rankings(result: Evaluation) -> None:
     ]
     head = ["ranking", "encoder", "error (sum)", "95 % interval", "error per image", "first hit right"]
     table(head, [cells for _, cells in sorted(rows, key=lambda row: row[0])], align="lrrrrr")
-    if not result.published and result.wanted.rule == "imageclef":
-        print("published errors are left out: they are sums over the test images of 2009, which these queries are not")
 
 
 def encoder_of(row: Scored) -> str:
@@ -93,7 +91,7 @@ def _sizes(result: Evaluation) -> None:
         for size in result.sizes
         if size.queries
     ]
-    head = [f"{result.rows[0].ranking.name}, images of the class", "classes", "queries", "error (sum)",
+    head = [f"{result.rows[0].ranking.name}, searched images of the class", "classes", "queries", "error (sum)",
             "error per image", "first hit right"]  # fmt: skip
     table(head, rows, align="lrrrrr")
 
@@ -108,17 +106,18 @@ def size_of(size: SizeScore) -> str:
 def _comparison(found: Comparison) -> None:
     low, high = found.ci95
     queries = found.a_better + found.b_better + found.equal
+    print(f"{found.a} against {found.b}, query by query:")
     print(
-        f"{found.a} against {found.b}, query by query:\n"
-        f"  error {found.difference:+.2f} (95 % interval {low:+.2f} to {high:+.2f}; permutation test p "
-        f"{_p(found.p_value)})\n"
-        f"  the first is better on {found.a_better} queries, the second on {found.b_better}, equal on {found.equal} of "
-        f"{queries}\n"
-        f"  first hit right {found.accuracy_difference:+.1%} (McNemar's exact test p {_p(found.accuracy_p_value)})"
+        f"  error of the first less the second's: {found.difference:+.2f} (95 % interval {low:+.2f} to {high:+.2f}; "
+        f"permutation test p {_p(found.p_value)})"
     )
+    print(
+        f"  the first is better on {found.a_better} queries, the second on {found.b_better}, equal on {found.equal} of "
+        f"{queries}"
+    )
+    print(f"  first hit right {found.accuracy_difference:+.1%} (McNemar's exact test p {_p(found.accuracy_p_value)})")
 
 
 def _p(value: float) -> str:
     """A p-value in words; a permutation test cannot tell what is smaller than one in its permutations."""
-    least = 1 / (PERMUTATIONS + 1)
-    return f"= {value:.2g}" if value > least else f"< {1.01 * least:.1g}"
+    return f"= {value:.2g}" if value > 1 / PERMUTATIONS else f"< {1 / PERMUTATIONS:g}"

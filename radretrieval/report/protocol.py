@@ -16,6 +16,7 @@ from radretrieval.errors import RadretrievalError
 from radretrieval.evaluation import Evaluation
 from radretrieval.evaluation.scores import errors
 from radretrieval.irma.code import axes
+from radretrieval.irma.tree import words
 from radretrieval.report.drawing import (
     FAINT,
     INK,
@@ -30,6 +31,7 @@ from radretrieval.report.drawing import (
     font,
     length,
     save,
+    shortened,
     text_height,
     tile,
     write,
@@ -45,9 +47,11 @@ Pixels = NDArray[np.float32]
 DEPTHS = {"technique": 4, "direction": 2, "anatomy": 2, "biosystem": 1}
 MOST = 24  # groups of an axis; what is rarer stands together
 OTHER = "other"
+_RIGHT_ONES = "First hit right: queries spread evenly over the right ones"
+_WRONG_ONES = "First hit wrong: queries spread evenly from small error to large"
 EXAMPLES, HITS = 4, 5
 
-_MARGIN, _GAP, _SIDE, _CELLS = 24, 18, 150, 740
+_MARGIN, _GAP, _SIDE, _CELLS, _NAMES = 24, 18, 150, 820, 230
 
 
 @dataclass(frozen=True)
@@ -132,14 +136,15 @@ def _compose(result: Evaluation, pixels_of: Callable[[CodeSet, int], Pixels | No
         f"{first.ranking.name}, encoder {first.ranking.encoder_id}: error {first.score.error_score:.2f} over "
         f"{len(each)} queries, first hit right in {first.score.first_hit_accuracy:.1%}"
     )
-    write(draw, (_MARGIN, _MARGIN), width - 2 * _MARGIN, [(title, LARGE, INK)])
+    key = "Numbers and shades: per cent of a row's queries. Blue is right, orange is wrong."
+    write(draw, (_MARGIN, _MARGIN), width - 2 * _MARGIN, [(title, LARGE, INK), (key, SMALL, FAINT)])
     for place, confusion in enumerate(confusions(true, first.ranking.predicted)):
         corner = (_MARGIN + place % 2 * (_CELLS + _GAP), _MARGIN + 60 + place // 2 * (_CELLS + 40))
         _matrix(draw, corner, confusion)
     x, y = _MARGIN + left_width + 2 * _GAP, _MARGIN + 60
     for number, (place, good) in enumerate(shown):
         if number in (0, len(right)):
-            word, colour = ("First hit right", RIGHT) if good else ("First hit wrong", WRONG)
+            word, colour = (_RIGHT_ONES, RIGHT) if good else (_WRONG_ONES, WRONG)
             write(draw, (x, y), per_side * _SIDE, [(word, LARGE, colour)])
             y += 40
         _example(canvas, draw, (x, y), result, place, float(each[place]), pixels_of)
@@ -150,20 +155,24 @@ def _compose(result: Evaluation, pixels_of: Callable[[CodeSet, int], Pixels | No
 def _matrix(draw: ImageDraw, corner: tuple[int, int], confusion: Confusion) -> None:
     """One confusion matrix: a row for each true group, shaded by the share of its queries."""
     x, y = corner
-    counts = confusion.counts
-    n = len(counts)
-    edge = 70
-    cell = min((_CELLS - edge - 30) // n, 110)
+    counts, n = confusion.counts, len(confusion.groups)
     depth = DEPTHS[confusion.axis]
-    heading = f"{confusion.axis}, first {depth} characters" if depth > 1 else f"{confusion.axis}, first character"
-    write(draw, (x, y), _CELLS, [(f"{heading}: rows are the truth, columns the answer", PLAIN, INK)])
-    top, left = y + 54, x + edge
+    first = f"first {depth} characters" if depth > 1 else "first character"
+    write(
+        draw,
+        (x, y),
+        _CELLS,
+        [(f"{confusion.axis}, by its {first}: rows are the truth, columns the answer", PLAIN, INK)],
+    )
+    cell = min((_CELLS - _NAMES) // n, 110)
+    top, left, size = y + 54, x + _NAMES, SMALL if cell >= 16 else 11
     for i, group in enumerate(confusion.groups):
         total = int(counts[i].sum())
-        label = f"{group} ({total})"
-        size = SMALL if cell >= 16 else 11
-        draw.text((left - 6 - length(label, size), top + i * cell + (cell - size) / 2 - 1), label, fill=INK,
-                  font=font(size))  # fmt: skip
+        number = f" {group} ({total})"
+        name = shortened(_words(confusion.axis, group), size, int(_NAMES - 8 - length(number, size)))
+        middle = top + i * cell + (cell - size) / 2 - 1
+        draw.text((x, middle), name, fill=FAINT, font=font(size))
+        draw.text((left - 6 - length(number, size), middle), number, fill=INK, font=font(size))
         draw.text((left + i * cell + max((cell - length(group, size)) / 2, 0), top - 18), group, fill=INK,
                   font=font(size))  # fmt: skip
         for j in range(n):
@@ -174,6 +183,11 @@ def _matrix(draw: ImageDraw, corner: tuple[int, int], confusion: Confusion) -> N
             if cell >= 24 and counts[i, j]:
                 where = (box[0] + (cell - length(text, SMALL)) / 2, box[1] + (cell - SMALL) / 2 - 2)
                 draw.text(where, text, fill=PAPER if share > 0.5 else INK, font=font(SMALL))
+
+
+def _words(axis: str, group: str) -> str:
+    """The narrowest term of a group; the group of all others has none."""
+    return "" if group == OTHER else next(reversed(words(axis[0].upper(), group)), "unspecified")
 
 
 def _shade(colour: Colour, share: float) -> Colour:

@@ -155,7 +155,7 @@ class TestWhichImagesCount:
         result = evaluate(archive, settings, STORED)
         assert (len(result.queries.image_ids), len(result.searched.image_ids)) == (7, 17)
         assert (result.unlabelled, result.withdrawn, result.uncoded) == (2, 1, 0)
-        assert result.notes == ["not scored: 2 images of test without an IRMA code, 1 with a withdrawn one"]
+        assert result.notes[0] == "not scored: 2 images of test without an IRMA code, 1 with a withdrawn one"
         asked = evaluate(archive, settings, replace(STORED, withdrawn=True))
         assert (len(asked.queries.image_ids), len(asked.searched.image_ids), asked.withdrawn) == (8, 19, 0)
 
@@ -178,7 +178,7 @@ class TestWhichImagesCount:
         connection.commit()
         result = evaluate(archive, settings, STORED)
         assert (result.uncoded, len(result.searched.image_ids)) == (1, 19)
-        assert result.notes == ["not searched: 1 labelled images without a code; run: radretrieval work --once"]
+        assert result.notes[0] == "not searched: 1 labelled images without a code; run: radretrieval work --once"
 
     def test_class_sizes_leave_the_query_itself_out(
         self, archive: Archive, settings: Settings, connection: Any
@@ -197,8 +197,13 @@ class TestWhichImagesCount:
         fill(connection, 20, 10)
         with pytest.raises(UsageError, match="'nosuch' has no image with an IRMA code; .*test .10 images., train"):
             evaluate(archive, settings, replace(STORED, split="nosuch"))
-        with pytest.raises(UsageError, match="'nosuch' has no image with both an IRMA code"):
-            evaluate(archive, settings, replace(STORED, against=("nosuch",)))
+        for against in (("nosuch",), ("train", "nosuch")):
+            with pytest.raises(UsageError, match="'nosuch' has no image with an IRMA code"):
+                evaluate(archive, settings, replace(STORED, against=against))
+        connection.execute("DELETE FROM cnnc WHERE image_id <= 20")
+        connection.commit()
+        with pytest.raises(UsageError, match="no labelled image that is to be searched has a code of encoder 1; run"):
+            evaluate(archive, settings, STORED)
         for wrong in ("cosine", "x:cnnc", "1:cosine", ""):
             with pytest.raises(UsageError, match="is not a ranking; give an encoder .2., a way of ranking"):
                 evaluate(archive, settings, replace(STORED, compare=(wrong, "cnnc")))
@@ -278,7 +283,7 @@ class TestEncoders:
         images.add(connection, [NewImage(b"x" * 32, "file:///poison.png", "png", 4, 5, 8, "MONOCHROME2")])
         connection.commit()
         result = evaluate(archive, settings, STORED)
-        assert (ids(result), result.notes) == ([1, 2], [])
+        assert (ids(result), len(result.notes)) == ([1, 2], 1)
 
     def test_the_barcodes_of_each_geometry_have_a_row(
         self, archive: Archive, settings: Settings, connection: Any
@@ -347,6 +352,15 @@ class TestPublished:
         assert [row["name"] for row in result.document()["published"]][3] == "TAUbiomed"
         for other in (replace(STORED, rule="paper"), replace(STORED, against=("all",))):
             assert evaluate(archive, settings, other).published == ()
+
+    def test_queries_that_were_learnt_are_told(self, archive: Archive, settings: Settings, connection: Any) -> None:
+        fill(connection, 20, 10)
+        connection.execute('UPDATE encoder SET metrics = \'{"split": "test"}\'')
+        connection.commit()
+        assert (
+            "encoder 1 has learnt the very queries: its errors are too small"
+            in evaluate(archive, settings, STORED).notes
+        )
 
 
 class TestReports:
@@ -505,13 +519,13 @@ class TestNetwork:
         result = evaluate(archive, settings, Wanted())
         assert [failure["path"] for failure in result.failures] == [str(folder / "3.png")]
         assert [row.ranking.kind for row in result.rows] == ["cnnc+rbc", "cnnc", "rbc", "softmax"]
-        assert "left out: CNNC(32, no binarization) + RBC; 1 files cannot be read any more" in result.notes[-1]
+        assert "left out: CNNC(32, no binarization) + RBC; 1 files cannot be read any more" in result.notes[0]
         (folder / "30.png").unlink()
         result = evaluate(archive, settings, Wanted(compare=("softmax", "cnnc")))
         assert [failure["path"] for failure in result.failures] == [str(folder / "30.png"), str(folder / "3.png")]
         assert [row.ranking.kind for row in result.rows] == ["cnnc+rbc", "cnnc", "rbc"]
         assert result.comparison is None
-        assert result.notes[-1] == "the comparison is left out: there is no ranking softmax of encoder 1"
+        assert "the comparison is left out: there is no ranking softmax of encoder 1" in result.notes
 
     def test_a_file_that_is_gone_ends_the_command_with_one(
         self, cli: Any, archive: Archive, settings: Settings, folder: Path
