@@ -53,8 +53,9 @@ def ingest(
         key_values([(name, document[name]) for name in shown])
         tell_failures(report.failures)
     tell_problems(report.problems)
-    if report.unlabelled:
-        tell(f"{report.unlabelled} files have no row in {labels or 'the codes of the release, and no code by it'}")
+    unnamed = report.unlabelled - sum(problem["error"] == "ImageWithoutRow" for problem in report.problems)
+    if unnamed:
+        tell(f"{unnamed} files have no row in {labels or 'the codes of the release, and no code by it'}")
     if report.unknown_codes:
         _tell_codes(report.unknown_codes)
     if report.failed or (report.recognised and report.problems):

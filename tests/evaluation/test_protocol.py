@@ -200,10 +200,6 @@ class TestWhichImagesCount:
         for against in (("nosuch",), ("train", "nosuch")):
             with pytest.raises(UsageError, match="'nosuch' has no image with an IRMA code"):
                 evaluate(archive, settings, replace(STORED, against=against))
-        connection.execute("DELETE FROM cnnc WHERE image_id <= 20")
-        connection.commit()
-        with pytest.raises(UsageError, match="no labelled image that is to be searched has a code of encoder 1; run"):
-            evaluate(archive, settings, STORED)
         for wrong in ("cosine", "x:cnnc", "1:cosine", ""):
             with pytest.raises(UsageError, match="is not a ranking; give an encoder .2., a way of ranking"):
                 evaluate(archive, settings, replace(STORED, compare=(wrong, "cnnc")))
@@ -211,6 +207,10 @@ class TestWhichImagesCount:
             evaluate(archive, settings, replace(STORED, compare=("cnnc", "softmax")))
         with pytest.raises(UsageError, match="no encoder 7; it has: 1"):
             evaluate(archive, settings, replace(STORED, compare=("cnnc", "7")))
+        connection.execute("DELETE FROM cnnc WHERE image_id <= 20")
+        connection.commit()
+        with pytest.raises(UsageError, match="no labelled image that is to be searched has a code of encoder 1; run"):
+            evaluate(archive, settings, STORED)
 
 
 def ids(result: Evaluation) -> list[int]:
