@@ -99,7 +99,7 @@ def evaluate(
 
             write_hits(hits, result)
         if picture is not None:
-            from radretrieval.report.protocol import write_evaluation
+            from radretrieval.report.evaluation_picture import write_evaluation
 
             write_evaluation(picture, result, settings.max_pixels)
     if as_json:

@@ -119,7 +119,7 @@ def _beside(first: Party, other: Party) -> Party:
         if len(lacking):
             raise UsageError(
                 f"encoder {one.encoder.id} has no code of {len(lacking)} images that encoder {another.encoder.id} "
-                f"searches, and scores over other images are not compared; run: {_work(one.encoder)}"
+                f"searches, and scores over other images are not compared; run: {work(one.encoder)}"
             )
     return other
 
@@ -148,15 +148,16 @@ def _party(connection: Connection, encoder: Encoder, wanted: Wanted) -> Party:
     if missing := labelled - len(queries.image_ids):
         raise UsageError(
             f"{missing} of the {labelled} labelled images of {wanted.split} have no code of encoder {encoder.id}, and "
-            f"a score over the others is none; run: {_work(encoder)} (what cannot be encoded is named there, and in "
+            f"a score over the others is none; run: {work(encoder)} (what cannot be encoded is named there, and in "
             "the table coding_failure)"
         )
     if not len(searched.image_ids):
         raise UsageError(
-            f"no labelled image that is to be searched has a code of encoder {encoder.id}; run: {_work(encoder)}"
+            f"no labelled image that is to be searched has a code of encoder {encoder.id}; run: {work(encoder)}"
         )
     return Party(encoder, queries, searched)
 
 
-def _work(encoder: Encoder) -> str:
+def work(encoder: Encoder) -> str:
+    """The command that fills what an encoder lacks."""
     return "radretrieval work --once" + ("" if encoder.active else f" --encoder {encoder.id}")

@@ -16,7 +16,7 @@ from radretrieval.config import Settings
 from radretrieval.errors import UsageError
 from radretrieval.evaluation import rankings, scores
 from radretrieval.evaluation.network import look
-from radretrieval.evaluation.parties import Party, Wanted, gather
+from radretrieval.evaluation.parties import Party, Wanted, gather, work
 from radretrieval.evaluation.published import PUBLISHED, Published, why_not
 from radretrieval.evaluation.rankings import Ranking
 from radretrieval.evaluation.scores import Baseline, Comparison, Score, SizeScore
@@ -207,14 +207,12 @@ def _notes(
         if party.encoder.trained_on == wanted.split:
             yield f"encoder {party.encoder.id} has learnt the very queries: its errors are too small"
     if uncoded:
-        first = parties[0].encoder
-        option = "" if first.active else f" --encoder {first.id}"
-        yield f"not searched: {uncoded} labelled images without a code; run: radretrieval work --once{option}"
+        yield f"not searched: {uncoded} labelled images without a code; run: {work(parties[0].encoder)}"
     there = {(row.ranking.encoder_id, row.ranking.kind) for row in rows}
     gone = [
         rankings.name_of(kind, party.encoder)
         for party in parties
-        for kind in ("real+rbc", "softmax")
+        for kind in rankings.NETWORK
         if wanted.network and (party.encoder.id, kind) not in there
     ]
     if gone:

@@ -26,8 +26,8 @@ from radretrieval.ingest import ingest
 from radretrieval.irma.error import irma_error, paper_error
 from radretrieval.irma.imageclef import classes
 from radretrieval.labels import read_labels
+from radretrieval.report.evaluation_picture import confusions, examples, write_evaluation
 from radretrieval.report.hits import COLUMNS, write_hits
-from radretrieval.report.protocol import confusions, examples, write_evaluation
 from radretrieval.retrieval.answer import Request
 from radretrieval.retrieval.query import Searcher
 from radretrieval.worker import work
