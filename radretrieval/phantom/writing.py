@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import struct
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -17,7 +15,6 @@ from numpy.typing import NDArray
 
 from radretrieval.phantom.radiographs import radiograph
 
-_UP = 2  # PNG's filter type
 _PATIENT, _IMAGE = 1, 2  # streams of random numbers, apart so that any image can be made alone
 _BATCH = 16  # images that a process is given at a time
 
@@ -80,20 +77,11 @@ def _write_image(target: Path, item: Item, seed: int, size: int) -> None:
 
 
 def png(grey: NDArray[np.uint8]) -> bytes:
-    """A PNG file of 8-bit grey (rows, columns), each row as the difference from the one above.
+    """A PNG file of 8-bit grey (rows, columns)."""
+    from imagecodecs import PNG, png_encode  # heavy; only who makes phantoms needs it
 
-    Written here, for Pillow tries every filter on each row and takes three times as long for the same size.
-    """
-    rows, columns = grey.shape
-    lines = np.full((rows, columns + 1), _UP, np.uint8)
-    lines[:, 1:] = np.diff(grey, axis=0, prepend=np.zeros((1, columns), np.uint8))
-    header = struct.pack(">IIBBBBB", columns, rows, 8, 0, 0, 0, 0)
-    packer = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS, zlib.DEF_MEM_LEVEL, zlib.Z_RLE)
-    packed = packer.compress(lines.tobytes()) + packer.flush()
-    chunks = ((b"IHDR", header), (b"IDAT", packed), (b"IEND", b""))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
-    )
+    # one filter for all rows and run lengths: on noisy grey twice as fast as the defaults, and no larger
+    return bytes(png_encode(grey, level=1, strategy=PNG.STRATEGY.RLE, filter=PNG.FILTER.UP))
 
 
 @contextmanager
