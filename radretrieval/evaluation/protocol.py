@@ -42,6 +42,7 @@ class Evaluation:
     rows : the rankings; the first is that of `search` with the first encoder.
     sizes, baselines : see `scores`; class sizes are those of the first row.
     published : what others reached, where queries and searched images are in number those of 2009; else empty.
+    caveat : what is to be said of them, or why there are none.
     comparison : None if none was asked for, or if it could not be made (`notes`).
     unlabelled, withdrawn : images of the query split that are not scored, and why.
     uncoded : labelled images of the searched splits that have no code yet and cannot be hits.
@@ -55,6 +56,7 @@ class Evaluation:
     sizes: list[SizeScore]
     baselines: list[Baseline]
     published: tuple[Published, ...]
+    caveat: str
     comparison: Comparison | None
     unlabelled: int
     withdrawn: int
@@ -101,7 +103,7 @@ class Evaluation:
             "withdrawn": self.withdrawn,
             "uncoded": self.uncoded,
             "failures": self.failures,
-            "notes": self.notes,
+            "notes": [*self.notes, self.caveat],
         }
 
 
@@ -147,12 +149,13 @@ def evaluate(
         sizes=_sizes(rows[0].ranking, parties[0], wanted.rule),
         baselines=scores.baselines(parties[0].queries.labels, parties[0].searched.labels, wanted.rule),
         published=published,
+        caveat=caveat,
         comparison=comparison,
         unlabelled=left["unlabelled"],
         withdrawn=left["withdrawn"],
         uncoded=uncoded,
         failures=list(failures.values()),
-        notes=[*notes, *_notes(left, uncoded, len(failures), parties, rows, wanted), *missing, caveat],
+        notes=[*notes, *_notes(left, uncoded, len(failures), parties, rows, wanted), *missing],
     )
 
 

@@ -18,6 +18,7 @@ def print_evaluation(result: Evaluation) -> None:
         f"{searched}; error: {RULES[wanted.rule]}"
     )
     _rankings(result)
+    print(result.caveat)
     print()
     _axes(result)
     print()

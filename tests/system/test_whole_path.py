@@ -235,7 +235,7 @@ def test_the_evaluation_for_people(filled: Filled) -> None:
     assert "CNNC(128) alone of encoder 1 against RBC alone of encoder 1, query by query:" in done.stdout
     assert "softmax" not in done.stdout
     done = filled.run("evaluate", "--no-network")
-    assert "note: published errors are left out: the queries are not those of ImageCLEF 2009" in done.stderr
+    assert "\npublished errors are left out: the queries are not those of ImageCLEF 2009" in done.stdout
     assert "best constant without *: 11" in done.stdout
     early = filled.run("evaluate", "--picture", "no/such.png", check=False)
     assert (early.returncode, early.stdout) == (2, "")
