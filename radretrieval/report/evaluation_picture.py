@@ -180,9 +180,10 @@ def _matrix(draw: ImageDraw, corner: tuple[int, int], confusion: Confusion) -> N
             box = (left + j * cell, top + i * cell, left + (j + 1) * cell - 1, top + (i + 1) * cell - 1)
             draw.rectangle(box, fill=_shade(RIGHT if i == j else WRONG, share), outline=(232, 232, 236))
             text = f"{100 * share:.0f}"
-            if cell >= 24 and counts[i, j]:
-                where = (box[0] + (cell - length(text, SMALL)) / 2, box[1] + (cell - SMALL) / 2 - 2)
-                draw.text(where, text, fill=PAPER if share > 0.5 else INK, font=font(SMALL))
+            if cell >= 20 and counts[i, j]:
+                fitting = SMALL if cell >= 26 else 10
+                where = (box[0] + (cell - length(text, fitting)) / 2, box[1] + (cell - fitting) / 2 - 2)
+                draw.text(where, text, fill=PAPER if share > 0.5 else INK, font=font(fitting))
 
 
 def _words(axis: str, group: str) -> str:
