@@ -136,15 +136,8 @@ def _party(connection: Connection, encoder: Encoder, wanted: Wanted) -> Party:
             connection, encoder.id, geometry, splits, labelled_only=True, withdrawn_too=wanted.withdrawn
         )
 
+    labelled = _labelled(connection, wanted)
     queries, searched = scored([wanted.split]), scored(wanted.searched_splits)
-    labelled = 0
-    for split in (*(wanted.searched_splits or ()), wanted.split):
-        labelled = images.left_out(connection, [split], wanted.withdrawn)["labelled"]
-        if not labelled:
-            raise UsageError(
-                f"the split {split!r} has no image with an IRMA code; {images.splits_phrase(connection)}. "
-                "Labels come with: radretrieval ingest FOLDER --labels labels.csv"
-            )
     if missing := labelled - len(queries.image_ids):
         raise UsageError(
             f"{missing} of the {labelled} labelled images of {wanted.split} have no code of encoder {encoder.id}, and "
@@ -156,6 +149,19 @@ def _party(connection: Connection, encoder: Encoder, wanted: Wanted) -> Party:
             f"no labelled image that is to be searched has a code of encoder {encoder.id}; run: {work(encoder)}"
         )
     return Party(encoder, queries, searched)
+
+
+def _labelled(connection: Connection, wanted: Wanted) -> int:
+    """How many queries there must be; every split that is named has images that count."""
+    splits = dict.fromkeys([wanted.split, *(wanted.searched_splits or [])])
+    numbers = {split: images.left_out(connection, [split], wanted.withdrawn)["labelled"] for split in splits}
+    for split, number in numbers.items():
+        if not number:
+            raise UsageError(
+                f"the split {split!r} has no image with an IRMA code; {images.splits_phrase(connection)}. "
+                "Labels come with: radretrieval ingest FOLDER --labels labels.csv"
+            )
+    return numbers[wanted.split]
 
 
 def work(encoder: Encoder) -> str:
