@@ -23,7 +23,7 @@ from radretrieval.uris import to_path
 from radretrieval.worker import work
 
 IMAGES, CLASSES, EPOCHS = 480, 12, 7
-ROI = (128, 120, 90, 70)
+ROI = (40, 120, 120, 110)
 
 Say = Callable[[str], None]
 
