@@ -83,7 +83,8 @@ def test_no_constant_of_the_true_axes_is_better_than_the_best(true: list[str], r
     found = {row.name: row.error_score for row in scores.baselines(true, true, rule)}
     for code in set(true):
         assert found["best constant without *"] <= scores.errors(true, [code] * len(true), rule).sum() + 1e-9
-    assert found["best constant"] == min(found.values())
+    # sums in another order differ in the last digit
+    assert found["best constant"] == pytest.approx(min(found.values()), abs=1e-9)
 
 
 def test_class_sizes_sum_to_the_whole() -> None:
