@@ -77,6 +77,8 @@ def ingest(
         if not os.path.exists(path):
             raise InputMissing(f"{path} does not exist; name a radiograph or a folder of radiographs")
     started = time.monotonic()
+    # given labels win, but the CSVs of a release are no radiographs whoever labels
+    passed = codes_files(paths) if labels else ()
     labels = labels or recognise(paths)
     if tell is not None and labels is not None and labels.recognised:
         tell(labels.recognised)
@@ -88,7 +90,7 @@ def ingest(
         Decoders(processes, job, timeout=settings.decode_seconds, megabytes=settings.decode_megabytes) as decoders,
     ):
         run = _Run(connection, settings, labels, split, advance or (lambda count: None))
-        files = walk(paths, frozenset((*(labels.sources if labels else ()), *codes_files(paths))))
+        files = walk(paths, frozenset((*(labels.sources if labels else ()), *passed)))
         for path, found in decoders.map(run.new_contents(files, threads)):
             run.decoded(path, found)
         run.flush()

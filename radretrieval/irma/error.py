@@ -5,17 +5,11 @@ Source: the error counting scheme of ImageCLEFmed (2007-2009), which the paper's
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
-from radretrieval.errors import UsageError
 from radretrieval.irma.code import AXES, axes
 from radretrieval.irma.tree import branching, is_clutter
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 WRONG = 1.0
 UNDECIDED = 0.5
@@ -63,31 +57,6 @@ def axis_errors(true_code: str, predicted_code: str) -> tuple[float, float, floa
         for axis, true, predicted in zip(AXES, axes(true_code), axes(predicted_code, wildcard=True), strict=True)
     )
     return t, d, a, b
-
-
-def irma_errors(true_codes: Sequence[str], predicted_codes: Sequence[str]) -> NDArray[np.float64]:
-    """`irma_error` of many pairs; each distinct pair is computed once.
-
-    Parameters
-    ----------
-    true_codes, predicted_codes : n codes each.
-
-    Returns
-    -------
-    float64 (n,), 0…1. Their sum over the test images is the score of ImageCLEF.
-
-    Raises
-    ------
-    UsageError : the two are not equally long (a submission must be complete), or one is not an IRMA code.
-    """
-    import numpy as np  # the one function here that needs it; the command line's start does not
-
-    if len(true_codes) != len(predicted_codes):
-        raise UsageError(
-            f"{len(true_codes)} true codes but {len(predicted_codes)} predictions; every image needs a prediction"
-        )
-    pairs = zip(true_codes, predicted_codes, strict=True)
-    return np.fromiter((irma_error(*pair) for pair in pairs), np.float64, len(true_codes))
 
 
 def paper_error(true_code: str, predicted_code: str) -> float:

@@ -33,7 +33,7 @@ class Layout(NamedTuple):
     ----------
     images, classes : how many without being asked.
     plan : (images, classes, seed) → every image.
-    labels : (folder, plan) → writes what tells the codes, and returns what `ingest --labels` is given.
+    labels : (folder, plan) → writes what tells the codes, and returns where that is, see `write_archive`.
     """
 
     images: int
