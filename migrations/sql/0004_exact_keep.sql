@@ -1,0 +1,244 @@
+-- What keeps an exact index true: triggers on cnnc and image. No per cent sign and no colon before a word stands here.
+-- A live index is kept by the writing transaction itself; for one that is being built the ids are noted (exact_touched)
+-- and its builder looks at them again before it goes live.
+
+-- The statement that puts rows into an index, widens the bounds of their anchors and notes which facets a cell has.
+-- `source` gives image_id, code and hint; the anchor of a row is the one that its hint names, else the nearest. Its
+-- distance is always measured here: any anchor will do, as long as the distance is the true one.
+CREATE FUNCTION radretrieval.exact_put_statement(index_id integer, source text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $function$
+    SELECT replace(replace($$
+        WITH fresh AS MATERIALIZED ({source}),
+        known AS MATERIALIZED (
+            SELECT f.image_id, f.code, f.hint, t.id AS facet_id
+            FROM fresh f JOIN image i ON i.id = f.image_id
+            JOIN facet t ON (t.format, t.photometric, t.modality, t.body_part, t.view_position, t.laterality,
+                             t.irma_code, t.split, t.withdrawn)
+                = (i.format, i.photometric, coalesce(i.modality, ''), coalesce(i.body_part, ''), coalesce(i.view_position, ''),
+                   coalesce(i.laterality, ''), coalesce(i.irma_code, ''), coalesce(i.split, ''), i.withdrawn)),
+        placed AS (
+            SELECT k.image_id, k.code, k.facet_id, a.anchor, (a.code <~> k.code)::int AS distance
+            FROM known k JOIN exact_anchor a ON a.index_id = {index} AND a.anchor = k.hint
+            UNION ALL
+            SELECT k.image_id, k.code, k.facet_id, a.anchor, a.distance
+            FROM known k CROSS JOIN LATERAL (
+                SELECT e.anchor, (e.code <~> k.code)::int AS distance FROM exact_anchor e WHERE e.index_id = {index}
+                ORDER BY distance, e.anchor LIMIT 1) a
+            WHERE k.hint IS NULL),
+        put AS (
+            INSERT INTO exact_{index} (key, facet_id, image_id, code)
+            SELECT p.anchor * 1024 + p.distance, p.facet_id, p.image_id, p.code FROM placed p ORDER BY 1
+            RETURNING key, facet_id),
+        cell AS (
+            INSERT INTO exact_cell (index_id, facet_id, anchor, codes)
+            SELECT {index}, p.facet_id, p.key >> 10, count(*) FROM put p
+            WHERE NOT EXISTS (SELECT FROM exact_cell c
+                              WHERE c.index_id = {index} AND c.facet_id = p.facet_id AND c.anchor = p.key >> 10)
+            GROUP BY 2, 3 ORDER BY 2, 3
+            ON CONFLICT DO NOTHING),
+        reach AS (
+            SELECT p.key >> 10 AS anchor, min(p.key & 1023) AS nearest, max(p.key & 1023) AS farthest FROM put p GROUP BY 1)
+        SELECT (SELECT count(*) FROM fresh) - (SELECT count(*) FROM put) AS missing,
+               (SELECT jsonb_agg(r) FROM reach r JOIN exact_anchor a ON a.index_id = {index} AND a.anchor = r.anchor
+                WHERE r.nearest < a.nearest OR r.farthest > a.farthest) AS wider
+        $$, '{index}', index_id::text), '{source}', source)
+$function$;
+
+COMMENT ON FUNCTION radretrieval.exact_put_statement(integer, text) IS
+    'The SQL that puts codes into an exact index, for its triggers and for index build.';
+
+-- What remains after that statement: nothing may be missing, and the bounds of the anchors are widened.
+CREATE FUNCTION radretrieval.exact_put_done(index_id integer, missing bigint, wider jsonb) RETURNS void
+LANGUAGE plpgsql SET search_path = radretrieval, public, pg_temp AS $$
+BEGIN
+    IF missing > 0 THEN
+        -- an image, a facet or an anchor that this transaction's snapshot does not show
+        RAISE EXCEPTION USING ERRCODE = 'serialization_failure',
+            MESSAGE = missing || ' codes could not be put into the exact index ' || index_id
+                || ', for their images changed meanwhile; try again';
+    END IF;
+    IF wider IS NULL THEN
+        RETURN;
+    END IF;
+    -- all of them locked in their order first, so that two that widen never wait in a circle
+    PERFORM FROM exact_anchor a
+    WHERE a.index_id = exact_put_done.index_id AND a.anchor IN (SELECT (w ->> 'anchor')::int FROM jsonb_array_elements(wider) w)
+    ORDER BY a.anchor FOR NO KEY UPDATE;
+    UPDATE exact_anchor a SET nearest = least(a.nearest, w.nearest), farthest = greatest(a.farthest, w.farthest)
+    FROM jsonb_to_recordset(wider) w (anchor int, nearest int, farthest int)
+    WHERE a.index_id = exact_put_done.index_id AND a.anchor = w.anchor;
+END
+$$;
+
+COMMENT ON FUNCTION radretrieval.exact_put_done(integer, bigint, jsonb) IS
+    'Ends what exact_put_statement began: widens the bounds of anchors, in the same transaction as the rows.';
+
+CREATE FUNCTION radretrieval.exact_facets(image_ids bigint[]) RETURNS void
+LANGUAGE plpgsql SET search_path = radretrieval, public, pg_temp AS $$
+BEGIN
+    -- in the order of the columns: two that add the same facets wait for each other, never in a circle
+    INSERT INTO facet (format, photometric, modality, body_part, view_position, laterality, irma_code, split, withdrawn)
+    SELECT n.* FROM (
+        SELECT DISTINCT i.format, i.photometric, coalesce(i.modality, ''), coalesce(i.body_part, ''),
+               coalesce(i.view_position, ''), coalesce(i.laterality, ''), coalesce(i.irma_code, ''), coalesce(i.split, ''),
+               i.withdrawn
+        FROM image i WHERE i.id = ANY (image_ids)
+        ORDER BY 1, 2, 3, 4, 5, 6, 7, 8, 9
+    ) n (format, photometric, modality, body_part, view_position, laterality, irma_code, split, withdrawn)
+    WHERE NOT EXISTS (
+        SELECT FROM facet f
+        WHERE (f.format, f.photometric, f.modality, f.body_part, f.view_position, f.laterality, f.irma_code, f.split, f.withdrawn)
+            = (n.format, n.photometric, n.modality, n.body_part, n.view_position, n.laterality, n.irma_code, n.split, n.withdrawn))
+    ON CONFLICT DO NOTHING;
+END
+$$;
+
+COMMENT ON FUNCTION radretrieval.exact_facets(bigint[]) IS
+    'Adds the facets of these images that are not there yet, for the triggers and for index build.';
+
+CREATE FUNCTION radretrieval.exact_put(index_id integer, image_ids bigint[], anchors integer[]) RETURNS void
+LANGUAGE plpgsql SET search_path = radretrieval, public, pg_temp SET jit = off AS $$
+DECLARE
+    missing bigint;
+    wider jsonb;
+BEGIN
+    PERFORM exact_facets(image_ids);
+    EXECUTE exact_put_statement(index_id,
+        'SELECT c.image_id, c.code, h.hint FROM unnest($1, $2) h (image_id, hint) JOIN cnnc_'
+        || (SELECT x.encoder_id FROM exact_index x WHERE x.id = exact_put.index_id)
+        || ' c ON c.image_id = h.image_id') INTO missing, wider USING image_ids, anchors;
+    PERFORM exact_put_done(index_id, missing, wider);
+END
+$$;
+
+COMMENT ON FUNCTION radretrieval.exact_put(integer, bigint[], integer[]) IS
+    'Puts the codes of these images, each with an anchor (NULL for the nearest), into an exact index that has them not yet. '
+    'For index build.';
+
+CREATE FUNCTION radretrieval.exact_cnnc_changed() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = radretrieval, public, pg_temp SET jit = off AS $$
+DECLARE
+    x record;
+    -- what a writer who knows the anchors may say beforehand, for this transaction: 'index {image ids} {anchors}'
+    said CONSTANT text[] := string_to_array(nullif(current_setting('radretrieval.anchors', true), ''), ' ');
+    missing bigint;
+    wider jsonb;
+BEGIN
+    FOR x IN SELECT i.id, i.encoder_id, i.live FROM exact_index i ORDER BY i.id LOOP
+        IF TG_OP <> 'INSERT' THEN
+            IF x.live THEN
+                EXECUTE 'DELETE FROM exact_' || x.id || ' USING before b WHERE exact_' || x.id
+                    || '.image_id = b.image_id AND b.encoder_id = $1' USING x.encoder_id;
+            ELSE
+                INSERT INTO exact_touched (index_id, image_id) SELECT x.id, b.image_id FROM before b WHERE b.encoder_id = x.encoder_id;
+            END IF;
+        END IF;
+        IF TG_OP <> 'DELETE' AND NOT x.live THEN
+            INSERT INTO exact_touched (index_id, image_id) SELECT x.id, a.image_id FROM after a WHERE a.encoder_id = x.encoder_id;
+        ELSIF TG_OP <> 'DELETE' AND EXISTS (SELECT FROM after a WHERE a.encoder_id = x.encoder_id) THEN
+            PERFORM exact_facets(array(SELECT a.image_id FROM after a WHERE a.encoder_id = x.encoder_id));
+            IF said[1] = x.id::text THEN
+                EXECUTE exact_put_statement(x.id,
+                    'SELECT a.image_id, a.code, h.hint FROM after a LEFT JOIN unnest($2, $3) h (image_id, hint) '
+                    'ON h.image_id = a.image_id WHERE a.encoder_id = $1')
+                    INTO missing, wider USING x.encoder_id, said[2]::bigint[], said[3]::integer[];
+            ELSE
+                EXECUTE exact_put_statement(x.id,
+                    'SELECT a.image_id, a.code, NULL::int AS hint FROM after a WHERE a.encoder_id = $1')
+                    INTO missing, wider USING x.encoder_id;
+            END IF;
+            PERFORM exact_put_done(x.id, missing, wider);
+        END IF;
+    END LOOP;
+    RETURN NULL;
+END
+$$;
+
+COMMENT ON FUNCTION radretrieval.exact_cnnc_changed() IS
+    'Keeps the exact indexes true to the codes, whoever writes them, in the writing transaction.';
+
+CREATE FUNCTION radretrieval.exact_cnnc_emptied() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = radretrieval, public, pg_temp AS $$
+DECLARE
+    x record;
+BEGIN
+    FOR x IN SELECT i.id FROM exact_index i WHERE TG_TABLE_NAME = 'cnnc_' || i.encoder_id LOOP
+        EXECUTE 'TRUNCATE exact_' || x.id;
+    END LOOP;
+    RETURN NULL;
+END
+$$;
+
+COMMENT ON FUNCTION radretrieval.exact_cnnc_emptied() IS 'Empties the exact indexes of codes that were truncated.';
+
+-- Statements that name the parent fire the parent's triggers, those that name a partition fire the partition's.
+CREATE FUNCTION radretrieval.exact_attend(codes regclass) RETURNS void
+LANGUAGE plpgsql SET search_path = radretrieval, public, pg_temp AS $$
+BEGIN
+    EXECUTE 'CREATE TRIGGER exact_put AFTER INSERT ON ' || codes
+        || ' REFERENCING NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION exact_cnnc_changed()';
+    EXECUTE 'CREATE TRIGGER exact_change AFTER UPDATE ON ' || codes
+        || ' REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION exact_cnnc_changed()';
+    EXECUTE 'CREATE TRIGGER exact_take AFTER DELETE ON ' || codes
+        || ' REFERENCING OLD TABLE AS before FOR EACH STATEMENT EXECUTE FUNCTION exact_cnnc_changed()';
+    EXECUTE 'CREATE TRIGGER exact_empty AFTER TRUNCATE ON ' || codes
+        || ' FOR EACH STATEMENT EXECUTE FUNCTION exact_cnnc_emptied()';
+END
+$$;
+
+COMMENT ON FUNCTION radretrieval.exact_attend(regclass) IS
+    'Has the exact indexes follow what is written to cnnc, or to the partition of an encoder that is made.';
+
+CREATE FUNCTION radretrieval.exact_image_changed() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = radretrieval, public, pg_temp AS $$
+DECLARE
+    x record;
+    changed bigint[];
+BEGIN
+    IF NOT EXISTS (SELECT FROM exact_index) THEN
+        RETURN NULL;
+    END IF;
+    SELECT array_agg(a.id) INTO changed FROM after a JOIN before b ON b.id = a.id
+    WHERE (a.format, a.photometric, a.modality, a.body_part, a.view_position, a.laterality, a.irma_code, a.split, a.withdrawn)
+        IS DISTINCT FROM
+          (b.format, b.photometric, b.modality, b.body_part, b.view_position, b.laterality, b.irma_code, b.split, b.withdrawn);
+    IF changed IS NULL THEN
+        RETURN NULL;
+    END IF;
+    PERFORM exact_facets(changed);
+    FOR x IN SELECT i.id, i.live FROM exact_index i ORDER BY i.id LOOP
+        IF NOT x.live THEN
+            INSERT INTO exact_touched (index_id, image_id) SELECT x.id, u FROM unnest(changed) u;
+            CONTINUE;
+        END IF;
+        EXECUTE replace($sql$
+            WITH moved AS (
+                UPDATE exact_{index} e SET facet_id = t.id
+                FROM image i JOIN facet t ON (t.format, t.photometric, t.modality, t.body_part, t.view_position, t.laterality,
+                                              t.irma_code, t.split, t.withdrawn)
+                    = (i.format, i.photometric, coalesce(i.modality, ''), coalesce(i.body_part, ''), coalesce(i.view_position, ''),
+                       coalesce(i.laterality, ''), coalesce(i.irma_code, ''), coalesce(i.split, ''), i.withdrawn)
+                WHERE i.id = ANY ($1) AND e.image_id = i.id
+                RETURNING e.facet_id, e.key)
+            INSERT INTO exact_cell (index_id, facet_id, anchor, codes)
+            SELECT {index}, m.facet_id, m.key >> 10, count(*) FROM moved m
+            WHERE NOT EXISTS (SELECT FROM exact_cell c
+                              WHERE c.index_id = {index} AND c.facet_id = m.facet_id AND c.anchor = m.key >> 10)
+            GROUP BY 2, 3 ORDER BY 2, 3
+            ON CONFLICT DO NOTHING
+            $sql$, '{index}', x.id::text) USING changed;
+    END LOOP;
+    RETURN NULL;
+END
+$$;
+
+COMMENT ON FUNCTION radretrieval.exact_image_changed() IS
+    'Keeps the facets in the exact indexes true to the labels of the images, in the labelling transaction.';
+
+CREATE TRIGGER exact_facet AFTER UPDATE ON radretrieval.image
+    REFERENCING OLD TABLE AS before NEW TABLE AS after
+    FOR EACH STATEMENT EXECUTE FUNCTION radretrieval.exact_image_changed();
+
+SELECT radretrieval.exact_attend('radretrieval.cnnc');
+SELECT radretrieval.exact_attend(('radretrieval.cnnc_' || e.id)::regclass) FROM radretrieval.encoder e
+WHERE to_regclass('radretrieval.cnnc_' || e.id) IS NOT NULL;

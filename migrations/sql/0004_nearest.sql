@@ -1,0 +1,249 @@
+-- The nearest codes, exactly. No per cent sign and no colon before a word stands here.
+
+CREATE FUNCTION radretrieval.irma_like(pattern text) RETURNS text
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
+DECLARE
+    lengths CONSTANT integer[] := ARRAY[4, 3, 3, 3];
+    axes CONSTANT text[] := string_to_array(lower(btrim(pattern)) COLLATE "C", '-');
+    found text[] := '{}';
+    axis text;
+BEGIN
+    IF strpos(pattern, '*') = 0 THEN
+        RETURN radretrieval.irma_normalise(pattern);
+    END IF;
+    FOR n IN 1 .. 4 LOOP
+        axis := coalesce(axes[n], '*');
+        IF axis !~ '^[0-9a-z]*[*]?$' OR cardinality(axes) > 4 OR length(rtrim(axis, '*')) > lengths[n]
+           OR (strpos(axis, '*') = 0 AND length(axis) < lengths[n]) THEN
+            RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = quote_literal(pattern)
+                || ' is no pattern of IRMA codes; each axis of TTTT-DDD-AAA-BBB is whole or a beginning and *, axes at the end may '
+                || 'be left out, as in 1121-*, 1121-120-9* or *-*-5*';
+        END IF;
+        found := found || rpad(rtrim(axis, '*'), lengths[n], '_');
+    END LOOP;
+    RETURN array_to_string(found, '-');
+END
+$$;
+
+COMMENT ON FUNCTION radretrieval.irma_like(text) IS
+    'The pattern for LIKE of an IRMA code with * after the beginning of an axis: 1121-* gives 1121-___-___-___. '
+    'A code without * is given in its written form.';
+
+-- One condition of a filter, as SQL; `place` is a column of facet (no value is '') or of image (no value is NULL).
+CREATE FUNCTION radretrieval.filter_condition(place text, kind text, value jsonb) RETURNS text
+LANGUAGE plpgsql IMMUTABLE SET search_path = radretrieval, public, pg_temp AS $$
+DECLARE
+    parts text[];
+    given text;
+    bound text;
+BEGIN
+    IF jsonb_typeof(value) = 'array' THEN
+        SELECT array_agg(filter_condition(place, kind, v)) INTO parts FROM jsonb_array_elements(value) v;
+        RETURN coalesce('(' || array_to_string(parts, ' OR ') || ')', 'false');
+    ELSIF jsonb_typeof(value) = 'object' THEN
+        FOR given, bound IN SELECT * FROM jsonb_each_text(value) LOOP
+            IF given = 'not' THEN
+                parts := parts || ('NOT coalesce(' || filter_condition(place, kind, value -> 'not') || ', false)');
+            ELSIF given IN ('from', 'before') AND kind NOT IN ('text', 'irma', 'boolean') AND bound IS NOT NULL THEN
+                parts := parts || (place || CASE given WHEN 'from' THEN ' >= ' ELSE ' < ' END || filter_literal(bound, kind));
+            ELSE
+                RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'the filter ' || place || ' does not know '
+                    || quote_literal(given) || '; it takes a value, a list of values, {"not"} a value'
+                    || CASE WHEN kind IN ('text', 'irma', 'boolean') THEN '' ELSE ', or a range {"from", "before"}' END;
+            END IF;
+        END LOOP;
+        RETURN coalesce('(' || array_to_string(parts, ' AND ') || ')', 'true');
+    END IF;
+    given := value #>> '{}';
+    IF coalesce(given, '') = '' THEN
+        RETURN CASE WHEN starts_with(place, 'f.') THEN place || ' = ''''' ELSE place || ' IS NULL' END;
+    ELSIF kind = 'irma' AND strpos(given, '*') > 0 THEN
+        RETURN place || ' LIKE ' || quote_literal(irma_like(given));
+    ELSIF kind = 'timestamptz' THEN  -- a day, from its beginning to its end
+        RETURN '(' || place || ' >= ' || filter_literal(given, kind) || ' AND ' || place || ' < '
+            || filter_literal(given, kind) || ' + interval ''1 day'')';
+    END IF;
+    RETURN place || ' = ' || filter_literal(CASE kind WHEN 'irma' THEN irma_normalise(given) ELSE given END, kind);
+END
+$$;
+
+COMMENT ON FUNCTION radretrieval.filter_condition(text, text, jsonb) IS 'One condition of a filter as SQL, for cnnc_nearest.';
+
+CREATE FUNCTION radretrieval.filter_literal(value text, kind text) RETURNS text
+LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    CASE kind
+        WHEN 'timestamptz' THEN RETURN quote_literal(value::timestamptz) || '::timestamptz';
+        WHEN 'integer' THEN RETURN value::integer::text;
+        WHEN 'boolean' THEN RETURN value::boolean::text;
+        ELSE RETURN quote_literal(value);
+    END CASE;
+EXCEPTION WHEN data_exception THEN
+    RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = quote_literal(value) || ' in a filter is no '
+        || CASE kind WHEN 'timestamptz' THEN 'date, as 2026-01-31' WHEN 'integer' THEN 'whole number' ELSE 'true or false' END;
+END
+$$;
+
+COMMENT ON FUNCTION radretrieval.filter_literal(text, text) IS 'A value of a filter as SQL, checked, for cnnc_nearest.';
+
+-- What a filter may name. Columns of few values are looked up in facet, the others in image.
+CREATE FUNCTION radretrieval.filter_columns() RETURNS TABLE (name text, kind text, facet boolean)
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    VALUES ('modality', 'text', true), ('body_part', 'text', true), ('view_position', 'text', true), ('laterality', 'text', true),
+           ('irma_code', 'irma', true), ('split', 'text', true), ('format', 'text', true), ('photometric', 'text', true),
+           ('withdrawn', 'boolean', true), ('patient_key', 'text', false), ('study_instance_uid', 'text', false),
+           ('series_instance_uid', 'text', false), ('sop_instance_uid', 'text', false), ('ingested_at', 'timestamptz', false),
+           ('rows', 'integer', false), ('columns', 'integer', false), ('bits_stored', 'integer', false)
+$$;
+
+COMMENT ON FUNCTION radretrieval.filter_columns() IS 'The columns of image that a filter of cnnc_nearest may name.';
+
+-- The right to put SQL of one's own into a filter is the right to execute this function.
+CREATE FUNCTION radretrieval.filter_sql(condition text) RETURNS text
+LANGUAGE sql IMMUTABLE STRICT AS $$ SELECT '(' || condition || ')' $$;
+
+COMMENT ON FUNCTION radretrieval.filter_sql(text) IS
+    'Who may execute this function may put a condition of their own, on image i, under "sql" into a filter: '
+    'GRANT EXECUTE ON FUNCTION radretrieval.filter_sql(text) TO role. The condition runs with the rights of who asks.';
+REVOKE ALL ON FUNCTION radretrieval.filter_sql(text) FROM PUBLIC;
+
+CREATE TYPE radretrieval.filter_read AS (
+    facets text, tests text, images text, not_images bigint[], one_per text, most integer);
+COMMENT ON TYPE radretrieval.filter_read IS
+    'A filter as cnnc_nearest uses it: conditions on facet f, the other conditions on image i, all of them on image i, '
+    'images that are left out, whether one hit a patient or a study is wanted, and the largest distance.';
+
+CREATE FUNCTION radretrieval.filter_read(filter jsonb) RETURNS radretrieval.filter_read
+LANGUAGE plpgsql STABLE SET search_path = radretrieval, public, pg_temp AS $$
+DECLARE
+    got filter_read;
+    facets text[];
+    tests text[];
+    images text[];
+    key text;
+    value jsonb;
+    known record;
+BEGIN
+    got.not_images := '{}';
+    got.most := 1000;
+    FOR key, value IN SELECT * FROM jsonb_each(coalesce(filter, '{}')) LOOP
+        SELECT * INTO known FROM filter_columns() c WHERE c.name = key;
+        IF FOUND THEN
+            IF known.facet THEN
+                facets := facets || filter_condition('f.' || key, known.kind, value);
+                images := images || filter_condition('i.' || key, known.kind, value);
+            ELSE
+                tests := tests || filter_condition('i.' || key, known.kind, value);
+            END IF;
+        ELSIF key = 'not_image' THEN
+            got.not_images := array(SELECT v::bigint FROM jsonb_array_elements_text(
+                CASE jsonb_typeof(value) WHEN 'array' THEN value ELSE jsonb_build_array(value) END) v);
+        ELSIF key = 'not_patient' THEN
+            tests := tests || ('i.patient_key IS DISTINCT FROM ' || quote_nullable(value #>> '{}'));
+        ELSIF key = 'one_per' AND value #>> '{}' IN ('patient', 'study') THEN
+            got.one_per := CASE value #>> '{}' WHEN 'patient' THEN 'patient_key' ELSE 'study_instance_uid' END;
+        ELSIF key = 'max_distance' AND jsonb_typeof(value) = 'number' AND (value #>> '{}')::numeric >= 0 THEN
+            got.most := least((value #>> '{}')::numeric, 1000)::int;
+        ELSIF key = 'sql' THEN
+            tests := tests || filter_sql(value #>> '{}');
+        ELSIF key IN ('one_per', 'max_distance') THEN
+            RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'the filter ' || key || ' cannot be ' || value
+                || CASE key WHEN 'one_per' THEN '; it is "patient" or "study"' ELSE '; it is a number from 0 to 1000' END;
+        ELSE
+            RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'a filter cannot name ' || quote_literal(key)
+                || '; the columns are: ' || (SELECT string_agg(c.name, ', ') FROM filter_columns() c),
+                HINT = 'Besides columns it takes not_image, not_patient, one_per, max_distance and, for those who may, sql.';
+        END IF;
+    END LOOP;
+    got.facets := array_to_string(facets, ' AND ');
+    got.tests := array_to_string(tests, ' AND ');
+    got.images := array_to_string(images || tests, ' AND ');
+    RETURN got;
+END
+$$;
+
+COMMENT ON FUNCTION radretrieval.filter_read(jsonb) IS 'A filter, checked, as cnnc_nearest uses it.';
+
+-- The search by anchors, in one statement and so in one snapshot. tau is the distance of the k-th hit in the nearest
+-- cells; every code within tau lies in a range of keys that is looked at, so that the k nearest, ties included, are
+-- found. The OFFSET 0 are fences - without them the planner turns the nested loop round and reads the table for each
+-- range. Gives nothing when more than `limit_rows` would have to be looked at - a scan is faster then.
+CREATE FUNCTION radretrieval.exact_ball(index_id integer, query bit, k integer, facets integer[], cells boolean, tests text,
+                                        share double precision, not_images bigint[], most integer, limit_rows double precision)
+RETURNS TABLE (image_id bigint, distance integer)
+LANGUAGE plpgsql STABLE ROWS 50 SET search_path = radretrieval, public, pg_temp SET jit = off
+SET max_parallel_workers_per_gather = 0 AS $function$
+DECLARE
+    -- enough for a tau that is hardly ever too large, not so many that they cost more than that saves
+    wanted CONSTANT double precision := k * greatest(2, 20 * sqrt(share));
+    statement text := $$
+        WITH cell AS MATERIALIZED ({cell}),
+        a AS MATERIALIZED (
+            SELECT a.anchor, a.nearest, a.farthest, a.codes, {hits} AS hits, (a.code <~> $1)::int AS dq
+            FROM exact_anchor a {join} WHERE a.index_id = {index}),
+        near AS MATERIALIZED (
+            SELECT n.anchor FROM (
+                SELECT m.anchor, sum(m.hits) OVER (ORDER BY m.dq, m.anchor) - m.hits AS before
+                FROM (SELECT a.anchor, a.hits, a.dq FROM a ORDER BY a.dq, a.anchor LIMIT $6) m) n
+            WHERE n.before < $5),
+        first AS MATERIALIZED (
+            SELECT o.distance FROM (
+                SELECT x.image_id, x.distance FROM near n, LATERAL (
+                    SELECT e.image_id, (e.code <~> $1)::int AS distance FROM exact_{index} e
+                    WHERE e.key BETWEEN n.anchor * 1024 AND n.anchor * 1024 + 1023 {rows} OFFSET 0) x
+                ORDER BY x.distance OFFSET 0) o {probe}
+            LIMIT $2),
+        t AS MATERIALIZED (
+            SELECT least(CASE WHEN count(*) = $2 THEN max(f.distance) ELSE 1000 END, $7) AS tau FROM first f),
+        ranges AS MATERIALIZED (
+            SELECT a.dq, a.anchor * 1024 + greatest(a.dq - t.tau, a.nearest) AS low,
+                   a.anchor * 1024 + least(a.dq + t.tau, a.farthest) AS high, t.tau,
+                   a.codes * (least(a.dq + t.tau, a.farthest) - greatest(a.dq - t.tau, a.nearest) + 1)::float8
+                       / (a.farthest - a.nearest + 1) AS rows
+            FROM t, a WHERE a.dq - t.tau <= a.farthest AND a.dq + t.tau >= a.nearest)
+        SELECT h.image_id, h.distance FROM (
+            SELECT x.image_id, x.distance FROM ranges r, LATERAL (
+                SELECT e.image_id, (e.code <~> $1)::int AS distance FROM exact_{index} e
+                WHERE e.key BETWEEN r.low AND r.high AND e.code <~> $1 <= r.tau {rows} OFFSET 0) x {probe2}
+            WHERE (SELECT coalesce(sum(s.rows), 0) FROM ranges s) <= $8
+            ORDER BY x.distance FETCH FIRST ($2) ROWS WITH TIES) h
+        ORDER BY h.distance, h.image_id LIMIT $2 + 10000
+        $$;
+    probe CONSTANT text := ', LATERAL (SELECT FROM image i WHERE i.id = {x}.image_id AND ' || tests || ' OFFSET 0) p';
+BEGIN
+    statement := replace(statement, '{index}', index_id::text);
+    statement := replace(statement, '{cell}', CASE WHEN cells THEN
+        'SELECT c.anchor, sum(c.codes) AS hits FROM exact_cell c WHERE c.index_id = ' || index_id
+        || ' AND c.facet_id = ANY ($3) GROUP BY c.anchor' ELSE 'SELECT' END);
+    statement := replace(statement, '{join}', CASE WHEN cells THEN 'JOIN cell USING (anchor)' ELSE '' END);
+    statement := replace(statement, '{hits}', CASE WHEN cells THEN 'cell.hits * $9' ELSE 'a.codes * $9' END);
+    statement := replace(statement, '{rows}', CASE WHEN facets IS NULL THEN '' ELSE 'AND e.facet_id = ANY ($3)' END
+        || CASE WHEN not_images = '{}' THEN '' ELSE ' AND e.image_id <> ALL ($4)' END);
+    statement := replace(statement, '{probe}', coalesce(replace(probe, '{x}', 'o'), ''));
+    statement := replace(statement, '{probe2}', coalesce(replace(probe, '{x}', 'x'), ''));
+    RETURN QUERY EXECUTE statement
+        USING query, k, facets, not_images, wanted, greatest(512, k / 4), most, limit_rows, share;
+END
+$function$;
+
+COMMENT ON FUNCTION radretrieval.exact_ball(integer, bit, integer, integer[], boolean, text, double precision, bigint[], integer,
+    double precision) IS 'The k nearest codes by an exact index, or nothing where a scan is faster; for cnnc_nearest.';
+
+-- The same by comparing with every code that passes; PostgreSQL's planner chooses how to come to those.
+CREATE FUNCTION radretrieval.exact_scan(encoder integer, query bit, k integer, conditions text, not_images bigint[], most integer)
+RETURNS TABLE (image_id bigint, distance integer)
+LANGUAGE plpgsql STABLE ROWS 50 SET search_path = radretrieval, public, pg_temp SET jit = off AS $function$
+BEGIN
+    -- the cast keeps an HNSW index out of it
+    RETURN QUERY EXECUTE replace(replace(replace(replace($$
+        SELECT h.image_id, h.distance FROM (
+            SELECT c.image_id, (c.code <~> $1)::int AS distance FROM cnnc_{encoder} c {join} WHERE {most} {conditions} {not}
+            ORDER BY distance FETCH FIRST ($2) ROWS WITH TIES) h
+        ORDER BY h.distance, h.image_id LIMIT $2 + 10000
+        $$, '{encoder}', encoder::text),
+        '{join}', CASE WHEN conditions IS NULL THEN '' ELSE 'JOIN image i ON i.id = c.image_id' END),
+        '{conditions}', coalesce('AND ' || conditions, '') || CASE WHEN not_images = '{}' THEN '' ELSE ' AND c.image_id <> ALL ($3)' END),
+        '{most} ', CASE WHEN most < 1000 THEN 'c.code <~> $1 <= $4 ' ELSE 'true ' END || '{not}')
+        USING query, k, not_images, most;
+END
+$function$;
