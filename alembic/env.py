@@ -20,8 +20,8 @@ SETTINGS = (
 
 
 def include_object(item: object, name: str | None, kind: str, reflected: bool, compare_to: object) -> bool:
-    """Leave the partitions of `cnnc` out: they come and go with the encoders."""
-    return not (kind == "table" and reflected and re.fullmatch(r"cnnc_\d+", name or ""))
+    """Leave out the partitions of `cnnc` and the rows of exact indexes: they come and go."""
+    return not (kind == "table" and reflected and re.fullmatch(r"(cnnc|exact)_\d+", name or ""))
 
 
 def include_name(name: str | None, kind: str, parents: object) -> bool:

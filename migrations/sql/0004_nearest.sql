@@ -107,16 +107,16 @@ COMMENT ON FUNCTION radretrieval.filter_sql(text) IS
     'GRANT EXECUTE ON FUNCTION radretrieval.filter_sql(text) TO role. The condition runs with the rights of who asks.';
 REVOKE ALL ON FUNCTION radretrieval.filter_sql(text) FROM PUBLIC;
 
-CREATE TYPE radretrieval.filter_read AS (
+CREATE TYPE radretrieval.filter_parts AS (
     facets text, tests text, images text, not_images bigint[], one_per text, most integer);
-COMMENT ON TYPE radretrieval.filter_read IS
+COMMENT ON TYPE radretrieval.filter_parts IS
     'A filter as cnnc_nearest uses it: conditions on facet f, the other conditions on image i, all of them on image i, '
     'images that are left out, whether one hit a patient or a study is wanted, and the largest distance.';
 
-CREATE FUNCTION radretrieval.filter_read(filter jsonb) RETURNS radretrieval.filter_read
+CREATE FUNCTION radretrieval.filter_read(filter jsonb) RETURNS radretrieval.filter_parts
 LANGUAGE plpgsql STABLE SET search_path = radretrieval, public, pg_temp AS $$
 DECLARE
-    got filter_read;
+    got filter_parts;
     facets text[];
     tests text[];
     images text[];
@@ -247,3 +247,178 @@ BEGIN
         USING query, k, not_images, most;
 END
 $function$;
+
+COMMENT ON FUNCTION radretrieval.exact_scan(integer, bit, integer, text, bigint[], integer) IS
+    'The k nearest codes by comparing with every one that passes; for cnnc_nearest.';
+
+-- The exact search, whichever way is cheapest by the statistics at hand.
+CREATE FUNCTION radretrieval.exact_nearest(encoder integer, query bit, k integer, wanted radretrieval.filter_parts)
+RETURNS TABLE (image_id bigint, distance integer, path text)
+LANGUAGE plpgsql STABLE ROWS 50 SET search_path = radretrieval, public, pg_temp AS $function$
+DECLARE
+    x record;
+    matching integer[];
+    matched double precision;
+    share double precision := 1;
+    plan jsonb;
+    found bigint;
+BEGIN
+    SELECT i.id, (SELECT sum(a.codes)::float8 FROM exact_anchor a WHERE a.index_id = i.id) AS codes INTO x
+    FROM exact_index i WHERE i.encoder_id = exact_nearest.encoder AND i.live;
+    IF x.id IS NULL OR x.codes < 5000 OR k > x.codes / 20 THEN
+        RETURN QUERY SELECT s.image_id, s.distance, 'exact-scan'
+            FROM exact_scan(encoder, query, k, wanted.images, wanted.not_images, wanted.most) s;
+        RETURN;
+    END IF;
+    matched := x.codes;
+    IF wanted.facets IS NOT NULL THEN
+        EXECUTE 'SELECT array_agg(f.id) FROM facet f WHERE ' || wanted.facets INTO matching;
+        SELECT coalesce(sum(c.codes), 0) INTO matched FROM exact_cell c WHERE c.index_id = x.id AND c.facet_id = ANY (matching);
+        IF matched = 0 THEN
+            RETURN;
+        END IF;
+    END IF;
+    IF wanted.tests IS NOT NULL THEN
+        EXECUTE 'EXPLAIN (FORMAT JSON) SELECT FROM image i WHERE ' || wanted.tests INTO plan;
+        share := least(1, greatest((plan #>> '{0,Plan,Plan Rows}')::float8, 1) / greatest(x.codes, 1));
+    END IF;
+    -- below a few thousand codes it is cheaper to compare with each than to look for the near ones among the others
+    IF matched * share > 4000 + 20 * k THEN
+        RETURN QUERY SELECT b.image_id, b.distance, 'exact-index'
+            FROM exact_ball(x.id, query, k, matching, matched < 0.3 * x.codes, wanted.tests,
+                            share * CASE WHEN matched < 0.3 * x.codes THEN 1 ELSE matched / x.codes END,
+                            wanted.not_images, wanted.most, 0.6 * x.codes) b;
+        GET DIAGNOSTICS found = ROW_COUNT;
+        IF found > 0 THEN
+            RETURN;
+        END IF;
+    ELSIF wanted.facets IS NOT NULL AND wanted.tests IS NULL THEN
+        RETURN QUERY EXECUTE replace($$
+            SELECT h.image_id, h.distance, 'exact-filter' FROM (
+                SELECT e.image_id, (e.code <~> $1)::int AS distance FROM exact_{index} e
+                WHERE e.facet_id = ANY ($3) AND e.image_id <> ALL ($4) AND e.code <~> $1 <= $5
+                ORDER BY distance FETCH FIRST ($2) ROWS WITH TIES) h
+            ORDER BY h.distance, h.image_id LIMIT $2 + 10000
+            $$, '{index}', x.id::text) USING query, k, matching, wanted.not_images, wanted.most;
+        RETURN;
+    END IF;
+    RETURN QUERY SELECT s.image_id, s.distance, CASE WHEN wanted.images IS NULL THEN 'exact-scan' ELSE 'exact-filter' END
+        FROM exact_scan(encoder, query, k, wanted.images, wanted.not_images, wanted.most) s;
+END
+$function$;
+
+COMMENT ON FUNCTION radretrieval.exact_nearest(integer, bit, integer, radretrieval.filter_parts) IS
+    'The exact search by a filter that was read, whichever way is cheapest; for cnnc_nearest.';
+
+CREATE FUNCTION radretrieval.cnnc_nearest(query bit, k integer, encoder integer DEFAULT NULL, filter jsonb DEFAULT '{}')
+RETURNS TABLE (image_id bigint, distance integer, path text)
+LANGUAGE plpgsql STABLE ROWS 50 SET search_path = radretrieval, public, pg_temp AS $function$
+DECLARE
+    number CONSTANT integer := coalesce(encoder, (SELECT e.id FROM encoder e WHERE e.active));
+    wanted filter_parts;
+    -- with one hit a patient: so many images are asked for, more each time until they are of k patients
+    asked integer := k;
+    got bigint;
+    different bigint;
+BEGIN
+    IF k < 1 OR k > 1000000 OR k IS NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+            MESSAGE = 'k is ' || coalesce(k::text, 'NULL') || '; it takes a number from 1 to 1000000';
+    ELSIF length(query) <> 1000 THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+            MESSAGE = 'a CNN code has 1000 bits, the query has ' || length(query);
+    ELSIF number IS NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'no encoder is active; name one';
+    ELSIF to_regclass('cnnc_' || number) IS NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'the archive has no encoder ' || number
+            || '; it has: ' || coalesce((SELECT string_agg(e.id::text, ', ' ORDER BY e.id) FROM encoder e), 'none');
+    END IF;
+    IF query IS NULL THEN
+        RETURN;
+    END IF;
+    wanted := filter_read(filter);
+    IF wanted.one_per IS NULL THEN
+        RETURN QUERY SELECT n.image_id, n.distance, n.path FROM exact_nearest(number, query, k, wanted) n;
+        RETURN;
+    END IF;
+    LOOP
+        asked := least(asked::bigint * 4, 1000000);
+        EXECUTE 'SELECT count(*), count(DISTINCT i.' || wanted.one_per || ') + count(*) FILTER (WHERE i.' || wanted.one_per
+            || ' IS NULL) FROM exact_nearest($1, $2, $3, $4) n JOIN image i ON i.id = n.image_id'
+            INTO got, different USING number, query, asked, wanted;
+        EXIT WHEN different >= k OR got < asked OR asked = 1000000;
+    END LOOP;
+    RETURN QUERY EXECUTE replace($$
+        SELECT h.image_id, h.distance, h.path FROM (
+            SELECT DISTINCT ON (coalesce(i.{column}, 'image ' || n.image_id)) n.image_id, n.distance, n.path
+            FROM exact_nearest($1, $2, $3, $4) n JOIN image i ON i.id = n.image_id
+            ORDER BY coalesce(i.{column}, 'image ' || n.image_id), n.distance, n.image_id) h
+        ORDER BY h.distance FETCH FIRST ($5) ROWS WITH TIES
+        $$, '{column}', wanted.one_per) USING number, query, asked, wanted, k;
+END
+$function$;
+
+COMMENT ON FUNCTION radretrieval.cnnc_nearest(bit, integer, integer, jsonb) IS
+    'The k images whose CNN codes are nearest to `query` (1000 bits) by Hamming distance, exactly, by (distance, image_id); '
+    'those that tie with the k-th come too (10,000 at most). encoder: NULL for the active one. filter: a JSON object of columns '
+    'of image (docs/sql.md), not_image, not_patient, one_per, max_distance. path tells which way was taken: exact-index, '
+    'exact-filter (what passes the filter first) or exact-scan (every code); the answer is the same.';
+
+CREATE FUNCTION radretrieval.cnnc_matched(encoder integer, filter jsonb, most integer DEFAULT 100000) RETURNS bigint
+LANGUAGE plpgsql STABLE SET search_path = radretrieval, public, pg_temp SET jit = off AS $function$
+DECLARE
+    wanted CONSTANT filter_parts := filter_read(filter);
+    number CONSTANT integer := coalesce(encoder, (SELECT e.id FROM encoder e WHERE e.active));
+    x CONSTANT integer := (SELECT i.id FROM exact_index i WHERE i.encoder_id = number AND i.live);
+    matching integer[];
+    answer bigint;
+BEGIN
+    IF x IS NOT NULL AND wanted.tests IS NULL AND wanted.facets IS NOT NULL THEN
+        EXECUTE 'SELECT array_agg(f.id) FROM facet f WHERE ' || wanted.facets INTO matching;
+        EXECUTE 'SELECT count(*) FROM (SELECT FROM exact_' || x || ' e WHERE e.facet_id = ANY ($1) AND e.image_id <> ALL ($2) LIMIT $3) m'
+            INTO answer USING matching, wanted.not_images, most;
+    ELSE
+        EXECUTE 'SELECT count(*) FROM (SELECT FROM image i JOIN cnnc_' || number || ' c ON c.image_id = i.id WHERE '
+            || coalesce(wanted.images, 'true') || ' AND i.id <> ALL ($1) LIMIT $2) m'
+            INTO answer USING wanted.not_images, most;
+    END IF;
+    RETURN answer;
+END
+$function$;
+
+COMMENT ON FUNCTION radretrieval.cnnc_matched(integer, jsonb, integer) IS
+    'How many coded images pass a filter of cnnc_nearest (its max_distance and one_per apart); counting ends at `most`.';
+
+CREATE FUNCTION radretrieval.cnnc_within(query bit, distance integer, encoder integer DEFAULT NULL, most integer DEFAULT 1000)
+RETURNS bigint
+LANGUAGE plpgsql STABLE SET search_path = radretrieval, public, pg_temp SET jit = off
+SET max_parallel_workers_per_gather = 0 AS $function$
+DECLARE
+    number CONSTANT integer := coalesce(encoder, (SELECT e.id FROM encoder e WHERE e.active));
+    x CONSTANT integer := (SELECT i.id FROM exact_index i WHERE i.encoder_id = number AND i.live);
+    answer bigint;
+BEGIN
+    IF x IS NULL THEN
+        EXECUTE 'SELECT count(*) FROM (SELECT FROM cnnc_' || number || ' c WHERE c.code <~> $1 <= $2 LIMIT $3) n'
+            INTO answer USING query, distance, most;
+        RETURN answer;
+    END IF;
+    -- near cells first, for there the limit is reached soonest
+    EXECUTE replace($$
+        SELECT count(*) FROM (
+            SELECT FROM (
+                SELECT a.anchor, a.nearest, a.farthest, (a.code <~> $1)::int AS dq FROM exact_anchor a
+                WHERE a.index_id = {index} ORDER BY dq OFFSET 0) a,
+            LATERAL (
+                SELECT FROM exact_{index} e
+                WHERE e.key BETWEEN a.anchor * 1024 + greatest(a.dq - $2, a.nearest) AND a.anchor * 1024 + least(a.dq + $2, a.farthest)
+                  AND e.code <~> $1 <= $2 OFFSET 0) e
+            WHERE a.dq - $2 <= a.farthest AND a.dq + $2 >= a.nearest
+            LIMIT $3) n
+        $$, '{index}', x::text) INTO answer USING query, distance, most;
+    RETURN answer;
+END
+$function$;
+
+COMMENT ON FUNCTION radretrieval.cnnc_within(bit, integer, integer, integer) IS
+    'How many images of the archive have a code within this distance of `query`, exactly; counting ends at `most`.';

@@ -21,8 +21,8 @@ metadata = sa.MetaData(
 )
 
 
-def _moment(name: str) -> sa.Column[object]:
-    return sa.Column(name, sa.TIMESTAMP(timezone=True), nullable=False, server_default=sa.func.now())
+def _moment(name: str, comment: str | None = None) -> sa.Column[object]:
+    return sa.Column(name, sa.TIMESTAMP(timezone=True), nullable=False, server_default=sa.func.now(), comment=comment)
 
 
 image = sa.Table(
@@ -141,4 +141,92 @@ irma_term = sa.Table(
     sa.Column("prefix", sa.Text, primary_key=True),
     sa.Column("label", sa.Text, nullable=False),
     sa.Column("children", sa.Integer, nullable=False),
+)
+
+# The exact index: see migrations/sql/0004_nearest.sql. The rows of an index lie in a table of its own, exact_<id>.
+facet = sa.Table(
+    "facet",
+    metadata,
+    sa.Column("id", sa.Integer, sa.Identity(always=True), primary_key=True),
+    sa.Column("format", sa.Text, nullable=False),
+    sa.Column("photometric", sa.Text, nullable=False),
+    sa.Column("modality", sa.Text, nullable=False),
+    sa.Column("body_part", sa.Text, nullable=False),
+    sa.Column("view_position", sa.Text, nullable=False),
+    sa.Column("laterality", sa.Text, nullable=False),
+    sa.Column("irma_code", sa.Text, nullable=False),
+    sa.Column("split", sa.Text, nullable=False),
+    sa.Column("withdrawn", sa.Boolean, nullable=False),
+    sa.UniqueConstraint(
+        *("format", "photometric", "modality", "body_part", "view_position", "laterality"),
+        *("irma_code", "split", "withdrawn"),
+    ),
+    comment="Each combination that images have of the columns with few values; what an image has not is ''.",
+)
+
+exact_index = sa.Table(
+    "exact_index",
+    metadata,
+    sa.Column("id", sa.Integer, sa.Identity(always=True), primary_key=True),
+    sa.Column(
+        "encoder_id",
+        sa.Integer,
+        sa.ForeignKey(encoder.c.id, ondelete="CASCADE"),
+        nullable=False,
+        comment="Whose codes it finds.",
+    ),
+    sa.Column("live", sa.Boolean, nullable=False, comment="Searches use it; false while it is built."),
+    _moment("begun_at", "When its building began."),
+    sa.Column("live_at", sa.TIMESTAMP(timezone=True), comment="When searches began to use it."),
+    sa.Index("exact_index_one_live", "encoder_id", unique=True, postgresql_where=sa.text("live")),
+    comment="Exact indexes: each has its rows, with a copy of the codes, in a table exact_<id>.",
+)
+
+
+def _of_index(*, primary_key: bool) -> sa.Column[object]:
+    key = sa.ForeignKey(exact_index.c.id, ondelete="CASCADE")
+    return sa.Column("index_id", sa.Integer, key, primary_key=primary_key, nullable=False)
+
+
+exact_anchor = sa.Table(
+    "exact_anchor",
+    metadata,
+    _of_index(primary_key=True),
+    sa.Column("anchor", sa.Integer, primary_key=True, comment="Number of the anchor: key / 1024 of its codes."),
+    sa.Column("nearest", sa.Integer, nullable=False, comment="No code of this anchor is nearer to it."),
+    sa.Column("farthest", sa.Integer, nullable=False, comment="No code of this anchor is farther from it."),
+    sa.Column("codes", sa.Integer, nullable=False, comment="How many codes it had when the index went live."),
+    sa.Column("code", BIT(CODE_BITS), nullable=False),
+    comment="The codes that stand for the others: a search looks at those near some of them.",
+)
+
+exact_cell = sa.Table(
+    "exact_cell",
+    metadata,
+    _of_index(primary_key=True),
+    sa.Column("facet_id", sa.Integer, primary_key=True),
+    sa.Column("anchor", sa.Integer, primary_key=True),
+    sa.Column("codes", sa.Integer, nullable=False, comment="How many when it was noted; a statistic."),
+    comment="Which facets the codes of an anchor have: a filtered search leaves the other anchors out.",
+)
+
+exact_touched = sa.Table(
+    "exact_touched",
+    metadata,
+    _of_index(primary_key=False),
+    sa.Column("image_id", sa.BigInteger, nullable=False),
+    sa.Index("exact_touched_index_id_idx", "index_id"),
+    comment="Images that changed while an index is built; its builder looks at them again.",
+)
+
+hnsw_audit = sa.Table(
+    "hnsw_audit",
+    metadata,
+    sa.Column("encoder_id", sa.Integer, sa.ForeignKey(encoder.c.id, ondelete="CASCADE"), primary_key=True),
+    sa.Column("recall", sa.Double, nullable=False, comment="Mean share of the true nearest that were found."),
+    sa.Column("recall_worst", sa.Double, nullable=False, comment="The same of the worst query."),
+    sa.Column("sample", sa.Integer, nullable=False, comment="How many codes were asked for."),
+    sa.Column("codes", sa.BigInteger, nullable=False, comment="How many codes there were."),
+    _moment("measured_at", "When."),
+    comment="What index audit measured last of an encoder's HNSW index.",
 )
