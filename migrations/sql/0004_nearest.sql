@@ -271,6 +271,7 @@ DECLARE
     matched double precision;
     spread double precision := 1;  -- share of the anchors that have codes of these facets
     share double precision := 1;
+    few double precision;
     plan jsonb;
     found bigint;
 BEGIN
@@ -298,7 +299,8 @@ BEGIN
     END IF;
     -- Below some thousands of codes it is cheaper to compare with each than to look for the near ones among the others;
     -- those of few anchors lie together on disk, and more of them are as cheap.
-    IF matched * share > 20 * k + CASE WHEN spread < 0.5 AND share = 1 THEN 15000 ELSE 4000 END THEN
+    few := 20 * k + CASE WHEN spread < 0.5 AND share = 1 THEN 15000 ELSE 4000 END;
+    IF matched * share > few THEN
         RETURN QUERY SELECT b.image_id, b.distance, 'exact-index'
             FROM exact_ball(x.id, query, k, matching, spread < 0.5, wanted.tests,
                             share * CASE WHEN spread < 0.5 THEN 1 ELSE matched / x.codes END,

@@ -27,7 +27,7 @@ class Encoder:
     """One encoder without its weights.
 
     `classes[i]` is the IRMA code of softmax unit i; `trained_on` is the split it learnt. `hnsw` tells of such an index
-    of its codes, `exact` is the number of its exact index.
+    of its codes, and `recall` what was last measured of it (mean and worst); `exact` is the number of its exact index.
     """
 
     id: int
@@ -36,6 +36,7 @@ class Encoder:
     weights_sha256: bytes
     active: bool
     hnsw: bool
+    recall: tuple[float, float] | None
     exact: int | None
     trained_on: str | None
 
@@ -84,6 +85,7 @@ def get(connection: Connection, encoder_id: int | None = None) -> Encoder:
         weights_sha256=bytes(row["weights_sha256"]),
         active=row["active"],
         hnsw=row["hnsw"],
+        recall=None if row["recall"] is None else (row["recall"], row["recall_worst"]),
         exact=row["exact"],
         trained_on=row["trained_on"],
     )

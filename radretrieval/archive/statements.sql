@@ -102,8 +102,8 @@ SELECT e.id, e.profile, e.classes, e.weights_sha256, e.active, e.metrics ->> 'sp
        EXISTS (SELECT FROM pg_index x JOIN pg_class c ON c.oid = x.indexrelid JOIN pg_am a ON a.oid = c.relam
                WHERE x.indrelid = to_regclass(format('radretrieval.cnnc_%%s', e.id)) AND a.amname = 'hnsw'
                  AND x.indisvalid) AS hnsw,
-       (SELECT x.id FROM exact_index x WHERE x.encoder_id = e.id AND x.live) AS exact
-FROM encoder e WHERE CASE WHEN %(id)s::int IS NULL THEN e.active ELSE e.id = %(id)s END;
+       (SELECT x.id FROM exact_index x WHERE x.encoder_id = e.id AND x.live) AS exact, h.recall, h.recall_worst
+FROM encoder e LEFT JOIN hnsw_audit h ON h.encoder_id = e.id WHERE CASE WHEN %(id)s::int IS NULL THEN e.active ELSE e.id = %(id)s END;
 
 -- :encoder_weights The weights.
 SELECT weights FROM encoder WHERE id = %(id)s;
@@ -170,15 +170,32 @@ WHERE c.encoder_id = %(encoder)s AND (%(splits)s::text[] IS NULL OR i.split = AN
   AND (NOT %(labelled)s OR i.irma_code IS NOT NULL) AND (%(withdrawn)s OR NOT i.withdrawn)
 ORDER BY c.image_id;
 
--- :nearest_exact The nearest codes by a plain scan, with barcodes and images, in one round trip. The cast keeps an index on the
--- distance out of it; ids settle ties.
-SELECT n.image_id, n.distance, b.code AS barcode, i.uri, i.irma_code, i.rows, i.columns, i.sha256
-FROM (SELECT c.image_id, (c.code <~> %(code)s::bit(1000))::int AS distance
-      FROM cnnc c {join} WHERE c.encoder_id = %(encoder)s {where}
-      ORDER BY distance, c.image_id LIMIT %(limit)s) n
+-- :nearest The nearest codes, with barcodes and images, in one round trip; ids settle ties.
+SELECT n.image_id, n.distance, n.path, b.code AS barcode, i.uri, i.irma_code, i.rows, i.columns, i.sha256
+FROM cnnc_nearest(%(code)s::bit(1000), %(limit)s, %(encoder)s, %(filter)s) n
 JOIN image i ON i.id = n.image_id
 LEFT JOIN barcode b ON b.image_id = n.image_id AND b.geometry_id = %(geometry)s
 ORDER BY n.distance, n.image_id;
+
+-- :nearest_distances The distances of the nearest codes.
+SELECT distance FROM cnnc_nearest(%(code)s::bit(1000), %(limit)s, %(encoder)s) ORDER BY distance;
+
+-- :hnsw_audited What was measured of an HNSW index.
+INSERT INTO hnsw_audit (encoder_id, recall, recall_worst, sample, codes)
+VALUES (%(encoder)s, %(recall)s, %(worst)s, %(sample)s, %(codes)s)
+ON CONFLICT (encoder_id) DO UPDATE SET recall = excluded.recall, recall_worst = excluded.recall_worst,
+    sample = excluded.sample, codes = excluded.codes, measured_at = excluded.measured_at;
+
+-- :hnsw_not_audited The index that it was measured of is another, or gone.
+DELETE FROM hnsw_audit WHERE encoder_id = %(encoder)s;
+
+-- :nearest_matched How many coded images pass a filter.
+SELECT cnnc_matched(%(encoder)s, %(filter)s, %(most)s) AS matched;
+
+-- :nearest_hidden How many codes are within a distance, and how many of them are of these images.
+SELECT cnnc_within(%(code)s::bit(1000), %(distance)s, %(encoder)s, %(most)s) AS nearer,
+       (SELECT count(*) FROM cnnc c WHERE c.encoder_id = %(encoder)s AND c.image_id = ANY(%(own)s)
+          AND c.code <~> %(code)s::bit(1000) <= %(distance)s) AS own;
 
 -- :nearest_hnsw The same through the HNSW index.
 SELECT n.image_id, n.distance::int, b.code AS barcode, i.uri, i.irma_code, i.rows, i.columns, i.sha256
@@ -247,6 +264,9 @@ FROM image WHERE %(splits)s::text[] IS NULL OR split = ANY(%(splits)s);
 -- :session For every connection: our tables before pgvector's, and claims that may be held while a large batch is decoded.
 SELECT set_config('search_path', 'radretrieval, public', false),
        set_config('idle_in_transaction_session_timeout', '0', false);
+
+-- :read_only This transaction writes nothing.
+SET TRANSACTION READ ONLY;
 
 -- :one_moment Every statement of this transaction sees the same moment.
 SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY;
@@ -406,3 +426,37 @@ SELECT substring(bit_send(code) FROM 5) AS code FROM exact_anchor WHERE index_id
 
 -- :exact_say Tell the triggers of this transaction which anchors these images are near to.
 SELECT set_config('radretrieval.anchors', %(said)s, true);
+
+-- :exact_of The index that searches use.
+SELECT id FROM exact_index WHERE encoder_id = %(encoder)s AND live;
+
+-- :exact_check_codes Whether every code is in the index, once and as it is.
+SELECT count(c.image_id) AS codes, count(*) FILTER (WHERE e.image_id IS NULL) AS missing,
+       count(*) FILTER (WHERE c.image_id IS NULL OR e.code <> c.code) AS extra
+FROM {partition} c FULL JOIN {exact} e ON e.image_id = c.image_id;
+
+-- :exact_check_rows Whether distances are true, and within the bounds of their anchors.
+SELECT (SELECT count(*) FROM exact_anchor a WHERE a.index_id = {index}) AS anchors,
+       count(*) FILTER (WHERE a.anchor IS NULL OR (e.key & 1023) <> (e.code <~> a.code)::int) AS distances,
+       count(*) FILTER (WHERE (e.key & 1023) NOT BETWEEN a.nearest AND a.farthest) AS bounds
+FROM {exact} e LEFT JOIN exact_anchor a ON a.index_id = {index} AND a.anchor = e.key >> 10;
+
+-- :exact_check_facets Whether rows have the facets of their images, and cells are noted.
+SELECT count(*) FILTER (WHERE t.id IS NULL OR (t.format, t.photometric, t.modality, t.body_part, t.view_position, t.laterality,
+                                               t.irma_code, t.split, t.withdrawn)
+           IS DISTINCT FROM (i.format, i.photometric, coalesce(i.modality, ''), coalesce(i.body_part, ''),
+                             coalesce(i.view_position, ''), coalesce(i.laterality, ''), coalesce(i.irma_code, ''),
+                             coalesce(i.split, ''), i.withdrawn)) AS facets,
+       (SELECT count(*) FROM (SELECT DISTINCT facet_id, key >> 10 AS anchor FROM {exact}) n
+        WHERE NOT EXISTS (SELECT FROM exact_cell c
+                          WHERE c.index_id = {index} AND c.facet_id = n.facet_id AND c.anchor = n.anchor)) AS cells
+FROM {exact} e JOIN image i ON i.id = e.image_id LEFT JOIN facet t ON t.id = e.facet_id;
+
+-- :exact_check_nearest The nearest codes, as searches find them.
+SELECT image_id, distance FROM cnnc_nearest(%(code)s::bit(1000), %(k)s, %(encoder)s) ORDER BY distance, image_id;
+
+-- :exact_check_scan The nearest codes by a plain scan, ties included.
+SELECT image_id, distance FROM (
+    SELECT image_id, (code <~> %(code)s::bit(1000))::int AS distance FROM cnnc WHERE encoder_id = %(encoder)s
+    ORDER BY distance FETCH FIRST (%(k)s) ROWS WITH TIES) h
+ORDER BY distance, image_id LIMIT %(k)s + 10000;

@@ -75,7 +75,9 @@ class Anchors:
         k = len(self.codes)
         for first in (True, False):
             for number, group in enumerate(self.groups):
-                rows = np.flatnonzero(nearest == number if first else (nearest != number) & (least[number] <= best // k))
+                rows = np.flatnonzero(
+                    nearest == number if first else (nearest != number) & (least[number] <= best // k)
+                )
                 if len(rows):
                     keys = distances(self.codes[group], codes[rows]) * np.int64(k) + group[:, None]
                     best[rows] = np.minimum(best[rows], keys.min(0))
