@@ -85,7 +85,7 @@ def parse(text: str) -> Condition:
     found = _OPERATORS.fullmatch(text)
     if found is None:
         raise UsageError(
-            f"--where {printable(text)!r} is not of the form COLUMN=VALUE, as in --where modality=CR; the operators are "
+            f"--where {printable(text)!r} is not of the form COLUMN=VALUE, as in --where modality=CR; operators are "
             "=, !=, >= and <"
         )
     column, operator, value = found[1].strip(), found[2], found[3]
