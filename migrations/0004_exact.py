@@ -149,6 +149,7 @@ def downgrade() -> None:
         f"exact_nearest(integer, bit, integer, {S}.filter_parts)",
         "exact_scan(integer, bit, integer, text, bigint[], integer)",
         "exact_ball(integer, bit, integer, integer[], boolean, text, float8, bigint[], integer, float8)",
+        "filter_rows(text)",
         "filter_read(jsonb)",
         "filter_sql(text)",
         "filter_columns()",

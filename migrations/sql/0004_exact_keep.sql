@@ -9,13 +9,17 @@ CREATE FUNCTION radretrieval.exact_put_statement(index_id integer, source text) 
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $function$
     SELECT replace(replace($$
         WITH fresh AS MATERIALIZED ({source}),
+        -- in two steps, for the planner takes a join on so many columns for one row, and would begin with it
+        labelled AS MATERIALIZED (
+            SELECT f.image_id, f.code, f.hint, i.format, i.photometric, coalesce(i.modality, '') AS modality,
+                   coalesce(i.body_part, '') AS body_part, coalesce(i.view_position, '') AS view_position,
+                   coalesce(i.laterality, '') AS laterality, coalesce(i.irma_code, '') AS irma_code,
+                   coalesce(i.split, '') AS split, i.withdrawn
+            FROM fresh f JOIN image i ON i.id = f.image_id),
         known AS MATERIALIZED (
-            SELECT f.image_id, f.code, f.hint, t.id AS facet_id
-            FROM fresh f JOIN image i ON i.id = f.image_id
-            JOIN facet t ON (t.format, t.photometric, t.modality, t.body_part, t.view_position, t.laterality,
-                             t.irma_code, t.split, t.withdrawn)
-                = (i.format, i.photometric, coalesce(i.modality, ''), coalesce(i.body_part, ''), coalesce(i.view_position, ''),
-                   coalesce(i.laterality, ''), coalesce(i.irma_code, ''), coalesce(i.split, ''), i.withdrawn)),
+            SELECT l.image_id, l.code, l.hint, t.id AS facet_id
+            FROM labelled l JOIN facet t
+            USING (format, photometric, modality, body_part, view_position, laterality, irma_code, split, withdrawn)),
         placed AS (
             SELECT k.image_id, k.code, k.facet_id, a.anchor, (a.code <~> k.code)::int AS distance
             FROM known k JOIN exact_anchor a ON a.index_id = {index} AND a.anchor = k.hint
@@ -133,22 +137,24 @@ BEGIN
                 INSERT INTO exact_touched (index_id, image_id) SELECT x.id, b.image_id FROM before b WHERE b.encoder_id = x.encoder_id;
             END IF;
         END IF;
-        IF TG_OP <> 'DELETE' AND NOT x.live THEN
+        CONTINUE WHEN TG_OP = 'DELETE';  -- then there is no table `after` to name
+        IF NOT x.live THEN
             INSERT INTO exact_touched (index_id, image_id) SELECT x.id, a.image_id FROM after a WHERE a.encoder_id = x.encoder_id;
-        ELSIF TG_OP <> 'DELETE' AND EXISTS (SELECT FROM after a WHERE a.encoder_id = x.encoder_id) THEN
-            PERFORM exact_facets(array(SELECT a.image_id FROM after a WHERE a.encoder_id = x.encoder_id));
-            IF said[1] = x.id::text THEN
-                EXECUTE exact_put_statement(x.id,
-                    'SELECT a.image_id, a.code, h.hint FROM after a LEFT JOIN unnest($2, $3) h (image_id, hint) '
-                    'ON h.image_id = a.image_id WHERE a.encoder_id = $1')
-                    INTO missing, wider USING x.encoder_id, said[2]::bigint[], said[3]::integer[];
-            ELSE
-                EXECUTE exact_put_statement(x.id,
-                    'SELECT a.image_id, a.code, NULL::int AS hint FROM after a WHERE a.encoder_id = $1')
-                    INTO missing, wider USING x.encoder_id;
-            END IF;
-            PERFORM exact_put_done(x.id, missing, wider);
+            CONTINUE;
         END IF;
+        CONTINUE WHEN NOT EXISTS (SELECT FROM after a WHERE a.encoder_id = x.encoder_id);
+        PERFORM exact_facets(array(SELECT a.image_id FROM after a WHERE a.encoder_id = x.encoder_id));
+        IF said[1] = x.id::text THEN
+            EXECUTE exact_put_statement(x.id,
+                'SELECT a.image_id, a.code, h.hint FROM after a LEFT JOIN unnest($2, $3) h (image_id, hint) '
+                'ON h.image_id = a.image_id WHERE a.encoder_id = $1')
+                INTO missing, wider USING x.encoder_id, said[2]::bigint[], said[3]::integer[];
+        ELSE
+            EXECUTE exact_put_statement(x.id,
+                'SELECT a.image_id, a.code, NULL::int AS hint FROM after a WHERE a.encoder_id = $1')
+                INTO missing, wider USING x.encoder_id;
+        END IF;
+        PERFORM exact_put_done(x.id, missing, wider);
     END LOOP;
     RETURN NULL;
 END

@@ -138,7 +138,7 @@ BEGIN
             END IF;
         ELSIF key = 'not_image' THEN
             got.not_images := array(SELECT v::bigint FROM jsonb_array_elements_text(
-                CASE jsonb_typeof(value) WHEN 'array' THEN value ELSE jsonb_build_array(value) END) v);
+                CASE jsonb_typeof(value) WHEN 'array' THEN value ELSE jsonb_build_array(value) END) v WHERE v IS NOT NULL);
         ELSIF key = 'not_patient' THEN
             tests := tests || ('i.patient_key IS DISTINCT FROM ' || quote_nullable(value #>> '{}'));
         ELSIF key = 'one_per' AND value #>> '{}' IN ('patient', 'study') THEN
@@ -164,6 +164,20 @@ END
 $$;
 
 COMMENT ON FUNCTION radretrieval.filter_read(jsonb) IS 'A filter, checked, as cnnc_nearest uses it.';
+
+CREATE FUNCTION radretrieval.filter_rows(conditions text) RETURNS double precision
+LANGUAGE plpgsql VOLATILE SET search_path = radretrieval, public, pg_temp AS $$
+DECLARE
+    plan jsonb;
+BEGIN
+    EXECUTE 'EXPLAIN (FORMAT JSON) SELECT FROM image i WHERE ' || conditions INTO plan;
+    RETURN (plan #>> '{0,Plan,Plan Rows}')::float8;
+END
+$$;
+
+COMMENT ON FUNCTION radretrieval.filter_rows(text) IS
+    'How many images pass these conditions, as PostgreSQL''s planner estimates it, for cnnc_nearest. (Volatile, for in no '
+    'other function may one EXPLAIN.)';
 
 -- The search by anchors, in one statement and so in one snapshot. tau is the distance of the k-th hit in the nearest
 -- cells; every code within tau lies in a range of keys that is looked at, so that the k nearest, ties included, are
@@ -273,7 +287,6 @@ DECLARE
     spread double precision := 1;  -- share of the anchors that have codes of these facets
     share double precision := 1;
     few double precision;
-    plan jsonb;
     found bigint;
 BEGIN
     SELECT i.id, a.codes, a.anchors INTO x
@@ -281,7 +294,7 @@ BEGIN
         SELECT sum(a.codes)::float8 AS codes, count(*) AS anchors FROM exact_anchor a WHERE a.index_id = i.id) a
     WHERE i.encoder_id = exact_nearest.encoder AND i.live;
     IF x.id IS NULL OR x.codes < 5000 OR k > x.codes / 20 THEN
-        RETURN QUERY SELECT s.image_id, s.distance, 'exact-scan'
+        RETURN QUERY SELECT s.image_id, s.distance, CASE WHEN wanted.images IS NULL THEN 'exact-scan' ELSE 'exact-filter' END
             FROM exact_scan(encoder, query, k, wanted.images, wanted.not_images, wanted.most) s;
         RETURN;
     END IF;
@@ -295,8 +308,7 @@ BEGIN
         END IF;
     END IF;
     IF wanted.tests IS NOT NULL THEN
-        EXECUTE 'EXPLAIN (FORMAT JSON) SELECT FROM image i WHERE ' || wanted.tests INTO plan;
-        share := least(1, greatest((plan #>> '{0,Plan,Plan Rows}')::float8, 1) / greatest(x.codes, 1));
+        share := least(1, greatest(filter_rows(wanted.tests), 1) / greatest(x.codes, 1));
     END IF;
     -- Below some thousands of codes it is cheaper to compare with each than to look for the near ones among the others;
     -- those of few anchors lie together on disk, and more of them are as cheap.

@@ -340,9 +340,10 @@ ORDER BY image_id LIMIT %(limit)s;
 -- :exact_facets The facets of these images.
 SELECT radretrieval.exact_facets(%(ids)s);
 
--- :exact_memory Memory for sorting and for building indexes, for one transaction.
+-- :exact_memory For one transaction: memory for sorting and for building indexes, and no nested loops over whole tables, which
+-- the planner takes for joins of one row where many columns are compared.
 SELECT set_config('work_mem', %(memory)s, true), set_config('maintenance_work_mem', %(memory)s, true),
-       set_config('jit', 'off', true);
+       set_config('jit', 'off', true), set_config('enable_nestloop', 'off', true);
 
 -- :exact_analyze_stage Statistics for the statement that follows.
 ANALYZE {exact}_stage;
