@@ -120,7 +120,7 @@ LANGUAGE sql STABLE ROWS 10 SET search_path = radretrieval, public, pg_temp AS $
     SELECT row_number() OVER (ORDER BY n.distance, n.image_id)::int, n.image_id, n.distance, n.path, i.irma_code, i.uri
     FROM (SELECT c.image_id, c.distance, c.path
           FROM cnnc_nearest(similar_to.code, similar_to.k, similar_to.encoder, similar_to.filter) c
-          ORDER BY c.distance, c.image_id LIMIT similar_to.k) n
+          ORDER BY c.distance, c.image_id LIMIT greatest(similar_to.k, 1)) n
     JOIN image i ON i.id = n.image_id
     ORDER BY n.distance, n.image_id
 $$;

@@ -12,20 +12,24 @@ COMMENTS = {
     "image.rows": "Height in pixels.",
     "image.columns": "Width in pixels.",
     "image.bits_stored": "Bits of a grey value, 1 to 16.",
-    "image.photometric": "What the pixel values mean, in DICOM's words: MONOCHROME1 (0 is white), MONOCHROME2 (0 is black), RGB, ….",
+    "image.photometric": "What the pixel values mean, in DICOM's words: MONOCHROME1 (0 is white), MONOCHROME2 (0 is "
+    "black), RGB, ….",
     "image.modality": "DICOM modality, as CR, DX or MG; NULL where nobody told.",
     "image.body_part": "Examined part of the body, in DICOM's words, as CHEST; NULL where nobody told.",
     "image.view_position": "Direction of the view, in DICOM's words, as PA or LL; NULL where nobody told.",
     "image.laterality": "Side of a paired part of the body, R or L; NULL where nobody told.",
-    "image.sop_instance_uid": "DICOM SOP Instance UID: the identity of the image beside its content; NULL of other files.",
+    "image.sop_instance_uid": "DICOM SOP Instance UID: the identity of the image beside its content; NULL of other "
+    "files.",
     "image.series_instance_uid": "DICOM Series Instance UID; NULL of other files.",
     "image.study_instance_uid": "DICOM Study Instance UID: one examination of a patient; NULL of other files.",
-    "image.patient_key": "Pseudonym of the patient, a keyed hash and never the identifier; NULL where the patient is not known.",
-    "image.irma_code": "IRMA code TTTT-DDD-AAA-BBB, the class of the image; NULL without a label. The view image_decoded has it in "
-    "words.",
+    "image.patient_key": "Pseudonym of the patient, a keyed hash and never the identifier; NULL where the patient is "
+    "not known.",
+    "image.irma_code": "IRMA code TTTT-DDD-AAA-BBB, the class of the image; NULL without a label. The view "
+    "image_decoded has it in words.",
     "image.split": "Which part of a data set the image belongs to, as train or test; NULL for none.",
     "image.ingested_at": "When the image came into the archive.",
-    "ingest_failure": "Files that could not be taken into the archive, and why; a file that is mended or gone leaves it.",
+    "ingest_failure": "Files that could not be taken into the archive, and why; a file that is mended or gone leaves "
+    "it.",
     "ingest_failure.uri": "Where the file lies, file:///….",
     "ingest_failure.sha256": "SHA-256 of the file, 32 bytes; NULL where it could not be read.",
     "ingest_failure.error": "Kind of the error, as ImageError.",
@@ -35,7 +39,8 @@ COMMENTS = {
     "encoder": "Trained networks, each with its profile; their codes are never compared with one another.",
     "encoder.id": "Number of the encoder, in the order of training.",
     "encoder.profile": "Every number of the method: network, training, barcode, query.",
-    "encoder.profile_hash": "SHA-256 of the profile, 64 hexadecimal digits: encoders of equal hash differ in their weights only.",
+    "encoder.profile_hash": "SHA-256 of the profile, 64 hexadecimal digits: encoders of equal hash differ in their "
+    "weights only.",
     "encoder.classes": "IRMA code of each softmax unit, in their order.",
     "encoder.weights": "The weights, in the format safetensors; about 140 MB.",
     "encoder.weights_sha256": "SHA-256 of the weights, 32 bytes.",
@@ -51,7 +56,8 @@ COMMENTS = {
     "geometry.size": "Side of the square that the image is brought to, in pixels.",
     "geometry.angles": "How many projections, evenly over 180 degrees.",
     "geometry.bins": "Bins of one projection: the diagonal of the square in pixels, rounded up.",
-    "geometry.rule": "How a bin becomes a bit: median-positive, whether it is above the median of the projection's positive bins.",
+    "geometry.rule": "How a bin becomes a bit: median-positive, whether it is above the median of the projection's "
+    "positive bins.",
     "barcode": "Radon barcodes (RBC): the shape of an image as angles x bins bits.",
     "barcode.geometry_id": "Geometry that the barcode was made with.",
     "barcode.image_id": "Image that has the barcode.",
@@ -87,12 +93,13 @@ COMMENTS = {
     "exact_touched.index_id": "Index that is being built.",
     "exact_touched.image_id": "Image whose code or labels changed.",
     "hnsw_audit.encoder_id": "Encoder whose HNSW index was measured.",
-    "neighbour": "The nearest images of each image by CNN code: a snapshot that fill_neighbours() makes. Images that come later are "
-    "not put into older rows; rows go with either image, and the ranks then have a gap.",
+    "neighbour": "The nearest images of each image by CNN code: a snapshot that fill_neighbours() makes. Images that "
+    "come later are not put into older rows; rows go with either image, and the ranks then have a gap.",
     "neighbour.encoder_id": "Encoder whose codes were compared.",
     "neighbour.image_id": "Image whose neighbours these are.",
     "neighbour.rank": "Place among its neighbours by (distance, neighbour_id), from 1.",
     "neighbour.neighbour_id": "The image that is near to it.",
     "neighbour.distance": "In how many bits their codes differ, 0 to 1000.",
-    "neighbour.filled_at": "When the neighbours of this image were found; images that came later were not among those looked at.",
+    "neighbour.filled_at": "When the neighbours of this image were found; images that came later were not among those"
+    " looked at.",
 }
