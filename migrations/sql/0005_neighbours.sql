@@ -15,7 +15,7 @@ DECLARE
     codes CONSTANT double precision := (SELECT count(*) FROM cnnc c WHERE c.encoder_id = number);
     x CONSTANT integer := (SELECT i.id FROM exact_index i JOIN exact_anchor a ON a.index_id = i.id
                            WHERE i.encoder_id = number AND i.live GROUP BY i.id HAVING sum(a.codes) >= 5000);
-    width CONSTANT integer := 1000 / (max_distance + 1);
+    width CONSTANT integer := 1000 / (greatest(max_distance, 0) + 1);
     -- three of the blocks, or all of fewer
     step CONSTANT integer := greatest(1, max_distance / 2);
     sharing double precision;
@@ -74,16 +74,20 @@ $function$;
 
 COMMENT ON FUNCTION radretrieval.near_duplicates(integer, integer) IS
     'Every two images of the archive whose CNN codes differ in at most max_distance bits (0 to 1000), exactly, once, with '
-    'image_id < other_id, in no order. encoder: NULL for the active one. Up to some 20 bits the time grows with the images, not with '
-    'their square; beyond, an exact index (radretrieval index build --kind exact) helps.';
+    'image_id < other_id, in no order. encoder: NULL for the active one. Up to some 20 bits the time grows with the images, not '
+    'with their square; beyond, an exact index (radretrieval index build --kind exact) helps.';
 
 -- One batch of fill_neighbours - a procedure that commits cannot have a SET clause.
 CREATE FUNCTION radretrieval.fill_neighbours_batch(encoder integer, k integer, wanted bigint, after bigint, since timestamptz,
                                                    most integer DEFAULT 2000)
 RETURNS bigint
-LANGUAGE plpgsql SET search_path = radretrieval, public, pg_temp SET jit = off AS $function$
+LANGUAGE plpgsql SET search_path = radretrieval, public, pg_temp SET jit = off
+SET max_parallel_workers_per_gather = 0 AS $function$
 DECLARE
     ids bigint[];
+    x CONSTANT integer := (SELECT i.id FROM exact_index i JOIN exact_anchor a ON a.index_id = i.id
+                           WHERE i.encoder_id = fill_neighbours_batch.encoder AND i.live
+                           GROUP BY i.id HAVING sum(a.codes) >= 5000);
 BEGIN
     -- two that fill take turns, and neither does what the other has done
     PERFORM pg_advisory_xact_lock(7266320151);
@@ -96,14 +100,43 @@ BEGIN
             ORDER BY c.image_id LIMIT $4) b
         $$, '{encoder}', encoder::text) INTO ids USING after, wanted, since, most;
     DELETE FROM neighbour n WHERE n.image_id = ANY (ids) AND n.encoder_id = fill_neighbours_batch.encoder;
-    EXECUTE replace($$
+    IF x IS NULL THEN
+        -- the cast keeps an HNSW index out of it
+        EXECUTE replace($$
+            INSERT INTO neighbour (encoder_id, image_id, rank, neighbour_id, distance)
+            SELECT {encoder}, q.image_id, row_number() OVER (PARTITION BY q.image_id ORDER BY s.distance, s.image_id),
+                   s.image_id, s.distance
+            FROM cnnc_{encoder} q, LATERAL (
+                SELECT c.image_id, (c.code <~> q.code)::int AS distance FROM cnnc_{encoder} c
+                WHERE c.image_id <> q.image_id ORDER BY distance, c.image_id LIMIT $2) s
+            WHERE q.image_id = ANY ($1)
+            $$, '{encoder}', encoder::text) USING ids, k;
+        RETURN ids[cardinality(ids)];
+    END IF;
+    -- as exact_ball, but planned once for all images - tau is the distance of the k-th hit in the nearest cells
+    EXECUTE replace(replace($$
         INSERT INTO neighbour (encoder_id, image_id, rank, neighbour_id, distance)
-        SELECT {encoder}, c.image_id, s.rank, s.image_id, s.distance
-        FROM unnest($1) u (image_id) JOIN cnnc_{encoder} c ON c.image_id = u.image_id, LATERAL (
-            SELECT row_number() OVER (ORDER BY n.distance, n.image_id) AS rank, n.image_id, n.distance
-            FROM cnnc_nearest(c.code, $2, {encoder}, jsonb_build_object('not_image', c.image_id)) n
-            ORDER BY n.distance, n.image_id LIMIT $2) s
-        $$, '{encoder}', encoder::text) USING ids, k;
+        WITH anchor AS MATERIALIZED (
+            SELECT n.anchor, n.nearest, n.farthest, n.code FROM exact_anchor n
+            WHERE n.index_id = {index} AND n.nearest <= n.farthest)
+        SELECT {encoder}, q.image_id, row_number() OVER (PARTITION BY q.image_id ORDER BY s.distance, s.image_id),
+               s.image_id, s.distance
+        FROM (SELECT e.image_id, e.code FROM exact_{index} e WHERE e.image_id = ANY ($1) OFFSET 0) q, LATERAL (
+            SELECT CASE WHEN count(*) = $2 THEN max(f.distance) ELSE 1000 END AS tau FROM (
+                SELECT h.distance FROM (SELECT n.anchor FROM anchor n ORDER BY n.code <~> q.code LIMIT $3) a, LATERAL (
+                    SELECT (e.code <~> q.code)::int AS distance FROM exact_{index} e
+                    WHERE e.key BETWEEN a.anchor * 1024 AND a.anchor * 1024 + 1023 AND e.image_id <> q.image_id OFFSET 0) h
+                ORDER BY h.distance LIMIT $2) f OFFSET 0) t, LATERAL (
+            SELECT h.image_id, h.distance FROM (
+                SELECT n.anchor, n.nearest, n.farthest, (n.code <~> q.code)::int AS away FROM anchor n OFFSET 0) a, LATERAL (
+                SELECT e.image_id, (e.code <~> q.code)::int AS distance FROM exact_{index} e
+                WHERE e.key BETWEEN a.anchor * 1024 + greatest(a.nearest, a.away - t.tau)
+                                AND a.anchor * 1024 + least(a.farthest, a.away + t.tau)
+                  AND e.code <~> q.code <= t.tau AND e.image_id <> q.image_id OFFSET 0) h
+            WHERE a.away - t.tau <= a.farthest AND a.away + t.tau >= a.nearest
+            ORDER BY h.distance, h.image_id LIMIT $2) s
+        $$, '{encoder}', encoder::text), '{index}', x::text)
+        USING ids, k, (SELECT 4 + 3 * k * count(*) / sum(a.codes)::int FROM exact_anchor a WHERE a.index_id = x);
     RETURN ids[cardinality(ids)];
 END
 $function$;

@@ -181,7 +181,8 @@ def test_near_duplicates_are_all_of_them_once(connection: Any, indexed: bool) ->
         left, right = np.nonzero(np.triu(far <= most, 1))
         wanted = sorted(zip((left + 1).tolist(), (right + 1).tolist(), far[left, right].tolist(), strict=True))
         assert sorted(rows(connection, "SELECT * FROM near_duplicates(%s)", (most,))) == wanted
-    assert "max_distance is 1001; it takes" in refused(connection, "SELECT * FROM near_duplicates(1001)")
+    for wrong in ("1001", "-1", "NULL"):
+        assert f"max_distance is {wrong}; it takes" in refused(connection, f"SELECT * FROM near_duplicates({wrong})")
 
 
 def test_coverage_and_pending(connection: Any) -> None:

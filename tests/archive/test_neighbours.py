@@ -9,10 +9,13 @@ from typing import Any
 import numpy as np
 import psycopg
 import pytest
-from filled import Filled, fill
+from filled import Filled, build_exact, clustered, fill
 from psycopg.rows import tuple_row
+from tiny import add_encoder
 
+from radretrieval.archive import codes, images
 from radretrieval.archive.engine import Archive
+from radretrieval.archive.images import NewImage
 from radretrieval.coding.hamming import distances
 
 Graph = dict[int, list[tuple[int, int]]]
@@ -55,6 +58,25 @@ def test_the_graph_is_numpys(connection: Any) -> None:
     connection.execute("CALL radretrieval.fill_neighbours(5, %s)", (filled.encoders[1],))
     assert graph(connection, filled.encoders[0]) == wanted(filled, 10)
     assert graph(connection, filled.encoders[1]) == wanted(filled, 5, place=1)
+
+
+def test_the_graph_by_an_exact_index_is_numpys(connection: Any) -> None:
+    count, k = 5200, 12
+    cnnc = np.concatenate([clustered(5000, 40, 30), clustered(200, 30, 200, seed=1)])
+    cnnc[::70] = cnnc[5001]
+    with connection.transaction():
+        new = [NewImage(i.to_bytes(32, "big"), f"file:///{i}", "png", 4, 5, 8, "M") for i in range(count)]
+        images.add(connection, new)
+        encoder = add_encoder(connection)
+        codes.write_cnnc(connection, encoder, list(range(1, count + 1)), cnnc, 1000)
+    build_exact(connection, encoder, 60)
+    query = "SELECT fill_neighbours_batch(%s, %s, %s, 5000, '-infinity') AS reached"
+    assert connection.execute(query, (encoder, k, k)).fetchone()["reached"] == count
+    far = distances(cnnc[5000:], cnnc)
+    assert graph(connection, encoder) == {
+        i: sorted((int(far[i - 5001, j - 1]), j) for j in range(1, count + 1) if j != i)[:k]
+        for i in range(5001, count + 1)
+    }
 
 
 def test_the_graph_is_filled_where_rows_are_missing(connection: Any) -> None:
