@@ -148,7 +148,7 @@ def downgrade() -> None:
         "cnnc_nearest(bit, integer, integer, jsonb)",
         f"exact_nearest(integer, bit, integer, {S}.filter_parts)",
         "exact_scan(integer, bit, integer, text, bigint[], integer)",
-        "exact_ball(integer, bit, integer, integer[], boolean, text, double precision, bigint[], integer, double precision)",
+        "exact_ball(integer, bit, integer, integer[], boolean, text, float8, bigint[], integer, float8)",
         "filter_read(jsonb)",
         "filter_sql(text)",
         "filter_columns()",

@@ -28,7 +28,8 @@ FLOORS = [
 
 # On one floor, only these: room → the modules of its neighbours that it may use.
 NEIGHBOURS = {
-    "archive": {"radretrieval.irma"},  # the words of the codes fill irma_term
+    # the words of the codes fill irma_term; an exact index is made of anchors
+    "archive": {"radretrieval.irma", "radretrieval.coding.anchors"},
     "coding": {"radretrieval.imaging.resample"},
     "labels": {"radretrieval.irma"},  # a label is checked when it is read
     "release": {"radretrieval.irma", "radretrieval.labels"},  # a release is a set of labels

@@ -183,9 +183,10 @@ DECLARE
             FROM exact_anchor a {join} WHERE a.index_id = {index}),
         near AS MATERIALIZED (
             SELECT n.anchor FROM (
-                SELECT m.anchor, sum(m.hits) OVER (ORDER BY m.dq, m.anchor) - m.hits AS before
-                FROM (SELECT a.anchor, a.hits, a.dq FROM a ORDER BY a.dq, a.anchor LIMIT $6) m) n
-            WHERE n.before < $5),
+                SELECT m.anchor, sum(m.hits) OVER w - m.hits AS before, row_number() OVER w AS place
+                FROM (SELECT a.anchor, a.hits, a.dq FROM a ORDER BY a.dq, a.anchor LIMIT $6) m
+                WINDOW w AS (ORDER BY m.dq, m.anchor)) n
+            WHERE n.before < $5 OR n.place <= 4),
         first AS MATERIALIZED (
             SELECT o.distance FROM (
                 SELECT x.image_id, x.distance FROM near n, LATERAL (
@@ -234,16 +235,25 @@ CREATE FUNCTION radretrieval.exact_scan(encoder integer, query bit, k integer, c
 RETURNS TABLE (image_id bigint, distance integer)
 LANGUAGE plpgsql STABLE ROWS 50 SET search_path = radretrieval, public, pg_temp SET jit = off AS $function$
 BEGIN
-    -- the cast keeps an HNSW index out of it
-    RETURN QUERY EXECUTE replace(replace(replace(replace($$
-        SELECT h.image_id, h.distance FROM (
-            SELECT c.image_id, (c.code <~> $1)::int AS distance FROM cnnc_{encoder} c {join} WHERE {most} {conditions} {not}
-            ORDER BY distance FETCH FIRST ($2) ROWS WITH TIES) h
-        ORDER BY h.distance, h.image_id LIMIT $2 + 10000
-        $$, '{encoder}', encoder::text),
-        '{join}', CASE WHEN conditions IS NULL THEN '' ELSE 'JOIN image i ON i.id = c.image_id' END),
-        '{conditions}', coalesce('AND ' || conditions, '') || CASE WHEN not_images = '{}' THEN '' ELSE ' AND c.image_id <> ALL ($3)' END),
-        '{most} ', CASE WHEN most < 1000 THEN 'c.code <~> $1 <= $4 ' ELSE 'true ' END || '{not}')
+    -- The cast keeps an HNSW index out of it. Not WITH TIES, which would sort every row: a few more than k are taken, and
+    -- only where those do not hold all that tie, the rest is looked for.
+    RETURN QUERY EXECUTE replace(replace($$
+        WITH n AS MATERIALIZED (
+            SELECT c.image_id, (c.code <~> $1)::int AS distance FROM {source}
+            ORDER BY distance, c.image_id LIMIT $2 + 200),
+        t AS MATERIALIZED (
+            SELECT l.distance, (SELECT count(*) = $2 + 200 AND max(o.distance) = l.distance FROM n o) AS more,
+                   (SELECT max(o.image_id) FROM n o WHERE o.distance = l.distance) AS last
+            FROM (SELECT n.distance FROM n ORDER BY n.distance, n.image_id OFFSET $2 - 1 LIMIT 1) l)
+        SELECT n.image_id, n.distance FROM n WHERE n.distance <= coalesce((SELECT t.distance FROM t), 1000)
+        UNION ALL
+        SELECT c.image_id, (SELECT t.distance FROM t) FROM {source}
+        AND (SELECT t.more FROM t) AND c.code <~> $1 = (SELECT t.distance FROM t) AND c.image_id > (SELECT t.last FROM t)
+        ORDER BY 2, 1 LIMIT $2 + 10000
+        $$, '{source}', 'cnnc_{encoder} c ' || CASE WHEN conditions IS NULL THEN '' ELSE 'JOIN image i ON i.id = c.image_id' END
+            || ' WHERE ' || CASE WHEN most < 1000 THEN 'c.code <~> $1 <= $4' ELSE 'true' END
+            || coalesce(' AND ' || conditions, '') || CASE WHEN not_images = '{}' THEN '' ELSE ' AND c.image_id <> ALL ($3)' END),
+        '{encoder}', encoder::text)
         USING query, k, not_images, most;
 END
 $function$;
@@ -259,12 +269,16 @@ DECLARE
     x record;
     matching integer[];
     matched double precision;
+    spread double precision := 1;  -- share of the anchors that have codes of these facets
     share double precision := 1;
+    few double precision;
     plan jsonb;
     found bigint;
 BEGIN
-    SELECT i.id, (SELECT sum(a.codes)::float8 FROM exact_anchor a WHERE a.index_id = i.id) AS codes INTO x
-    FROM exact_index i WHERE i.encoder_id = exact_nearest.encoder AND i.live;
+    SELECT i.id, a.codes, a.anchors INTO x
+    FROM exact_index i, LATERAL (
+        SELECT sum(a.codes)::float8 AS codes, count(*) AS anchors FROM exact_anchor a WHERE a.index_id = i.id) a
+    WHERE i.encoder_id = exact_nearest.encoder AND i.live;
     IF x.id IS NULL OR x.codes < 5000 OR k > x.codes / 20 THEN
         RETURN QUERY SELECT s.image_id, s.distance, 'exact-scan'
             FROM exact_scan(encoder, query, k, wanted.images, wanted.not_images, wanted.most) s;
@@ -273,7 +287,8 @@ BEGIN
     matched := x.codes;
     IF wanted.facets IS NOT NULL THEN
         EXECUTE 'SELECT array_agg(f.id) FROM facet f WHERE ' || wanted.facets INTO matching;
-        SELECT coalesce(sum(c.codes), 0) INTO matched FROM exact_cell c WHERE c.index_id = x.id AND c.facet_id = ANY (matching);
+        SELECT coalesce(sum(c.codes), 0), count(DISTINCT c.anchor) / x.anchors::float8 INTO matched, spread
+        FROM exact_cell c WHERE c.index_id = x.id AND c.facet_id = ANY (matching);
         IF matched = 0 THEN
             RETURN;
         END IF;
@@ -282,11 +297,13 @@ BEGIN
         EXECUTE 'EXPLAIN (FORMAT JSON) SELECT FROM image i WHERE ' || wanted.tests INTO plan;
         share := least(1, greatest((plan #>> '{0,Plan,Plan Rows}')::float8, 1) / greatest(x.codes, 1));
     END IF;
-    -- below a few thousand codes it is cheaper to compare with each than to look for the near ones among the others
-    IF matched * share > 4000 + 20 * k THEN
+    -- Below some thousands of codes it is cheaper to compare with each than to look for the near ones among the others;
+    -- those of few anchors lie together on disk, and more of them are as cheap.
+    few := 20 * k + CASE WHEN spread < 0.5 AND share = 1 THEN 15000 ELSE 4000 END;
+    IF matched * share > few THEN
         RETURN QUERY SELECT b.image_id, b.distance, 'exact-index'
-            FROM exact_ball(x.id, query, k, matching, matched < 0.3 * x.codes, wanted.tests,
-                            share * CASE WHEN matched < 0.3 * x.codes THEN 1 ELSE matched / x.codes END,
+            FROM exact_ball(x.id, query, k, matching, spread < 0.5, wanted.tests,
+                            share * CASE WHEN spread < 0.5 THEN 1 ELSE matched / x.codes END,
                             wanted.not_images, wanted.most, 0.6 * x.codes) b;
         GET DIAGNOSTICS found = ROW_COUNT;
         IF found > 0 THEN
@@ -364,7 +381,7 @@ COMMENT ON FUNCTION radretrieval.cnnc_nearest(bit, integer, integer, jsonb) IS
     'of image (docs/sql.md), not_image, not_patient, one_per, max_distance. path tells which way was taken: exact-index, '
     'exact-filter (what passes the filter first) or exact-scan (every code); the answer is the same.';
 
-CREATE FUNCTION radretrieval.cnnc_matched(encoder integer, filter jsonb, most integer DEFAULT 100000) RETURNS bigint
+CREATE FUNCTION radretrieval.cnnc_matched(encoder integer, filter jsonb, most integer DEFAULT 10000) RETURNS bigint
 LANGUAGE plpgsql STABLE SET search_path = radretrieval, public, pg_temp SET jit = off AS $function$
 DECLARE
     wanted CONSTANT filter_parts := filter_read(filter);

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 class Encoder:
     """One encoder without its weights.
 
-    `classes[i]` is the IRMA code of softmax unit i; `hnsw` tells of an index; `trained_on` is the split it learnt.
+    `classes[i]` is the IRMA code of softmax unit i; `trained_on` is the split it learnt. `hnsw` tells of such an index
+    of its codes, and `recall` what was last measured of it (mean and worst); `exact` is the number of its exact index.
     """
 
     id: int
@@ -35,6 +36,8 @@ class Encoder:
     weights_sha256: bytes
     active: bool
     hnsw: bool
+    recall: tuple[float, float] | None
+    exact: int | None
     trained_on: str | None
 
 
@@ -54,7 +57,7 @@ def add(
     row = connection.execute(sql("encoder_add"), values).fetchone()
     assert row is not None
     encoder_id = int(row["id"])
-    for statement in (sql("encoder_partition"), sql("encoder_partition_attached")):
+    for statement in (sql("encoder_partition"), sql("encoder_partition_attached"), sql("encoder_attended")):
         filled = statement.replace("{partition}", partition(encoder_id)).replace("{encoder}", str(encoder_id))
         connection.execute(filled)
     if connection.execute(sql("encoder_one"), {"id": None}).fetchone() is None:
@@ -82,6 +85,8 @@ def get(connection: Connection, encoder_id: int | None = None) -> Encoder:
         weights_sha256=bytes(row["weights_sha256"]),
         active=row["active"],
         hnsw=row["hnsw"],
+        recall=None if row["recall"] is None else (row["recall"], row["recall_worst"]),
+        exact=row["exact"],
         trained_on=row["trained_on"],
     )
 

@@ -10,7 +10,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 from radretrieval.archive.statements import sql
 from radretrieval.config import Settings
-from radretrieval.errors import DatabaseUnavailable, EnvironmentUnusable, SchemaOutdated
+from radretrieval.errors import DatabaseUnavailable, EnvironmentUnusable, SchemaOutdated, UsageError
 
 if TYPE_CHECKING:
     import psycopg
@@ -85,6 +85,11 @@ def translated(url: str) -> Iterator[None]:
             "ask the DBA for: GRANT USAGE ON SCHEMA radretrieval TO role; GRANT SELECT ON ALL TABLES IN SCHEMA "
             "radretrieval TO role; (to search; ingest and work need INSERT, UPDATE and DELETE too)"
         ) from error
+    except errors.QueryCanceled as error:
+        raise EnvironmentUnusable(
+            f"the database ended a statement before it was done: {_first(error)}; ask the DBA for a longer one (ALTER "
+            "ROLE role SET statement_timeout = ...), then run it again: nothing is half-written"
+        ) from error
     except errors.UndefinedTable as error:
         raise SchemaOutdated(
             f"the archive's schema is not the one this version needs ({_first(error)}); run: radretrieval db upgrade"
@@ -99,6 +104,39 @@ def translated(url: str) -> Iterator[None]:
             f"the database at {redacted(url)} cannot be used: {_first(error)}; check that it runs (one of yours: that "
             "RADRETRIEVAL_DATABASE_URL or --database-url names it), then run it again: nothing is half-written"
         ) from error
+
+
+@contextmanager
+def asked_rightly(connection: psycopg.Connection[dict[str, Any]], own_sql: bool) -> Iterator[None]:
+    """What a search was asked wrongly, in a filter say, as UsageError.
+
+    Parameters
+    ----------
+    own_sql : the filter holds SQL of the user's own: it runs in a transaction that cannot write.
+    """
+    import psycopg
+    from psycopg import errors
+
+    try:
+        if own_sql:
+            with connection.transaction():
+                connection.execute(sql("read_only"))
+                yield
+        else:
+            yield
+    except (errors.InvalidParameterValue, errors.CheckViolation) as error:  # as our own functions raise them
+        raise UsageError(_first(error)) from error
+    except errors.InsufficientPrivilege as error:
+        if not own_sql:
+            raise
+        raise UsageError(
+            f"--where-sql: {_first(error)}; the DBA allows SQL of one's own in filters with: GRANT EXECUTE ON FUNCTION "
+            f"radretrieval.filter_sql(text) TO {connection.info.user};"
+        ) from error
+    except (psycopg.ProgrammingError, psycopg.DataError, errors.ReadOnlySqlTransaction) as error:
+        if not own_sql:
+            raise
+        raise UsageError(f"--where-sql: {_first(error)}; it is a condition on image i, as in i.rows > 2000") from error
 
 
 def _first(error: Exception) -> str:

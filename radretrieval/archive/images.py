@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from radretrieval.archive.statements import sql
 from radretrieval.errors import UsageError
-from radretrieval.uris import printable
 
 if TYPE_CHECKING:
     import psycopg
@@ -16,21 +15,6 @@ if TYPE_CHECKING:
     Connection = psycopg.Connection[dict[str, Any]]
 
 _TYPES = {"sha256": "bytea", "rows": "int4", "columns": "int4", "bits_stored": "int2", "withdrawn": "bool"}
-
-FILTERS = (
-    "modality",
-    "body_part",
-    "view_position",
-    "laterality",
-    "irma_code",
-    "split",
-    "format",
-    "photometric",
-    "patient_key",
-    "study_instance_uid",
-    "series_instance_uid",
-    "withdrawn",
-)
 
 
 @dataclass(frozen=True)
@@ -190,17 +174,6 @@ def counts(connection: Connection) -> dict[str, Any]:
     row = connection.execute(sql("counts")).fetchone()
     assert row is not None
     return row
-
-
-def check_filters(where: dict[str, str]) -> None:
-    """Raises UsageError, with the legal names, for a column that searches cannot be filtered by."""
-    for name, value in where.items():
-        if name not in FILTERS:
-            raise UsageError(f"--where {name}=…: no such column; the columns are: {', '.join(FILTERS)}")
-        if value != printable(value):
-            raise UsageError(f"--where {name}={printable(value)}: no image has such a value, it is not plain text")
-        if name == "withdrawn" and value not in ("true", "false"):
-            raise UsageError(f"--where withdrawn={value}: is neither true nor false")
 
 
 def left_out(connection: Connection, splits: Sequence[str] | None, withdrawn: bool) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""The nearest codes, in SQL: exact by default, through an HNSW index where the admin built one."""
+"""The nearest codes, in SQL: exactly, or through an HNSW graph where the admin built that and no exact index."""
 
 from __future__ import annotations
 
@@ -9,21 +9,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from radretrieval.archive import images
+from radretrieval.archive import engine, hnsw
 from radretrieval.archive.encoders import Encoder
-from radretrieval.archive.schema_names import hnsw_index, partition
+from radretrieval.archive.filters import Filter
 from radretrieval.archive.statements import sql
-from radretrieval.errors import UsageError
 
 if TYPE_CHECKING:
     import psycopg
 
     Connection = psycopg.Connection[dict[str, Any]]
 
-# pgvector's default of 40 returns 40 rows for LIMIT 50, silently; 400 is where recall holds (shared measurements)
-EF_SEARCH = 400
-EF_SEARCH_MOST = 1000
 BATCH = 128  # queries of one statement in `of_images`
+SPARE = 64  # images that `of_images` asks for beyond its limit, for those that tie with the last
+COUNTED = 10_000  # matching images are counted up to here
+HIDDEN = 1_000  # nearer ones that a filter hid, up to here
 
 
 @dataclass(frozen=True)
@@ -41,12 +40,17 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Filter:
-    """What a candidate must be: column = value for each of `where`; none of these images, not of this patient."""
+class Effect:
+    """What a filter did.
 
-    where: tuple[tuple[str, str], ...] = ()
-    not_images: tuple[int, ...] = ()
-    not_patient: str | None = None
+    Attributes
+    ----------
+    matched : coded images that pass it, counted up to `COUNTED`.
+    hidden : images nearer than the last candidate that do not pass, counted up to `HIDDEN`; None without a candidate.
+    """
+
+    matched: int
+    hidden: int | None
 
 
 def candidates(
@@ -66,7 +70,10 @@ def candidates(
 
     Returns
     -------
-    The candidates, fewer than `limit` only when no more pass the filter, and `exact` or `hnsw`.
+    The candidates: those that tie with the last come too; fewer than `limit` only when no more pass the filter. And
+    `exact-index`, `exact-filter`, `exact-scan` or `hnsw`.
+
+    Raises UsageError for a filter that names no column or value.
     """
     wanted = wanted or Filter()
     values: dict[str, Any] = {
@@ -74,17 +81,39 @@ def candidates(
         "encoder": encoder.id,
         "geometry": geometry,
         "limit": limit,
+        "filter": wanted.as_json(),
     }
-    spare = len(wanted.not_images)
-    if encoder.hnsw and not wanted.where and wanted.not_patient is None and limit + spare <= EF_SEARCH_MOST:
-        found = _through_hnsw(connection, values, limit + spare)
-        left = [row for row in found if row["image_id"] not in wanted.not_images][:limit]
-        return _as_candidates(left), "hnsw"
-    images.check_filters(dict(wanted.where))
-    join, where = _conditions(wanted, values)
-    statement = sql("nearest_exact").replace("{join}", join).replace("{where}", where)
+    if hnsw.answers(encoder, limit, wanted):
+        return _as_candidates(hnsw.nearest(connection, values, limit, wanted.not_images)), "hnsw"
+    with engine.asked_rightly(connection, wanted.sql is not None), connection.cursor(binary=True) as cursor:
+        rows = cursor.execute(sql("nearest"), values).fetchall()
+    # nothing found has no path: nothing passed, and every code was considered
+    return _as_candidates(rows), rows[0]["path"] if rows else "exact-filter"
+
+
+def effect(
+    connection: Connection, encoder: Encoder, code: NDArray[np.uint8], wanted: Filter, found: Sequence[Candidate]
+) -> Effect:
+    """What a filter did to the answer `found`, which came of the same code and filter."""
+    values = {"encoder": encoder.id, "filter": wanted.as_json(), "most": COUNTED}
+    with engine.asked_rightly(connection, wanted.sql is not None), connection.cursor(binary=True) as cursor:
+        counted = cursor.execute(sql("nearest_matched"), values).fetchone()
+    assert counted is not None
+    if not found:
+        return Effect(counted["matched"], None)
+    last = found[-1].cnnc_distance
+    passed = sum(candidate.cnnc_distance < last for candidate in found)
+    values = {
+        "code": bit_text(code),
+        "encoder": encoder.id,
+        "distance": last - 1,
+        "own": list(wanted.not_images),
+        "most": HIDDEN + passed + len(wanted.not_images),
+    }
     with connection.cursor(binary=True) as cursor:
-        return _as_candidates(cursor.execute(statement, values).fetchall()), "exact"
+        nearer = cursor.execute(sql("nearest_hidden"), values).fetchone()
+    assert nearer is not None
+    return Effect(counted["matched"], min(max(nearer["nearer"] - nearer["own"] - passed, 0), HIDDEN))
 
 
 def _as_candidates(rows: Sequence[dict[str, Any]]) -> list[Candidate]:
@@ -103,31 +132,6 @@ def _as_candidates(rows: Sequence[dict[str, Any]]) -> list[Candidate]:
     ]
 
 
-def _conditions(wanted: Filter, values: dict[str, Any]) -> tuple[str, str]:
-    """The join and the conditions of a filter; the column names are from `images.FILTERS`, the values parameters."""
-    conditions = []
-    for place, (name, value) in enumerate(wanted.where):
-        values[f"where{place}"] = value
-        conditions.append(f"f.{name} = %(where{place})s")
-    if wanted.not_patient is not None:
-        values["patient"] = wanted.not_patient
-        conditions.append("f.patient_key IS DISTINCT FROM %(patient)s")
-    join = "JOIN image f ON f.id = c.image_id" if conditions else ""
-    if wanted.not_images:
-        values["not_images"] = list(wanted.not_images)
-        conditions.append("c.image_id <> ALL(%(not_images)s)")
-    return join, "".join(f" AND {condition}" for condition in conditions)
-
-
-def _through_hnsw(connection: Connection, values: dict[str, Any], limit: int) -> list[dict[str, Any]]:
-    """One query through the index; the settings hold for this transaction only."""
-    with connection.transaction(), connection.cursor(binary=True) as cursor:
-        cursor.execute(sql("hnsw_settings"), {"ef": str(max(limit, EF_SEARCH))})
-        rows = cursor.execute(sql("nearest_hnsw"), {**values, "limit": limit}, prepare=False).fetchall()
-        cursor.execute(sql("hnsw_settings_off"))
-        return rows
-
-
 def of_images(
     connection: Connection,
     encoder: Encoder,
@@ -143,20 +147,41 @@ def of_images(
 
     Yields
     ------
-    Which of the queries; the ids of their nearest images, int64 (batch, limit); and their distances, int32
-    (batch, limit). A row that has fewer than `limit` is filled up with the id and the distance -1.
+    Which of the queries; the ids of their nearest images, int64 (batch, w), and their distances, int32 (batch, w).
+    w is `limit` or more, for those that tie with the last come too; shorter rows are filled up with the id and the
+    distance -1.
     """
     for start in range(0, len(queries), BATCH):
         part = slice(start, min(start + BATCH, len(queries)))
-        rows = _nearest_rows(connection, encoder, queries[part], among, limit)
-        ids = np.full((part.stop - start, limit), -1, np.int64)
+        rows = _with_ties(connection, encoder, queries[part], among, limit)
+        width = max([limit, *(len(found) for found, _ in rows.values())])
+        ids = np.full((part.stop - start, width), -1, np.int64)
         distances = np.full(ids.shape, -1, np.int32)
         for place, query in enumerate(queries[part].tolist()):
-            found = rows.get(query)
-            if found is not None:
-                ids[place, : len(found["image_ids"])] = found["image_ids"]
-                distances[place, : len(found["distances"])] = found["distances"]
+            if query in rows:
+                found, far = rows[query]
+                ids[place, : len(found)], distances[place, : len(far)] = found, far
         yield part, ids, distances
+
+
+def _with_ties(
+    connection: Connection, encoder: Encoder, queries: NDArray[np.int64], among: NDArray[np.int64], limit: int
+) -> dict[int, tuple[list[int], list[int]]]:
+    """Ids and distances of the nearest of each query; who has more ties than were asked for is asked again."""
+    result: dict[int, tuple[list[int], list[int]]] = {}
+    asked = limit + SPARE
+    while len(queries):
+        rows = _nearest_rows(connection, encoder, queries, among, asked)
+        again = []
+        for query, row in rows.items():
+            far = row["distances"]
+            if len(far) == asked and far[-1] == far[limit - 1] and asked < limit + 10_000:
+                again.append(query)
+                continue
+            kept = sum(distance <= far[limit - 1] for distance in far) if len(far) > limit else len(far)
+            result[query] = row["image_ids"][:kept], far[:kept]
+        queries, asked = np.array(again, np.int64), limit + 10_000  # as many ties as cnnc_nearest gives
+    return result
 
 
 def _nearest_rows(
@@ -173,58 +198,3 @@ def _nearest_rows(
 def bit_text(code: NDArray[np.uint8]) -> str:
     """A packed code as PostgreSQL writes a bit string: '0100…'."""
     return (np.unpackbits(code) + ord("0")).tobytes().decode("ascii")
-
-
-def build_hnsw(connection: Connection, encoder: Encoder) -> int:
-    """Build the HNSW index of an encoder's codes, replacing one that is there, in the caller's transaction.
-
-    Searches go on meanwhile, workers of this encoder wait. Returns the number of codes.
-    """
-    number = _count(connection, encoder)
-    # 1.3 kB a code keeps the graph in memory while it is built; more than 2 GB is a decision for the DBA
-    connection.execute(sql("index_memory"), {"memory": f"{min(max(64, number * 13 // 10_000), 2048)}MB"})
-    statement = sql("index_build").replace("{index}", hnsw_index(encoder.id))
-    connection.execute(statement.replace("{partition}", partition(encoder.id)))
-    drop_hnsw(connection, encoder)
-    connection.execute(sql("index_rename").replace("{index}", hnsw_index(encoder.id)))
-    return number
-
-
-def drop_hnsw(connection: Connection, encoder: Encoder) -> int:
-    """Drop the HNSW index of an encoder's codes if there is one; returns the number of codes."""
-    connection.execute(sql("index_drop").replace("{index}", f"radretrieval.{hnsw_index(encoder.id)}"))
-    return _count(connection, encoder)
-
-
-def _count(connection: Connection, encoder: Encoder) -> int:
-    row = connection.execute(sql("partition_rows").replace("{partition}", partition(encoder.id))).fetchone()
-    assert row is not None
-    return int(row["rows"])
-
-
-def audit_hnsw(connection: Connection, encoder: Encoder, limit: int, sample: int) -> tuple[int, float, float]:
-    """How many codes there are, and which share of the true nearest the index finds: mean and smallest of a sample.
-
-    A row counts as found when its distance is at most that of the true last place (ties may fall either way).
-    Raises UsageError when there is no index.
-    """
-    if not encoder.hnsw:
-        raise UsageError(
-            f"encoder {encoder.id} has no HNSW index; build one with: radretrieval index build --kind hnsw"
-        )
-    asked = connection.execute(
-        sql("index_sample").replace("{partition}", partition(encoder.id)), {"sample": sample}
-    ).fetchall()
-    shares = []
-    for row in asked:
-        values = {"code": row["code"], "encoder": encoder.id, "geometry": 0, "limit": limit}
-        exact = sql("nearest_exact").replace("{join}", "").replace("{where}", "")
-        true = connection.execute(exact, values).fetchall()
-        found = _through_hnsw(connection, values, limit)
-        within = sum(row["distance"] <= true[-1]["distance"] for row in found)
-        shares.append(min(within, len(true)) / len(true))
-    return (
-        _count(connection, encoder),
-        float(np.mean(shares)) if shares else 1.0,
-        float(min(shares, default=1.0)),
-    )

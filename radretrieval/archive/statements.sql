@@ -94,12 +94,16 @@ CREATE TABLE {partition} (LIKE cnnc INCLUDING ALL);
 -- :encoder_partition_attached Attached, because CREATE … PARTITION OF would lock searches and workers out.
 ALTER TABLE cnnc ATTACH PARTITION {partition} FOR VALUES IN ({encoder});
 
--- :encoder_one One encoder (or the active one), without its weights.
+-- :encoder_attended The exact indexes follow what is written to the partition itself.
+SELECT radretrieval.exact_attend('{partition}');
+
+-- :encoder_one One encoder (or the active one), without its weights, and the indexes of its codes.
 SELECT e.id, e.profile, e.classes, e.weights_sha256, e.active, e.metrics ->> 'split' AS trained_on,
        EXISTS (SELECT FROM pg_index x JOIN pg_class c ON c.oid = x.indexrelid JOIN pg_am a ON a.oid = c.relam
                WHERE x.indrelid = to_regclass(format('radretrieval.cnnc_%%s', e.id)) AND a.amname = 'hnsw'
-                 AND x.indisvalid) AS hnsw
-FROM encoder e WHERE CASE WHEN %(id)s::int IS NULL THEN e.active ELSE e.id = %(id)s END;
+                 AND x.indisvalid) AS hnsw,
+       (SELECT x.id FROM exact_index x WHERE x.encoder_id = e.id AND x.live) AS exact, h.recall, h.recall_worst
+FROM encoder e LEFT JOIN hnsw_audit h ON h.encoder_id = e.id WHERE CASE WHEN %(id)s::int IS NULL THEN e.active ELSE e.id = %(id)s END;
 
 -- :encoder_weights The weights.
 SELECT weights FROM encoder WHERE id = %(id)s;
@@ -166,15 +170,32 @@ WHERE c.encoder_id = %(encoder)s AND (%(splits)s::text[] IS NULL OR i.split = AN
   AND (NOT %(labelled)s OR i.irma_code IS NOT NULL) AND (%(withdrawn)s OR NOT i.withdrawn)
 ORDER BY c.image_id;
 
--- :nearest_exact The nearest codes by a plain scan, with barcodes and images, in one round trip. The cast keeps an index on the
--- distance out of it; ids settle ties.
-SELECT n.image_id, n.distance, b.code AS barcode, i.uri, i.irma_code, i.rows, i.columns, i.sha256
-FROM (SELECT c.image_id, (c.code <~> %(code)s::bit(1000))::int AS distance
-      FROM cnnc c {join} WHERE c.encoder_id = %(encoder)s {where}
-      ORDER BY distance, c.image_id LIMIT %(limit)s) n
+-- :nearest The nearest codes, with barcodes and images, in one round trip; ids settle ties.
+SELECT n.image_id, n.distance, n.path, b.code AS barcode, i.uri, i.irma_code, i.rows, i.columns, i.sha256
+FROM cnnc_nearest(%(code)s::bit(1000), %(limit)s, %(encoder)s, %(filter)s) n
 JOIN image i ON i.id = n.image_id
 LEFT JOIN barcode b ON b.image_id = n.image_id AND b.geometry_id = %(geometry)s
 ORDER BY n.distance, n.image_id;
+
+-- :nearest_distances The distances of the nearest codes.
+SELECT distance FROM cnnc_nearest(%(code)s::bit(1000), %(limit)s, %(encoder)s) ORDER BY distance;
+
+-- :hnsw_audited What was measured of an HNSW index.
+INSERT INTO hnsw_audit (encoder_id, recall, recall_worst, sample, codes)
+VALUES (%(encoder)s, %(recall)s, %(worst)s, %(sample)s, %(codes)s)
+ON CONFLICT (encoder_id) DO UPDATE SET recall = excluded.recall, recall_worst = excluded.recall_worst,
+    sample = excluded.sample, codes = excluded.codes, measured_at = excluded.measured_at;
+
+-- :hnsw_not_audited The index that it was measured of is another, or gone.
+DELETE FROM hnsw_audit WHERE encoder_id = %(encoder)s;
+
+-- :nearest_matched How many coded images pass a filter.
+SELECT cnnc_matched(%(encoder)s, %(filter)s, %(most)s) AS matched;
+
+-- :nearest_hidden How many codes are within a distance, and how many of them are of these images.
+SELECT cnnc_within(%(code)s::bit(1000), %(distance)s, %(encoder)s, %(most)s) AS nearer,
+       (SELECT count(*) FROM cnnc c WHERE c.encoder_id = %(encoder)s AND c.image_id = ANY(%(own)s)
+          AND c.code <~> %(code)s::bit(1000) <= %(distance)s) AS own;
 
 -- :nearest_hnsw The same through the HNSW index.
 SELECT n.image_id, n.distance::int, b.code AS barcode, i.uri, i.irma_code, i.rows, i.columns, i.sha256
@@ -244,6 +265,9 @@ FROM image WHERE %(splits)s::text[] IS NULL OR split = ANY(%(splits)s);
 SELECT set_config('search_path', 'radretrieval, public', false),
        set_config('idle_in_transaction_session_timeout', '0', false);
 
+-- :read_only This transaction writes nothing.
+SET TRANSACTION READ ONLY;
+
 -- :one_moment Every statement of this transaction sees the same moment.
 SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY;
 
@@ -280,3 +304,159 @@ ORDER BY md5(c.image_id::text) COLLATE "C", c.image_id LIMIT %(most)s;
 
 -- :code_all Every code of one encoder.
 SELECT substring(bit_send(code) FROM 5) AS code FROM cnnc WHERE encoder_id = %(encoder)s;
+
+-- :exact_turn Whether this process may build the index of this encoder; the lock ends with the connection.
+SELECT pg_try_advisory_lock(726632015, %(encoder)s) AS mine;
+
+-- :exact_sample Some codes from all over the partition, to choose anchors from.
+SELECT substring(bit_send(code) FROM 5) AS code FROM {partition} TABLESAMPLE BERNOULLI (%(percent)s) REPEATABLE (0)
+LIMIT %(most)s;
+
+-- :exact_new An index that is not live yet.
+INSERT INTO exact_index (encoder_id, live) VALUES (%(encoder)s, false) RETURNING id;
+
+-- :exact_table Where the rows of an index lie. key is anchor * 1024 + distance.
+CREATE TABLE {exact} (key integer NOT NULL, facet_id integer NOT NULL, image_id bigint NOT NULL, code bit(1000) NOT NULL);
+
+-- :exact_stage The anchor of each image, while the index is built.
+CREATE UNLOGGED TABLE {exact}_stage (image_id bigint NOT NULL, anchor integer NOT NULL);
+
+-- :exact_readers Roles that may read the codes.
+SELECT quote_ident(r.rolname) AS role FROM pg_class c, aclexplode(c.relacl) a JOIN pg_roles r ON r.oid = a.grantee
+WHERE c.oid = 'radretrieval.cnnc'::regclass AND a.privilege_type = 'SELECT' AND r.rolname <> current_user
+UNION SELECT 'PUBLIC' FROM pg_class c, aclexplode(c.relacl) a
+WHERE c.oid = 'radretrieval.cnnc'::regclass AND a.privilege_type = 'SELECT' AND a.grantee = 0;
+
+-- :exact_grant They may read the index of them.
+GRANT SELECT ON {exact} TO {role};
+
+-- :exact_lock Who writes codes or labels has ended, and nobody begins, until this transaction ends.
+LOCK TABLE image, {partition} IN SHARE MODE;
+
+-- :exact_codes_after Codes of one encoder, by id, from a place on.
+SELECT image_id, substring(bit_send(code) FROM 5) AS code FROM {partition} WHERE image_id > %(after)s
+ORDER BY image_id LIMIT %(limit)s;
+
+-- :exact_facets The facets of these images.
+SELECT radretrieval.exact_facets(%(ids)s);
+
+-- :exact_memory Memory for sorting and for building indexes, for one transaction.
+SELECT set_config('work_mem', %(memory)s, true), set_config('maintenance_work_mem', %(memory)s, true),
+       set_config('jit', 'off', true);
+
+-- :exact_analyze_stage Statistics for the statement that follows.
+ANALYZE {exact}_stage;
+
+-- :exact_fill The rows, in the order of their keys; the server measures the distances. Images that changed meanwhile are
+-- looked at again.
+INSERT INTO {exact} (key, facet_id, image_id, code)
+SELECT s.anchor * 1024 + (a.code <~> c.code)::int, t.id, s.image_id, c.code
+FROM {exact}_stage s JOIN {partition} c ON c.image_id = s.image_id
+JOIN exact_anchor a ON a.index_id = {index} AND a.anchor = s.anchor
+JOIN image i ON i.id = s.image_id
+JOIN facet t ON (t.format, t.photometric, t.modality, t.body_part, t.view_position, t.laterality, t.irma_code, t.split, t.withdrawn)
+    = (i.format, i.photometric, coalesce(i.modality, ''), coalesce(i.body_part, ''), coalesce(i.view_position, ''),
+       coalesce(i.laterality, ''), coalesce(i.irma_code, ''), coalesce(i.split, ''), i.withdrawn)
+ORDER BY 1;
+
+-- :exact_stage_off The stage has served.
+DROP TABLE {exact}_stage;
+
+-- :exact_index_key What a search reads.
+CREATE INDEX ON {exact} (key);
+
+-- :exact_index_image What changes of an image read.
+ALTER TABLE {exact} ADD PRIMARY KEY (image_id);
+
+-- :exact_index_facet What a search among few images reads.
+CREATE INDEX ON {exact} (facet_id);
+
+-- :exact_bounds How near and how far the codes of each anchor are.
+UPDATE exact_anchor a SET nearest = n.nearest, farthest = n.farthest, codes = n.codes
+FROM (SELECT key >> 10 AS anchor, min(key & 1023) AS nearest, max(key & 1023) AS farthest, count(*) AS codes
+      FROM {exact} GROUP BY 1) n
+WHERE a.index_id = {index} AND a.anchor = n.anchor;
+
+-- :exact_cells Which facets the codes of each anchor have.
+INSERT INTO exact_cell (index_id, facet_id, anchor, codes)
+SELECT {index}, facet_id, key >> 10, count(*) FROM {exact} GROUP BY 2, 3;
+
+-- :exact_vacuum Statistics, and marks of what every search can see.
+VACUUM (ANALYZE) {exact};
+
+-- :exact_vacuum_parts The same.
+VACUUM (ANALYZE) exact_anchor, exact_cell, facet;
+
+-- :exact_touched Images that changed meanwhile; they are taken off the list.
+WITH taken AS (
+    DELETE FROM exact_touched t WHERE t.ctid = ANY (ARRAY(
+        SELECT o.ctid FROM exact_touched o WHERE o.index_id = {index} LIMIT %(most)s))
+    RETURNING t.image_id)
+SELECT DISTINCT image_id FROM taken;
+
+-- :exact_take These images leave the index.
+DELETE FROM {exact} WHERE image_id = ANY(%(ids)s);
+
+-- :exact_codes_of The codes that these images have now.
+SELECT image_id, substring(bit_send(code) FROM 5) AS code FROM {partition} WHERE image_id = ANY(%(ids)s) ORDER BY image_id;
+
+-- :exact_put They enter the index, each with its anchor.
+SELECT radretrieval.exact_put({index}, %(ids)s, %(anchors)s);
+
+-- :exact_forget No search begins to use these indexes any more; their tables are removed later.
+DELETE FROM exact_index WHERE encoder_id = %(encoder)s AND live = %(live)s;
+
+-- :exact_live Searches use this index.
+UPDATE exact_index SET live = true, live_at = clock_timestamp() WHERE id = %(index)s;
+
+-- :exact_orphans Tables of indexes that are gone, and a transaction id of now.
+SELECT c.oid::regclass::text AS name, pg_current_xact_id()::text AS now FROM pg_class c
+WHERE c.relnamespace = 'radretrieval'::regnamespace AND c.relkind = 'r' AND c.relname ~ '^exact_[0-9]+(_stage)?$'
+  AND NOT EXISTS (SELECT FROM exact_index x WHERE x.id = substring(c.relname FROM '[0-9]+')::int);
+
+-- :exact_readers_left A search that began before.
+SELECT pid FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid() AND age(backend_xmin) > age(%(xid)s::xid);
+
+-- :exact_table_off A table that no search reads.
+DROP TABLE IF EXISTS {table};
+
+-- :exact_anchor_codes The anchors of an index, by number.
+SELECT substring(bit_send(code) FROM 5) AS code FROM exact_anchor WHERE index_id = %(index)s ORDER BY anchor;
+
+-- :exact_say Tell the triggers of this transaction which anchors these images are near to.
+SELECT set_config('radretrieval.anchors', %(said)s, true);
+
+-- :exact_of The index that searches use.
+SELECT id FROM exact_index WHERE encoder_id = %(encoder)s AND live;
+
+-- :exact_check_codes Whether every code is in the index, once and as it is.
+SELECT count(c.image_id) AS codes, count(*) FILTER (WHERE e.image_id IS NULL) AS missing,
+       count(*) FILTER (WHERE c.image_id IS NULL OR e.code <> c.code) AS extra
+FROM {partition} c FULL JOIN {exact} e ON e.image_id = c.image_id;
+
+-- :exact_check_rows Whether distances are true, and within the bounds of their anchors.
+SELECT (SELECT count(*) FROM exact_anchor a WHERE a.index_id = {index}) AS anchors,
+       count(*) FILTER (WHERE a.anchor IS NULL OR (e.key & 1023) <> (e.code <~> a.code)::int) AS distances,
+       count(*) FILTER (WHERE (e.key & 1023) NOT BETWEEN a.nearest AND a.farthest) AS bounds
+FROM {exact} e LEFT JOIN exact_anchor a ON a.index_id = {index} AND a.anchor = e.key >> 10;
+
+-- :exact_check_facets Whether rows have the facets of their images, and cells are noted.
+SELECT count(*) FILTER (WHERE t.id IS NULL OR (t.format, t.photometric, t.modality, t.body_part, t.view_position, t.laterality,
+                                               t.irma_code, t.split, t.withdrawn)
+           IS DISTINCT FROM (i.format, i.photometric, coalesce(i.modality, ''), coalesce(i.body_part, ''),
+                             coalesce(i.view_position, ''), coalesce(i.laterality, ''), coalesce(i.irma_code, ''),
+                             coalesce(i.split, ''), i.withdrawn)) AS facets,
+       (SELECT count(*) FROM (SELECT DISTINCT facet_id, key >> 10 AS anchor FROM {exact}) n
+        WHERE NOT EXISTS (SELECT FROM exact_cell c
+                          WHERE c.index_id = {index} AND c.facet_id = n.facet_id AND c.anchor = n.anchor)) AS cells
+FROM {exact} e JOIN image i ON i.id = e.image_id LEFT JOIN facet t ON t.id = e.facet_id;
+
+-- :exact_check_nearest The nearest codes, as searches find them.
+SELECT image_id, distance FROM cnnc_nearest(%(code)s::bit(1000), %(k)s, %(encoder)s) ORDER BY distance, image_id;
+
+-- :exact_check_scan The nearest codes by a plain scan, ties included.
+SELECT image_id, distance FROM (
+    SELECT image_id, (code <~> %(code)s::bit(1000))::int AS distance FROM cnnc WHERE encoder_id = %(encoder)s
+    ORDER BY distance FETCH FIRST (%(k)s) ROWS WITH TIES) h
+ORDER BY distance, image_id LIMIT %(k)s + 10000;

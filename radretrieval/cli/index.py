@@ -8,10 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
-from radretrieval.cli.common import AsJson, EncoderId, opened, print_json
+from radretrieval.cli.common import AsJson, EncoderId, bar, opened, print_json
 
 app = typer.Typer(
-    help="Build, measure and drop the index of codes. Without one, searches scan all codes, exactly.",
+    help="Build, prove, measure and drop indexes of codes. Without one, searches compare with every code.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -20,24 +20,71 @@ app = typer.Typer(
 class Kind(StrEnum):
     """Kinds of index."""
 
+    exact = "exact"
     hnsw = "hnsw"
+
+
+KindOption = Annotated[
+    Kind,
+    typer.Option(
+        "--kind",
+        help="exact: the true nearest, by anchors. hnsw: pgvector's graph, approximate; used without the other.",
+    ),
+]
 
 
 @app.command()
 def build(
     context: typer.Context,
-    kind: Annotated[Kind, typer.Option("--kind", help="hnsw: pgvector's graph, fast and approximate.")],
+    kind: KindOption = Kind.exact,
+    anchors: Annotated[
+        int | None,
+        typer.Option("--anchors", min=1, max=1_000_000, metavar="N", help="exact: of so many; default by the codes."),
+    ] = None,
     encoder: EncoderId = None,
     as_json: AsJson = False,
 ) -> None:
-    """Build the index of an encoder's codes (inserting into it is slow: build it when the archive is filled)."""
-    from radretrieval.archive import encoders, nearest
+    """Build the index of an encoder's codes, or build it anew; searches go on meanwhile, and workers with exact."""
+    from radretrieval.archive import encoders, exact, hnsw
 
     started = time.monotonic()
-    with opened(context) as (archive, _), archive.connection() as connection:
-        chosen = encoders.get(connection, encoder)
-        number = nearest.build_hnsw(connection, chosen)
-    _print({"kind": kind.value, "codes": number, "seconds": round(time.monotonic() - started, 3)}, as_json)
+    with opened(context) as (archive, _):
+        with archive.connection() as connection:
+            chosen = encoders.get(connection, encoder)
+            if kind is Kind.hnsw:
+                document: dict[str, Any] = {"kind": kind.value, "codes": hnsw.build(connection, chosen)}
+        if kind is Kind.exact:
+            with bar("assigning", None) as advance:
+                built = exact.build(archive, chosen, anchors, advance)
+            document = {"kind": kind.value, "codes": built.codes, "anchors": built.anchors}
+    _print({**document, "seconds": round(time.monotonic() - started, 3)}, as_json)
+
+
+@app.command()
+def check(
+    context: typer.Context,
+    sample: Annotated[
+        int, typer.Option("--sample", min=0, metavar="N", help="Answers that are compared with a plain scan's.")
+    ] = 60,
+    encoder: EncoderId = None,
+    as_json: AsJson = False,
+) -> None:
+    """Prove the exact index: every code in it, every distance and bound true, and answers equal to a plain scan's."""
+    from dataclasses import asdict
+
+    from radretrieval.archive import encoders, exact_check
+
+    started = time.monotonic()
+    with opened(context) as (archive, _):
+        with archive.connection() as connection:
+            chosen = encoders.get(connection, encoder)
+        found = exact_check.check(archive, chosen, sample, chosen.profile.query.candidates)
+    _print({"kind": "exact", **asdict(found), "seconds": round(time.monotonic() - started, 3)}, as_json)
+    if not found.sound:
+        from radretrieval.cli.common import tell
+
+        tell(f"the exact index of encoder {chosen.id} is not sound; build it anew: radretrieval index build")
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -47,13 +94,16 @@ def audit(
     encoder: EncoderId = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measure which share of the true 50 nearest the HNSW index finds: the mean, and the worst query's."""
-    from radretrieval.archive import encoders, nearest
+    """Measure which share of the true 50 nearest the HNSW index finds: the mean, and the worst query's.
+
+    It is told with every answer through that index until it is measured again.
+    """
+    from radretrieval.archive import encoders, hnsw
 
     started = time.monotonic()
     with opened(context) as (archive, _), archive.connection() as connection:
         chosen = encoders.get(connection, encoder)
-        number, mean, worst = nearest.audit_hnsw(connection, chosen, chosen.profile.query.candidates, sample)
+        number, mean, worst = hnsw.audit(connection, chosen, chosen.profile.query.candidates, sample)
     document = {
         "kind": "hnsw",
         "codes": number,
@@ -65,15 +115,21 @@ def audit(
 
 
 @app.command()
-def drop(context: typer.Context, encoder: EncoderId = None, as_json: AsJson = False) -> None:
-    """Drop the index; searches scan exactly again."""
-    from radretrieval.archive import encoders, nearest
+def drop(
+    context: typer.Context, kind: KindOption = Kind.exact, encoder: EncoderId = None, as_json: AsJson = False
+) -> None:
+    """Drop an index, or what a build that was ended has left of it; searches find the same without."""
+    from radretrieval.archive import encoders, exact, hnsw
 
     started = time.monotonic()
-    with opened(context) as (archive, _), archive.connection() as connection:
-        chosen = encoders.get(connection, encoder)
-        number = nearest.drop_hnsw(connection, chosen)
-    _print({"kind": "exact", "codes": number, "seconds": round(time.monotonic() - started, 3)}, as_json)
+    with opened(context) as (archive, _):
+        with archive.connection() as connection:
+            chosen = encoders.get(connection, encoder)
+            if kind is Kind.hnsw:
+                hnsw.drop(connection, chosen)
+        if kind is Kind.exact:
+            exact.drop(archive, chosen)
+    _print({"kind": kind.value, "seconds": round(time.monotonic() - started, 3)}, as_json)
 
 
 def _print(document: dict[str, Any], as_json: bool) -> None:

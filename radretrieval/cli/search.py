@@ -10,6 +10,7 @@ import typer
 from radretrieval.cli.common import AsJson, Device, EncoderId, opened, path_of, print_json, tell
 
 if TYPE_CHECKING:
+    from radretrieval.archive.nearest import Effect
     from radretrieval.retrieval.answer import Answer, Request
 
 
@@ -26,7 +27,22 @@ def search(
     ] = None,
     where: Annotated[
         list[str] | None,
-        typer.Option("--where", metavar="COL=VALUE", help="Only images with this; may be repeated."),
+        typer.Option(
+            "--where",
+            metavar="COL=VALUE",
+            help="Only images with this, or COL!=VALUE, COL>=VALUE, COL<VALUE; may be repeated. An IRMA code may be a "
+            "pattern, as 1121-* or *-*-5*.",
+        ),
+    ] = None,
+    where_sql: Annotated[
+        str | None,
+        typer.Option("--where-sql", metavar="SQL", help="A condition on image i, for roles that may (docs/sql.md)."),
+    ] = None,
+    one_per: Annotated[
+        str | None, typer.Option("--one-per", metavar="patient|study", help="Of each only the nearest image.")
+    ] = None,
+    max_distance: Annotated[
+        int | None, typer.Option("--max-distance", metavar="BITS", help="No candidate farther than this.")
     ] = None,
     exclude_same_patient: Annotated[
         bool, typer.Option("--exclude-same-patient", help="Leave out images of the query's patient.")
@@ -40,6 +56,7 @@ def search(
     as_json: AsJson = False,
 ) -> None:
     """Find the images most like a given one. The query image itself is never among its hits."""
+    from radretrieval.archive.filters import parse
     from radretrieval.retrieval.answer import Request
     from radretrieval.retrieval.query import Searcher
 
@@ -52,7 +69,10 @@ def search(
         top=top,
         candidates=candidates,
         roi=_roi(roi),
-        where=tuple(_pair(text) for text in where or ()),
+        where=tuple(parse(text) for text in where or ()),
+        where_sql=where_sql,
+        one_per=one_per,
+        max_distance=max_distance,
         exclude_same_patient=exclude_same_patient,
     )
     with opened(context) as (archive, settings), Searcher(archive, settings, device, encoder) as searcher:
@@ -91,15 +111,6 @@ def _roi(text: str | None) -> tuple[int, int, int, int] | None:
     return parse_roi(text)
 
 
-def _pair(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals or not name:
-        from radretrieval.errors import UsageError
-
-        raise UsageError(f"--where {text!r} is not of the form COLUMN=VALUE, as in --where modality=CR")
-    return name.strip(), value
-
-
 def _document(answer: Answer) -> dict[str, Any]:
     hits = [
         {
@@ -117,11 +128,28 @@ def _document(answer: Answer) -> dict[str, Any]:
         "encoder_id": answer.encoder_id,
         "query_image_id": answer.query_image_id,
         "path": answer.path,
+        "recall": answer.recall[0] if answer.recall else None,
+        "recall_worst": answer.recall[1] if answer.recall else None,
         "requested": answer.requested,
         "returned": answer.returned,
         "candidates": answer.candidates,
+        **_effect(answer.effect),
         "hits": hits,
         "timings_ms": answer.timings_ms,
+    }
+
+
+def _effect(effect: Effect | None) -> dict[str, Any]:
+    """What the filter did; `…_at_least` where counting ended there."""
+    if effect is None:
+        return {"matched": None, "hidden": None}
+    from radretrieval.archive.nearest import COUNTED, HIDDEN
+
+    return {
+        "matched": effect.matched,
+        "matched_at_least": effect.matched == COUNTED,
+        "hidden": effect.hidden,
+        "hidden_at_least": effect.hidden == HIDDEN,
     }
 
 
@@ -153,7 +181,20 @@ def _tell(answer: Answer, request: Request) -> None:
     for hit in answer.hits:
         if hit.roi_error:
             tell(f"no ROI in image {hit.image_id}: its file {hit.roi_error}")
+    if answer.effect is not None:
+        from radretrieval.archive.nearest import COUNTED, HIDDEN
+
+        matched, hidden = answer.effect.matched, answer.effect.hidden
+        nearer = "" if not hidden else f"; nearer ones that it hid: {hidden}{'' if hidden < HIDDEN else ' or more'}"
+        tell(f"images that pass the filter: {matched}{'' if matched < COUNTED else ' or more'}{nearer}")
+    if answer.path == "hnsw":
+        measured = "never measured: radretrieval index audit"
+        if answer.recall is not None:
+            measured = (
+                f"last measured to find {answer.recall[0]:.1%} of the true nearest, {answer.recall[1]:.1%} at worst"
+            )
+        tell(f"the candidates are of an approximate index (HNSW), {measured}")
     if answer.returned < answer.requested:
         waiting = f"; {answer.pending} images have no code yet (radretrieval work --once)" if answer.pending else ""
-        filtered = " that pass the filter" if request.where or request.exclude_same_patient else ""
+        filtered = " that pass the filter" if answer.effect is not None else ""
         tell(f"{answer.returned} of {answer.requested} hits: the archive has no more coded images{filtered}{waiting}")

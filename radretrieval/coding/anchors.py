@@ -17,39 +17,39 @@ from numpy.typing import NDArray
 
 from radretrieval.coding.hamming import distances
 
-_NEAR = 4  # groups of anchors that are looked through for a code's anchor; more changed nothing measurable
 _BLOCK = 8192  # codes that are assigned at a time
 
 
 @dataclass(frozen=True)
 class Anchors:
-    """Anchors, with what makes the assignment fast: groups of them, so that a code is compared with few.
+    """Anchors, with what makes the assignment fast: groups of them, most of which a code need not be compared with.
 
     Attributes
     ----------
     codes : uint8 (k, bytes).
-    centres : uint8 (g, bytes), the middle of each group.
-    nearby : g arrays, the places of the anchors that codes nearest to this centre are compared with.
+    centres : uint8 (g, bytes), some of the anchors, far from one another: the middle of each group.
+    groups : g arrays, the places of the anchors of each group.
+    radii : int32 (g,), no anchor of a group is farther from its middle.
     """
 
     codes: NDArray[np.uint8]
     centres: NDArray[np.uint8]
-    nearby: list[NDArray[np.intp]]
+    groups: list[NDArray[np.intp]]
+    radii: NDArray[np.int32]
 
     @classmethod
     def of(cls, codes: NDArray[np.uint8]) -> Anchors:
-        """Anchors with these codes, uint8 (k, bytes), k at least 1; equal codes give equal assignments."""
-        count = max(1, round(len(codes) ** 0.5))
-        centres = codes[np.linspace(0, len(codes) - 1, count).astype(np.intp)]
-        for _ in range(3):
-            member = distances(centres, codes).argmin(0)
-            centres = _majority(codes, member, centres)
-        member = distances(centres, codes).argmin(0)
-        near = np.argsort(distances(centres, centres), axis=1, kind="stable")[:, :_NEAR]
-        return cls(codes, centres, [np.flatnonzero(np.isin(member, groups)) for groups in near])
+        """Anchors with these codes, uint8 (k, bytes), k at least 1."""
+        centres = codes[_spread(codes, min(len(codes), round(4 * len(codes) ** 0.5)))]
+        table = distances(centres, codes)
+        member = table.argmin(0)
+        kept = np.unique(member)
+        groups = [np.flatnonzero(member == number) for number in kept]
+        radii = np.array([table[number, group].max() for number, group in zip(kept, groups, strict=True)], np.int32)
+        return cls(codes, centres[kept], groups, radii)
 
     def assign(self, codes: NDArray[np.uint8]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-        """The anchor of each code, and its distance to it.
+        """The nearest anchor of each code, of equally near ones the first, and its distance.
 
         Parameters
         ----------
@@ -57,8 +57,7 @@ class Anchors:
 
         Returns
         -------
-        Places in `self.codes`, int32 (n,), and Hamming distances, int32 (n,): those of a near anchor, mostly the
-        nearest.
+        Places in `self.codes`, int32 (n,), and Hamming distances, int32 (n,).
         """
         anchor = np.empty(len(codes), np.int32)
         distance = np.empty(len(codes), np.int32)
@@ -68,19 +67,21 @@ class Anchors:
         return anchor, distance
 
     def _assigned(self, codes: NDArray[np.uint8]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-        anchor = np.empty(len(codes), np.int32)
-        distance = np.empty(len(codes), np.int32)
-        group = distances(self.centres, codes).argmin(0)
-        order = np.argsort(group, kind="stable")
-        borders = np.flatnonzero(np.diff(group[order])) + 1
-        for rows in np.split(order, borders):
-            near = self.nearby[group[rows[0]]]
-            if len(near) == 0:
-                near = np.arange(len(self.codes))
-            table = distances(self.codes[near], codes[rows])
-            best = table.argmin(0)
-            anchor[rows], distance[rows] = near[best], table[best, np.arange(len(rows))]
-        return anchor, distance
+        # distance * k + place orders by distance and then by place
+        best = np.full(len(codes), np.iinfo(np.int64).max)
+        # no anchor of a group is nearer than this
+        least = distances(self.centres, codes) - self.radii[:, None]
+        nearest = least.argmin(0)
+        k = len(self.codes)
+        for first in (True, False):
+            for number, group in enumerate(self.groups):
+                rows = np.flatnonzero(
+                    nearest == number if first else (nearest != number) & (least[number] <= best // k)
+                )
+                if len(rows):
+                    keys = distances(self.codes[group], codes[rows]) * np.int64(k) + group[:, None]
+                    best[rows] = np.minimum(best[rows], keys.min(0))
+        return (best % k).astype(np.int32), (best // k).astype(np.int32)
 
 
 def choose(sample: NDArray[np.uint8], count: int, rounds: int = 3, seed: int = 0) -> Anchors:
@@ -98,6 +99,16 @@ def choose(sample: NDArray[np.uint8], count: int, rounds: int = 3, seed: int = 0
         member, _ = anchors.assign(sample)
         anchors = Anchors.of(np.unique(_majority(sample, member, anchors.codes), axis=0))
     return anchors
+
+
+def _spread(codes: NDArray[np.uint8], count: int) -> list[int]:
+    """Places of codes far from one another: the first, then each time the one farthest from those picked."""
+    picked = [0]
+    apart = distances(codes[0], codes)
+    while len(picked) < count:
+        picked.append(int(apart.argmax()))
+        apart = np.minimum(apart, distances(codes[picked[-1]], codes))
+    return picked
 
 
 def _majority(codes: NDArray[np.uint8], member: NDArray[np.integer], before: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -74,7 +74,7 @@ def by_codes(connection: Connection, party: Party, advance: Callable[[int], None
         places = np.where(ids < 0, -1, np.searchsorted(searched.image_ids, ids))
         order, rbc = rerank_many(queries.rbc[part], searched.rbc[places], distances, ids)
         reranked.take(part, places, distances, rbc, order)
-        alone.take(part, places, distances, rbc, np.broadcast_to(np.arange(limit), order.shape))
+        alone.take(part, places, distances, rbc, np.broadcast_to(np.arange(order.shape[1]), order.shape))
         advance(len(ids))
     return [reranked.ranking("cnnc+rbc", encoder, searched), alone.ranking("cnnc", encoder, searched)]
 

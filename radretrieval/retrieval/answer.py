@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from radretrieval.archive import images
+from radretrieval.archive.filters import ONE_PER, Condition
+from radretrieval.archive.nearest import Effect
 from radretrieval.errors import UsageError
 
 if TYPE_CHECKING:
@@ -27,14 +28,18 @@ class Request:
     query : a file, or the id of an image of the archive.
     top, candidates : how many hits, from how many of the nearest codes.
     roi : x, y, width, height in pixels of the query's original image.
-    where : column = value that a hit must have. exclude_same_patient : leave the query's patient out.
+    where, where_sql, one_per, max_distance : what a hit must be, see `archive.filters.Filter`.
+    exclude_same_patient : leave the query's patient out.
     """
 
     query: Path | int
     top: int = 10
     candidates: int = 50
     roi: tuple[int, int, int, int] | None = None
-    where: tuple[tuple[str, str], ...] = ()
+    where: tuple[Condition, ...] = ()
+    where_sql: str | None = None
+    one_per: str | None = None
+    max_distance: int | None = None
     exclude_same_patient: bool = False
 
 
@@ -60,8 +65,10 @@ class Answer:
     Attributes
     ----------
     query_image_id : the id of the query in the archive, None for a file that is not in it.
-    path : `exact` or `hnsw`, which way the candidates were found.
-    candidates : how many codes were re-ranked.
+    path : `exact-index`, `exact-filter`, `exact-scan` or `hnsw`, which way the candidates were found.
+    recall : of `hnsw`, what was last measured: mean and worst; None where nothing was, and where the path is exact.
+    candidates : how many codes were re-ranked: as many as were asked for, and those that tie with the last.
+    effect : what the filter did; None where there was none.
     pending : images that have no code yet and cannot be found; counted only when there are fewer candidates than asked.
     timings_ms : milliseconds of each stage of `STAGES`.
     """
@@ -71,6 +78,8 @@ class Answer:
     candidates: int
     hits: list[Hit]
     path: str
+    recall: tuple[float, float] | None
+    effect: Effect | None
     pending: int
     query_image_id: int | None
     query_irma_code: str | None
@@ -91,7 +100,10 @@ def check(request: Request) -> None:
             f"--candidates {request.candidates} is smaller than --top {request.top}: hits are candidates; "
             f"use --candidates {request.top} or more"
         )
-    images.check_filters(dict(request.where))
+    if request.one_per not in (None, *ONE_PER):
+        raise UsageError(f"--one-per {request.one_per}: it is one of: {', '.join(ONE_PER)}")
+    if request.max_distance is not None and not 0 <= request.max_distance <= 1000:
+        raise UsageError(f"--max-distance {request.max_distance}: it takes a number of bits from 0 to 1000")
 
 
 class Clock:

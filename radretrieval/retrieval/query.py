@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from radretrieval.archive import codes, encoders, engine, images, nearest
 from radretrieval.archive.engine import Archive
-from radretrieval.archive.nearest import Candidate, Filter
+from radretrieval.archive.filters import Filter
+from radretrieval.archive.nearest import Candidate, Effect
 from radretrieval.config import Settings
 from radretrieval.errors import ImageError, RadretrievalError, UsageError
 from radretrieval.imaging import Radiograph
@@ -109,11 +110,11 @@ class Searcher:
                     self._check_roi(query, request.roi)
             self._encode(query, clock)
             with clock.stage("candidates"):
-                found, path = self._candidates(query, request)
+                found, path, effect = self._candidates(query, request)
             # a full answer does not ask: counting what is pending looks at every image
             short = len(found) < request.candidates
             pending = codes.pending_count(self.connection, self.encoder.id) if short else 0
-            if not found and not request.where:
+            if not found and effect is None:
                 self._explain_nothing(pending)
         with clock.stage("rerank"):
             hits, compared = self._rank(query, found, request.top)
@@ -126,6 +127,8 @@ class Searcher:
             candidates=compared,
             hits=hits,
             path=path,
+            recall=self.encoder.recall if path == "hnsw" else None,
+            effect=effect,
             pending=pending,
             query_image_id=query.image_id,
             query_irma_code=query.irma_code,
@@ -207,7 +210,7 @@ class Searcher:
             shape = profile.barcode
             query.rbc = barcode(resample(pixels, shape.size)[None], shape.size, shape.angles)[0]
 
-    def _candidates(self, query: _Query, request: Request) -> tuple[list[Candidate], str]:
+    def _candidates(self, query: _Query, request: Request) -> tuple[list[Candidate], str, Effect | None]:
         if request.exclude_same_patient and query.patient_key is None:
             raise UsageError(
                 "--exclude-same-patient: the patient of the query is not known (its header and labels name none); "
@@ -215,12 +218,18 @@ class Searcher:
             )
         wanted = Filter(
             where=request.where,
+            sql=request.where_sql,
             not_images=() if query.image_id is None else (query.image_id,),
             not_patient=query.patient_key if request.exclude_same_patient else None,
+            one_per=request.one_per,
+            max_distance=request.max_distance,
         )
         assert query.cnnc is not None
         limit = max(request.candidates, request.top)
-        return nearest.candidates(self.connection, self.encoder, self.geometry, query.cnnc, limit, wanted)
+        found, path = nearest.candidates(self.connection, self.encoder, self.geometry, query.cnnc, limit, wanted)
+        if not wanted.narrows:
+            return found, path, None
+        return found, path, nearest.effect(self.connection, self.encoder, query.cnnc, wanted, found)
 
     def _explain_nothing(self, pending: int) -> None:
         if pending:

@@ -18,7 +18,7 @@ from radretrieval.archive import codes, encoders, engine, images, nearest
 from radretrieval.archive.claims import Claims
 from radretrieval.archive.engine import Archive
 from radretrieval.archive.images import NewImage
-from radretrieval.archive.nearest import Filter
+from radretrieval.archive.filters import Condition, Filter
 from radretrieval.coding.hamming import distances
 from radretrieval.errors import NoEncoder, UsageError
 from radretrieval.irma.tree import describe
@@ -175,8 +175,8 @@ def test_hnsw_is_used_when_built_and_never_returns_fewer(connection: Any) -> Non
     encoder = encoders.get(connection, number)
     assert not encoder.hnsw
     with pytest.raises(UsageError, match="index build --kind hnsw"):
-        nearest.audit_hnsw(connection, encoder, 50, 5)
-    assert nearest.build_hnsw(connection, encoder) == 300
+        hnsw.audit(connection, encoder, 50, 5)
+    assert hnsw.build(connection, encoder) == 300
     encoder = encoders.get(connection, number)
     assert encoder.hnsw
     plan = explain_hnsw(connection, encoder, cnnc[0])
@@ -189,10 +189,10 @@ def test_hnsw_is_used_when_built_and_never_returns_fewer(connection: Any) -> Non
     # a filter would thin the graph's answer: it goes the exact way
     filtered, path = nearest.candidates(connection, encoder, geometry, cnnc[0], 50, Filter(where=(("split", "a"),)))
     assert (len(filtered), path) == (50, "exact")
-    count, mean, worst = nearest.audit_hnsw(connection, encoder, 50, 20)
+    count, mean, worst = hnsw.audit(connection, encoder, 50, 20)
     assert count == 300
     assert 0.9 < worst <= mean <= 1
-    nearest.drop_hnsw(connection, encoder)
+    hnsw.drop(connection, encoder)
     assert not encoders.get(connection, number).hnsw
 
 
