@@ -152,7 +152,7 @@ def downgrade() -> None:
         "filter_read(jsonb)",
         "filter_sql(text)",
         "filter_columns()",
-        "filter_literal(text, text)",
+        "filter_literal(text, text, text)",
         "filter_condition(text, text, jsonb)",
         "irma_like(text)",
         "exact_image_changed()",

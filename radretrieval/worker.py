@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from radretrieval.archive import codes, encoders, engine
 from radretrieval.archive.claims import Claims
 from radretrieval.archive.engine import Archive
+from radretrieval.archive.exact_near import Near
 from radretrieval.config import Settings
 from radretrieval.errors import DatabaseUnavailable, EmbeddedServerError, EnvironmentUnusable, NoEncoder
 from radretrieval.imaging.decoders import Decoders
@@ -159,6 +160,7 @@ class _Worker:
         self.coder: Coder | None = None
         self.encoder: encoders.Encoder | None = None
         self.since: datetime | None = None
+        self.near = Near()
 
     def serve(self) -> None:
         """Rounds for ever: woken by notices, patient while the database is away or has no encoder yet."""
@@ -271,7 +273,7 @@ class _Worker:
         if good:
             packed = self._coder(connection).codes(np.stack([result.network_input for _, result in good]))
             bits = self.encoder.profile.network.code_bits
-            codes.write_cnnc(connection, self.encoder.id, [image for image, _ in good], packed, bits)
+            codes.write_cnnc(connection, self.encoder.id, [image for image, _ in good], packed, bits, self.near)
         squares = [(image, result.barcode_input) for image, result in good if result.barcode_input is not None]
         if squares:
             bars = barcode(np.stack([square for _, square in squares]), shape.size, shape.angles)

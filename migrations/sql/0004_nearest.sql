@@ -45,9 +45,9 @@ BEGIN
             IF given = 'not' THEN
                 parts := parts || ('NOT coalesce(' || filter_condition(place, kind, value -> 'not') || ', false)');
             ELSIF given IN ('from', 'before') AND kind NOT IN ('text', 'irma', 'boolean') AND bound IS NOT NULL THEN
-                parts := parts || (place || CASE given WHEN 'from' THEN ' >= ' ELSE ' < ' END || filter_literal(bound, kind));
+                parts := parts || (place || CASE given WHEN 'from' THEN ' >= ' ELSE ' < ' END || filter_literal(place, kind, bound));
             ELSE
-                RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'the filter ' || place || ' does not know '
+                RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'the filter ' || substr(place, 3) || ' does not know '
                     || quote_literal(given) || '; it takes a value, a list of values, {"not"} a value'
                     || CASE WHEN kind IN ('text', 'irma', 'boolean') THEN '' ELSE ', or a range {"from", "before"}' END;
             END IF;
@@ -60,16 +60,16 @@ BEGIN
     ELSIF kind = 'irma' AND strpos(given, '*') > 0 THEN
         RETURN place || ' LIKE ' || quote_literal(irma_like(given));
     ELSIF kind = 'timestamptz' THEN  -- a day, from its beginning to its end
-        RETURN '(' || place || ' >= ' || filter_literal(given, kind) || ' AND ' || place || ' < '
-            || filter_literal(given, kind) || ' + interval ''1 day'')';
+        RETURN '(' || place || ' >= ' || filter_literal(place, kind, given) || ' AND ' || place || ' < '
+            || filter_literal(place, kind, given) || ' + interval ''1 day'')';
     END IF;
-    RETURN place || ' = ' || filter_literal(CASE kind WHEN 'irma' THEN irma_normalise(given) ELSE given END, kind);
+    RETURN place || ' = ' || filter_literal(place, kind, CASE kind WHEN 'irma' THEN irma_normalise(given) ELSE given END);
 END
 $$;
 
 COMMENT ON FUNCTION radretrieval.filter_condition(text, text, jsonb) IS 'One condition of a filter as SQL, for cnnc_nearest.';
 
-CREATE FUNCTION radretrieval.filter_literal(value text, kind text) RETURNS text
+CREATE FUNCTION radretrieval.filter_literal(place text, kind text, value text) RETURNS text
 LANGUAGE plpgsql STABLE AS $$
 BEGIN
     CASE kind
@@ -79,12 +79,13 @@ BEGIN
         ELSE RETURN quote_literal(value);
     END CASE;
 EXCEPTION WHEN data_exception THEN
-    RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = quote_literal(value) || ' in a filter is no '
-        || CASE kind WHEN 'timestamptz' THEN 'date, as 2026-01-31' WHEN 'integer' THEN 'whole number' ELSE 'true or false' END;
+    RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'the filter ' || substr(place, 3) || ' cannot be '
+        || quote_literal(value) || '; it is '
+        || CASE kind WHEN 'timestamptz' THEN 'a day, as 2026-01-31' WHEN 'integer' THEN 'a whole number' ELSE 'true or false' END;
 END
 $$;
 
-COMMENT ON FUNCTION radretrieval.filter_literal(text, text) IS 'A value of a filter as SQL, checked, for cnnc_nearest.';
+COMMENT ON FUNCTION radretrieval.filter_literal(text, text, text) IS 'A value of a filter as SQL, checked, for cnnc_nearest.';
 
 -- What a filter may name. Columns of few values are looked up in facet, the others in image.
 CREATE FUNCTION radretrieval.filter_columns() RETURNS TABLE (name text, kind text, facet boolean)

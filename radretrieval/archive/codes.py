@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radretrieval.archive.copying import copy_codes
+from radretrieval.archive.exact_near import Near
 from radretrieval.archive.statements import sql
 
 if TYPE_CHECKING:
@@ -129,9 +130,16 @@ def _ids(connection: Connection, statement: str, values: dict[str, Any]) -> set[
 
 
 def write_cnnc(
-    connection: Connection, encoder_id: int, ids: Sequence[int], codes: NDArray[np.uint8], bits: int
+    connection: Connection,
+    encoder_id: int,
+    ids: Sequence[int],
+    codes: NDArray[np.uint8],
+    bits: int,
+    near: Near | None = None,
 ) -> None:
-    """Store codes, uint8 (n, bits / 8), and forget the failures of their images."""
+    """Store codes, uint8 (n, bits / 8), and forget the failures of their images; `near` spares the database work."""
+    if near is not None:
+        near.tell(connection, encoder_id, ids, codes)
     copy_codes(connection, "cnnc", encoder_id, np.asarray(ids, np.int64), codes, bits)
     connection.execute(sql("coding_failure_forget"), {"encoder": encoder_id, "ids": list(ids)})
 

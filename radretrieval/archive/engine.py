@@ -86,7 +86,7 @@ def translated(url: str) -> Iterator[None]:
             "radretrieval TO role; (to search; ingest and work need INSERT, UPDATE and DELETE too)"
         ) from error
     except errors.QueryCanceled as error:
-        raise EnvironmentUnusable(
+        raise DatabaseUnavailable(
             f"the database ended a statement before it was done: {_first(error)}; ask the DBA for a longer one (ALTER "
             "ROLE role SET statement_timeout = ...), then run it again: nothing is half-written"
         ) from error

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 SAMPLE = 64  # codes a wanted anchor that the anchors are chosen from
 BATCH = 20_000  # codes that are read and assigned at a time
 FEW = 500  # images that changed meanwhile and may be looked at while writers wait
+WORTHWHILE = 5_000  # codes from which on a search by anchors pays (migrations/sql/0004_nearest.sql)
+GROWN = 4  # times as many codes as an index was built of ask for more anchors
 PATIENCE_SECONDS = 60.0  # for searches that still read the index that was replaced
 
 
@@ -83,6 +85,26 @@ def build(
         _switch(connection, encoder, index_id, chosen)
         _remove_leftovers(connection, encoder)
         return Built(index_id, _count(connection, encoder), len(chosen.codes))
+
+
+def facts(connection: Connection, encoder: Encoder, codes: int) -> dict[str, Any]:
+    """What searches of an encoder with so many codes use, and what there is to tell of it.
+
+    `kind` is exact, hnsw or none; `built_of`, `live_at`: of the exact index; `recall`, `recall_worst`, `measured_at`:
+    what was last measured of the HNSW graph; `unfinished`: builds that were begun; `advice`: what to run, or None.
+    """
+    row = connection.execute(sql("index_facts"), {"encoder": encoder.id}).fetchone()
+    assert row is not None
+    kind = "exact" if encoder.exact is not None else "hnsw" if encoder.hnsw else "none"
+    advice = None
+    if kind == "none" and codes >= WORTHWHILE:
+        advice = "searches compare with every code; an index is faster: radretrieval index build"
+    elif kind == "exact" and codes > GROWN * max(row["built_of"], WORTHWHILE):
+        advice = f"the index was built of {row['built_of']} codes; build it anew: radretrieval index build"
+    elif kind == "hnsw" and row["recall"] is None:
+        advice = "searches are approximate, and nobody knows how much: radretrieval index audit"
+    shown = {name: row[name] for name in ("built_of", "live_at", "recall", "recall_worst", "measured_at", "unfinished")}
+    return {"kind": kind, **shown, "advice": advice}
 
 
 def drop(archive: Archive, encoder: Encoder) -> None:

@@ -427,6 +427,14 @@ SELECT substring(bit_send(code) FROM 5) AS code FROM exact_anchor WHERE index_id
 -- :exact_say Tell the triggers of this transaction which anchors these images are near to.
 SELECT set_config('radretrieval.anchors', %(said)s, true);
 
+-- :index_facts The indexes of an encoder's codes: the exact one with how many codes it was built of and when, others that
+-- were begun and not finished, and what was measured of an HNSW graph.
+SELECT x.id AS exact, x.live_at, (SELECT sum(a.codes)::bigint FROM exact_anchor a WHERE a.index_id = x.id) AS built_of,
+       (SELECT count(*) FROM exact_index u WHERE u.encoder_id = e.id AND NOT u.live) AS unfinished,
+       h.recall, h.recall_worst, h.measured_at
+FROM encoder e LEFT JOIN exact_index x ON x.encoder_id = e.id AND x.live LEFT JOIN hnsw_audit h ON h.encoder_id = e.id
+WHERE e.id = %(encoder)s;
+
 -- :exact_of The index that searches use.
 SELECT id FROM exact_index WHERE encoder_id = %(encoder)s AND live;
 

@@ -116,20 +116,23 @@ def audit(
 
 @app.command()
 def drop(
-    context: typer.Context, kind: KindOption = Kind.exact, encoder: EncoderId = None, as_json: AsJson = False
+    context: typer.Context,
+    kind: Annotated[Kind | None, typer.Option("--kind", help="Of this kind only; without it all.")] = None,
+    encoder: EncoderId = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Drop an index, or what a build that was ended has left of it; searches find the same without."""
+    """Drop the indexes, and what a build that was ended has left; searches compare with every code, exactly."""
     from radretrieval.archive import encoders, exact, hnsw
 
     started = time.monotonic()
     with opened(context) as (archive, _):
         with archive.connection() as connection:
             chosen = encoders.get(connection, encoder)
-            if kind is Kind.hnsw:
+            if kind is not Kind.exact:
                 hnsw.drop(connection, chosen)
-        if kind is Kind.exact:
+        if kind is not Kind.hnsw:
             exact.drop(archive, chosen)
-    _print({"kind": kind.value, "seconds": round(time.monotonic() - started, 3)}, as_json)
+    _print({"kind": kind.value if kind else "all", "seconds": round(time.monotonic() - started, 3)}, as_json)
 
 
 def _print(document: dict[str, Any], as_json: bool) -> None:

@@ -9,12 +9,17 @@ from radretrieval.cli.common import AsJson, opened, print_json, tell
 
 def status(context: typer.Context, as_json: AsJson = False) -> None:
     """How many images there are, how many can be found, and what is wrong with the others."""
-    from radretrieval.archive import engine, images
+    from radretrieval.archive import encoders, engine, exact, images
+    from radretrieval.errors import NoEncoder
 
     with opened(context) as (archive, _):
         facts = engine.check(archive)
         with archive.connection() as connection:
             counts = images.counts(connection)
+            try:
+                index = exact.facts(connection, encoders.get(connection), counts["coded"])
+            except NoEncoder:
+                index = None
     document = {
         "images": counts["images"],
         "coded": counts["coded"],
@@ -22,6 +27,7 @@ def status(context: typer.Context, as_json: AsJson = False) -> None:
         "failed": counts["failed"],
         "encoders": counts["encoders"],
         "database_bytes": counts["database_bytes"],
+        "index": index,
         "server_version": facts["server_version"],
         "pgvector_version": facts["pgvector_version"],
     }
@@ -30,6 +36,13 @@ def status(context: typer.Context, as_json: AsJson = False) -> None:
     else:
         from radretrieval.report.table import key_values
 
-        key_values(list(document.items()))
+        told = "none" if index is None else index["kind"]
+        if told == "hnsw" and index is not None and index["recall"] is not None:
+            told += f" (finds {index['recall']:.1%} of the true nearest, {index['recall_worst']:.1%} at worst)"
+        key_values([*(document | {"index": told}).items()])
+    if index is not None and index["advice"] is not None:
+        tell(index["advice"])
+    if index is not None and index["unfinished"]:
+        tell("an index is being built, or was begun and not finished: radretrieval index build begins anew")
     if counts["failed"]:
         tell("what failed, and why, is in the tables ingest_failure and coding_failure")

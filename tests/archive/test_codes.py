@@ -14,11 +14,11 @@ import psycopg
 import pytest
 from tiny import add_encoder
 
-from radretrieval.archive import codes, encoders, engine, images, nearest
+from radretrieval.archive import codes, encoders, engine, hnsw, images, nearest
 from radretrieval.archive.claims import Claims
 from radretrieval.archive.engine import Archive
-from radretrieval.archive.images import NewImage
 from radretrieval.archive.filters import Condition, Filter
+from radretrieval.archive.images import NewImage
 from radretrieval.coding.hamming import distances
 from radretrieval.errors import NoEncoder, UsageError
 from radretrieval.irma.tree import describe
@@ -105,25 +105,30 @@ def test_the_nearest_are_those_of_numpy_ties_by_id(connection: Any) -> None:
     for query in (cnnc[0], np.zeros(125, np.uint8), RNG.integers(0, 256, 125, np.uint8)):
         found, path = nearest.candidates(connection, encoder, geometry, query, 50)
         far = distances(query, cnnc)
-        wanted = sorted(zip(far.tolist(), range(1, 61), strict=True))[:50]
+        every = sorted(zip(far.tolist(), range(1, 61), strict=True))
+        wanted = [(distance, image) for distance, image in every if distance <= every[49][0]]
         assert [(hit.cnnc_distance, hit.image_id) for hit in found] == wanted
         assert all(hit.barcode == rbc[hit.image_id - 1].tobytes() for hit in found)
-        assert path == "exact"
+        assert path == "exact-scan"
 
 
 def test_filters_and_exclusions_leave_k_of_the_rest(connection: Any) -> None:
     number, geometry, cnnc, _ = fill(connection, 40)
     encoder = encoders.get(connection, number)
     connection.execute("UPDATE image SET patient_key = 'p' WHERE id <= 10")
-    wanted = Filter(where=(("split", "a"), ("modality", "CR")), not_images=(2,), not_patient="p")
+    wanted = Filter(
+        where=(Condition("split", "=", "a"), Condition("modality", "=", "CR")), not_images=(2,), not_patient="p"
+    )
     found, _ = nearest.candidates(connection, encoder, geometry, cnnc[1], 10, wanted)
     far = distances(cnnc[1], cnnc)
     allowed = range(12, 41, 2)
     assert [hit.image_id for hit in found] == sorted(allowed, key=lambda i: (far[i - 1], i))[:10]
-    nothing, _ = nearest.candidates(connection, encoder, geometry, cnnc[1], 10, Filter(where=(("modality", "XX"),)))
+    none = Filter(where=(Condition("modality", "=", "XX"),))
+    nothing, _ = nearest.candidates(connection, encoder, geometry, cnnc[1], 10, none)
     assert nothing == []
-    with pytest.raises(UsageError, match="no such column; the columns are: modality,"):
-        nearest.candidates(connection, encoder, geometry, cnnc[1], 10, Filter(where=(("id; DROP TABLE image", "1"),)))
+    wrong = Filter(where=(Condition("id; DROP TABLE image", "=", "1"),))
+    with pytest.raises(UsageError, match="cannot name 'id; DROP TABLE image'; the columns are: modality,"):
+        nearest.candidates(connection, encoder, geometry, cnnc[1], 10, wrong)
 
 
 def test_withdrawn_images_are_found_and_can_be_left_out(connection: Any) -> None:
@@ -132,15 +137,16 @@ def test_withdrawn_images_are_found_and_can_be_left_out(connection: Any) -> None
     connection.execute("UPDATE image SET withdrawn = true WHERE id IN (2, 4)")
 
     def found(*where: tuple[str, str]) -> list[int]:
-        hits, _ = nearest.candidates(connection, encoder, geometry, cnnc[1], 10, Filter(where=where))
+        wanted = Filter(where=tuple(Condition(column, "=", value) for column, value in where))
+        hits, _ = nearest.candidates(connection, encoder, geometry, cnnc[1], 10, wanted)
         return sorted(hit.image_id for hit in hits)
 
     assert found() == [1, 2, 3, 4, 5, 6]
     assert found(("withdrawn", "false")) == [1, 3, 5, 6]
     assert found(("withdrawn", "true"), ("split", "a")) == [2, 4]
-    for wrong in ("maybe", "", "1"):
-        with pytest.raises(UsageError, match="neither true nor false"):
-            found(("withdrawn", wrong))
+    with pytest.raises(UsageError, match="withdrawn cannot be 'maybe'; it is true or false"), connection.transaction():
+        found(("withdrawn", "maybe"))
+    assert found(("withdrawn", "")) == []  # none lacks it
 
 
 def test_what_is_withdrawn_is_neither_learnt_nor_scored(connection: Any) -> None:
@@ -183,12 +189,14 @@ def test_hnsw_is_used_when_built_and_never_returns_fewer(connection: Any) -> Non
     assert "cnnc_1_hnsw" in plan
     found, path = nearest.candidates(connection, encoder, geometry, cnnc[0], 50, Filter(not_images=(1,)))
     assert path == "hnsw"
-    assert len(found) == 50
+    assert len(found) >= 50
     assert 1 not in [hit.image_id for hit in found]
     assert [hit.cnnc_distance for hit in found] == sorted(hit.cnnc_distance for hit in found)
     # a filter would thin the graph's answer: it goes the exact way
-    filtered, path = nearest.candidates(connection, encoder, geometry, cnnc[0], 50, Filter(where=(("split", "a"),)))
-    assert (len(filtered), path) == (50, "exact")
+    half = Filter(where=(Condition("split", "=", "a"),))
+    filtered, path = nearest.candidates(connection, encoder, geometry, cnnc[0], 50, half)
+    assert path == "exact-filter"
+    assert len(filtered) >= 50
     count, mean, worst = hnsw.audit(connection, encoder, 50, 20)
     assert count == 300
     assert 0.9 < worst <= mean <= 1

@@ -15,6 +15,7 @@ from tiny import TINY, weights
 
 from radretrieval.archive import codes, encoders, images, nearest
 from radretrieval.archive.engine import Archive
+from radretrieval.archive.filters import Condition, Filter
 from radretrieval.archive.images import NewImage
 from radretrieval.coding.hamming import distances
 from radretrieval.config import Settings
@@ -78,7 +79,8 @@ def test_hits_are_those_of_the_definition(archive: Archive, settings: Settings, 
     assert list(by_kind) == ["cnnc+rbc", "cnnc", "rbc"]
     for place in range(len(queries.image_ids)):
         n, f = near[place].tolist(), far[place].tolist()
-        candidates = sorted(range(120), key=lambda i: (n[i], i))[:50]
+        every = sorted(range(120), key=lambda i: (n[i], i))
+        candidates = [i for i in every if n[i] <= n[every[49]]]
         wanted = {
             "cnnc+rbc": sorted(candidates, key=lambda i: (f[i], n[i], i))[:10],
             "cnnc": candidates[:10],
@@ -95,9 +97,10 @@ def test_a_batch_equals_single_searches_hit_for_hit(archive: Archive, settings: 
     fill(connection, 150, 30)
     result = evaluate(archive, settings, STORED)
     ranking = result.rows[0].ranking
+    where = (Condition("split", "=", "train"), Condition("withdrawn", "=", "false"))
     with Searcher(archive, settings) as searcher:
         for place, query in enumerate(result.queries.image_ids.tolist()):
-            answer = searcher.search(Request(query, where=(("split", "train"), ("withdrawn", "false"))))
+            answer = searcher.search(Request(query, where=where))
             hits = [(hit.image_id, hit.cnnc_distance, hit.rbc_distance) for hit in answer.hits]
             ids = result.searched.image_ids[ranking.places[place]]
             assert hits == list(zip(ids, ranking.cnnc[place], ranking.rbc[place], strict=True))
@@ -139,9 +142,28 @@ def test_batches_of_sql_do_not_depend_on_their_size(connection: Any, monkeypatch
         monkeypatch.setattr(nearest, "BATCH", size)
         parts = list(nearest.of_images(connection, encoder, queries, among, 12))
         assert len(parts) == -(-20 // size)
-        found.append((np.concatenate([ids for _, ids, _ in parts]), np.concatenate([far for _, _, far in parts])))
-    np.testing.assert_array_equal(found[0][0], found[1][0])
-    np.testing.assert_array_equal(found[0][1], found[1][1])
+        rows = [row for _, ids, far in parts for row in zip(ids.tolist(), far.tolist(), strict=True)]
+        found.append([[pair for pair in zip(*row, strict=True) if pair[0] >= 0] for row in rows])
+    assert found[0] == found[1]
+    for row in found[0]:  # those that tie with the twelfth are there, and nothing beyond
+        assert len(row) >= 12
+        assert all(distance == row[11][1] for _, distance in row[12:])
+
+
+@pytest.mark.parametrize("spare", [0, 3, 64])
+def test_all_that_tie_with_the_last_come(connection: Any, monkeypatch: pytest.MonkeyPatch, spare: int) -> None:
+    """However few are asked for beyond the limit at first."""
+    encoder = encoders.get(connection, fill(connection, 100, 1))
+    connection.execute(
+        "UPDATE cnnc SET code = (SELECT code FROM cnnc WHERE image_id = 1) WHERE image_id BETWEEN 40 AND 100"
+    )
+    monkeypatch.setattr(nearest, "SPARE", spare)
+    ((_, ids, far),) = nearest.of_images(connection, encoder, np.array([101]), np.arange(1, 101), 12)
+    code = codes.of_image(connection, encoder.id, 1, 101)
+    assert code is not None
+    found, _ = nearest.candidates(connection, encoder, 1, code[0], 12, Filter(not_images=(101,)))
+    assert ids[0].tolist() == [candidate.image_id for candidate in found]
+    assert far[0].tolist() == [candidate.cnnc_distance for candidate in found]
 
 
 class TestWhichImagesCount:

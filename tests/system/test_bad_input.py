@@ -111,7 +111,7 @@ def test_queries(cli: Cli, few: Path, tmp_path: Path) -> None:
     refused(cli("search", "id:1", "--top", 60, check=False), 2, "--candidates 50", "--top 60")
     refused(cli("search", "id:1", "--where", "colour=red", check=False), 2, "colour", "the columns are: modality")
     refused(cli("search", "id:1", "--where", "modality", check=False), 2, "COLUMN=VALUE")
-    refused(cli("search", "id:1", "--where", "withdrawn=maybe", check=False), 2, "neither true nor false")
+    refused(cli("search", "id:1", "--where", "withdrawn=maybe", check=False), 2, "withdrawn", "it is true or false")
     refused(cli("search", "id:1", "--encoder", 9, check=False), 2, "no encoder 9; it has: 1")
     refused(cli("search", "id:1", "--exclude-same-patient", check=False), 2, "patient of the query is not known")
     refused(cli("search", "id:1", "--picture", "no/such/a.png", check=False), 2, "folder no/such")
