@@ -1,3 +1,3 @@
 """The revision that this version needs, apart from `schema` so that a search need not import SQLAlchemy for it."""
 
-REVISION = "0004"
+REVISION = "0005"

@@ -6,6 +6,8 @@ import sqlalchemy as sa
 from pgvector.sqlalchemy import BIT
 from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, JSONB
 
+from radretrieval.archive.schema_comments import COMMENTS
+
 SCHEMA = "radretrieval"
 CODE_BITS = 1000
 
@@ -230,3 +232,19 @@ hnsw_audit = sa.Table(
     _moment("measured_at", "When."),
     comment="What index audit measured last of an encoder's HNSW index.",
 )
+
+neighbour = sa.Table(
+    "neighbour",
+    metadata,
+    sa.Column("encoder_id", sa.Integer, sa.ForeignKey(encoder.c.id, ondelete="CASCADE"), nullable=False),
+    sa.Column("image_id", sa.BigInteger, sa.ForeignKey(image.c.id, ondelete="CASCADE"), nullable=False),
+    sa.Column("rank", sa.Integer, nullable=False),
+    sa.Column("neighbour_id", sa.BigInteger, sa.ForeignKey(image.c.id, ondelete="CASCADE"), nullable=False, index=True),
+    sa.Column("distance", sa.Integer, nullable=False),
+    _moment("filled_at"),
+    sa.PrimaryKeyConstraint("image_id", "encoder_id", "rank"),
+)
+
+for _name, _comment in COMMENTS.items():
+    _table = metadata.tables[f"{SCHEMA}.{_name.partition('.')[0]}"]
+    (_table.c[_name.partition(".")[2]] if "." in _name else _table).comment = _comment

@@ -67,6 +67,23 @@ def test_up_down_up(empty_database_url: str) -> None:
     assert objects(empty_database_url) == first
 
 
+def test_a_downgrade_leaves_the_comments_of_before(empty_database_url: str) -> None:
+    def comments() -> list[tuple[object, ...]]:
+        query = (
+            "SELECT pg_describe_object(classoid, objoid, objsubid), description FROM pg_description "
+            "WHERE (pg_identify_object(classoid, objoid, objsubid)).schema = 'radretrieval' ORDER BY 1"
+        )
+        with psycopg.connect(empty_database_url) as connection:
+            return connection.execute(query).fetchall()
+
+    migrate.upgrade(empty_database_url, "0004")
+    before = comments()
+    migrate.upgrade(empty_database_url, "0005")
+    assert len(comments()) > len(before) + 100
+    migrate.downgrade(empty_database_url, "0004")
+    assert comments() == before
+
+
 def test_images_that_were_there_are_not_withdrawn(empty_database_url: str) -> None:
     migrate.upgrade(empty_database_url)
     migrate.downgrade(empty_database_url, "0001")
