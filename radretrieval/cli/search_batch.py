@@ -40,6 +40,8 @@ def check_options(
             raise UsageError(f"{option} is of one query and cannot stand beside {name}; leave one of them out")
     if out is None:
         raise UsageError(f"{name} needs --out FILE.csv or FILE.parquet: where the hits go")
+    if batch is not None and batch.resolve() == out.resolve():
+        raise UsageError(f"--out {out} is the CSV of the queries itself; name another file")
     return True
 
 

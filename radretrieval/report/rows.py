@@ -15,10 +15,14 @@ from radretrieval.retrieval.asking import Row
 ENDINGS = (".csv", ".parquet")
 GROUP = 50_000  # rows of a row group: what waits in memory, some 20 MB
 _WHAT = "list of hits"
-_PARQUET = {"query_image_id": "int64", "rank": "int32", "image_id": "int64", "cnnc_distance": "int32"} | {
+_NUMBERS = {
+    "query_image_id": "int64",
+    "rank": "int32",
+    "image_id": "int64",
+    "cnnc_distance": "int32",
     "rbc_distance": "int32",
     "encoder_id": "int32",
-}  # the others are strings
+}  # the other columns of a Parquet file are strings
 
 
 class Writer(Protocol):
@@ -64,7 +68,7 @@ def _parquet(draft: Path) -> Iterator[Writer]:
     pyarrow = _pyarrow()
     from pyarrow import parquet
 
-    schema = pyarrow.schema([(name, getattr(pyarrow, _PARQUET.get(name, "string"))()) for name in Row._fields])
+    schema = pyarrow.schema([(name, getattr(pyarrow, _NUMBERS.get(name, "string"))()) for name in Row._fields])
     waiting: list[Row] = []
     with draft.open("wb") as file, parquet.ParquetWriter(file, schema) as writer:
 

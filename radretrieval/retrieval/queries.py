@@ -62,8 +62,8 @@ def _rows(path: Path) -> Iterator[Asked]:
         if column is None:
             there = printable(", ".join(names)) or "nothing"
             raise LabelsError(
-                f"the queries {printable(str(path))} have none of the columns {', '.join(COLUMNS)} (they have: {there}); "
-                "--batch takes a CSV with one of them, or a folder of radiographs"
+                f"the queries {printable(str(path))} have no column {', '.join(COLUMNS)} (they have: {there}); --batch "
+                "takes a CSV with one of them, or a folder of radiographs"
             )
         for row in reader:
             yield _asked(path, column, (row.get(column) or "").strip(), reader.line_num)
