@@ -83,10 +83,10 @@ class Labels:
 
 
 @contextmanager
-def open_rows(path: str | Path) -> Iterator[csv.DictReader[str]]:
+def open_rows(path: str | Path, what: str = "labels") -> Iterator[csv.DictReader[str]]:
     """The rows of a CSV with a header, `,` or `;`, in UTF-8; blanks around the names of its columns are taken off.
 
-    Raises LabelsError, also while rows are read, when it is no such CSV.
+    `what` its rows are, for messages. Raises LabelsError, also while rows are read, when it is no such CSV.
     """
     try:
         with open(path, encoding="utf-8-sig", newline="") as stream:
@@ -96,16 +96,16 @@ def open_rows(path: str | Path) -> Iterator[csv.DictReader[str]]:
             reader.fieldnames = [name.strip() for name in reader.fieldnames or []]
             twice = [name for name, count in Counter(filter(None, reader.fieldnames)).items() if count > 1]
             if twice:
-                raise LabelsError(f"the labels {path} have more than one column {twice[0]!r}; leave one of them")
+                raise LabelsError(f"the {what} {path} have more than one column {twice[0]!r}; leave one of them")
             yield reader
     except FileNotFoundError:
         raise
     except UnicodeDecodeError as error:
         raise LabelsError(
-            f"the labels {path} cannot be read as a CSV in UTF-8: {error}; save the file again in UTF-8"
+            f"the {what} {path} cannot be read as a CSV in UTF-8: {error}; save the file again in UTF-8"
         ) from error
     except (OSError, csv.Error) as error:
-        raise LabelsError(f"the labels {path} cannot be read as a CSV in UTF-8: {error}") from error
+        raise LabelsError(f"the {what} {path} cannot be read as a CSV in UTF-8: {error}") from error
 
 
 def read_labels(path: Path) -> Labels:

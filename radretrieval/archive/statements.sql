@@ -218,6 +218,34 @@ FROM cnnc q CROSS JOIN LATERAL (
 WHERE q.encoder_id = %(encoder)s AND q.image_id = ANY(%(queries)s)
 GROUP BY q.image_id;
 
+-- :many_images Images by id, with code and barcode where they have them.
+SELECT i.id, i.uri, i.sha256, i.patient_key, i.irma_code, substring(bit_send(c.code) FROM 5) AS code, b.code AS barcode
+FROM image i LEFT JOIN cnnc c ON c.encoder_id = %(encoder)s AND c.image_id = i.id
+LEFT JOIN barcode b ON b.geometry_id = %(geometry)s AND b.image_id = i.id
+WHERE i.id = ANY(%(ids)s::bigint[]);
+
+-- :many_contents The same by the hashes of their files.
+SELECT i.id, i.uri, i.sha256, i.patient_key, i.irma_code, substring(bit_send(c.code) FROM 5) AS code, b.code AS barcode
+FROM image i LEFT JOIN cnnc c ON c.encoder_id = %(encoder)s AND c.image_id = i.id
+LEFT JOIN barcode b ON b.geometry_id = %(geometry)s AND b.image_id = i.id
+WHERE i.sha256 = ANY(%(sha256)s::bytea[]);
+
+-- :many_coded Images that have a code of an encoder, by id, from a place on.
+SELECT image_id FROM cnnc WHERE encoder_id = %(encoder)s AND image_id > %(after)s ORDER BY image_id LIMIT %(limit)s;
+
+-- :many_nearest The nearest codes of each of many queries, with the barcodes of those that have one, a row a query.
+SELECT q.place::int AS place, min(n.path) AS path,
+       array_agg(n.image_id ORDER BY n.image_id) FILTER (WHERE b.code IS NOT NULL) AS image_ids,
+       array_agg(n.distance ORDER BY n.image_id) FILTER (WHERE b.code IS NOT NULL) AS distances,
+       string_agg(b.code, ''::bytea ORDER BY n.image_id) AS barcodes
+FROM unnest(%(codes)s::bit(1000)[], %(filters)s::jsonb[]) WITH ORDINALITY q (code, filter, place)
+CROSS JOIN LATERAL cnnc_nearest(q.code, %(limit)s, %(encoder)s, q.filter) n
+LEFT JOIN barcode b ON b.image_id = n.image_id AND b.geometry_id = %(geometry)s
+GROUP BY q.place;
+
+-- :many_facts Where the files of images are, and what they show.
+SELECT id, uri, irma_code FROM image WHERE id = ANY(%(ids)s::bigint[]);
+
 -- :batch_settings For one transaction of long scans: room for the codes, and no JIT, which costs more than it saves here.
 SELECT set_config('work_mem', %(memory)s, true), set_config('jit', 'off', true);
 

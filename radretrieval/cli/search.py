@@ -16,7 +16,31 @@ if TYPE_CHECKING:
 
 def search(
     context: typer.Context,
-    query: Annotated[str, typer.Argument(metavar="FILE|id:N", help="A radiograph, or an image of the archive.")],
+    query: Annotated[
+        str | None,
+        typer.Argument(metavar="FILE|id:N", help="A radiograph, or an image of the archive.", show_default=False),
+    ] = None,
+    batch: Annotated[
+        Path | None,
+        typer.Option(
+            "--batch",
+            metavar="DIR|CSV",
+            help="Many queries instead: every file of a folder and below it, or the rows of a CSV with a column file "
+            "(relative to the CSV), image_id or id.",
+        ),
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Every image that has a code is a query instead, by id.")
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="FILE",
+            help="Where the hits of --batch or --all go: a .csv, or a .parquet (pip install 'radretrieval[parquet]'); "
+            "a row a hit, in the order of the queries, and one without a rank for a query without hits.",
+        ),
+    ] = None,
     top: Annotated[int, typer.Option("--top", metavar="N", help="How many hits.")] = 10,
     candidates: Annotated[
         int, typer.Option("--candidates", metavar="N", help="How many of the nearest codes are re-ranked.")
@@ -55,17 +79,19 @@ def search(
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
-    """Find the images most like a given one. The query image itself is never among its hits."""
+    """Find the images most like a given one, or like each of many. A query image is never among its own hits.
+
+    --batch and --all answer each query as it would be answered alone, as of one moment; the archive may change between
+    two queries.
+    """
     from radretrieval.archive.filters import parse
+    from radretrieval.cli.search_batch import check_options, search_batch
     from radretrieval.retrieval.answer import Request
-    from radretrieval.retrieval.query import Searcher
 
-    if picture is not None:
-        from radretrieval.report.output import check_output
-
-        check_output(picture, ".png", "picture")
+    single = {"--roi": roi is not None, "--picture": picture is not None}
+    many = check_options(query, batch, everything, out, single)
     request = Request(
-        query=_query(query),
+        query=0 if query is None else _query(query),
         top=top,
         candidates=candidates,
         roi=_roi(roi),
@@ -75,6 +101,21 @@ def search(
         max_distance=max_distance,
         exclude_same_patient=exclude_same_patient,
     )
+    if many and out is not None:
+        search_batch(context, request, batch, out, device, encoder, as_json)
+    else:
+        _search_one(context, request, picture, device, encoder, as_json)
+
+
+def _search_one(
+    context: typer.Context, request: Request, picture: Path | None, device: str, encoder: int | None, as_json: bool
+) -> None:
+    from radretrieval.retrieval.query import Searcher
+
+    if picture is not None:
+        from radretrieval.report.output import check_output
+
+        check_output(picture, ".png", "picture")
     with opened(context) as (archive, settings), Searcher(archive, settings, device, encoder) as searcher:
         answer = searcher.search(request)
         if picture is not None:
@@ -188,13 +229,16 @@ def _tell(answer: Answer, request: Request) -> None:
         nearer = "" if not hidden else f"; nearer ones that it hid: {hidden}{'' if hidden < HIDDEN else ' or more'}"
         tell(f"images that pass the filter: {matched}{'' if matched < COUNTED else ' or more'}{nearer}")
     if answer.path == "hnsw":
-        measured = "never measured: radretrieval index audit"
-        if answer.recall is not None:
-            measured = (
-                f"last measured to find {answer.recall[0]:.1%} of the true nearest, {answer.recall[1]:.1%} at worst"
-            )
-        tell(f"the candidates are of an approximate index (HNSW), {measured}")
+        tell_recall(answer.recall)
     if answer.returned < answer.requested:
         waiting = f"; {answer.pending} images have no code yet (radretrieval work --once)" if answer.pending else ""
         filtered = " that pass the filter" if answer.effect is not None else ""
         tell(f"{answer.returned} of {answer.requested} hits: the archive has no more coded images{filtered}{waiting}")
+
+
+def tell_recall(recall: tuple[float, float] | None) -> None:
+    """That candidates are of an approximate index, and what is known of it."""
+    measured = "never measured: radretrieval index audit"
+    if recall is not None:
+        measured = f"last measured to find {recall[0]:.1%} of the true nearest, {recall[1]:.1%} at worst"
+    tell(f"the candidates are of an approximate index (HNSW), {measured}")

@@ -115,7 +115,7 @@ class Searcher:
             short = len(found) < request.candidates
             pending = codes.pending_count(self.connection, self.encoder.id) if short else 0
             if not found and effect is None:
-                self._explain_nothing(pending)
+                self.explain_nothing(pending)
         with clock.stage("rerank"):
             hits, compared = self._rank(query, found, request.top)
         if request.roi is not None:
@@ -231,7 +231,8 @@ class Searcher:
             return found, path, None
         return found, path, nearest.effect(self.connection, self.encoder, query.cnnc, wanted, found)
 
-    def _explain_nothing(self, pending: int) -> None:
+    def explain_nothing(self, pending: int) -> None:
+        """Raise UsageError for an archive without a code to compare with, by how many images wait for one."""
         if pending:
             option = "" if self.encoder.active else f" --encoder {self.encoder.id}"
             raise UsageError(

@@ -1,0 +1,36 @@
+"""What decoding processes make of a query: it stands apart, so that they import nothing but imaging."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from radretrieval.imaging.original import Original, read_original
+from radretrieval.imaging.resample import resample
+
+
+@dataclass(frozen=True)
+class Task:
+    """One query file, and the sizes that the network and the barcode take."""
+
+    file: Original
+    network_size: int
+    barcode_size: int
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """float32 inputs of the network and of the barcode, each square, and the patient that the header names."""
+
+    network_input: NDArray[np.float32]
+    barcode_input: NDArray[np.float32]
+    patient_id: str | None
+
+
+def prepare(task: Task, max_pixels: int) -> Prepared:
+    """Read and resample one query. Raises ImageError when its file is gone, changed meanwhile or cannot be decoded."""
+    radiograph = read_original(task.file.uri, task.file.sha256, max_pixels)
+    pixels = radiograph.pixels
+    return Prepared(resample(pixels, task.network_size), resample(pixels, task.barcode_size), radiograph.patient_id)
