@@ -63,18 +63,18 @@ def by_ids(connection: Connection, encoder: Encoder, geometry: int, ids: Sequenc
     """Those of these images that the archive has, by id, with their codes; an id may be any whole number."""
     legal = [image_id for image_id in ids if 0 <= image_id < 2**63]
     values = {"encoder": encoder.id, "geometry": geometry, "ids": legal}
-    return {known.image_id: known for known in _known(connection, "many_images", values)}
+    return {known.image_id: known for known in _known(connection, sql("many_images"), values)}
 
 
 def by_contents(connection: Connection, encoder: Encoder, geometry: int, hashes: Sequence[bytes]) -> dict[bytes, Known]:
     """Those of these contents that the archive has, by SHA-256, with their codes."""
     values = {"encoder": encoder.id, "geometry": geometry, "sha256": list(hashes)}
-    return {known.sha256: known for known in _known(connection, "many_contents", values)}
+    return {known.sha256: known for known in _known(connection, sql("many_contents"), values)}
 
 
 def _known(connection: Connection, statement: str, values: dict[str, Any]) -> list[Known]:
     with connection.cursor(binary=True) as cursor:
-        rows = cursor.execute(sql(statement), values).fetchall()
+        rows = cursor.execute(statement, values).fetchall()
     found = []
     for row in rows:
         both = row["code"] is not None and row["barcode"] is not None

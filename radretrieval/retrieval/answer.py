@@ -70,7 +70,8 @@ class Answer:
     candidates : how many codes were re-ranked: as many as were asked for, and those that tie with the last.
     effect : what the filter did; None where there was none.
     pending : images that have no code yet and cannot be found; counted only when there are fewer candidates than asked.
-    timings_ms : milliseconds of each stage of `STAGES`.
+    timings_ms : milliseconds of each stage of `STAGES`; of a new file, `candidates` is what was waited for the database
+        after the barcode, which is computed meanwhile.
     """
 
     encoder_id: int

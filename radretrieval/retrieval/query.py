@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -109,8 +110,7 @@ class Searcher:
                 with clock.stage("read"):
                     self._check_roi(query, request.roi)
             self._encode(query, clock)
-            with clock.stage("candidates"):
-                found, path, effect = self._candidates(query, request)
+            found, path, effect = self._candidates_beside_barcode(query, request, clock)
             # a full answer does not ask: counting what is pending looks at every image
             short = len(found) < request.candidates
             pending = codes.pending_count(self.connection, self.encoder.id) if short else 0
@@ -199,16 +199,30 @@ class Searcher:
     def _encode(self, query: _Query, clock: Clock) -> None:
         if query.cnnc is not None:
             return
+        from radretrieval.imaging.resample import resample
+
+        with clock.stage("encode"):
+            pixels = resample(self._pixels(query).pixels, self.encoder.profile.network.input_size)
+            query.cnnc = self.coder.codes(pixels[None])[0]
+
+    def _candidates_beside_barcode(
+        self, query: _Query, request: Request, clock: Clock
+    ) -> tuple[list[Candidate], str, Effect | None]:
+        """The candidates; the database looks for them while the barcode of a new file is computed here."""
+        if query.rbc is not None:
+            with clock.stage("candidates"):
+                return self._candidates(query, request)
         from radretrieval.coding.radon import barcode
         from radretrieval.imaging.resample import resample
 
-        pixels = self._pixels(query).pixels
-        profile = self.encoder.profile
-        with clock.stage("encode"):
-            query.cnnc = self.coder.codes(resample(pixels, profile.network.input_size)[None])[0]
-        with clock.stage("barcode"):
-            shape = profile.barcode
-            query.rbc = barcode(resample(pixels, shape.size)[None], shape.size, shape.angles)[0]
+        with ThreadPoolExecutor(1) as beside:
+            asked = beside.submit(self._candidates, query, request)
+            with clock.stage("barcode"):
+                shape = self.encoder.profile.barcode
+                square = resample(self._pixels(query).pixels, shape.size)
+                query.rbc = barcode(square[None], shape.size, shape.angles)[0]
+            with clock.stage("candidates"):
+                return asked.result()
 
     def _candidates(self, query: _Query, request: Request) -> tuple[list[Candidate], str, Effect | None]:
         if request.exclude_same_patient and query.patient_key is None:
@@ -266,7 +280,6 @@ class Searcher:
 
     def _match(self, query: _Query, roi: tuple[int, int, int, int], hits: list[Hit]) -> list[Hit]:
         """Find the region in each hit whose file can still be read."""
-        from concurrent.futures import ThreadPoolExecutor
         from dataclasses import replace
 
         from radretrieval.retrieval.roi import match_all
