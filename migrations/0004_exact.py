@@ -160,9 +160,12 @@ def downgrade() -> None:
         "exact_attend(regclass)",
         "exact_cnnc_emptied()",
         "exact_cnnc_changed()",
+        "exact_put_one(integer, bigint, bit, integer)",
         "exact_put(integer, bigint[], integer[])",
+        "exact_none_missing(integer, bigint)",
+        "exact_not_put(integer, bigint[], bigint)",
         "exact_facets(bigint[])",
-        "exact_put_done(integer, bigint, jsonb)",
+        "exact_widen(integer, jsonb)",
         "exact_put_statement(integer, text)",
     ):
         op.execute(f"DROP FUNCTION {S}.{function}")

@@ -51,30 +51,21 @@ $function$;
 COMMENT ON FUNCTION radretrieval.exact_put_statement(integer, text) IS
     'The SQL that puts codes into an exact index, for its triggers and for index build.';
 
--- What remains after that statement: nothing may be missing, and the bounds of the anchors are widened.
-CREATE FUNCTION radretrieval.exact_put_done(index_id integer, missing bigint, wider jsonb) RETURNS void
+-- What remains after that statement, in the same transaction as the rows.
+CREATE FUNCTION radretrieval.exact_widen(index_id integer, wider jsonb) RETURNS void
 LANGUAGE plpgsql SET search_path = radretrieval, public, pg_temp AS $$
 BEGIN
-    IF missing > 0 THEN
-        -- an image, a facet or an anchor that this transaction's snapshot does not show
-        RAISE EXCEPTION USING ERRCODE = 'serialization_failure',
-            MESSAGE = missing || ' codes could not be put into the exact index ' || index_id
-                || ', for their images changed meanwhile; try again';
-    END IF;
-    IF wider IS NULL THEN
-        RETURN;
-    END IF;
     -- all of them locked in their order first, so that two that widen never wait in a circle
     PERFORM FROM exact_anchor a
-    WHERE a.index_id = exact_put_done.index_id AND a.anchor IN (SELECT (w ->> 'anchor')::int FROM jsonb_array_elements(wider) w)
+    WHERE a.index_id = exact_widen.index_id AND a.anchor IN (SELECT (w ->> 'anchor')::int FROM jsonb_array_elements(wider) w)
     ORDER BY a.anchor FOR NO KEY UPDATE;
     UPDATE exact_anchor a SET nearest = least(a.nearest, w.nearest), farthest = greatest(a.farthest, w.farthest)
     FROM jsonb_to_recordset(wider) w (anchor int, nearest int, farthest int)
-    WHERE a.index_id = exact_put_done.index_id AND a.anchor = w.anchor;
+    WHERE a.index_id = exact_widen.index_id AND a.anchor = w.anchor;
 END
 $$;
 
-COMMENT ON FUNCTION radretrieval.exact_put_done(integer, bigint, jsonb) IS
+COMMENT ON FUNCTION radretrieval.exact_widen(integer, jsonb) IS
     'Ends what exact_put_statement began: widens the bounds of anchors, in the same transaction as the rows.';
 
 CREATE FUNCTION radretrieval.exact_facets(image_ids bigint[]) RETURNS void
@@ -100,6 +91,41 @@ $$;
 COMMENT ON FUNCTION radretrieval.exact_facets(bigint[]) IS
     'Adds the facets of these images that are not there yet, for the triggers and for index build.';
 
+-- The source is read again, less what is in the index already, where the first pass met images whose facets were new.
+CREATE FUNCTION radretrieval.exact_not_put(index_id integer, image_ids bigint[], missing bigint) RETURNS bigint[]
+LANGUAGE plpgsql SET search_path = radretrieval, public, pg_temp AS $$
+DECLARE
+    left_out bigint[];
+BEGIN
+    EXECUTE 'SELECT array_agg(u) FROM unnest($1) u WHERE NOT EXISTS (SELECT FROM exact_' || index_id
+        || ' e WHERE e.image_id = u)' INTO left_out USING image_ids;
+    IF cardinality(left_out) <> missing THEN
+        RAISE EXCEPTION USING ERRCODE = 'unique_violation', MESSAGE = 'the exact index ' || index_id
+            || ' has codes of some of these images already; radretrieval index check tells more';
+    END IF;
+    PERFORM exact_facets(left_out);
+    RETURN left_out;
+END
+$$;
+
+COMMENT ON FUNCTION radretrieval.exact_not_put(integer, bigint[], bigint) IS
+    'Which of these images an exact index has not yet; the facets of those are there afterwards. For its triggers.';
+
+CREATE FUNCTION radretrieval.exact_none_missing(index_id integer, missing bigint) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    IF missing > 0 THEN
+        -- an image, a facet or an anchor that this transaction's snapshot does not show
+        RAISE EXCEPTION USING ERRCODE = 'serialization_failure',
+            MESSAGE = missing || ' codes could not be put into the exact index ' || index_id
+                || ', for their images changed meanwhile; try again';
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION radretrieval.exact_none_missing(integer, bigint) IS
+    'An error where codes could not be put into an exact index. For its triggers.';
+
 CREATE FUNCTION radretrieval.exact_put(index_id integer, image_ids bigint[], anchors integer[]) RETURNS void
 LANGUAGE plpgsql SET search_path = radretrieval, public, pg_temp SET jit = off AS $$
 DECLARE
@@ -111,7 +137,10 @@ BEGIN
         'SELECT c.image_id, c.code, h.hint FROM unnest($1, $2) h (image_id, hint) JOIN cnnc_'
         || (SELECT x.encoder_id FROM exact_index x WHERE x.id = exact_put.index_id)
         || ' c ON c.image_id = h.image_id') INTO missing, wider USING image_ids, anchors;
-    PERFORM exact_put_done(index_id, missing, wider);
+    PERFORM exact_none_missing(index_id, missing);
+    IF wider IS NOT NULL THEN
+        PERFORM exact_widen(index_id, wider);
+    END IF;
 END
 $$;
 
@@ -119,42 +148,93 @@ COMMENT ON FUNCTION radretrieval.exact_put(integer, bigint[], integer[]) IS
     'Puts the codes of these images, each with an anchor (NULL for the nearest), into an exact index that has them not yet. '
     'For index build.';
 
+-- One code, without the statement for many, whose planning would take longer than everything else.
+CREATE FUNCTION radretrieval.exact_put_one(index_id integer, new_image bigint, new_code bit, hint integer) RETURNS void
+LANGUAGE plpgsql SET search_path = radretrieval, public, pg_temp AS $$
+DECLARE
+    near record;
+    facet integer;
+BEGIN
+    FOR try IN 1 .. 2 LOOP
+        SELECT t.id INTO facet FROM image i JOIN facet t
+            ON (t.format, t.photometric, t.modality, t.body_part, t.view_position, t.laterality, t.irma_code, t.split, t.withdrawn)
+                = (i.format, i.photometric, coalesce(i.modality, ''), coalesce(i.body_part, ''), coalesce(i.view_position, ''),
+                   coalesce(i.laterality, ''), coalesce(i.irma_code, ''), coalesce(i.split, ''), i.withdrawn)
+            WHERE i.id = new_image;
+        EXIT WHEN facet IS NOT NULL;
+        PERFORM exact_facets(ARRAY[new_image]);
+    END LOOP;
+    SELECT a.anchor, a.nearest, a.farthest, (a.code <~> new_code)::int AS distance INTO near FROM exact_anchor a
+    WHERE a.index_id = exact_put_one.index_id AND (hint IS NULL OR a.anchor = hint) ORDER BY distance, a.anchor LIMIT 1;
+    PERFORM exact_none_missing(index_id, CASE WHEN facet IS NULL OR near.anchor IS NULL THEN 1 ELSE 0 END);
+    EXECUTE 'INSERT INTO exact_' || index_id || ' (key, facet_id, image_id, code) VALUES ($1, $2, $3, $4)'
+        USING near.anchor * 1024 + near.distance, facet, new_image, new_code;
+    IF NOT EXISTS (SELECT FROM exact_cell c
+                   WHERE c.index_id = exact_put_one.index_id AND c.facet_id = facet AND c.anchor = near.anchor) THEN
+        INSERT INTO exact_cell (index_id, facet_id, anchor, codes) VALUES (exact_put_one.index_id, facet, near.anchor, 1)
+        ON CONFLICT DO NOTHING;
+    END IF;
+    IF near.distance NOT BETWEEN near.nearest AND near.farthest THEN
+        UPDATE exact_anchor a SET nearest = least(a.nearest, near.distance), farthest = greatest(a.farthest, near.distance)
+        WHERE a.index_id = exact_put_one.index_id AND a.anchor = near.anchor;
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION radretrieval.exact_put_one(integer, bigint, bit, integer) IS
+    'Puts one code into an exact index, with an anchor (NULL for the nearest). For its triggers.';
+
 CREATE FUNCTION radretrieval.exact_cnnc_changed() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = radretrieval, public, pg_temp SET jit = off AS $$
 DECLARE
     x record;
     -- what a writer who knows the anchors may say beforehand, for this transaction: 'index {image ids} {anchors}'
-    said CONSTANT text[] := string_to_array(nullif(current_setting('radretrieval.anchors', true), ''), ' ');
+    said text[] := string_to_array(nullif(current_setting('radretrieval.anchors', true), ''), ' ');
+    come bigint[];
+    one record;
+    source CONSTANT text := 'SELECT a.image_id, a.code, h.hint FROM after a LEFT JOIN unnest($2, $3) h (image_id, hint) '
+        'ON h.image_id = a.image_id WHERE a.encoder_id = $1';
     missing bigint;
     wider jsonb;
 BEGIN
     FOR x IN SELECT i.id, i.encoder_id, i.live FROM exact_index i ORDER BY i.id LOOP
         IF TG_OP <> 'INSERT' THEN
             IF x.live THEN
-                EXECUTE 'DELETE FROM exact_' || x.id || ' USING before b WHERE exact_' || x.id
-                    || '.image_id = b.image_id AND b.encoder_id = $1' USING x.encoder_id;
+                EXECUTE 'DELETE FROM exact_' || x.id || ' e USING before b WHERE e.image_id = b.image_id AND b.encoder_id = $1'
+                    USING x.encoder_id;
             ELSE
                 INSERT INTO exact_touched (index_id, image_id) SELECT x.id, b.image_id FROM before b WHERE b.encoder_id = x.encoder_id;
             END IF;
         END IF;
         CONTINUE WHEN TG_OP = 'DELETE';  -- then there is no table `after` to name
+        SELECT array_agg(a.image_id) INTO come FROM after a WHERE a.encoder_id = x.encoder_id;
+        CONTINUE WHEN come IS NULL;
         IF NOT x.live THEN
-            INSERT INTO exact_touched (index_id, image_id) SELECT x.id, a.image_id FROM after a WHERE a.encoder_id = x.encoder_id;
+            INSERT INTO exact_touched (index_id, image_id) SELECT x.id, u FROM unnest(come) u;
             CONTINUE;
+        ELSIF cardinality(come) = 1 THEN
+            SELECT a.image_id, a.code INTO one FROM after a WHERE a.encoder_id = x.encoder_id;
+            PERFORM exact_put_one(x.id, one.image_id, one.code,
+                                  CASE WHEN said[1] = x.id::text AND said[2] = '{' || one.image_id || '}'
+                                       THEN (said[3]::integer[])[1] END);
+            CONTINUE;
+        ELSIF said[1] IS DISTINCT FROM x.id::text THEN
+            said[2] := '{}';
+            said[3] := '{}';
         END IF;
-        CONTINUE WHEN NOT EXISTS (SELECT FROM after a WHERE a.encoder_id = x.encoder_id);
-        PERFORM exact_facets(array(SELECT a.image_id FROM after a WHERE a.encoder_id = x.encoder_id));
-        IF said[1] = x.id::text THEN
-            EXECUTE exact_put_statement(x.id,
-                'SELECT a.image_id, a.code, h.hint FROM after a LEFT JOIN unnest($2, $3) h (image_id, hint) '
-                'ON h.image_id = a.image_id WHERE a.encoder_id = $1')
-                INTO missing, wider USING x.encoder_id, said[2]::bigint[], said[3]::integer[];
-        ELSE
-            EXECUTE exact_put_statement(x.id,
-                'SELECT a.image_id, a.code, NULL::int AS hint FROM after a WHERE a.encoder_id = $1')
-                INTO missing, wider USING x.encoder_id;
+        EXECUTE exact_put_statement(x.id, source)
+            INTO missing, wider USING x.encoder_id, said[2]::bigint[], said[3]::integer[];
+        IF wider IS NOT NULL THEN
+            PERFORM exact_widen(x.id, wider);
         END IF;
-        PERFORM exact_put_done(x.id, missing, wider);
+        CONTINUE WHEN missing = 0;
+        come := exact_not_put(x.id, come, missing);
+        EXECUTE exact_put_statement(x.id, source || ' AND a.image_id = ANY ($4)')
+            INTO missing, wider USING x.encoder_id, said[2]::bigint[], said[3]::integer[], come;
+        PERFORM exact_none_missing(x.id, missing);
+        IF wider IS NOT NULL THEN
+            PERFORM exact_widen(x.id, wider);
+        END IF;
     END LOOP;
     RETURN NULL;
 END

@@ -7,6 +7,7 @@ those are looked at again before the switch. A builder that is killed leaves row
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -30,11 +31,14 @@ if TYPE_CHECKING:
 
     Connection = psycopg.Connection[dict[str, Any]]
 
+log = logging.getLogger(__name__)
+
 SAMPLE = 64  # codes a wanted anchor that the anchors are chosen from
 BATCH = 20_000  # codes that are read and assigned at a time
 FEW = 500  # images that changed meanwhile and may be looked at while writers wait
 WORTHWHILE = 5_000  # codes from which on a search by anchors pays (migrations/sql/0004_nearest.sql)
 GROWN = 4  # times as many codes as an index was built of ask for more anchors
+LONGEST_PAUSE = 5.0  # seconds, between tries to lock writers out for a moment
 PATIENCE_SECONDS = 60.0  # for searches that still read the index that was replaced
 
 
@@ -181,6 +185,8 @@ def _locked(connection: Connection, encoder: Encoder, action: Callable[[], None]
 
     pause = 0.05
     while True:
+        if pause == LONGEST_PAUSE:
+            log.warning("waiting for transactions that write images or codes of encoder %d to end", encoder.id)
         try:
             with connection.transaction():
                 connection.execute(sql("claim_patience"), {"milliseconds": "2000"})
@@ -189,7 +195,7 @@ def _locked(connection: Connection, encoder: Encoder, action: Callable[[], None]
             return
         except (LockNotAvailable, DeadlockDetected):
             time.sleep(pause)
-            pause = min(2 * pause, 5.0)
+            pause = min(2 * pause, LONGEST_PAUSE)
 
 
 def _batches(connection: Connection, encoder: Encoder) -> Iterator[tuple[NDArray[np.int64], NDArray[np.uint8]]]:
