@@ -182,9 +182,9 @@ def _value(has: Any, wanted: Any, key: str) -> bool:
     if isinstance(wanted, dict):
         if "not" in wanted and _value(has, wanted["not"], key):
             return False
-        if "from" in wanted and not (has is not None and _plain(has) >= _plain(wanted["from"])):
+        if "from" in wanted and not (has is not None and _plain(has) >= type(_plain(has))(wanted["from"])):
             return False
-        return not ("before" in wanted and not (has is not None and _plain(has) < _plain(wanted["before"])))
+        return not ("before" in wanted and not (has is not None and _plain(has) < type(_plain(has))(wanted["before"])))
     if wanted in (None, ""):
         return has is None
     if has is None:
@@ -194,6 +194,8 @@ def _value(has: Any, wanted: Any, key: str) -> bool:
         return re.fullmatch("-".join(re.escape(a).replace(r"\*", "[0-9a-z]*") for a in axes), has) is not None
     if key == "ingested_at":
         return str(_plain(has))[:10] == wanted
+    if key == "irma_code":
+        return str(has).replace("-", "") == str(wanted).replace("-", "").lower()
     return str(has).lower() == str(wanted).lower() if isinstance(has, bool) else str(has) == str(wanted)
 
 
