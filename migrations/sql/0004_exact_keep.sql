@@ -143,6 +143,10 @@ BEGIN
             CONTINUE;
         END IF;
         CONTINUE WHEN NOT EXISTS (SELECT FROM after a WHERE a.encoder_id = x.encoder_id);
+        -- who labels one of these images now is waited for, and who begins to waits for us - else neither would see what the
+        -- other wrote; each statement that follows sees what is committed by then
+        PERFORM FROM image i WHERE i.id = ANY (array(SELECT a.image_id FROM after a WHERE a.encoder_id = x.encoder_id))
+        ORDER BY i.id FOR SHARE;
         PERFORM exact_facets(array(SELECT a.image_id FROM after a WHERE a.encoder_id = x.encoder_id));
         IF said[1] = x.id::text THEN
             EXECUTE exact_put_statement(x.id,
