@@ -15,6 +15,8 @@ import pytest
 from databases import BACKEND, BackendMissingError, Server, choose, database_of, start
 
 if TYPE_CHECKING:
+    from anchored import Anchored
+
     from radretrieval.archive.engine import Archive
     from radretrieval.config import Settings
 
@@ -161,3 +163,30 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip(f"there is no shared data at {folder}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def anchored(server: Server, migrated_template: str) -> Iterator[Anchored]:
+    """A database with an exact index that searches take, to be copied; see anchored.py."""
+    from anchored import made
+
+    with made(server, migrated_template) as template:
+        yield template
+
+
+@pytest.fixture
+def indexed(server: Server, anchored: Anchored) -> Iterator[Archive]:
+    """A copy of it of this test's own."""
+    from radretrieval.archive.engine import Archive
+
+    with server.database(template=anchored.template) as url:
+        yield Archive(url)
+
+
+@pytest.fixture(scope="module")
+def reading(server: Server, anchored: Anchored) -> Iterator[Archive]:
+    """A copy of it for the tests of a module that change nothing."""
+    from radretrieval.archive.engine import Archive
+
+    with server.database(template=anchored.template) as url:
+        yield Archive(url)

@@ -212,7 +212,11 @@ BEGIN
         IF NOT x.live THEN
             INSERT INTO exact_touched (index_id, image_id) SELECT x.id, u FROM unnest(come) u;
             CONTINUE;
-        ELSIF cardinality(come) = 1 THEN
+        END IF;
+        -- who labels one of these images now is waited for, and who begins to waits for us - else neither would see what the
+        -- other wrote; each statement that follows sees what is committed by then
+        PERFORM FROM image i WHERE i.id = ANY (come) ORDER BY i.id FOR SHARE;
+        IF cardinality(come) = 1 THEN
             SELECT a.image_id, a.code INTO one FROM after a WHERE a.encoder_id = x.encoder_id;
             PERFORM exact_put_one(x.id, one.image_id, one.code,
                                   CASE WHEN said[1] = x.id::text AND said[2] = '{' || one.image_id || '}'

@@ -56,7 +56,9 @@ BEGIN
     END IF;
     given := value #>> '{}';
     IF coalesce(given, '') = '' THEN
-        RETURN CASE WHEN starts_with(place, 'f.') THEN place || ' = ''''' ELSE place || ' IS NULL' END;
+        RETURN CASE WHEN kind NOT IN ('text', 'irma') THEN place || ' IS NULL'
+                    WHEN starts_with(place, 'f.') THEN place || ' = '''''
+                    ELSE '(' || place || ' IS NULL OR ' || place || ' = '''')' END;  -- facets know no difference
     ELSIF kind = 'irma' AND strpos(given, '*') > 0 THEN
         RETURN place || ' LIKE ' || quote_literal(irma_like(given));
     ELSIF kind = 'timestamptz' THEN  -- a day, from its beginning to its end
@@ -140,13 +142,15 @@ BEGIN
             got.not_images := array(SELECT v::bigint FROM jsonb_array_elements_text(
                 CASE jsonb_typeof(value) WHEN 'array' THEN value ELSE jsonb_build_array(value) END) v WHERE v IS NOT NULL);
         ELSIF key = 'not_patient' THEN
-            tests := tests || ('i.patient_key IS DISTINCT FROM ' || quote_nullable(value #>> '{}'));
+            IF value #>> '{}' IS NOT NULL THEN  -- else of no patient
+                tests := tests || ('i.patient_key IS DISTINCT FROM ' || quote_literal(value #>> '{}'));
+            END IF;
         ELSIF key = 'one_per' AND value #>> '{}' IN ('patient', 'study') THEN
             got.one_per := CASE value #>> '{}' WHEN 'patient' THEN 'patient_key' ELSE 'study_instance_uid' END;
         ELSIF key = 'max_distance' AND jsonb_typeof(value) = 'number' AND (value #>> '{}')::numeric >= 0 THEN
-            got.most := least((value #>> '{}')::numeric, 1000)::int;
+            got.most := floor(least((value #>> '{}')::numeric, 1000))::int;
         ELSIF key = 'sql' THEN
-            tests := tests || filter_sql(value #>> '{}');
+            tests := tests || coalesce(filter_sql(value #>> '{}'), 'true');
         ELSIF key IN ('one_per', 'max_distance') THEN
             RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'the filter ' || key || ' cannot be ' || value
                 || CASE key WHEN 'one_per' THEN '; it is "patient" or "study"' ELSE '; it is a number from 0 to 1000' END;
@@ -380,10 +384,12 @@ BEGIN
     END LOOP;
     RETURN QUERY EXECUTE replace($$
         SELECT h.image_id, h.distance, h.path FROM (
-            SELECT DISTINCT ON (coalesce(i.{column}, 'image ' || n.image_id)) n.image_id, n.distance, n.path
-            FROM exact_nearest($1, $2, $3, $4) n JOIN image i ON i.id = n.image_id
-            ORDER BY coalesce(i.{column}, 'image ' || n.image_id), n.distance, n.image_id) h
-        ORDER BY h.distance FETCH FIRST ($5) ROWS WITH TIES
+            SELECT t.* FROM (
+                SELECT DISTINCT ON (i.{column}, CASE WHEN i.{column} IS NULL THEN n.image_id END) n.image_id, n.distance, n.path
+                FROM exact_nearest($1, $2, $3, $4) n JOIN image i ON i.id = n.image_id
+                ORDER BY i.{column}, CASE WHEN i.{column} IS NULL THEN n.image_id END, n.distance, n.image_id) t
+            ORDER BY t.distance FETCH FIRST ($5) ROWS WITH TIES) h
+        ORDER BY h.distance, h.image_id
         $$, '{column}', wanted.one_per) USING number, query, asked, wanted, k;
 END
 $function$;
