@@ -35,7 +35,7 @@ HNSW = (
 )
 EF, EF_CONSTRUCTION = 400, 64
 WARM, WARM_OUTSIDE = 20, 2  # queries that each engine answers beforehand; ours ten times as many
-SLOW = 10  # of the queries of the distribution, slow engines answer each so many-th
+SLOW, MANY = 10, 200_000  # of the new draws, slow engines answer each so many-th; the plain scan from so many codes on
 
 Found = tuple[Any, Any]  # places (or nothing) and distances
 
@@ -78,7 +78,14 @@ def engines_of(archive: Filled, built: float, graphs: bool) -> Iterator[tuple[li
         if graphs:
             made += _usearch(archive.codes)
         made.append(
-            Engine("numpy", lambda code: hamming.nearest(code, archive.codes, K), 2 * SLOW, False, 0.0, 0, False)
+            Engine(
+                "numpy",
+                lambda code: hamming.nearest(code, archive.codes, K),
+                2 * SLOW,
+                False,
+                0.0,
+                archive.codes.nbytes,
+            )
         )
         yield made, flat
 
@@ -112,13 +119,13 @@ def _of_ours(archive: Filled, built: float, stack: ExitStack) -> list[Engine]:
 
 def _of_scan(archive: Filled, stack: ExitStack) -> list[Engine]:
     """The same statement, without an index, as the server runs it and in one process."""
-    made = []
+    made, every = [], SLOW if len(archive.codes) > MANY else 1
     for name, workers in (("plain scan", None), ("plain scan, 1 process", 0)):
         connection = stack.enter_context(archive.connect())
         if workers is not None:
             connection.execute(f"SET max_parallel_workers_per_gather = {workers}")
         statement = SCAN.replace("{partition}", partition(archive.encoder.id))
-        made.append(Engine(name, _sql(connection, statement, stack), every=SLOW, seconds=0.0, size=0))
+        made.append(Engine(name, _sql(connection, statement, stack), every=every, seconds=0.0, size=0))
     return made
 
 
@@ -249,7 +256,7 @@ def measure(
     Returns
     -------
     Of each kind and engine: milliseconds, the recall's mean and minimum, and for those that are `whole` the number of
-    wrong lists; `both`: seconds of each query, by its place.
+    wrong lists.
     """
     for engine in engines:
         for code in warm["within"][: WARM * (10 if engine.whole else 1)]:
@@ -262,7 +269,7 @@ def measure(
         print(f"asking {len(asked)} queries: {kind}", file=sys.stderr)
         true = [truth.of(code) for code in asked]
         able = [engine for engine in engines if engine.far or kind == "within"]
-        spent: dict[str, dict[int, float]] = {engine.name: {} for engine in able}
+        spent: dict[str, list[float]] = {engine.name: [] for engine in able}
         shares: dict[str, list[float]] = {engine.name: [] for engine in able}
         wrong = dict.fromkeys((engine.name for engine in able if engine.whole), 0)
         for start in range(0, len(asked), turn):
@@ -273,15 +280,14 @@ def measure(
                         continue
                     before = time.perf_counter()
                     places, far = engine.ask(asked[place])
-                    spent[engine.name][place] = time.perf_counter() - before
+                    spent[engine.name].append(time.perf_counter() - before)
                     shares[engine.name].append(recall(far, true[place][1]))
                     if engine.whole:
                         wrong[engine.name] += not same((places, far), true[place])
         figures[kind] = {
-            engine.name: spread([*spent[engine.name].values()])
+            engine.name: spread(spent[engine.name])
             | {"recall": float(np.mean(shares[engine.name])), "recall_worst": min(shares[engine.name])}
             | ({"wrong": wrong[engine.name]} if engine.whole else {})
-            | {"seconds_by_place": spent[engine.name]}
             for engine in able
         }
     return figures

@@ -29,6 +29,7 @@ def show_run(run: Run) -> None:
     print(f"\n{run['codes']} codes, {run['variant']}; {run['server']}; {run['anchors']} anchors")
     for kind, engines in run["search"].items():
         _search(kind, engines, run["engines"])
+    print("MB: beyond the codes' own table, and of those outside of the database what the process grew by")
     print(f"wrong lists of ours: {run['wrong']} of {run['lists']}, with all ties and in order")
     _filters(run)
     if "clients" in run:
@@ -197,10 +198,10 @@ def picture(runs: Sequence[Run]) -> Image:
     latencies = [figures["p50"] for line in shown.values() for _, figures in line]
     low, high = math.floor(math.log10(min(latencies))), math.ceil(math.log10(max(latencies)))
     ends = math.log10(runs[0]["codes"]) - 0.15, math.log10(runs[-1]["codes"]) + 0.15
-    canvas = Image.new("RGB", (920, 560), PAPER)
+    canvas = Image.new("RGB", (980, 560), PAPER)
     draw = ImageDraw.Draw(canvas)
     plane = Plane((70, 70, 700, 500), ends, (low, high))
-    draw.text((20, 14), f"The 50 nearest codes of {runs[0]['variant']} draws", fill=INK, font=font(LARGE))
+    draw.text((20, 14), f"The 50 nearest codes; draws of the model, {runs[0]['variant']}", fill=INK, font=font(LARGE))
     draw.text((20, 40), "median milliseconds, one query at a time", fill=FAINT, font=font(SMALL))
     for power in range(low, high + 1):
         (left, y), right = plane.at(ends[0], power), plane.box[2]
