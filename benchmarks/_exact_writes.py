@@ -1,0 +1,100 @@
+"""What writing codes costs: COPY in batches and single rows, with the exact index, without, and into peers' tables."""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from _code_model import Flat, Model
+from _exact_data import Filled, add_images, encoder_of, flags_of, vacuum
+
+from radretrieval.archive import codes as archive_codes
+from radretrieval.archive import encoders
+from radretrieval.archive.copying import copy_codes
+from radretrieval.archive.engine import connect
+from radretrieval.archive.exact_check import check
+from radretrieval.archive.exact_near import Near
+from radretrieval.archive.nearest import bit_text
+
+BATCHES, BATCH = 10, 10_000
+SINGLE = 300
+INTO_GRAPH = 300  # rows of the only batch that goes into pgvector's graph
+LISTS = 30  # that are compared at the end
+
+_PUT = "INSERT INTO {table} (encoder_id, image_id, code) VALUES (%(encoder)s, %(image)s, %(code)s::bit(1000))"
+
+
+def writes(archive: Filled, drawn: Model | Flat, graph: bool) -> dict[str, Any]:
+    """Rows a second of COPY, milliseconds of single rows, and whether the index is sound afterwards.
+
+    Each batch is a transaction. `ours`: through `write_cnnc`, with hints of the anchors, into the table with its keys
+    and the index; `no index`: the same for an encoder without one; `bare`: a table with neither key nor constraint.
+    """
+    batch = min(BATCH, max(len(archive.codes) // BATCHES, 100))
+    count = BATCHES * batch + SINGLE
+    print(f"writing {count} codes", file=sys.stderr)
+    codes, kinds = drawn.draw(count, 5)
+    first = len(archive.codes)
+    with archive.where.connection() as connection:
+        other = encoders.add(connection, archive.encoder.profile, b"another", [], {})
+        connection.execute("CREATE TABLE bench_bare (encoder_id int, image_id bigint, code bit(1000))")
+        add_images(connection, first, kinds, flags_of(count, 5))
+    vacuum(archive.where, "image", "bench_bare")
+    ids = first + 1 + np.arange(count)
+    ours, near = archive.encoder.id, {archive.encoder.id: Near(), other: Near()}
+
+    def coded(encoder: int) -> Callable[[Any, slice], None]:
+        def put(connection: Any, part: slice) -> None:
+            archive_codes.write_cnnc(connection, encoder, ids[part].tolist(), codes[part], 1000, near[encoder])
+
+        return put
+
+    def bare(connection: Any, part: slice) -> None:
+        copy_codes(connection, "bench_bare", other, ids[part], codes[part], 1000)
+
+    ways = {"ours": coded(ours), "no index": coded(other), "bare": bare}
+    spent: dict[str, list[float]] = {name: [] for name in ways}
+    with connect(archive.where.url) as connection:
+        for start in range(0, BATCHES * batch, batch):
+            for name, put in ways.items():
+                before = time.perf_counter()
+                put(connection, slice(start, start + batch))
+                connection.commit()
+                spent[name].append(time.perf_counter() - before)
+    figures: dict[str, Any] = {
+        "batch": batch,
+        "copy_per_second": {name: batch / statistics.median(times) for name, times in spent.items()},
+        "copy_per_second_in_all": {name: batch * len(times) / sum(times) for name, times in spent.items()},
+    }
+    if graph:
+        before = time.perf_counter()
+        with (
+            archive.where.connection() as connection,
+            connection.cursor() as cursor,
+            cursor.copy("COPY peer_hnsw (image_id, code) FROM STDIN") as copy,
+        ):
+            for place in range(INTO_GRAPH):
+                copy.write_row((int(ids[place]), bit_text(codes[place])))
+        figures["copy_per_second"]["pgvector HNSW"] = INTO_GRAPH / (time.perf_counter() - before)
+    figures["single_ms"] = _single(archive, ids, codes, count - SINGLE, ours, other)
+    checked = check(archive.where, encoder_of(archive.where, ours), LISTS, 50)
+    figures["checked"] = {"codes": checked.codes, "sound": checked.sound, "lists": checked.queries}
+    return figures
+
+
+def _single(archive: Filled, ids: Any, codes: Any, start: int, ours: int, other: int) -> dict[str, float]:
+    """Median of INSERT and its commit, in turn; nobody says which anchors are near."""
+    tables = {"ours": ("cnnc", ours), "no index": ("cnnc", other), "bare": ("bench_bare", other)}
+    spent: dict[str, list[float]] = {name: [] for name in tables}
+    with archive.connect() as connection:
+        for place in range(start, len(ids)):
+            for name, (table, encoder) in tables.items():
+                values = {"encoder": encoder, "image": int(ids[place]), "code": bit_text(codes[place])}
+                before = time.perf_counter()
+                connection.execute(_PUT.replace("{table}", table), values)
+                spent[name].append(time.perf_counter() - before)
+    return {name: 1e3 * statistics.median(times) for name, times in spent.items()}
