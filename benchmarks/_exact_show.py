@@ -202,7 +202,8 @@ def picture(runs: Sequence[Run]) -> Image:
     draw = ImageDraw.Draw(canvas)
     plane = Plane((70, 70, 700, 500), ends, (low, high))
     draw.text((20, 14), f"The 50 nearest codes; draws of the model, {runs[0]['variant']}", fill=INK, font=font(LARGE))
-    draw.text((20, 40), "median milliseconds, one query at a time", fill=FAINT, font=font(SMALL))
+    what = "median milliseconds, one query at a time; recall is 1 where none is told"
+    draw.text((20, 40), what, fill=FAINT, font=font(SMALL))
     for power in range(low, high + 1):
         (left, y), right = plane.at(ends[0], power), plane.box[2]
         draw.line((left, y, right, y), fill=GRID)
@@ -220,7 +221,7 @@ def picture(runs: Sequence[Run]) -> Image:
             if figures["recall"] < 1:
                 text = f"recall {figures['recall']:.3f}, worst {figures['recall_worst']:.2f}"
                 side = "ra" if x > 385 else "la"
-                draw.text((x, y - 22), text, fill=colours[name], font=font(SMALL), anchor=side)
+                draw.text((x, y + 8), text, fill=colours[name], font=font(SMALL), anchor=side)
     draw.line((plane.box[0], plane.box[1], plane.box[0], plane.box[3], plane.box[2], plane.box[3]), fill=INK)
     names = [(shortened(name, SMALL, 180), colours[name]) for name in shown]
     legend(canvas, (724 + max(length(name, SMALL) for name, _ in names) + 20, 80), names)
