@@ -160,6 +160,7 @@ def downgrade() -> None:
         "exact_attend(regclass)",
         "exact_cnnc_emptied()",
         "exact_cnnc_changed()",
+        "exact_writer_sees()",
         "exact_put_one(integer, bigint, bit, integer)",
         "exact_put(integer, bigint[], integer[])",
         "exact_none_missing(integer, bigint)",

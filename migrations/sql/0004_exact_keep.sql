@@ -118,7 +118,7 @@ BEGIN
         -- an image, a facet or an anchor that this transaction's snapshot does not show
         RAISE EXCEPTION USING ERRCODE = 'serialization_failure',
             MESSAGE = missing || ' codes could not be put into the exact index ' || index_id
-                || ', for their images changed meanwhile; try again';
+                || ', for their images or its anchors are not those that were told of; try again';
     END IF;
 END
 $$;
@@ -184,6 +184,23 @@ $$;
 COMMENT ON FUNCTION radretrieval.exact_put_one(integer, bigint, bit, integer) IS
     'Puts one code into an exact index, with an anchor (NULL for the nearest). For its triggers.';
 
+-- With a snapshot of its own time a writer would not see an index that was begun, or a code that was written, since then.
+CREATE FUNCTION radretrieval.exact_writer_sees() RETURNS void
+LANGUAGE plpgsql SET search_path = radretrieval, public, pg_temp AS $$
+BEGIN
+    -- the sequence tells, whatever the snapshot, whether an index was ever begun
+    IF current_setting('transaction_isolation') <> 'read committed' AND (SELECT s.is_called FROM exact_index_id_seq s) THEN
+        RAISE EXCEPTION USING ERRCODE = 'feature_not_supported',
+            MESSAGE = 'codes, and labels of images, are written in READ COMMITTED transactions only, not in '
+                || upper(current_setting('transaction_isolation')) || ' ones: an exact index might miss them',
+            HINT = 'SET TRANSACTION ISOLATION LEVEL READ COMMITTED, first in the transaction.';
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION radretrieval.exact_writer_sees() IS
+    'An error where a transaction might not see which exact indexes there are. For their triggers.';
+
 CREATE FUNCTION radretrieval.exact_cnnc_changed() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = radretrieval, public, pg_temp SET jit = off AS $$
 DECLARE
@@ -197,6 +214,7 @@ DECLARE
     missing bigint;
     wider jsonb;
 BEGIN
+    PERFORM exact_writer_sees();
     FOR x IN SELECT i.id, i.encoder_id, i.live FROM exact_index i ORDER BY i.id LOOP
         IF TG_OP <> 'INSERT' THEN
             IF x.live THEN
@@ -285,14 +303,15 @@ DECLARE
     x record;
     changed bigint[];
 BEGIN
-    IF NOT EXISTS (SELECT FROM exact_index) THEN
-        RETURN NULL;
-    END IF;
     SELECT array_agg(a.id) INTO changed FROM after a JOIN before b ON b.id = a.id
     WHERE (a.format, a.photometric, a.modality, a.body_part, a.view_position, a.laterality, a.irma_code, a.split, a.withdrawn)
         IS DISTINCT FROM
           (b.format, b.photometric, b.modality, b.body_part, b.view_position, b.laterality, b.irma_code, b.split, b.withdrawn);
     IF changed IS NULL THEN
+        RETURN NULL;
+    END IF;
+    PERFORM exact_writer_sees();
+    IF NOT EXISTS (SELECT FROM exact_index) THEN
         RETURN NULL;
     END IF;
     PERFORM exact_facets(changed);

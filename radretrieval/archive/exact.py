@@ -270,10 +270,13 @@ def _remove_leftovers(connection: Connection, encoder: Encoder) -> None:
     """
     connection.execute(sql("exact_forget"), {"encoder": encoder.id, "live": False})
     orphans = connection.execute(sql("exact_orphans")).fetchall()
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    started = told = time.monotonic()
     while orphans and connection.execute(sql("exact_readers_left"), {"xid": orphans[0]["now"]}).fetchone():
-        if time.monotonic() > deadline:
+        if time.monotonic() > started + PATIENCE_SECONDS:
             return
+        if told == started and time.monotonic() > started + LONGEST_PAUSE:
+            told = time.monotonic()
+            log.warning("waiting %.0f s at most for transactions that may read the old index to end", PATIENCE_SECONDS)
         time.sleep(0.05)
     for row in orphans:
         connection.execute(sql("exact_table_off").replace("{table}", row["name"]))

@@ -289,8 +289,10 @@ SELECT count(irma_code) FILTER (WHERE %(withdrawn)s OR NOT withdrawn) AS labelle
        count(irma_code) FILTER (WHERE withdrawn AND NOT %(withdrawn)s) AS withdrawn
 FROM image WHERE %(splits)s::text[] IS NULL OR split = ANY(%(splits)s);
 
--- :session For every connection: our tables before pgvector's, and claims that may be held while a large batch is decoded.
+-- :session For every connection: our tables before pgvector's, claims that may be held while a large batch is decoded, and
+-- statements that see what others have committed, as the triggers of codes need it.
 SELECT set_config('search_path', 'radretrieval, public', false),
+       set_config('default_transaction_isolation', 'read committed', false),
        set_config('idle_in_transaction_session_timeout', '0', false);
 
 -- :read_only This transaction writes nothing.
