@@ -285,11 +285,11 @@ def test_searches_while_indexes_come_and_go(indexed: Archive, anchored: Anchored
     with ThreadPoolExecutor(4) as threads:
         searching = [threads.submit(search, n) for n in range(4)]
         try:
-            for anchors in (10, 300):
+            for anchors in (10, 100):
                 exact.drop(indexed, encoder)
                 time.sleep(0.1)
                 exact.build(indexed, encoder, anchors)
-                exact.build(indexed, encoder, anchors + 5)
+            exact.build(indexed, encoder, 30)
         finally:
             done.set()
         assert set.union(*(one.result() for one in searching)) == {"exact-index", "exact-scan"}
