@@ -30,6 +30,11 @@ TEXT = ("modality", "body_part", "view_position", "laterality", "split", "format
 IDS = ("patient_key", "study_instance_uid", "series_instance_uid", "sop_instance_uid")
 NUMBERS = ("rows", "columns", "bits_stored")
 Hit = tuple[int, int]  # id, distance
+NEW_IMAGES = (
+    "INSERT INTO image (sha256, uri, format, rows, columns, bits_stored, photometric, modality, split) "
+    "SELECT sha256(n::text::bytea), 'x' || n, 'png', 1, 1, 8, 'M', 'new ' || n %% 5, 'train' "
+    "FROM generate_series(1, %s) n RETURNING id"
+)
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,15 @@ def new_codes(count: int, seed: int = 1) -> NDArray[np.uint8]:
         row[rng.integers(0, 1000, changed)] ^= 1
     bits[-EQUAL:] = bits[-1]
     return np.packbits(bits, axis=1)
+
+
+def new_images(connection: Any, count: int) -> list[int]:
+    return [int(row[0]) for row in rows(connection, NEW_IMAGES, (count,))]
+
+
+def far_codes(count: int, seed: int = 5) -> NDArray[np.uint8]:
+    """Outside of every cluster, so that bounds must widen."""
+    return np.random.default_rng(seed).integers(0, 256, (count, 125), np.uint8)
 
 
 @contextmanager

@@ -129,6 +129,10 @@ DECLARE
 BEGIN
     got.not_images := '{}';
     got.most := 1000;
+    IF jsonb_typeof(filter) <> 'object' THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+            MESSAGE = 'a filter is a JSON object, as {"modality" : "CR"}, and not ' || filter;
+    END IF;
     FOR key, value IN SELECT * FROM jsonb_each(coalesce(filter, '{}')) LOOP
         SELECT * INTO known FROM filter_columns() c WHERE c.name = key;
         IF FOUND THEN

@@ -145,9 +145,7 @@ def test_nothing_that_moves_rows_changes_an_answer(indexed: Archive, anchored: A
 
 
 @pytest.mark.parametrize("anchors", [1, 3, 700])
-def test_any_number_of_anchors_gives_the_same(
-    indexed: Archive, anchored: Anchored, truth: Truth, anchors: int
-) -> None:
+def test_any_number_of_anchors_gives_the_same(indexed: Archive, anchored: Anchored, truth: Truth, anchors: int) -> None:
     asked = queries(truth)[1:5]
     before = answers(indexed.url, asked)
     with indexed.connection() as connection:

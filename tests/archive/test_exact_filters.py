@@ -280,7 +280,7 @@ def filters(draw: st.DrawFn) -> dict[str, Any]:
     return made
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(filter_=filters(), place=st.integers(0, COUNT - 1), bits=st.integers(0, 300), k=st.sampled_from([1, 9, 60, 390]))
 def test_any_filter(connection: Any, truth: Truth, filter_: dict[str, Any], place: int, bits: int, k: int) -> None:
     query = disturbed(truth.codes[place], bits)

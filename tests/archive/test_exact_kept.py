@@ -11,7 +11,20 @@ from typing import Any
 import numpy as np
 import psycopg
 import pytest
-from anchored import COUNT, Anchored, Truth, asking, disturbed, nearest, new_codes, rows, sound, text
+from anchored import (
+    COUNT,
+    Anchored,
+    Truth,
+    asking,
+    disturbed,
+    far_codes,
+    nearest,
+    new_codes,
+    new_images,
+    rows,
+    sound,
+    text,
+)
 from numpy.typing import NDArray
 from tiny import add_encoder
 
@@ -19,11 +32,6 @@ from radretrieval.archive import codes, encoders, engine, exact
 from radretrieval.archive.engine import Archive
 from radretrieval.archive.exact_near import Near
 
-NEW_IMAGES = (
-    "INSERT INTO image (sha256, uri, format, rows, columns, bits_stored, photometric, modality, split) "
-    "SELECT sha256(n::text::bytea), 'x' || n, 'png', 1, 1, 8, 'M', 'new ' || n %% 5, 'train' "
-    "FROM generate_series(1, %s) n RETURNING id"
-)
 INSERT = "INSERT INTO {} (encoder_id, image_id, code) VALUES (%s, %s, %s::bit(1000))"
 
 
@@ -42,15 +50,6 @@ def proven(archive: Archive, connection: Any, encoder: int) -> Truth:
             expected = truth.nearest(query, 20, truth.passing(filter_))
             assert nearest(connection, query, 20, filter_)[0] == expected
     return truth
-
-
-def new_images(connection: Any, count: int) -> list[int]:
-    return [int(row[0]) for row in rows(connection, NEW_IMAGES, (count,))]
-
-
-def far_codes(count: int, seed: int = 5) -> NDArray[np.uint8]:
-    """Outside of every cluster, so that bounds must widen."""
-    return np.random.default_rng(seed).integers(0, 256, (count, 125), np.uint8)
 
 
 def values(encoder: int, ids: list[int], given: NDArray[np.uint8]) -> list[tuple[int, int, str]]:
@@ -79,7 +78,8 @@ def test_codes_are_inserted_changed_and_taken_by_parent_and_partition(
     connection.execute(f"DELETE FROM {table} WHERE image_id % 5 = 0")
     connection.execute(
         f"MERGE INTO {table} c USING (SELECT id FROM image WHERE id % 35 < 6) i ON c.image_id = i.id "
-        f"WHEN MATCHED AND i.id % 35 = 1 THEN DELETE WHEN MATCHED THEN UPDATE SET code = c.code # repeat('01', 500)::bit(1000) "
+        "WHEN MATCHED AND i.id % 35 = 1 THEN DELETE "
+        "WHEN MATCHED THEN UPDATE SET code = c.code # repeat('01', 500)::bit(1000) "
         f"WHEN NOT MATCHED THEN INSERT VALUES ({anchored.encoder}, i.id, repeat('1', 1000)::bit(1000))"
     )
     proven(indexed, connection, anchored.encoder)
@@ -89,7 +89,6 @@ def test_labels_change(indexed: Archive, anchored: Anchored, connection: Any) ->
     connection.execute("UPDATE image SET modality = 'new ' || id % 3, withdrawn = NOT withdrawn WHERE id % 9 = 0")
     connection.execute("UPDATE image SET irma_code = NULL, body_part = 'HAND' WHERE id <= 700")
     connection.execute("UPDATE image SET rows = rows + 1, patient_key = 'p'")
-    assert connection.execute("UPDATE image SET split = 'none' WHERE false").rowcount == 0
     upsert = (
         "INSERT INTO image (sha256, uri, format, rows, columns, bits_stored, photometric) SELECT sha256, uri, format, "
         "rows, columns, bits_stored, photometric FROM image WHERE id = 3 "
@@ -163,7 +162,6 @@ def test_hints_true_wrong_and_of_another_index(indexed: Archive, anchored: Ancho
             codes.write_cnnc(connection, anchored.encoder, ids[place], given[place], 1000, told)
 
     write(slice(0, 10))
-    assert rows(connection, "SELECT current_setting('radretrieval.anchors', true)") in ([("",)], [(None,)])
     anchor = f"SELECT key >> 10 FROM exact_{index} WHERE image_id = %s"
     nearest_anchor = (
         "SELECT anchor FROM exact_anchor a, cnnc c WHERE c.image_id = %s ORDER BY a.code <~> c.code, anchor LIMIT 1"
@@ -307,3 +305,26 @@ def test_a_writer_from_before_the_build_is_waited_for(indexed: Archive, anchored
         writer.commit()
         building.join(30)
     assert image in proven(indexed, connection, anchored.encoder).ids
+
+
+@pytest.mark.xfail(strict=True, reason="a REPEATABLE READ writer whose snapshot is older sees neither index nor code")
+@pytest.mark.parametrize("what", ["an index", "a code"])
+def test_a_writer_with_an_old_snapshot(
+    indexed: Archive, anchored: Anchored, connection: Any, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It must not be believed silently: either it fails, to be tried again, or the index is true."""
+    monkeypatch.setattr(exact, "PATIENCE_SECONDS", 0.1)
+    code = values(anchored.encoder, [77], Truth(connection, anchored.encoder).codes[76:77])[0]
+    connection.execute("DELETE FROM cnnc WHERE image_id = 77")
+    insert, label = INSERT.format("cnnc"), "UPDATE image SET split = 'late' WHERE id = 77"
+    with engine.connect(indexed.url) as writer:
+        writer.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        writer.execute("SELECT FROM image LIMIT 1")
+        if what == "an index":
+            exact.build(indexed, encoders.get(connection, anchored.encoder), 20)
+        else:
+            connection.execute(insert, code)
+        with suppress(psycopg.errors.SerializationFailure):
+            writer.execute(*((insert, code) if what == "an index" else (label,)))
+            writer.commit()
+    sound(indexed, anchored.encoder)
