@@ -330,6 +330,16 @@ def test_what_was_coded_between_snapshot_and_lock_is_not_claimed(archive: Archiv
         assert reached == 3
 
 
+def test_before_the_first_exact_index_any_isolation_will_do(archive: Archive) -> None:
+    with archive.connection() as connection:
+        images.add(connection, [new_image(0)])
+        encoder = add_encoder(connection)
+    with archive.connection() as connection:
+        connection.execute("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE")
+        codes.write_cnnc(connection, encoder, [1], np.zeros((1, 125), np.uint8), 1000)
+        connection.execute("UPDATE image SET split = 'late'")
+
+
 def test_a_failed_image_waits_and_is_tried_by_the_next_run(archive: Archive) -> None:
     with archive.connection() as connection:
         images.add(connection, [new_image(1)])
