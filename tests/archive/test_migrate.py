@@ -84,6 +84,39 @@ def test_a_downgrade_leaves_the_comments_of_before(empty_database_url: str) -> N
     assert comments() == before
 
 
+def test_down_and_up_with_codes_and_an_index(empty_database_url: str) -> None:
+    import numpy as np
+    from tiny import add_encoder
+
+    from radretrieval.archive import codes, encoders, exact, exact_check
+
+    migrate.upgrade(empty_database_url)
+    archive = Archive(empty_database_url)
+    with archive.connection() as connection:
+        connection.execute(
+            "INSERT INTO image (sha256, uri, format, rows, columns, bits_stored, photometric) "
+            "SELECT sha256(n::text::bytea), 'file:///' || n, 'png', 4, 5, 8, 'MONOCHROME2' "
+            "FROM generate_series(1, 300) n"
+        )
+        number = add_encoder(connection)
+        random = np.random.default_rng(0).integers(0, 256, (300, 125), np.uint8)
+        codes.write_cnnc(connection, number, range(1, 301), random, 1000)
+    for _ in range(2):
+        with archive.connection() as connection:
+            encoder = encoders.get(connection, number)
+        assert exact.build(archive, encoder).codes == 300
+        assert exact_check.check(archive, encoder, 9, 50).sound
+        migrate.downgrade(empty_database_url, "0003")
+        assert not [name for _, name in objects(empty_database_url) if name.startswith("exact")]
+        migrate.upgrade(empty_database_url)
+    with archive.connection() as connection:  # codes that were there before the upgrade are followed too
+        assert exact.build(archive, encoder).codes == 300
+        connection.execute("DELETE FROM cnnc WHERE image_id = 7")
+        connection.execute(f"DELETE FROM cnnc_{number} WHERE image_id = 8")
+    assert exact_check.check(archive, encoder, 9, 50).codes == 298
+    assert exact_check.check(archive, encoder, 9, 50).sound
+
+
 def test_images_that_were_there_are_not_withdrawn(empty_database_url: str) -> None:
     migrate.upgrade(empty_database_url)
     migrate.downgrade(empty_database_url, "0001")
