@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from radretrieval.archive.filters import ONE_PER, Condition
+from radretrieval.archive.filters import ONE_PER, Condition, Filter
 from radretrieval.archive.nearest import Effect
 from radretrieval.errors import UsageError
 
@@ -41,6 +41,17 @@ class Request:
     one_per: str | None = None
     max_distance: int | None = None
     exclude_same_patient: bool = False
+
+    def filter(self, image_id: int | None, patient_key: str | None) -> Filter:
+        """What a candidate must be for a query that is this image (None: not in the archive), of this patient."""
+        return Filter(
+            where=self.where,
+            sql=self.where_sql,
+            not_images=() if image_id is None else (image_id,),
+            not_patient=patient_key if self.exclude_same_patient else None,
+            one_per=self.one_per,
+            max_distance=self.max_distance,
+        )
 
 
 @dataclass(frozen=True)

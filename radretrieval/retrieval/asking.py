@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from radretrieval.archive import engine, many
-from radretrieval.archive.filters import Filter
 from radretrieval.retrieval.answer import Request
 from radretrieval.retrieval.opening import Query
 from radretrieval.retrieval.query import Searcher
@@ -96,7 +95,7 @@ class Asker:
     def _answered(self, chunk: list[Query]) -> list[Answered]:
         """The answers to some queries, all as of one moment."""
         searcher, request = self.searcher, self.request
-        wanted = [self._filter(query) for query in chunk]
+        wanted = [request.filter(query.image_id, query.patient_key) for query in chunk]
         found = [query.cnnc for query in chunk if query.cnnc is not None]
         with self._connection() as connection, connection.transaction():
             engine.one_moment(connection)
@@ -112,17 +111,6 @@ class Asker:
             yield connection
         finally:
             self.free.put(connection)
-
-    def _filter(self, query: Query) -> Filter:
-        request = self.request
-        return Filter(
-            where=request.where,
-            sql=request.where_sql,
-            not_images=() if query.image_id is None else (query.image_id,),
-            not_patient=query.patient_key if request.exclude_same_patient else None,
-            one_per=request.one_per,
-            max_distance=request.max_distance,
-        )
 
     def _rows(self, query: Query, path: str, hits: list[_Hit], facts: dict[int, many.Found]) -> Answered:
         encoder = self.searcher.encoder.id

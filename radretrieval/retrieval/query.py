@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from radretrieval.archive import codes, encoders, engine, images, nearest
 from radretrieval.archive.engine import Archive
-from radretrieval.archive.filters import Filter
 from radretrieval.archive.nearest import Candidate, Effect
 from radretrieval.config import Settings
 from radretrieval.errors import ImageError, RadretrievalError, UsageError
@@ -230,14 +229,7 @@ class Searcher:
                 "--exclude-same-patient: the patient of the query is not known (its header and labels name none); "
                 "leave the option out"
             )
-        wanted = Filter(
-            where=request.where,
-            sql=request.where_sql,
-            not_images=() if query.image_id is None else (query.image_id,),
-            not_patient=query.patient_key if request.exclude_same_patient else None,
-            one_per=request.one_per,
-            max_distance=request.max_distance,
-        )
+        wanted = request.filter(query.image_id, query.patient_key)
         assert query.cnnc is not None
         limit = max(request.candidates, request.top)
         found, path = nearest.candidates(self.connection, self.encoder, self.geometry, query.cnnc, limit, wanted)
