@@ -136,7 +136,8 @@ BEGIN
     EXECUTE exact_put_statement(index_id,
         'SELECT c.image_id, c.code, h.hint FROM unnest($1, $2) h (image_id, hint) JOIN cnnc_'
         || (SELECT x.encoder_id FROM exact_index x WHERE x.id = exact_put.index_id)
-        || ' c ON c.image_id = h.image_id') INTO missing, wider USING image_ids, anchors;
+        || ' c ON c.image_id = h.image_id AND c.encoder_id = '
+        || (SELECT x.encoder_id FROM exact_index x WHERE x.id = exact_put.index_id)) INTO missing, wider USING image_ids, anchors;
     PERFORM exact_none_missing(index_id, missing);
     IF wider IS NOT NULL THEN
         PERFORM exact_widen(index_id, wider);

@@ -273,7 +273,8 @@ BEGIN
         SELECT c.image_id, (SELECT t.distance FROM t) FROM {source}
         AND (SELECT t.more FROM t) AND c.code <~> $1 = (SELECT t.distance FROM t) AND c.image_id > (SELECT t.last FROM t)
         ORDER BY 2, 1 LIMIT $2 + 10000
-        $$, '{source}', 'cnnc_{encoder} c ' || CASE WHEN conditions IS NULL THEN '' ELSE 'JOIN image i ON i.id = c.image_id' END
+        $$, '{source}', 'cnnc_{encoder} c '
+            || CASE WHEN conditions IS NULL THEN '' ELSE 'JOIN image i ON i.id = c.image_id AND c.encoder_id = {encoder}' END
             || ' WHERE ' || CASE WHEN most < 1000 THEN 'c.code <~> $1 <= $4' ELSE 'true' END
             || coalesce(' AND ' || conditions, '') || CASE WHEN not_images = '{}' THEN '' ELSE ' AND c.image_id <> ALL ($3)' END),
         '{encoder}', encoder::text)
@@ -418,7 +419,8 @@ BEGIN
         EXECUTE 'SELECT count(*) FROM (SELECT FROM exact_' || x || ' e WHERE e.facet_id = ANY ($1) AND e.image_id <> ALL ($2) LIMIT $3) m'
             INTO answer USING matching, wanted.not_images, most;
     ELSE
-        EXECUTE 'SELECT count(*) FROM (SELECT FROM image i JOIN cnnc_' || number || ' c ON c.image_id = i.id WHERE '
+        EXECUTE 'SELECT count(*) FROM (SELECT FROM image i JOIN cnnc_' || number
+            || ' c ON c.image_id = i.id AND c.encoder_id = ' || number || ' WHERE '
             || coalesce(wanted.images, 'true') || ' AND i.id <> ALL ($1) LIMIT $2) m'
             INTO answer USING wanted.not_images, most;
     END IF;

@@ -94,7 +94,7 @@ BEGIN
     EXECUTE replace($$
         SELECT array_agg(b.image_id) FROM (
             SELECT c.image_id FROM cnnc_{encoder} c
-            WHERE c.image_id > $1 AND $2 > (
+            WHERE c.encoder_id = {encoder} AND c.image_id > $1 AND $2 > (
                 SELECT count(*) FROM neighbour n
                 WHERE n.image_id = c.image_id AND n.encoder_id = {encoder} AND n.filled_at >= $3)
             ORDER BY c.image_id LIMIT $4) b

@@ -204,7 +204,7 @@ def _batches(connection: Connection, encoder: Encoder) -> Iterator[tuple[NDArray
     statement = sql("exact_codes_after").replace("{partition}", partition(encoder.id))
     while True:
         with connection.cursor(binary=True) as cursor:
-            rows = cursor.execute(statement, {"after": after, "limit": BATCH}).fetchall()
+            rows = cursor.execute(statement, {"encoder": encoder.id, "after": after, "limit": BATCH}).fetchall()
         if not rows:
             return
         ids = np.array([row["image_id"] for row in rows], np.int64)
@@ -242,7 +242,8 @@ def _again(connection: Connection, encoder: Encoder, index_id: int, chosen: Anch
         if ids:
             connection.execute(_filled(sql("exact_take"), encoder, index_id), {"ids": ids})
             with connection.cursor(binary=True) as cursor:
-                rows = cursor.execute(_filled(sql("exact_codes_of"), encoder, index_id), {"ids": ids}).fetchall()
+                statement = _filled(sql("exact_codes_of"), encoder, index_id)
+                rows = cursor.execute(statement, {"encoder": encoder.id, "ids": ids}).fetchall()
             if rows:
                 anchor, _ = chosen.assign(_matrix([row["code"] for row in rows]))
                 values = {"ids": [row["image_id"] for row in rows], "anchors": anchor.tolist()}

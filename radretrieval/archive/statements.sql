@@ -363,9 +363,9 @@ GRANT SELECT ON {exact} TO {role};
 -- :exact_lock Who writes codes or labels has ended, and nobody begins, until this transaction ends.
 LOCK TABLE image, {partition} IN SHARE MODE;
 
--- :exact_codes_after Codes of one encoder, by id, from a place on.
-SELECT image_id, substring(bit_send(code) FROM 5) AS code FROM {partition} WHERE image_id > %(after)s
-ORDER BY image_id LIMIT %(limit)s;
+-- :exact_codes_after Codes of one encoder, by id, from a place on; the key begins with the encoder.
+SELECT image_id, substring(bit_send(code) FROM 5) AS code FROM {partition}
+WHERE encoder_id = %(encoder)s AND image_id > %(after)s ORDER BY image_id LIMIT %(limit)s;
 
 -- :exact_facets The facets of these images.
 SELECT radretrieval.exact_facets(%(ids)s);
@@ -429,7 +429,8 @@ SELECT DISTINCT image_id FROM taken;
 DELETE FROM {exact} WHERE image_id = ANY(%(ids)s);
 
 -- :exact_codes_of The codes that these images have now.
-SELECT image_id, substring(bit_send(code) FROM 5) AS code FROM {partition} WHERE image_id = ANY(%(ids)s) ORDER BY image_id;
+SELECT image_id, substring(bit_send(code) FROM 5) AS code FROM {partition}
+WHERE encoder_id = %(encoder)s AND image_id = ANY(%(ids)s) ORDER BY image_id;
 
 -- :exact_put They enter the index, each with its anchor.
 SELECT radretrieval.exact_put({index}, %(ids)s, %(anchors)s);
