@@ -157,7 +157,12 @@ def _embedded() -> Server:
         shutil.rmtree(home, ignore_errors=True)
 
     try:
-        return Server("embedded", embedded.start(home), stop)
+        server = Server("embedded", embedded.start(home), stop)
+        with psycopg.connect(server.url, autocommit=True) as connection:
+            # hundreds of databases come and go, and nobody pulls this server's plug: those that do have their own
+            connection.execute("ALTER SYSTEM SET fsync = off")
+            connection.execute("SELECT pg_reload_conf()")
+        return server
     except BaseException:
         shutil.rmtree(home, ignore_errors=True)
         raise
