@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+# Columns of image come from these, where a file has them (PS3.3 C.7); a site that wants less names fewer.
+HEADER = (
+    *("Modality", "BodyPartExamined", "ViewPosition", "ImageLaterality", "Laterality"),
+    *("StudyDate", "Manufacturer", "PixelSpacing", "ImagerPixelSpacing", "KVP", "Exposure"),
+)
 
 
 def _default_home() -> Path:
@@ -15,6 +23,20 @@ def _default_home() -> Path:
     from platformdirs import user_data_path
 
     return user_data_path("radretrieval")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How the file of an image is read: what decoding processes must be told.
+
+    Attributes
+    ----------
+    max_pixels, store, credentials : as in `Settings`; no store and no credentials where they are None.
+    """
+
+    max_pixels: int
+    store: Path | None = None
+    credentials: Path | None = None
 
 
 class Settings(BaseSettings):
@@ -31,6 +53,17 @@ class Settings(BaseSettings):
     decode_megabytes : memory that one decoding process may take.
     patient_key_file : key of the patients' pseudonyms (default: `patient.key` in `home`, made when first needed);
         every host that ingests into one archive needs the same key.
+    store : folder of the files that the archive keeps itself, by content (default: `store` in `home`); every host that
+        reads images needs the same one, as a mounted path.
+    keep : what is kept there of the files of ingested folders and of pulled images. `reference`: nothing, each is read
+        where it lies; `copy`: the file; `reduced`: its pixels, the longest side at most `reduced_size`.
+        Received files have no other place: of those the file itself is kept.
+    reduced_size : pixels.
+    frames : of a file with several frames, `first`: the first one is the image; `each`: every one is an image;
+        `refuse`: none.
+    header : DICOM attributes, by keyword, that images get columns from; others of these columns stay empty.
+    header_more : DICOM attributes, by keyword, that are kept beside those, in the column `header`.
+    credentials : file of user and password, or of a bearer token, for the DICOMweb server that references name.
     """
 
     model_config = SettingsConfigDict(env_prefix="RADRETRIEVAL_", env_ignore_empty=True, extra="ignore")
@@ -43,3 +76,20 @@ class Settings(BaseSettings):
     decode_seconds: float = 120.0
     decode_megabytes: int = 4096
     patient_key_file: Path | None = None
+    store: Path | None = None
+    keep: Literal["reference", "copy", "reduced"] = "reference"
+    reduced_size: int = 1024
+    frames: Literal["first", "each", "refuse"] = "first"
+    header: tuple[str, ...] = HEADER
+    header_more: tuple[str, ...] = ()
+    credentials: Path | None = None
+
+    @property
+    def store_folder(self) -> Path:
+        """Where the archive keeps files."""
+        return self.store or self.home / "store"
+
+    @property
+    def reading(self) -> Reading:
+        """How the files of images are read."""
+        return Reading(self.max_pixels, self.store_folder, self.credentials)

@@ -22,13 +22,14 @@ from radretrieval.archive.engine import Archive
 from radretrieval.archive.images import Failure, NewImage
 from radretrieval.config import Settings
 from radretrieval.errors import ImageError, InputMissing, RadretrievalError, UsageError
-from radretrieval.examine import LONGEST_URI, Examined, examine, hashed
+from radretrieval.examine import LONGEST_URI, Examined, Examining, examine, hashed
 from radretrieval.imaging.decoders import Decoders
+from radretrieval.intake import for_processing, write_images
 from radretrieval.labels import LONGEST_VALUE, Labels
 from radretrieval.problems import Problem
 from radretrieval.pseudonym import load_secret, patient_key
 from radretrieval.release import codes_files, recognise
-from radretrieval.uris import printable, to_path, to_uri
+from radretrieval.uris import printable, shown, to_path, to_uri
 from radretrieval.walk import walk
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def ingest(
     labels = labels or recognise(paths)
     if tell is not None and labels is not None and labels.recognised:
         tell(labels.recognised)
-    job = partial(examine, max_pixels=settings.max_pixels)
+    job: Callable[[str], Examined] = partial(examine, examining=Examining.of(settings))
     processes = workers or os.cpu_count() or 1
     with (
         archive.connection() as connection,
@@ -91,8 +92,8 @@ def ingest(
     ):
         run = _Run(connection, settings, labels, split, advance or (lambda count: None))
         files = walk(paths, frozenset((*(labels.sources if labels else ()), *passed)))
-        for path, found in decoders.map(run.new_contents(files, threads)):
-            run.decoded(path, found)
+        for name, found in decoders.map(run.new_contents(files, threads)):
+            run.decoded(name, found)
         run.flush()
         run.forget_gone(paths)
     if labels is not None:
@@ -185,10 +186,12 @@ class _Run:
         try:
             labels = self.labels_of(path, found.patient_id)
         except RadretrievalError as error:
-            self.fail(path, found.image.sha256, error)
+            self.fail(path, found.images[0].sha256, error)
             return
         given: dict[str, Any] = {name: value for name, value in labels.items() if value is not None}
-        self.images.append(replace(found.image, **given))
+        self.images += [replace(image, **given) for image in found.images]
+        if found.for_processing:
+            self.report.note(for_processing(path))
         if len(self.images) >= BATCH or time.monotonic() - self.flushed > FLUSH_SECONDS:
             self.flush()
 
@@ -221,25 +224,22 @@ class _Run:
     def flush(self) -> None:
         """Write what waits, in one transaction."""
         batch, self.images = self.images, []
-        added = images.add(self.connection, batch)
-        finished, copies = [], []
-        for image in batch:
-            if image.sha256 in added:
-                added.discard(image.sha256)  # a second file of the same content in this batch is not new
-                self.report.added += 1
-                finished.append(image.uri)
-            elif other := self.same_instance(image):
-                self.fail(str(to_path(image.uri)), image.sha256, other)
-            else:
-                self.report.unchanged += 1
-                finished.append(image.uri)
-                copies.append(image)
+        written = write_images(self.connection, batch)
+        finished: set[str] = set()
+        for one in written:
+            finished.add(one.image.uri.partition("#")[0])
+            if one.image.frame > 1:
+                continue  # a file counts once
+            self.report.added += one.outcome == "added"
+            self.report.unchanged += one.outcome != "added"
+            self.report.count_code(one.image.irma_code)
+            if one.problem:
+                self.report.note(Problem(shown(one.image.uri), "SameUid", one.problem))
+        copies = [one.image for one in written if one.outcome == "unchanged"]
         rows = images.known(self.connection, [image.sha256 for image in copies if self.labels is not None])
         for image in copies if rows else ():
-            self.is_copy(str(to_path(image.uri)), rows[image.sha256]["uri"])
-        for image in batch:
-            self.report.count_code(image.irma_code)
-        images.forget_failures(self.connection, finished)
+            self.is_copy(shown(image.uri), rows[image.sha256]["uri"])
+        images.forget_failures(self.connection, sorted(finished))
         failures, self.failures = self.failures, []
         images.keep_failures(self.connection, failures)
         self.connection.commit()
@@ -258,17 +258,6 @@ class _Run:
                 gone.append(uri)
         images.forget_failures(self.connection, gone)
         self.connection.commit()
-
-    def same_instance(self, image: NewImage) -> ImageError | None:
-        """Why an image was left out though its content is new: its SOP Instance UID is taken."""
-        if image.sop_instance_uid is None or images.by_sha256(self.connection, image.sha256):
-            return None
-        other = images.by_sop_instance(self.connection, [image.sop_instance_uid])[image.sop_instance_uid]
-        return ImageError(
-            f"its SOP Instance UID {image.sop_instance_uid} is that of image {other['id']} ({other['uri']}), "
-            "whose content differs; leave it out if it is the same image in another encoding, "
-            "give it a new UID if it is not"
-        )
 
 
 def _exists(uri: str) -> bool:

@@ -28,5 +28,7 @@ KINDS = {
     "RepeatedRow": "rows that say the same again",
     "RepeatedId": "images that have a second file",
     "IdNoNumber": "rows whose id is no number",
+    "SameUid": "images whose SOP Instance UID is another image's, with other pixels",
+    "ForProcessing": "images that are raw values of the detector",
     "CopyWithOtherLabels": "files with the content of another one and different labels",
 }

@@ -133,7 +133,7 @@ def _read(
     rows: list[dict[str, object]], settings: Settings, profile: Profile, on_images: Callable[[int, int], None]
 ) -> tuple[NDArray[np.float16], NDArray[np.int64], list[str], list[dict[str, str]]]:
     """Inputs (n, size, size), class numbers (n,), the classes in order, and the images that could not be read."""
-    job = partial(read_resampled, size=profile.network.input_size, max_pixels=settings.max_pixels)
+    job = partial(read_resampled, size=profile.network.input_size, reading=settings.reading)
     sources = [Original(str(row["uri"]), bytes(row["sha256"])) for row in rows]  # type: ignore[call-overload]
     pixels, codes, failures = [], [], []
     with Decoders(

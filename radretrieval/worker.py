@@ -26,7 +26,7 @@ from radretrieval.archive import codes, encoders, engine
 from radretrieval.archive.claims import Claims
 from radretrieval.archive.engine import Archive
 from radretrieval.archive.exact_near import Near
-from radretrieval.config import Settings
+from radretrieval.config import Reading, Settings
 from radretrieval.errors import DatabaseUnavailable, EmbeddedServerError, EnvironmentUnusable, NoEncoder
 from radretrieval.imaging.decoders import Decoders
 from radretrieval.uris import printable, to_path
@@ -77,7 +77,7 @@ class Task:
     barcode_size: int
 
 
-def prepare(task: Task, max_pixels: int) -> Prepared:
+def prepare(task: Task, reading: Reading) -> Prepared:
     """Read and resample one image, in a decoding process.
 
     Raises ImageError when the file is gone, is not the one that was ingested, or cannot be decoded.
@@ -85,7 +85,7 @@ def prepare(task: Task, max_pixels: int) -> Prepared:
     from radretrieval.imaging.original import read_original
     from radretrieval.imaging.resample import resample
 
-    pixels = read_original(task.pending.uri, task.pending.sha256, max_pixels).pixels
+    pixels = read_original(task.pending.uri, task.pending.sha256, reading).pixels
     square = None if task.pending.barcoded else resample(pixels, task.barcode_size)
     return Prepared(resample(pixels, task.network_size), square)
 
@@ -118,7 +118,7 @@ def work(
     DatabaseUnavailable : the database went away (with `once`; else it waits until it is back).
     """
     started = time.monotonic()
-    job = partial(prepare, max_pixels=settings.max_pixels)
+    job = partial(prepare, reading=settings.reading)
     processes = workers or os.cpu_count() or 1
     stop = stop or threading.Event()
     with Decoders(processes, job, timeout=settings.decode_seconds, megabytes=settings.decode_megabytes) as decoders:

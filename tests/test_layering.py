@@ -21,7 +21,8 @@ FLOORS = [
     {"profile", "config", "uris", "walk", "problems"},
     {"archive", "coding", "imaging", "irma", "phantom", "labels", "release", "pseudonym"},
     {"retrieval", "accounts", "examine"},
-    {"ingest", "train", "worker", "evaluation", "health", "report", "demo"},
+    {"intake"},
+    {"ingest", "train", "worker", "evaluation", "health", "report", "demo", "dicom"},
     {"cli"},
     {"__main__"},
 ]

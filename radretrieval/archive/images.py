@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from radretrieval.archive.statements import sql
@@ -14,7 +15,15 @@ if TYPE_CHECKING:
 
     Connection = psycopg.Connection[dict[str, Any]]
 
-_TYPES = {"sha256": "bytea", "rows": "int4", "columns": "int4", "bits_stored": "int2", "withdrawn": "bool"}
+_TYPES = {
+    **dict.fromkeys(("sha256", "pixels_sha256"), "bytea"),
+    **dict.fromkeys(("rows", "columns", "frame"), "int4"),
+    "bits_stored": "int2",
+    **dict.fromkeys(("withdrawn", "same_uid"), "bool"),
+    **dict.fromkeys(("row_spacing", "column_spacing", "kvp", "exposure"), "float8"),
+    "study_date": "date",
+    "header": "jsonb",
+}
 
 
 @dataclass(frozen=True)
@@ -39,6 +48,20 @@ class NewImage:
     irma_code: str | None = None
     split: str | None = None
     withdrawn: bool = False  # its label was taken back by its publisher: searchable, but neither learnt nor scored
+    frame: int = 1
+    sop_class_uid: str | None = None
+    transfer_syntax_uid: str | None = None
+    pixels_sha256: bytes | None = None
+    same_uid: bool = False  # another image, whose pixels differ, has its SOP Instance UID
+    study_date: date | None = None
+    manufacturer: str | None = None
+    row_spacing: float | None = None
+    column_spacing: float | None = None
+    kvp: float | None = None
+    exposure: float | None = None
+    header: dict[str, str] | None = None
+    origin: str | None = None
+    kept: str | None = None
 
 
 # What a person, not the file, may say of an image.
@@ -91,14 +114,22 @@ def add(connection: Connection, images: Sequence[NewImage]) -> set[bytes]:
         with cursor.copy(f"COPY incoming (id, {names}) FROM STDIN (FORMAT BINARY)") as copy:
             copy.set_types(["int8", *(_TYPES.get(name, "text") for name in COLUMNS)])
             for place, image in enumerate(images):
-                copy.write_row((place, *(getattr(image, name) for name in COLUMNS)))
+                copy.write_row((place, *(_value(image, name) for name in COLUMNS)))
         added = cursor.execute(sql("images_merge").replace("{columns}", names))
         return {row["sha256"] for row in added}
 
 
-def by_sop_instance(connection: Connection, uids: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Rows (id, uri) of the images that hold these SOP Instance UIDs."""
-    return {row["sop_instance_uid"]: row for row in connection.execute(sql("image_by_sop"), {"uids": list(uids)})}
+def _value(image: NewImage, name: str) -> Any:
+    if name != "header" or image.header is None:
+        return getattr(image, name)
+    from psycopg.types.json import Jsonb
+
+    return Jsonb(image.header)
+
+
+def by_sop_instance(connection: Connection, uids: Sequence[str]) -> list[dict[str, Any]]:
+    """Rows (id, uri, sop_instance_uid, frame, pixels_sha256) of the images that hold these SOP Instance UIDs."""
+    return connection.execute(sql("image_by_sop"), {"uids": list(uids)}).fetchall()
 
 
 def relabel(connection: Connection, image_id: int, labels: dict[str, Any], no_code: bool = False) -> bool:

@@ -1,3 +1,3 @@
 """The revision that this version needs, apart from `schema` so that a search need not import SQLAlchemy for it."""
 
-REVISION = "0005"
+REVISION = "0006"

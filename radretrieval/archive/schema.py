@@ -36,7 +36,6 @@ image = sa.Table(
         BYTEA,
         sa.CheckConstraint("octet_length(sha256) = 32", name="sha256"),
         nullable=False,
-        unique=True,
     ),
     sa.Column("uri", sa.Text, nullable=False, index=True),
     sa.Column("format", sa.Text, nullable=False),
@@ -48,7 +47,7 @@ image = sa.Table(
     sa.Column("body_part", sa.Text),
     sa.Column("view_position", sa.Text),
     sa.Column("laterality", sa.Text),
-    sa.Column("sop_instance_uid", sa.Text, unique=True),
+    sa.Column("sop_instance_uid", sa.Text),
     sa.Column("series_instance_uid", sa.Text),
     sa.Column("study_instance_uid", sa.Text, index=True),
     sa.Column("patient_key", sa.Text, index=True),
@@ -69,6 +68,28 @@ image = sa.Table(
         comment="Its label was taken back by its publisher: kept and searchable, "
         "left out of training and scores unless asked.",
     ),
+    sa.Column("frame", sa.Integer, sa.CheckConstraint("frame >= 1", name="frame"), nullable=False, server_default="1"),
+    sa.Column("sop_class_uid", sa.Text),
+    sa.Column("transfer_syntax_uid", sa.Text),
+    sa.Column("pixels_sha256", BYTEA, sa.CheckConstraint("octet_length(pixels_sha256) = 32", name="pixels_sha256")),
+    sa.Column("same_uid", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("study_date", sa.Date, index=True),
+    sa.Column("manufacturer", sa.Text),
+    sa.Column("row_spacing", sa.Double),
+    sa.Column("column_spacing", sa.Double),
+    sa.Column("kvp", sa.Double),
+    sa.Column("exposure", sa.Double),
+    sa.Column("header", JSONB),
+    sa.Column("origin", sa.Text),
+    sa.Column("kept", sa.Text, sa.CheckConstraint("kept IN ('copy', 'reduced')", name="kept")),
+    sa.Column("gone_at", sa.TIMESTAMP(timezone=True)),
+    sa.UniqueConstraint("sha256", "frame"),
+    sa.Index(
+        "image_sop_instance_uid_key",
+        *("sop_instance_uid", "frame"),
+        unique=True,
+        postgresql_where=sa.text("NOT same_uid"),
+    ),
 )
 
 ingest_failure = sa.Table(
@@ -80,6 +101,28 @@ ingest_failure = sa.Table(
     sa.Column("message", sa.Text, nullable=False),
     sa.Column("attempts", sa.Integer, nullable=False, server_default="1"),
     _moment("last_at"),
+)
+
+arrival = sa.Table(
+    "arrival",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("sha256", BYTEA, nullable=False, unique=True),
+    sa.Column("uri", sa.Text, nullable=False),
+    sa.Column("origin", sa.Text),
+    sa.Column("sop_instance_uid", sa.Text),
+    _moment("arrived_at"),
+)
+
+pull = sa.Table(
+    "pull",
+    metadata,
+    sa.Column("url", sa.Text, primary_key=True),
+    sa.Column("query", sa.Text, primary_key=True),
+    sa.Column("change", sa.BigInteger),
+    sa.Column("study_date", sa.Date),
+    _moment("pulled_at"),
+    sa.Column("reconciled_at", sa.TIMESTAMP(timezone=True)),
 )
 
 encoder = sa.Table(

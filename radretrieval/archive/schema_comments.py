@@ -1,4 +1,4 @@
-"""What the tables and columns of the archive are, as psql's \\d+ shows it: the comments that revision 0005 made.
+"""What the tables and columns of the archive are, as psql's \\d+ shows it: comments of revisions 0005 and 0006.
 
 A table's name, or a table and a column, and the comment. `schema` puts them into its metadata.
 """
@@ -102,4 +102,34 @@ COMMENTS = {
     "neighbour.distance": "In how many bits their codes differ, 0 to 1000.",
     "neighbour.filled_at": "When the neighbours of this image were found; images that came later were not among those"
     " looked at.",
+    "image.frame": "Which frame of the file, from 1; 1 of files with one.",
+    "image.sop_class_uid": "DICOM SOP Class UID: what kind of object it is; NULL of other files.",
+    "image.transfer_syntax_uid": "DICOM Transfer Syntax UID: how its file is encoded; NULL of other files.",
+    "image.pixels_sha256": "SHA-256 of the stored pixel values, 32 bytes: equal in every lossless encoding; "
+    "NULL where not known.",
+    "image.same_uid": "Its SOP Instance UID was another image's already, whose pixels differ: one of the two is wrong.",
+    "image.study_date": "DICOM Study Date; NULL where nobody told.",
+    "image.manufacturer": "Manufacturer of the equipment; NULL where nobody told.",
+    "image.row_spacing": "Distance of neighbouring rows in mm; NULL where nobody told.",
+    "image.column_spacing": "Distance of neighbouring columns in mm; NULL where nobody told.",
+    "image.kvp": "Peak voltage of the X-ray tube in kV; NULL where nobody told.",
+    "image.exposure": "Exposure in mAs; NULL where nobody told.",
+    "image.header": "Other attributes of the DICOM header by keyword, where RADRETRIEVAL_HEADER_MORE asked for them.",
+    "image.origin": "AE title or URL of the peer that it came from; NULL of files that were found.",
+    "image.kept": "What the store keeps of it: copy, the file; reduced, its pixels at a lower size; NULL, nothing.",
+    "image.gone_at": "When its file, or the peer that it came from, was found to have it no more.",
+    "arrival": "Files that came from peers and lie in the store, until they are images or have failed.",
+    "arrival.id": "Number, in order of arrival.",
+    "arrival.sha256": "SHA-256 of the file, 32 bytes: its name in the store.",
+    "arrival.uri": "What the image will have as its uri.",
+    "arrival.origin": "AE title or URL of the peer that it came from.",
+    "arrival.sop_instance_uid": "DICOM SOP Instance UID that its sender named.",
+    "arrival.arrived_at": "When it was on the disk.",
+    "pull": "How far pulls from peers have come; the next one goes on from there.",
+    "pull.url": "DICOMweb root, or AE@host:port, of the peer.",
+    "pull.query": "What it was asked for, beside dates.",
+    "pull.change": "Orthanc: the last change that was followed.",
+    "pull.study_date": "Studies before this date are complete here.",
+    "pull.pulled_at": "When a pull ended last.",
+    "pull.reconciled_at": "When deletions were looked for last.",
 }

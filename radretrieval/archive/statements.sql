@@ -15,7 +15,7 @@ SELECT current_setting('server_version_num')::int AS server_number,
 SELECT version_num FROM radretrieval.alembic_version;
 
 -- :images_known Which of these contents are in the archive, and where they were found.
-SELECT sha256, id, uri FROM image WHERE sha256 = ANY(%(sha256)s);
+SELECT DISTINCT ON (sha256) sha256, id, uri FROM image WHERE sha256 = ANY(%(sha256)s) ORDER BY sha256, frame;
 
 -- :images_turn One ingestion writes at a time.
 SELECT pg_advisory_xact_lock(7266320150);
@@ -27,8 +27,8 @@ CREATE TEMP TABLE IF NOT EXISTS incoming (LIKE radretrieval.image INCLUDING DEFA
 INSERT INTO image ({columns}) SELECT {columns} FROM incoming ORDER BY id
 ON CONFLICT DO NOTHING RETURNING sha256, id;
 
--- :image_by_sop The image that holds a SOP Instance UID.
-SELECT sop_instance_uid, id, uri FROM image WHERE sop_instance_uid = ANY(%(uids)s);
+-- :image_by_sop The images that hold a SOP Instance UID.
+SELECT sop_instance_uid, id, uri, frame, pixels_sha256 FROM image WHERE sop_instance_uid = ANY(%(uids)s) ORDER BY id;
 
 -- :image_relabel Labels given for an image that is in the archive already; NULL leaves a column as it is, `no_code` takes
 -- the IRMA code away, and another code ends that the old one was withdrawn.
@@ -45,8 +45,9 @@ WHERE i.id = n.id
       IS DISTINCT FROM (n.irma_code, n.split, n.patient_key, n.modality, n.body_part, n.view_position, n.laterality,
                         coalesce(%(withdrawn)s, i.withdrawn AND n.irma_code IS NOT DISTINCT FROM i.irma_code));
 
--- :image_moved The file of an image is at another place now.
-UPDATE image SET uri = %(uri)s WHERE id = %(id)s;
+-- :image_moved The file of an image, and of the other frames in it, is at another place now.
+UPDATE image i SET uri = %(uri)s || coalesce(substring(i.uri FROM '#frame=[0-9]+$'), ''), gone_at = NULL
+FROM image n WHERE n.id = %(id)s AND i.sha256 = n.sha256;
 
 -- :failure_keep Remember why a file was not taken.
 INSERT INTO ingest_failure (uri, sha256, error, message)
@@ -64,7 +65,7 @@ DELETE FROM ingest_failure WHERE uri = ANY(%(uris)s);
 SELECT id, uri, sha256, rows, columns, irma_code, patient_key FROM image WHERE id = %(id)s;
 
 -- :image_by_sha256 One image by the hash of its file.
-SELECT id, uri, sha256, rows, columns, irma_code, patient_key FROM image WHERE sha256 = %(sha256)s;
+SELECT id, uri, sha256, rows, columns, irma_code, patient_key FROM image WHERE sha256 = %(sha256)s ORDER BY frame LIMIT 1;
 
 -- :training Images of a split that have a class; a class that was taken back teaches nothing.
 SELECT uri, sha256, irma_code FROM image
@@ -500,3 +501,43 @@ SELECT image_id, distance FROM (
     SELECT image_id, (code <~> %(code)s::bit(1000))::int AS distance FROM cnnc WHERE encoder_id = %(encoder)s
     ORDER BY distance FETCH FIRST (%(k)s) ROWS WITH TIES) h
 ORDER BY distance, image_id LIMIT %(k)s + 10000;
+
+-- :arrival_hold One process at a time has to do with a content of the store.
+SELECT pg_advisory_xact_lock(%(key)s);
+
+-- :arrival_add Tell of a file that came and is on the disk.
+INSERT INTO arrival (sha256, uri, origin, sop_instance_uid)
+SELECT %(sha256)s, %(uri)s, %(origin)s, %(sop_instance_uid)s
+WHERE NOT EXISTS (SELECT FROM image WHERE sha256 = %(sha256)s)
+ON CONFLICT (sha256) DO NOTHING;
+
+-- :arrival_take The oldest files that came and that nobody else is about to read.
+SELECT id, sha256, uri, origin, sop_instance_uid FROM arrival ORDER BY id LIMIT %(limit)s FOR UPDATE SKIP LOCKED;
+
+-- :arrival_done Files that came and are images now, or have failed.
+DELETE FROM arrival WHERE id = ANY(%(ids)s);
+
+-- :arrival_count How many files came and are not read yet.
+SELECT count(*) FROM arrival;
+
+-- :pull_mark How far the pulls of one query from one peer have come.
+SELECT change, study_date, pulled_at, reconciled_at FROM pull WHERE url = %(url)s AND query = %(query)s;
+
+-- :pull_keep A pull has come so far.
+INSERT INTO pull (url, query, change, study_date, reconciled_at)
+VALUES (%(url)s, %(query)s, %(change)s, %(study_date)s, %(reconciled_at)s)
+ON CONFLICT (url, query) DO UPDATE SET change = coalesce(excluded.change, pull.change),
+    study_date = coalesce(excluded.study_date, pull.study_date), pulled_at = now(),
+    reconciled_at = coalesce(excluded.reconciled_at, pull.reconciled_at);
+
+-- :images_of_origin Images of a peer by SOP Instance UID, and whether they were found gone.
+SELECT sop_instance_uid, study_instance_uid, id, gone_at FROM image WHERE origin = %(origin)s AND sop_instance_uid IS NOT NULL
+ORDER BY id;
+
+-- :images_gone These are gone where they came from, or are back there.
+UPDATE image SET gone_at = CASE WHEN %(gone)s THEN coalesce(gone_at, now()) END
+WHERE id = ANY(%(ids)s) AND (gone_at IS NULL) = %(gone)s;
+
+-- :sop_known Which of these SOP Instance UIDs are images, or came already.
+SELECT sop_instance_uid FROM image WHERE sop_instance_uid = ANY(%(uids)s)
+UNION SELECT sop_instance_uid FROM arrival WHERE sop_instance_uid = ANY(%(uids)s);

@@ -101,7 +101,7 @@ def evaluate(
         if picture is not None:
             from radretrieval.report.evaluation_picture import write_evaluation
 
-            write_evaluation(picture, result, settings.max_pixels)
+            write_evaluation(picture, result, settings.reading)
     if as_json:
         print_json(result.document())
     else:

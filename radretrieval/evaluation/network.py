@@ -58,7 +58,7 @@ def look(
     encoder = party.encoder
     with archive.connection() as connection:
         coder = Coder(encoders.weights(connection, encoder, settings.home / "weights"), encoder.profile, device)
-    job = partial(read_resampled, size=encoder.profile.network.input_size, max_pixels=settings.max_pixels)
+    job = partial(read_resampled, size=encoder.profile.network.input_size, reading=settings.reading)
     with Decoders(
         os.cpu_count() or 1, job, timeout=settings.decode_seconds, megabytes=settings.decode_megabytes
     ) as decoders:

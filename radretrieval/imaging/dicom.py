@@ -6,6 +6,7 @@ pydicom is imported inside the functions: 0.3 s that a command without DICOM nee
 
 from __future__ import annotations
 
+import hashlib
 import io
 import logging
 import struct
@@ -17,6 +18,7 @@ import numpy as np
 
 from radretrieval.errors import ImageError
 from radretrieval.imaging.grey import Stored, grey_pixels, integer, palette_pixels, text
+from radretrieval.imaging.header import described, in_frame
 from radretrieval.imaging.radiograph import Radiograph
 from radretrieval.imaging.raster import (
     Samples,
@@ -52,14 +54,14 @@ def looks_like_dicom(data: bytes) -> bool:
     return explicit or int.from_bytes(data[4:8], "little") <= len(data)
 
 
-def read_dicom(data: bytes, max_pixels: int) -> Radiograph:
-    """The image of a single-frame DICOM file, with what its header says of it.
+def read_dicom(data: bytes, max_pixels: int, frame: int = 1) -> Radiograph:
+    """A frame, from 1, of a DICOM file, with what its header says of it.
 
     Grey: stored values → modality LUT or rescale → VOI LUT, else the first window if it is valid → 0…1;
     without either, minimum and maximum of the values become 0 and 1 (a constant image gives zeros).
     MONOCHROME1 is inverted last. Pixel padding takes no part in minimum and maximum and becomes 0.
     Palette, RGB and YBR become luminance as in `decode_image`. Overlays are ignored.
-    Several frames are refused: which one is the radiograph is not for a reader to say.
+    Of enhanced objects the look-up tables and windows of the frame count.
 
     Raises
     ------
@@ -74,7 +76,9 @@ def read_dicom(data: bytes, max_pixels: int) -> Radiograph:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         ds, syntax = read_data_set(data, max_pixels)
-        stored = stored_values(ds, syntax, max_pixels)
+        stored, frames = stored_values(ds, syntax, max_pixels, frame)
+        if frames > 1:
+            in_frame(ds, frame)
         if stored.photometric == "PALETTE COLOR":
             pixels = palette_pixels(ds, stored)
         elif stored.values.ndim == 3:
@@ -86,15 +90,18 @@ def read_dicom(data: bytes, max_pixels: int) -> Radiograph:
             "dicom",
             stored.bits,
             str(ds.PhotometricInterpretation),
-            modality=text(ds, "Modality"),
-            body_part=text(ds, "BodyPartExamined"),
-            view_position=text(ds, "ViewPosition"),
-            laterality=text(ds, "ImageLaterality") or text(ds, "Laterality"),
-            sop_instance_uid=text(ds, "SOPInstanceUID"),
-            series_instance_uid=text(ds, "SeriesInstanceUID"),
-            study_instance_uid=text(ds, "StudyInstanceUID"),
-            patient_id=text(ds, "PatientID"),
+            frames=frames,
+            transfer_syntax_uid=_transfer_syntax(data)[0],
+            pixels_sha256=_hash(stored),
+            **described(ds),
         )
+
+
+def _hash(stored: Stored) -> bytes:
+    """SHA-256 of stored values and of what says how to take them: the same in every lossless transfer syntax."""
+    said = f"{stored.photometric} {stored.bits} {stored.signed} {stored.values.shape} "
+    values = np.ascontiguousarray(stored.values, dtype="<i2" if stored.signed else "<u2")
+    return hashlib.sha256(said.encode() + values.tobytes()).digest()
 
 
 def read_data_set(data: bytes, max_pixels: int) -> tuple[Any, str]:
@@ -154,14 +161,14 @@ class _Header(NamedTuple):
     bits: int
     signed: bool
     photometric: str
+    frames: int
 
 
 def _header(ds: Any, max_pixels: int) -> _Header:
     """What the data set says of its pixels; raises ImageError where that is not what can be read."""
     rows, columns = integer(ds, "Rows"), integer(ds, "Columns")
     check_size(rows, columns, max_pixels)
-    if (frames := integer(ds, "NumberOfFrames", 1)) > 1:
-        raise ImageError(f"holds {frames} frames; single frames are read: export the frame you mean")
+    frames = max(1, integer(ds, "NumberOfFrames", 1))
     samples, bits = integer(ds, "SamplesPerPixel", 1), integer(ds, "BitsStored")
     allocated, signed = integer(ds, "BitsAllocated"), integer(ds, "PixelRepresentation", 0) == 1
     photometric = str(ds.get("PhotometricInterpretation") or "")
@@ -171,41 +178,46 @@ def _header(ds: Any, max_pixels: int) -> _Header:
         raise ImageError(f"the DICOM header contradicts itself: {samples} samples a pixel in {photometric}")
     if allocated not in (1, 8, 16) or not 1 <= bits <= allocated or integer(ds, "HighBit", bits - 1) >= bits:
         raise ImageError(f"has {bits} of {allocated} bits a sample, oddly placed or too deep; 1 to 16 are read")
-    return _Header(rows, columns, samples, allocated, bits, signed, photometric)
+    return _Header(rows, columns, samples, allocated, bits, signed, photometric, frames)
 
 
-def stored_values(ds: Any, syntax: str, max_pixels: int) -> Stored:
-    """Decode the one frame of a data set; sizes are checked before memory is taken. Raises ImageError."""
+def stored_values(ds: Any, syntax: str, max_pixels: int, number: int = 1) -> tuple[Stored, int]:
+    """Decode a frame, from 1, of a data set; tells how many there are. Sizes are checked before memory is taken.
+
+    Raises ImageError.
+    """
     _check_object(ds)
     header = _header(ds, max_pixels)
-    rows, columns, samples, allocated, bits, signed, photometric = header
+    rows, columns, samples, allocated, bits, signed, photometric, frames = header
+    if not 1 <= number <= frames:
+        raise ImageError(f"has {'one frame' if frames == 1 else f'{frames} frames'}; there is no frame {number}")
     frame = b""
     if _PLUGINS.get(syntax) != "":
-        frame = _frame(ds, syntax, header)
+        frame = _frame(ds, syntax, header, number)
     elif photometric != "YBR_FULL_422":  # whose length pydicom checks
-        length, needed = len(ds.PixelData), -(-rows * columns * samples * allocated // 8)
+        length, needed = len(ds.PixelData), -(-rows * columns * samples * allocated * frames // 8)
         if length < needed:
             raise ImageError(f"the pixel data is cut off: {length:,} of {needed:,} bytes; copy the file again")
     if syntax in _LOSSLESS or (syntax == _EXTENDED and jpeg_frame(frame).bits != 8):
         values = _deep_jpeg(frame, bits, signed, clip=syntax == _EXTENDED)
     else:
         ds.PixelRepresentation, ds.SamplesPerPixel = int(signed), samples
-        values, photometric = _by_pydicom(ds, syntax)
+        values, photometric = _by_pydicom(ds, syntax, number)
     if values.shape != ((rows, columns) if samples == 1 else (rows, columns, samples)):
         raise ImageError(f"the pixel data is {values.shape}, the DICOM header says {rows}×{columns}×{samples}")
     if samples == 3 and photometric != "RGB":
         raise ImageError(f"its colours, {photometric} in this transfer syntax, are not read; send it uncompressed")
-    return Stored(values, bits, signed, photometric)
+    return Stored(values, bits, signed, photometric), frames
 
 
-def _by_pydicom(ds: Any, syntax: str) -> tuple[Samples, str]:
+def _by_pydicom(ds: Any, syntax: str, number: int) -> tuple[Samples, str]:
     """Values and photometric interpretation after decoding, YBR made RGB; raises ImageError."""
     from pydicom.pixels.decoders.base import get_decoder
     from pydicom.uid import UID
 
     plugin = "pillow" if syntax == _EXTENDED else _PLUGINS[syntax]
     try:
-        values, meta = get_decoder(syntax).as_array(ds, index=0, decoding_plugin=plugin)
+        values, meta = get_decoder(syntax).as_array(ds, index=number - 1, decoding_plugin=plugin)
     except MemoryError:
         raise
     except Exception as error:  # codecs raise anything; pydicom joins the codec's reason to its own
@@ -230,14 +242,14 @@ def _check_object(ds: Any) -> None:
     raise ImageError(f"holds no image ({kind} without Pixel Data): it is another kind of object, or was cut off")
 
 
-def _frame(ds: Any, syntax: str, header: _Header) -> bytes:
-    """The compressed frame, once what its own header claims agrees with the data set's; raises ImageError."""
+def _frame(ds: Any, syntax: str, header: _Header, number: int) -> bytes:
+    """A compressed frame, once what its own header claims agrees with the data set's; raises ImageError."""
     from pydicom.encaps import get_frame
     from pydicom.uid import UID
 
     if syntax not in _PLUGINS and syntax != _EXTENDED and syntax not in _LOSSLESS:
         raise ImageError(f"transfer syntax {UID(syntax).name} is not read; send it uncompressed or as JPEG 2000")
-    frame: bytes = get_frame(ds.PixelData, 0, number_of_frames=1)
+    frame: bytes = get_frame(ds.PixelData, number - 1, number_of_frames=header.frames)
     if syntax == _RLE:  # has no header of its own that claims a size
         return frame
     if syntax != _BASELINE:  # Pillow notices by itself

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import date
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +19,14 @@ class Radiograph:
     format : `png`, `jpeg`, `tiff` or `dicom`.
     bits_stored : bits of one stored sample, 1…16.
     photometric : DICOM's Photometric Interpretation, or the equivalent of the file's colour model.
-    modality … study_instance_uid : from a DICOM header (PS3.3 C.7), None elsewhere.
+    modality … exposure : from a DICOM header (PS3.3 C.7), None elsewhere. Spacings are the distances of the centres of
+        neighbouring pixels in mm, of the patient where calibrated, else of the detector; kvp is in kV, exposure in mAs.
+    for_processing : raw values of the detector, which no film shows (Presentation Intent Type, PS3.3 C.8.11.1).
+    frames : how many the file has; `pixels` are one of them.
+    pixels_sha256 : hash of the stored values: equal for one image in several lossless encodings.
+    header : what else of the header was asked for, as text by keyword.
     patient_id : the identifier as it stands in the header; never stored, only its keyed hash is.
+    unreachable : why the original could not be read; then the pixels are of a reduced copy.
     """
 
     pixels: NDArray[np.float32]
@@ -33,7 +40,20 @@ class Radiograph:
     sop_instance_uid: str | None = None
     series_instance_uid: str | None = None
     study_instance_uid: str | None = None
+    sop_class_uid: str | None = None
+    transfer_syntax_uid: str | None = None
+    study_date: date | None = None
+    manufacturer: str | None = None
+    row_spacing: float | None = None
+    column_spacing: float | None = None
+    kvp: float | None = None
+    exposure: float | None = None
+    for_processing: bool = False
+    frames: int = 1
+    pixels_sha256: bytes | None = None
+    header: dict[str, str] = field(default_factory=dict)
     patient_id: str | None = None
+    unreachable: str | None = None
 
     @property
     def rows(self) -> int:

@@ -78,19 +78,20 @@ def read_image(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) ->
     return decode_image(read_bytes(path, max_pixels=max_pixels), max_pixels=max_pixels)
 
 
-def decode_image(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Radiograph:
+def decode_image(data: bytes, *, max_pixels: int = MAX_PIXELS, frame: int = 1) -> Radiograph:
     """Decode one radiograph from the bytes of a PNG, JPEG, TIFF or DICOM file.
 
     PNG, JPEG and TIFF samples become value / (2^bits − 1), bits being the sample depth of the file (a
     palette's entries have 8, in TIFF 16). Colour becomes luminance, 0.299 R + 0.587 G + 0.114 B (ITU-R
     BT.601); alpha is ignored. The orientation in a JPEG's EXIF or a TIFF's header is applied. DICOM: see
-    `read_dicom`. A file with several full pictures is refused, so that none is lost unnoticed; thumbnails do
-    not count.
+    `read_dicom`. A TIFF with several full pictures is refused, so that none is lost unnoticed; thumbnails do
+    not count. Of a DICOM file one frame is decoded; `Radiograph.frames` tells how many there are.
 
     Parameters
     ----------
     data : the file's bytes.
     max_pixels : an image that claims more pixels (rows × columns) is refused before memory is taken.
+    frame : which one, from 1, of a file with several.
 
     Raises
     ------
@@ -101,6 +102,10 @@ def decode_image(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Radiograph:
         raise ImageError("is empty (0 bytes); copy the file again")
     name, decode = _decoder(data)
     try:
+        if name == "DICOM":
+            return read_dicom(data, max_pixels, frame)
+        if frame != 1:
+            raise ImageError(f"has one frame; there is no frame {frame}")
         return decode(data, max_pixels)
     except ImageError as error:
         raise ImageError(_one_line(error)) from error.__cause__

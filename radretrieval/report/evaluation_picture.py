@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radretrieval.archive.codes import CodeSet
+from radretrieval.config import Reading
 from radretrieval.errors import RadretrievalError
 from radretrieval.evaluation import Evaluation
 from radretrieval.evaluation.scores import errors
@@ -96,12 +97,12 @@ def examples(
     return first, second
 
 
-def write_evaluation(path: Path, result: Evaluation, max_pixels: int) -> None:
+def write_evaluation(path: Path, result: Evaluation, reading: Reading) -> None:
     """Write the picture of the first ranking; an image whose file cannot be read any more is drawn as a gap.
 
     Parameters
     ----------
-    max_pixels : an image that claims more is not read.
+    reading : how files are read.
 
     Raises UsageError when the name does not end in .png or cannot be written.
     """
@@ -109,7 +110,7 @@ def write_evaluation(path: Path, result: Evaluation, max_pixels: int) -> None:
 
     def pixels_of(images: CodeSet, place: int) -> Pixels | None:
         try:
-            return read_original(images.uris[place], images.sha256[place], max_pixels).pixels
+            return read_original(images.uris[place], images.sha256[place], reading).pixels
         except RadretrievalError:
             return None
 

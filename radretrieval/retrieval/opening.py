@@ -55,7 +55,7 @@ class Opener:
         self.decoders: Decoders[Task, Prepared] = stack.enter_context(
             Decoders(
                 os.cpu_count() or 1,
-                partial(prepare, max_pixels=settings.max_pixels),
+                partial(prepare, reading=settings.reading),
                 timeout=settings.decode_seconds,
                 megabytes=settings.decode_megabytes,
             )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from radretrieval.config import Reading
 from radretrieval.imaging.original import Original, read_original
 from radretrieval.imaging.resample import resample
 
@@ -29,8 +30,8 @@ class Prepared:
     patient_id: str | None
 
 
-def prepare(task: Task, max_pixels: int) -> Prepared:
+def prepare(task: Task, reading: Reading) -> Prepared:
     """Read and resample one query. Raises ImageError when its file is gone, changed meanwhile or cannot be decoded."""
-    radiograph = read_original(task.file.uri, task.file.sha256, max_pixels)
+    radiograph = read_original(task.file.uri, task.file.sha256, reading)
     pixels = radiograph.pixels
     return Prepared(resample(pixels, task.network_size), resample(pixels, task.barcode_size), radiograph.patient_id)

@@ -143,7 +143,7 @@ class Searcher:
         from radretrieval.imaging.original import read_original
 
         try:
-            return read_original(hit.uri, hit.sha256, self.settings.max_pixels).pixels
+            return read_original(hit.uri, hit.sha256, self.settings.reading).pixels
         except RadretrievalError as error:
             return str(error)
 
@@ -186,7 +186,7 @@ class Searcher:
                 if query.data is not None:
                     query.radiograph = decode_image(query.data, max_pixels=most)
                 else:
-                    query.radiograph = read_original(query.uri, query.sha256, most)
+                    query.radiograph = read_original(query.uri, query.sha256, self.settings.reading)
             except ImageError as error:
                 raise UsageError(f"{printable(str(to_path(query.uri)))} {error}") from error
             if query.patient_key is None and query.radiograph.patient_id is not None:

@@ -98,10 +98,8 @@ def test_results_come_before_a_slow_input_has_given_its_lookahead(decoders):
     assert next(decoders.map(slow(), ahead=50)) == (0, 0)
 
 
-def test_a_thousand_small_items_are_fast(decoders):
-    started = time.perf_counter()
+def test_a_thousand_items_come_in_their_order(decoders):
     assert [result for _, result in decoders.map(range(1000))] == [2 * n for n in range(1000)]
-    assert time.perf_counter() - started < 5
 
 
 def test_exceptions_come_back_as_values(decoders):

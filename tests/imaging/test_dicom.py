@@ -32,7 +32,6 @@ VALID = [row for row in ROWS if row["file"].startswith("valid/")]
 # the files that are refused, and why; every other one is read
 REFUSED = {
     "valid/pyd_liver_1frame.dcm": r"holds no radiograph \(Segmentation Storage\)",
-    "valid/pdd_emri_small.dcm": "holds 10 frames",
     "broken/pyd_no_meta.dcm": "not a radiograph format",
     "broken/no_pixeldata.dcm": r"holds no image \(Computed Radiography Image Storage without Pixel Data\)",
     "broken/absurd_dims.dcm": "claims 65535×65535 pixels",
@@ -57,8 +56,8 @@ REFUSED = {
 SOUND = {"broken/RG2_JPLY.dcm": (0, 960, 450.880), "broken/pyd_JPEG-lossy.dcm": (0, 264, 14.370)}
 
 
-def stored(path):
-    return stored_values(*read_data_set(path.read_bytes(), MAX_PIXELS), MAX_PIXELS)
+def stored(path, frame=1):
+    return stored_values(*read_data_set(path.read_bytes(), MAX_PIXELS), MAX_PIXELS, frame)[0]
 
 
 # the corpus
@@ -76,7 +75,9 @@ def test_the_manifest_is_covered():
 def test_sound_files_are_read_right(row, capfd, recwarn):
     path = SHARED / row["file"]
     radiograph = read_image(path)
-    values = stored(path).values
+    # the manifest's figures are of all frames
+    values = np.stack([stored(path, number + 1).values for number in range(int(row["frames"] or 1))])
+    assert radiograph.frames == len(values)
     low, high, mean = SOUND.get(row["file"]) or (int(row["pmin"]), int(row["pmax"]), float(row["pmean"]))
     assert (values.min(), values.max()) == (low, high)
     assert values.mean() == pytest.approx(mean, abs=1e-3)
@@ -89,6 +90,25 @@ def test_sound_files_are_read_right(row, capfd, recwarn):
     assert radiograph.sop_instance_uid
     assert capfd.readouterr() == ("", "")
     assert not recwarn.list
+
+
+@shared
+def test_a_frame_is_asked_for_by_its_number():
+    data = (SHARED / "valid" / "pdd_emri_small.dcm").read_bytes()
+    frames = [decode_image(data, frame=number) for number in (1, 2, 10)]
+    assert len({radiograph.pixels_sha256 for radiograph in frames}) == 3
+    for number in (0, 11):
+        with pytest.raises(ImageError, match=f"has 10 frames; there is no frame {number}"):
+            decode_image(data, frame=number)
+
+
+@shared
+def test_one_film_in_five_lossless_encodings_has_one_hash():
+    names = [f"RG2_{syntax}" for syntax in ("UNC", "J2KR", "JLSL", "JPLL", "RLE")]
+    films = [read_image(SHARED / "valid" / f"{name}.dcm") for name in names]
+    assert len({film.pixels_sha256 for film in films}) == 1
+    assert len({film.transfer_syntax_uid for film in films}) == 5
+    assert read_image(SHARED / "valid" / "RG2_J2KI.dcm").pixels_sha256 != films[0].pixels_sha256  # lossy
 
 
 @shared
@@ -326,7 +346,7 @@ def test_header_text_is_clean():
 @pytest.mark.parametrize(
     ("elements", "reason"),
     [
-        ({"NumberOfFrames": 2}, "holds 2 frames"),
+        ({"NumberOfFrames": 2}, "cut off: 512 of 1,024 bytes"),
         ({"Rows": 0}, "without area"),
         ({"Rows": None}, "lacks Rows"),
         ({"BitsAllocated": 32, "BitsStored": 32}, "32 of 32 bits"),
