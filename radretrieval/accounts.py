@@ -32,6 +32,16 @@ class IngestReport:
     recognised: str | None = None  # the release that was found, in words
     seconds: float = 0.0
 
+    def add(self, other: IngestReport, most: int = 1000) -> None:
+        """Count the files of another run too; of what failed and was amiss the first `most` are kept."""
+        for name in ("seen", "added", "unchanged", "failed", "relabelled", "unlabelled", "no_code", "unmatched"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.failures = [*self.failures, *other.failures][:most]
+        self.problems = [*self.problems, *other.problems][:most]
+        for code, files in other.unknown_codes.items():
+            self.unknown_codes[code] = self.unknown_codes.get(code, 0) + files
+        self.seconds += other.seconds
+
     def fail(self, path: str, error: str, message: str) -> None:
         """This file was not taken, and why."""
         self.failed += 1

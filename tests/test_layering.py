@@ -21,8 +21,8 @@ FLOORS = [
     {"profile", "config", "uris", "walk", "problems"},
     {"archive", "coding", "imaging", "irma", "phantom", "labels", "release", "pseudonym"},
     {"retrieval", "accounts", "examine"},
-    {"intake"},
-    {"ingest", "train", "worker", "evaluation", "health", "report", "demo", "dicom"},
+    {"intake", "verify"},
+    {"ingest", "train", "worker", "evaluation", "health", "report", "demo", "dicom", "watch"},
     {"cli"},
     {"__main__"},
 ]
@@ -36,6 +36,7 @@ NEIGHBOURS = {
     "release": {"radretrieval.irma", "radretrieval.labels"},  # a release is a set of labels
     "phantom": {"radretrieval.irma"},  # a phantom is of a class
     "report": {"radretrieval.evaluation", "radretrieval.health"},  # it shows what they found
+    "watch": {"radretrieval.ingest"},
     # the demo is the tour through its neighbours
     "demo": {f"radretrieval.{name}" for name in ("ingest", "train", "worker", "evaluation", "report")},
 }

@@ -146,6 +146,34 @@ def moved(connection: Connection, image_id: int, uri: str) -> None:
     connection.execute(sql("image_moved"), {"id": image_id, "uri": uri})
 
 
+def moved_from(connection: Connection, old: str, new: str) -> None:
+    """The images whose file was at the URI `old` have it at `new` now."""
+    connection.execute(sql("image_moved_from"), {"old": old, "new": new})
+
+
+def after(connection: Connection, image_id: int, limit: int) -> list[dict[str, Any]]:
+    """The next images by id: id, uri, sha256, frame; `incomplete` if an older version ingested them from DICOM."""
+    return connection.execute(sql("images_after"), {"after": image_id, "limit": limit}).fetchall()
+
+
+def named(connection: Connection, hashes: Sequence[bytes]) -> set[bytes]:
+    """Those contents, by SHA-256, that an image, an arrival or a failure names."""
+    return {row["sha256"] for row in connection.execute(sql("content_named"), {"sha256": list(hashes)})}
+
+
+# What a header tells that older versions did not keep.
+COMPLETED = (
+    *("sop_class_uid", "transfer_syntax_uid", "pixels_sha256", "study_date", "manufacturer", "row_spacing"),
+    *("column_spacing", "kvp", "exposure"),
+)
+
+
+def complete(connection: Connection, image_id: int, image: NewImage) -> None:
+    """Fill those of `COMPLETED` that are empty."""
+    values = {name: getattr(image, name) for name in COMPLETED}
+    connection.execute(sql("image_complete"), {"id": image_id, **values})
+
+
 def keep_failures(connection: Connection, failures: Iterable[Failure]) -> None:
     """Record failures; a file that fails again counts one attempt more."""
     for failure in failures:

@@ -49,6 +49,28 @@ WHERE i.id = n.id
 UPDATE image i SET uri = %(uri)s || coalesce(substring(i.uri FROM '#frame=[0-9]+$'), ''), gone_at = NULL
 FROM image n WHERE n.id = %(id)s AND i.sha256 = n.sha256;
 
+-- :image_moved_from What was at one place is at another now, every frame of it.
+UPDATE image SET uri = %(new)s || substr(uri, length(%(old)s) + 1)
+WHERE uri = %(old)s OR (starts_with(uri, %(old)s || '#frame=') AND frame > 0);
+
+-- :images_after The next images by id.
+SELECT id, uri, sha256, frame, format = 'dicom' AND pixels_sha256 IS NULL AS incomplete
+FROM image WHERE id > %(after)s ORDER BY id LIMIT %(limit)s;
+
+-- :image_complete What the header of an image tells and was not kept before.
+UPDATE image SET sop_class_uid = coalesce(sop_class_uid, %(sop_class_uid)s),
+    transfer_syntax_uid = coalesce(transfer_syntax_uid, %(transfer_syntax_uid)s),
+    pixels_sha256 = coalesce(pixels_sha256, %(pixels_sha256)s), study_date = coalesce(study_date, %(study_date)s),
+    manufacturer = coalesce(manufacturer, %(manufacturer)s), row_spacing = coalesce(row_spacing, %(row_spacing)s),
+    column_spacing = coalesce(column_spacing, %(column_spacing)s), kvp = coalesce(kvp, %(kvp)s),
+    exposure = coalesce(exposure, %(exposure)s)
+WHERE id = %(id)s;
+
+-- :content_named Contents that something in the archive names.
+SELECT sha256 FROM image WHERE sha256 = ANY(%(sha256)s)
+UNION SELECT sha256 FROM arrival WHERE sha256 = ANY(%(sha256)s)
+UNION SELECT sha256 FROM ingest_failure WHERE sha256 = ANY(%(sha256)s);
+
 -- :failure_keep Remember why a file was not taken.
 INSERT INTO ingest_failure (uri, sha256, error, message)
 VALUES (%(uri)s, %(sha256)s, %(error)s, %(message)s)

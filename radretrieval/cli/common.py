@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
@@ -141,3 +143,14 @@ def path_of(uri: str) -> str:
     from radretrieval.uris import printable, to_path
 
     return printable(str(to_path(uri))) if uri.startswith("file:") else uri
+
+
+def stop_on_signals(stop: threading.Event) -> None:
+    """SIGTERM, and the first SIGINT, end a run in order, after its batch; a second SIGINT ends it at once."""
+
+    def ask(number: int, frame: object) -> None:
+        stop.set()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    signal.signal(signal.SIGTERM, ask)
+    signal.signal(signal.SIGINT, ask)

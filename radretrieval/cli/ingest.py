@@ -3,13 +3,37 @@
 from __future__ import annotations
 
 import sys
+import threading
 from dataclasses import asdict
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from radretrieval.cli.common import AsJson, bar, opened, print_json, tell, tell_failures, tell_problems
+from radretrieval.cli.common import AsJson, bar, opened, print_json, stop_on_signals, tell, tell_failures, tell_problems
+
+if TYPE_CHECKING:
+    from radretrieval.accounts import IngestReport
+    from radretrieval.archive.engine import Archive
+    from radretrieval.config import Settings
+    from radretrieval.labels import Labels
+
+
+class Keep(StrEnum):
+    """The values of the setting `keep`."""
+
+    REFERENCE = "reference"
+    COPY = "copy"
+    REDUCED = "reduced"
+
+
+class Frames(StrEnum):
+    """The values of the setting `frames`."""
+
+    FIRST = "first"
+    EACH = "each"
+    REFUSE = "refuse"
 
 
 def ingest(
@@ -26,6 +50,27 @@ def ingest(
         int | None,
         typer.Option("--workers", min=1, metavar="N", help="Decoding processes; default one a core."),
     ] = None,
+    keep: Annotated[
+        Keep | None,
+        typer.Option(
+            "--keep", help="What the archive keeps of the files itself; default RADRETRIEVAL_KEEP, reference."
+        ),
+    ] = None,
+    frames: Annotated[
+        Frames | None,
+        typer.Option("--frames", help="Which frames of a file with several; default RADRETRIEVAL_FRAMES, first."),
+    ] = None,
+    watch: Annotated[
+        bool,
+        typer.Option("--watch", help="Go on: ingest what comes into the folders, until ended by Ctrl-C or SIGTERM."),
+    ] = False,
+    settle: Annotated[
+        float, typer.Option("--settle", min=0, metavar="SECONDS", help="With --watch: for so long a file lay still.")
+    ] = 5.0,
+    move_to: Annotated[
+        Path | None,
+        typer.Option("--move-to", metavar="FOLDER", help="With --watch: files go there once they are in the archive."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Bring radiographs into the archive; every file ends as added, unchanged or failed.
@@ -37,12 +82,19 @@ def ingest(
     from radretrieval.walk import walk
 
     given = read_labels(labels) if labels else None
-    with opened(context) as (archive, settings):
-        total = sum(1 for _ in walk(paths)) if sys.stderr.isatty() else None
-        with bar("ingest", total) as advance:
-            report = run(
-                archive, settings, paths, labels=given, split=split, workers=workers, advance=advance, tell=tell
-            )
+    chosen = {"keep": keep and keep.value, "frames": frames and frames.value}
+    if move_to is not None and not watch:
+        raise typer.BadParameter("goes with --watch", param_hint="--move-to")
+    with opened(context) as (archive, found):
+        settings = found.model_copy(update={name: value for name, value in chosen.items() if value is not None})
+        if watch:
+            report = _watch(archive, settings, paths, settle, move_to, given, split, workers)
+        else:
+            total = sum(1 for _ in walk(paths)) if sys.stderr.isatty() else None
+            with bar("ingest", total) as advance:
+                report = run(
+                    archive, settings, paths, labels=given, split=split, workers=workers, advance=advance, tell=tell
+                )
     document = asdict(report)
     if as_json:
         print_json(document)
@@ -51,7 +103,7 @@ def ingest(
 
         shown = ("seen", "added", "unchanged", "failed", "relabelled", "seconds")
         key_values([(name, document[name]) for name in shown])
-        tell_failures(report.failures)
+        tell_failures([] if watch else report.failures)
     tell_problems(report.problems)
     unnamed = report.unlabelled - sum(problem["error"] == "ImageWithoutRow" for problem in report.problems)
     if unnamed:
@@ -60,6 +112,40 @@ def ingest(
         _tell_codes(report.unknown_codes)
     if report.failed or (report.recognised and report.problems):
         raise typer.Exit(1)
+
+
+def _watch(
+    archive: Archive,
+    settings: Settings,
+    paths: list[Path],
+    settle: float,
+    move_to: Path | None,
+    labels: Labels | None,
+    split: str | None,
+    workers: int | None,
+) -> IngestReport:
+    from radretrieval.watch import watch
+
+    def told(report: IngestReport) -> None:
+        tell(f"{report.added} added, {report.unchanged} unchanged, {report.failed} failed")
+        tell_failures(report.failures)
+
+    stop = threading.Event()
+    stop_on_signals(stop)
+    tell(f"watching {', '.join(map(str, paths))}; Ctrl-C or SIGTERM ends it")
+    return watch(
+        archive,
+        settings,
+        paths,
+        settle=settle,
+        every=min(2.0, max(settle / 2, 0.1)),
+        stop=stop,
+        move_to=move_to,
+        labels=labels,
+        split=split,
+        workers=workers,
+        tell=told,
+    )
 
 
 def _tell_codes(codes: dict[str, int], most: int = 5) -> None:

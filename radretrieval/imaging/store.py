@@ -9,6 +9,7 @@ import hashlib
 import io
 import os
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +69,14 @@ class Store:
         except FileNotFoundError:
             return None
         return resample(small, (rows, columns))
+
+    def files(self) -> Iterator[tuple[Path, bytes]]:
+        """Every file of the store, with the SHA-256 of its name; what a killed process left half has that of nobody."""
+        for path in sorted(self.folder.glob("??/??/*")):
+            try:
+                yield path, bytes.fromhex(path.name.partition(".")[0])
+            except ValueError:
+                yield path, b""
 
     def take(self, sha256: bytes) -> None:
         """Forget a file, if it is kept."""

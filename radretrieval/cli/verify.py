@@ -1,0 +1,47 @@
+"""`radretrieval verify`."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from radretrieval.cli.common import AsJson, bar, opened, print_json, tell_failures
+
+
+def verify(
+    context: typer.Context,
+    tidy: Annotated[
+        bool, typer.Option("--tidy", help="Take files out of the store that nothing in the archive names.")
+    ] = False,
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=1, metavar="N", help="Files read at a time; default two a core.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Read the file of every image: is it there, and is it still the one that was ingested?
+
+    Ends with 1 when one is not.
+    """
+    from radretrieval.archive import images
+    from radretrieval.verify import verify as run
+
+    with opened(context) as (archive, settings):
+        total = None
+        if sys.stderr.isatty():
+            with archive.connection() as connection:
+                total = images.counts(connection)["images"]
+        with bar("verify", total) as advance:
+            report = run(archive, settings, tidy=tidy, workers=workers, advance=advance)
+    document = asdict(report)
+    if as_json:
+        print_json(document)
+    else:
+        from radretrieval.report.table import key_values
+
+        key_values([(name, value) for name, value in document.items() if name != "failures"])
+        tell_failures(report.failures)
+    if report.amiss:
+        raise typer.Exit(1)
