@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 # Columns of image come from these, where a file has them (PS3.3 C.7); a site that wants less names fewer.
 HEADER = (
@@ -61,7 +62,8 @@ class Settings(BaseSettings):
     reduced_size : pixels.
     frames : of a file with several frames, `first`: the first one is the image; `each`: every one is an image;
         `refuse`: none.
-    header : DICOM attributes, by keyword, that images get columns from; others of these columns stay empty.
+    header : DICOM attributes, by keyword and with commas between them, that images get columns from; others of these
+        columns stay empty.
     header_more : DICOM attributes, by keyword, that are kept beside those, in the column `header`.
     credentials : file of user and password, or of a bearer token, for the DICOMweb server that references name.
     """
@@ -80,9 +82,15 @@ class Settings(BaseSettings):
     keep: Literal["reference", "copy", "reduced"] = "reference"
     reduced_size: int = 1024
     frames: Literal["first", "each", "refuse"] = "first"
-    header: tuple[str, ...] = HEADER
-    header_more: tuple[str, ...] = ()
+    header: Annotated[tuple[str, ...], NoDecode] = HEADER
+    header_more: Annotated[tuple[str, ...], NoDecode] = ()
     credentials: Path | None = None
+
+    @field_validator("header", "header_more", mode="before")
+    @classmethod
+    def _listed(cls, value: Any) -> Any:
+        """Names with commas or blanks between them, as people write them into an environment."""
+        return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
 
     @property
     def store_folder(self) -> Path:

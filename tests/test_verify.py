@@ -19,7 +19,7 @@ from radretrieval.archive import arrivals
 from radretrieval.archive.arrivals import Arrival
 from radretrieval.archive.engine import Archive
 from radretrieval.config import Settings
-from radretrieval.errors import EnvironmentUnusable, ImageError
+from radretrieval.errors import EnvironmentUnusable, ImageError, UsageError
 from radretrieval.imaging.original import read_original
 from radretrieval.imaging.store import Store
 from radretrieval.ingest import ingest
@@ -251,3 +251,66 @@ def test_every_frame_is_an_image_if_asked(archive: Archive, settings: Settings, 
     other.write_bytes(path.read_bytes() + b"\0\0")
     (failure,) = ingest(archive, refusing, [other]).failures
     assert "holds 10 frames" in failure["message"]
+
+
+# headers
+
+
+def header_of(archive: Archive, settings: Settings, path: Path) -> dict[str, Any]:
+    assert ingest(archive, settings, [path]).failed == 0
+    (row,) = rows(archive)
+    return row
+
+
+def test_columns_come_from_the_header(archive: Archive, settings: Settings, shared: Path) -> None:
+    row = header_of(archive, settings, shared / "data" / "dicom" / "valid" / "RG2_UNC.dcm")
+    header = pydicom.dcmread(shared / "data" / "dicom" / "valid" / "RG2_UNC.dcm", stop_before_pixels=True)
+    assert row["study_date"].isoformat().replace("-", "") == header.StudyDate
+    assert row["manufacturer"] == header.Manufacturer
+    assert (row["sop_class_uid"], row["transfer_syntax_uid"]) == (
+        header.SOPClassUID,
+        header.file_meta.TransferSyntaxUID,
+    )
+    spacing = header.get("PixelSpacing") or header.get("ImagerPixelSpacing")
+    assert (row["row_spacing"], row["column_spacing"]) == tuple(map(float, spacing or (None, None)))
+    assert str(header.PatientName) not in str(row)
+    assert row["header"] is None
+
+
+def test_a_site_says_what_is_kept(
+    archive: Archive, settings: Settings, shared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RADRETRIEVAL_HEADER", "Modality, StudyDate")
+    monkeypatch.setenv("RADRETRIEVAL_HEADER_MORE", "SoftwareVersions,Columns")
+    chosen = Settings(home=settings.home, database_url=None)
+    row = header_of(archive, chosen, shared / "data" / "dicom" / "valid" / "RG2_UNC.dcm")
+    assert row["modality"] is not None
+    assert row["study_date"] is not None
+    assert {row[name] for name in ("body_part", "view_position", "manufacturer", "row_spacing", "kvp")} == {None}
+    assert row["header"]["Columns"] == str(row["columns"])
+
+
+@pytest.mark.parametrize(
+    ("keyword", "reason"),
+    [
+        ("PatientName", "identifies a person"),
+        ("PatientID", "identifies a person"),
+        ("PatientNmae", "no keyword"),
+        ("PixelData", "no text"),
+        ("RequestAttributesSequence", "no text"),
+    ],
+)
+def test_what_is_never_kept(archive: Archive, settings: Settings, folder: Path, keyword: str, reason: str) -> None:
+    with pytest.raises(UsageError, match=reason):
+        ingest(archive, settings.model_copy(update={"header_more": (keyword,)}), [folder])
+
+
+@pytest.mark.parametrize(
+    ("charset", "name"), [("ISO_IR 100", "Röntgen Wörks"), ("ISO_IR 192", "放射線 Röntgen"), ("ISO_IR 144", "Рентген")]
+)
+def test_character_sets(archive: Archive, settings: Settings, shared: Path, charset: str, name: str) -> None:
+    ds = pydicom.dcmread(shared / "data" / "dicom" / "valid" / "derived_RG3_220_mono1_u16.dcm")
+    ds.SpecificCharacterSet, ds.Manufacturer = charset, name
+    settings.home.mkdir(parents=True)
+    ds.save_as(settings.home / "x.dcm")
+    assert header_of(archive, settings, settings.home / "x.dcm")["manufacturer"] == name
