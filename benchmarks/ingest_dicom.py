@@ -4,7 +4,7 @@
 
 The valid files of ../shared/data/dicom (skipped where that is absent), each several times with a SOP Instance UID of
 its own: every one becomes an image. Decoding: the same pool of processes, one a core, reads and decodes each file;
-hashes, headers, labels, rows and commits come on top. Runs take turns; each ingestion goes into an archive that is empty.
+hashes, headers, labels, rows and commits come on top. Runs take turns; each ingestion goes into an empty archive.
 """
 
 from __future__ import annotations
