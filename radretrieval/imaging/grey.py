@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,23 +32,28 @@ def grey_pixels(ds: Any, stored: Stored, little_endian: bool) -> Pixels:
     """The grey pipeline, worked out once for each of the at most 65,536 stored values, then looked up."""
     low = int(stored.values.min())
     values = np.arange(low, int(stored.values.max()) + 1)
-    seen = np.zeros(len(values), dtype=bool)
-    for rows in _bands(stored.values):
-        seen[stored.values[rows].astype(np.int32) - low] = True
+
+    def seen() -> NDArray[np.bool_]:
+        """Which of the values the image has: a pass over it that a window makes needless."""
+        counts = np.zeros(len(values), dtype=np.intp)
+        for rows in _bands(stored.values):
+            counts += np.bincount(stored.values[rows].ravel().astype(np.intp) - low, minlength=len(values))
+        return counts > 0
+
     padding = _padding(ds, stored, values)
     modality = _modality(ds, values, little_endian)
-    pixels = _voi(ds, modality, seen & ~padding, little_endian)
+    pixels = _voi(ds, modality, lambda: seen() & ~padding, little_endian)
     if stored.photometric == "MONOCHROME1":
         pixels = 1 - pixels
     pixels[padding] = 0
-    if not np.isfinite(pixels[seen]).all():
+    if not np.isfinite(pixels).all() and not np.isfinite(pixels[seen()]).all():
         raise ImageError("the DICOM header gives no finite grey values: rescale or window is not a number")
     return _looked_up(pixels.astype(np.float32), stored.values, low)
 
 
 def _bands(values: Samples) -> list[slice]:
-    """Rows in bands of about a million pixels: numpy's look-ups need eight bytes for each index."""
-    step = max(1, 2**20 // values.shape[1])
+    """Rows in bands of about a hundred thousand pixels, whose indices, of eight bytes each, the cache holds."""
+    step = max(1, 2**17 // values.shape[1])
     return [slice(start, start + step) for start in range(0, values.shape[0], step)]
 
 
@@ -56,7 +61,8 @@ def _looked_up(table: Pixels, values: Samples, low: int) -> Pixels:
     """table[values - low], float32 (rows, columns)."""
     result = np.empty(values.shape, dtype=np.float32)
     for rows in _bands(values):
-        result[rows] = table[values[rows].astype(np.int32) - low]
+        # "clip", for no index is out of range: else numpy would copy what it writes
+        np.take(table, values[rows].astype(np.intp) - low, out=result[rows], mode="clip")
     return result
 
 
@@ -80,8 +86,10 @@ def _modality(ds: Any, values: NDArray[Any], little_endian: bool) -> NDArray[Any
     return np.asarray(values * number(ds, "RescaleSlope", 1.0) + number(ds, "RescaleIntercept", 0.0))
 
 
-def _voi(ds: Any, values: NDArray[Any], used: NDArray[np.bool_], little_endian: bool) -> NDArray[np.float64]:
-    """Modality values → 0…1 by VOI LUT, window, or the extremes of those used (PS3.3 C.11.2)."""
+def _voi(
+    ds: Any, values: NDArray[Any], used: Callable[[], NDArray[np.bool_]], little_endian: bool
+) -> NDArray[np.float64]:
+    """Modality values → 0…1 by VOI LUT, window, or the extremes of those `used` (PS3.3 C.11.2)."""
     if ds.get("VOILUTSequence"):
         mapped, bits = _mapped(ds.VOILUTSequence[0], values, little_endian)
         return np.minimum(mapped / (2.0**bits - 1), 1.0)
@@ -95,7 +103,8 @@ def _voi(ds: Any, values: NDArray[Any], used: NDArray[np.bool_], little_endian: 
         if function == "LINEAR":
             centre, width = centre - 0.5, max(width - 1, 1e-9)
         return np.clip((values - centre) / width + 0.5, 0, 1)
-    low, high = (values[used].min(), values[used].max()) if used.any() else (0, 0)
+    met = values[used()]
+    low, high = (met.min(), met.max()) if len(met) else (0, 0)
     if not high > low:
         return np.zeros(len(values))
     return np.clip((values - low) / (float(high) - float(low)), 0, 1)
