@@ -28,7 +28,7 @@ from radretrieval.errors import (
 )
 from radretrieval.ingest import ingest
 from radretrieval.labels import Labels
-from radretrieval.uris import to_uri
+from radretrieval.uris import printable, to_uri
 from radretrieval.walk import walk
 
 log = logging.getLogger(__name__)
@@ -169,7 +169,7 @@ def _move(archive: Archive, path: str, folders: Sequence[Path], target: Path) ->
             connection.commit()
         os.unlink(path)
     except OSError as error:
-        log.warning("%s is in the archive, but cannot be moved to %s: %s", path, target, error.strerror)
+        log.warning("%s is in the archive, but cannot be moved to %s: %s", printable(path), target, error.strerror)
 
 
 def _free(place: Path, path: str) -> Path:

@@ -286,7 +286,7 @@ class _Worker:
         connection.commit()
         for pending, error in bad:
             path = printable(str(to_path(pending.uri)) if pending.uri.startswith("file:") else pending.uri)
-            log.warning("image %d, %s: %s", pending.image_id, path, error)
+            log.warning("image %d, %s: %s", pending.image_id, path, printable(str(error)))
             if self.once:  # a worker that runs for years has its log, and the table coding_failure
                 self.report.failures.append({"path": path, "error": type(error).__name__, "message": str(error)})
         self.report.encoded += len(good)
