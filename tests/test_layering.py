@@ -22,7 +22,7 @@ FLOORS = [
     {"archive", "coding", "imaging", "irma", "phantom", "labels", "release", "pseudonym"},
     {"retrieval", "accounts", "examine"},
     {"intake"},
-    {"ingest", "train", "worker", "evaluation", "health", "report", "demo", "dicom"},
+    {"ingest", "train", "worker", "evaluation", "health", "report", "demo", "dicom", "rotation"},
     {"cli"},
     {"__main__"},
 ]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from radretrieval.cli import db, demo, encoder, evaluate, index, ingest, phantom, search, status, train, work
+from radretrieval.cli import db, demo, encoder, evaluate, index, ingest, patient_key, phantom, search, status, train, work
 from radretrieval.errors import EnvironmentUnusable, RadretrievalError
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ app.command("demo")(demo.demo)
 app.add_typer(db.app, name="db")
 app.add_typer(encoder.app, name="encoder")
 app.add_typer(index.app, name="index")
+app.add_typer(patient_key.app, name="patient-key")
 
 
 @app.callback()
