@@ -29,7 +29,7 @@ _held: dict[Path, tuple[int, int]] = {}  # key files that this process reads by:
 
 
 def patient_key(secret: bytes, patient_id: str) -> str:
-    """HMAC-SHA-256 of a patient identifier, the first 128 bits as 32 hexadecimal digits; through all keys of a chain."""
+    """HMAC-SHA-256 of a patient identifier, first 128 bits as 32 hexadecimal digits; through all keys of a chain."""
     value = patient_id.strip()
     for key in keys_of(secret):
         value = rekeyed(key, value)

@@ -52,7 +52,9 @@ def home(tmp_path: Path, archive: Archive) -> Path:
     (tmp_path / "home" / "patient.key").write_bytes(b"o" * 32)
     with archive.connection() as connection:
         rows = [
-            NewImage(bytes([i]) * 32, f"file:///{i}", "png", 1, 1, 8, "MONOCHROME2", patient_key=_key(tmp_path, patient))
+            NewImage(
+                bytes([i]) * 32, f"file:///{i}", "png", 1, 1, 8, "MONOCHROME2", patient_key=_key(tmp_path, patient)
+            )
             for i, patient in enumerate(PATIENTS)
         ]
         images.add(connection, rows)

@@ -45,8 +45,8 @@ def require(connection: Connection, check_value: str) -> None:
     there = noted(connection)
     if there is not None and there != check_value:
         raise EnvironmentUnusable(
-            "the key of the patient pseudonyms here is not the archive's, which was rotated: copy the key file from the "
-            "host where that was done (RADRETRIEVAL_PATIENT_KEY_FILE), then run it again; nothing was written"
+            "the key of the patient pseudonyms here is not the archive's, which was rotated: copy the key file from "
+            "the host where that was done (RADRETRIEVAL_PATIENT_KEY_FILE), then run it again; nothing was written"
         )
 
 

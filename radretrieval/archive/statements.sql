@@ -545,15 +545,10 @@ UNION SELECT sop_instance_uid FROM arrival WHERE sop_instance_uid = ANY(%(uids)s
 -- :images_filter A filter, checked, as a condition on image i.
 SELECT coalesce((radretrieval.filter_read(%(filter)s::jsonb)).images, 'true') AS images;
 
--- :export_count How many images are exported.
-SELECT count(*) AS images FROM image i WHERE (%(ids)s::bigint[] IS NULL OR i.id = ANY(%(ids)s)) AND {images};
+-- :export_ids Images of an export.
+SELECT i.id FROM image i WHERE (%(ids)s::bigint[] IS NULL OR i.id = ANY(%(ids)s)) AND {images} ORDER BY i.id;
 
--- :export_images Images of an export, by id, from a place on.
-SELECT i.id, i.uri, i.sha256, i.frame, i.format, i.same_uid, i.patient_key, i.study_instance_uid, i.sop_instance_uid
-FROM image i WHERE i.id > %(after)s AND (%(ids)s::bigint[] IS NULL OR i.id = ANY(%(ids)s)) AND {images}
-ORDER BY i.id LIMIT %(limit)s;
-
--- :export_index The same with all columns, codes and barcodes.
+-- :export_rows Images with all columns, codes and barcodes.
 SELECT i.id, i.uri, i.sha256, i.format, i.rows, i.columns, i.bits_stored, i.photometric, i.modality, i.body_part,
        i.view_position, i.laterality, i.sop_instance_uid, i.series_instance_uid, i.study_instance_uid, i.patient_key,
        i.irma_code, i.split, i.withdrawn, i.frame, i.sop_class_uid, i.transfer_syntax_uid, i.pixels_sha256, i.same_uid,
@@ -561,8 +556,7 @@ SELECT i.id, i.uri, i.sha256, i.format, i.rows, i.columns, i.bits_stored, i.phot
        substring(bit_send(c.code) FROM 5) AS cnnc, b.code AS barcode
 FROM image i LEFT JOIN cnnc c ON c.encoder_id = %(encoder)s AND c.image_id = i.id
 LEFT JOIN barcode b ON b.geometry_id = %(geometry)s AND b.image_id = i.id
-WHERE i.id > %(after)s AND (%(ids)s::bigint[] IS NULL OR i.id = ANY(%(ids)s)) AND {images}
-ORDER BY i.id LIMIT %(limit)s;
+WHERE i.id = ANY(%(ids)s::bigint[]);
 
 -- :patient_keys_turn Whether no ingestion writes, and none begins to until this transaction ends.
 SELECT pg_try_advisory_xact_lock(7266320150) AS mine;

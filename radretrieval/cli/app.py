@@ -10,7 +10,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from radretrieval.cli import db, demo, encoder, evaluate, index, ingest, patient_key, phantom, search, status, train, work
+from radretrieval.cli import (
+    db,
+    demo,
+    encoder,
+    evaluate,
+    export,
+    index,
+    ingest,
+    patient_key,
+    phantom,
+    search,
+    status,
+    train,
+    work,
+)
 from radretrieval.errors import EnvironmentUnusable, RadretrievalError
 
 if TYPE_CHECKING:
@@ -33,6 +47,7 @@ app.command("work")(work.work)
 app.command("search")(search.search)
 app.command("evaluate")(evaluate.evaluate)
 app.command("status")(status.status)
+app.command("export")(export.export)
 app.command("phantom")(phantom.phantom)
 app.command("demo")(demo.demo)
 app.add_typer(db.app, name="db")

@@ -1,7 +1,7 @@
-"""Which attributes of a data set may leave, and as what: PS3.15's table as dicom-anonymizer maintains it, and stricter.
+"""Which attributes of a data set may leave, and as what: PS3.15's table as dicom-anonymizer keeps it, and stricter.
 
-The table (PS3.15, E.1-1, edition 2026c) names what must go; what it does not name may stay. Here stays of that only what
-is known to be harmless: no private and unknown attributes, no retired text, no long free text, no addresses.
+The table (PS3.15, E.1-1, edition 2026c) names what must go; what it does not name may stay. Here stays of that only
+what is known to be harmless: no private and unknown attributes, no retired text, no long free text, no addresses.
 """
 
 from __future__ import annotations
@@ -31,23 +31,24 @@ _CODES = ("LongCodeValue", "URNCodeValue", "ExtendedCodeValue")
 
 # Binary values that are pictures, or what shows them.
 PICTURES = frozenset(
-    ("PixelData", "FloatPixelData", "DoubleFloatPixelData", "LUTData", "ICCProfile", "BlendingLookupTableData")
-    + tuple(
-        f"{segmented}{colour}PaletteColorLookupTableData"
-        for segmented in ("", "Segmented")
-        for colour in ("Red", "Green", "Blue", "Alpha")
+    (
+        *("PixelData", "FloatPixelData", "DoubleFloatPixelData", "LUTData", "ICCProfile", "BlendingLookupTableData"),
+        *(f"{colour}PaletteColorLookupTableData" for colour in ("Red", "Green", "Blue", "Alpha")),
+        *(f"Segmented{colour}PaletteColorLookupTableData" for colour in ("Red", "Green", "Blue", "Alpha")),
     )
 )
 
 # UIDs that name a kind of thing, not a thing.
 KINDS = frozenset(
-    ("SOPClassUID", "ReferencedSOPClassUID", "RelatedGeneralSOPClassUID", "OriginalSpecializedSOPClassUID")
-    + ("SOPClassesInStudy", "SOPClassesSupported", "AvailableTransferSyntaxUID", "CodingSchemeUID")
-    + ("EncryptedContentTransferSyntaxUID", "MACCalculationTransferSyntaxUID")
+    (
+        *("SOPClassUID", "ReferencedSOPClassUID", "RelatedGeneralSOPClassUID", "OriginalSpecializedSOPClassUID"),
+        *("SOPClassesInStudy", "SOPClassesSupported", "AvailableTransferSyntaxUID", "CodingSchemeUID"),
+        *("EncryptedContentTransferSyntaxUID", "MACCalculationTransferSyntaxUID"),
+    )
 )
 
-# A day that many patients share, as that of a calibration, tells who knows it by how much dates were moved. The versions
-# of context groups are published days; what belongs to them goes with them (PS3.3, 8.2).
+# A day that many patients share, as that of a calibration, tells who knows it by how much dates were moved. The
+# versions of context groups are published days; what belongs to them goes with them (PS3.3, 8.2).
 _SHARED_DAYS = (
     *("DateOfLastCalibration", "TimeOfLastCalibration", "DateTimeOfLastCalibration", "CalibrationDate"),
     *("CalibrationTime", "CalibrationDateTime", "DateOfLastDetectorCalibration", "TimeOfLastDetectorCalibration"),

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from radretrieval.dicom.attributes import BULK, DATES, NUMBERS, SHORT_TEXT, action_of
+from radretrieval.dicom.burned_in import burned_in
 from radretrieval.dicom.keyed import Keyed
 from radretrieval.errors import ImageError
 
@@ -31,21 +32,17 @@ _TM = re.compile(r"\d{2}:?(?:\d{2}:?(?:\d{2}(?:\.\d{1,6})?)?)?")
 _UID = re.compile(r"[0-9.]{1,64}")
 # Where values stand that name this patient, to be looked for in what stays.
 _IDENTIFIERS = (
-    *("PatientID", "OtherPatientIDs", "AccessionNumber", "PatientBirthDate", "DeviceSerialNumber", "InsurancePlanIdentification"),
-    *("PatientTelephoneNumbers", "IssuerOfPatientID", "MedicalRecordLocator", "AdmissionID", "StudyID"),
-)  # fmt: skip
-_MOST_DEPTH = 50
-
-# Acquired by a device that writes nothing into its pixels: without a word on it they are trusted. (PS3.4, B.5)
-_TRUSTED = frozenset(
-    "1.2.840.10008.5.1.4.1.1." + last
-    for last in (
-        *("1", "1.1", "1.1.1", "1.2", "1.2.1", "1.3", "1.3.1"),  # CR, DX, mammography, intra-oral
-        *("2", "2.1", "4", "4.1", "20", "128", "130", "13.1.3", "13.1.4", "13.1.5"),  # CT, MR, NM, PET, tomosynthesis
-    )
+    *("PatientID", "OtherPatientIDs", "AccessionNumber", "PatientBirthDate", "DeviceSerialNumber"),
+    *(
+        "InsurancePlanIdentification",
+        "PatientTelephoneNumbers",
+        "IssuerOfPatientID",
+        "MedicalRecordLocator",
+        "AdmissionID",
+        "StudyID",
+    ),
 )
-_SUSPECT_CLASS = re.compile(r"1\.2\.840\.10008\.5\.1\.4\.1\.1\.(7(\.[1-4])?|6(\.[12])?|3(\.1)?)")  # SC, US
-_SUSPECT_MODALITY = ("US", "OT", "SC", "IVUS", "BDUS")
+_MOST_DEPTH = 50
 
 
 @dataclass(frozen=True)
@@ -73,33 +70,6 @@ def subject_of(ds: Any) -> str:
     return "nobody"
 
 
-def burned_in(ds: Any) -> str | None:
-    """Why the pixels may show who the patient is, in words; None where nothing says so.
-
-    Source: DICOM PS3.3, C.7.6.1.1.5 (Burned In Annotation); PS3.15, E.3.1.
-    """
-    said = str(ds.get("BurnedInAnnotation") or "").strip().upper()
-    if said == "YES":
-        return "its header says that text is burned into the pixels (BurnedInAnnotation YES)"
-    sop_class, modality = str(ds.get("SOPClassUID") or ""), str(ds.get("Modality") or "").strip().upper()
-    if _SUSPECT_CLASS.fullmatch(sop_class) or modality in _SUSPECT_MODALITY:
-        return f"images of its kind ({modality or sop_class}: secondary capture, ultrasound, other) often show names"
-    if "SCREEN SAVE" in str(ds.get("ImageType") or ""):
-        return "it is a copy of a screen (ImageType SCREEN SAVE)"
-    if any(tag.group & 0xFF01 == 0x6000 and tag.element == 0x0102 and _number(ds, tag) > 0 for tag in ds.keys()):  # noqa: SIM118
-        return "an overlay lies in the unused bits of its pixels, and they are left as they are"
-    if sop_class not in _TRUSTED and said != "NO":
-        return "its header does not say that no text is burned into the pixels (no BurnedInAnnotation)"
-    return None
-
-
-def _number(ds: Any, tag: Any) -> int:
-    try:
-        return int(ds[tag].value)
-    except Exception:  # what it is cannot be told: as if it were one
-        return 1
-
-
 def deidentify(ds: Any, keyed: Keyed, subject: str | None = None) -> Any:
     """A new data set without what identifies the patient; the given one stays as it is, pixels are shared with it.
 
@@ -116,7 +86,8 @@ def deidentify(ds: Any, keyed: Keyed, subject: str | None = None) -> Any:
 
     subject = subject or subject_of(ds)
     result = _Run(keyed, subject, _Traces.of(ds)).clean(ds)
-    result.PatientName = result.PatientID = keyed.pseudonym(subject)
+    result.PatientName = keyed.pseudonym(subject)
+    result.PatientID = keyed.pseudonym(subject)
     result.PatientBirthDate = ""
     result.PatientIdentityRemoved = "YES"
     result.DeidentificationMethod = METHOD
@@ -161,12 +132,13 @@ def _syntax(data: bytes) -> str:
 def _written(ds: Any, syntax: str) -> bytes:
     from pydicom.dataset import FileMetaDataset
     from pydicom.filewriter import dcmwrite
+    from pydicom.uid import UID
 
     if not ds.get("SOPClassUID") or not ds.get("SOPInstanceUID"):
         raise ImageError("its header lacks SOP Class or SOP Instance UID; a file needs both (PS3.10, 7.1)")
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = ds.SOPClassUID, ds.SOPInstanceUID
-    meta.TransferSyntaxUID = syntax
+    meta.TransferSyntaxUID = UID(syntax)
     ds.file_meta, ds.preamble = meta, bytes(128)
     buffer = io.BytesIO()
     dcmwrite(buffer, ds, enforce_file_format=True)
@@ -299,7 +271,7 @@ class _Run:
         return self._with(element, values[0] if len(values) == 1 else None)
 
     def _uid(self, old: str) -> str:
-        from pydicom.uid import UID_dictionary
+        from pydicom._uid_dict import UID_dictionary
 
         return old if not old or old in UID_dictionary else self.keyed.uid(old)
 

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-
 def strip(data: bytes, max_pixels: int) -> bytes:
     """The picture of a file as a PNG that holds nothing else: no comment, profile, name, place or date.
 
@@ -49,5 +48,3 @@ def _colour(data: bytes, form: str) -> NDArray[np.uint8] | NDArray[np.uint16] | 
             return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
     except (OSError, ValueError, Image.DecompressionBombError):
         return None
-
-
