@@ -271,9 +271,10 @@ class _Run:
         return self._with(element, values[0] if len(values) == 1 else None)
 
     def _uid(self, old: str) -> str:
-        from pydicom._uid_dict import UID_dictionary
+        from pydicom.uid import UID
 
-        return old if not old or old in UID_dictionary else self.keyed.uid(old)
+        registered = UID(old).name != old  # the standard's own, as a well-known frame of reference
+        return old if not old or registered else self.keyed.uid(old)
 
     def _kind(self, old: str) -> str:
         return old if _UID.fullmatch(old) else ""
