@@ -251,18 +251,17 @@ class _Run:
         return self._with(element, {"AS": "000Y", "UR": "http://anonymized.invalid"}.get(vr, DUMMY))
 
     def _kept(self, element: Any) -> Any:
+        """As it is, if it is what its kind should be; else empty, or a dummy, or not at all."""
         vr, value = element.VR, element.value
-        if vr == "CS":
-            fine = all(_CS.fullmatch(text) for text in _texts(value)) or element.keyword == "PhotometricInterpretation"
-            if element.keyword == "SpecificCharacterSet":
-                fine = _known_characters(value)
-        elif vr in SHORT_TEXT:
-            fine = not any(self.traces.found_in(text) for text in _texts(value))
-        elif element.keyword == "ICCProfile":
-            fine = isinstance(value, bytes) and value[36:40] == b"acsp"
-        else:
-            fine = True
-        return element if fine else None
+        if element.keyword == "SpecificCharacterSet":
+            return element if _known_characters(value) else None
+        if element.keyword == "ICCProfile":
+            return element if isinstance(value, bytes) and value[36:40] == b"acsp" else None
+        if vr == "CS" and element.keyword != "PhotometricInterpretation":
+            return element if all(_CS.fullmatch(text) for text in _texts(value)) else self._with(element, None)
+        if vr in SHORT_TEXT and any(self.traces.found_in(text) for text in _texts(value)):
+            return self._with(element, DUMMY)
+        return element
 
     def _each(self, element: Any, change: Callable[[str], str]) -> Any:
         values = [change(text) for text in _texts(element.value)]

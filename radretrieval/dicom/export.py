@@ -176,30 +176,37 @@ class _Run:
         """The folder, ours alone, made if it is not there. Raises UsageError where it holds something else."""
         handle = None
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            manifest = self.folder / "manifest.json"
-            if manifest.exists():
-                self._check(json.loads(manifest.read_text(encoding="utf-8")))
-            elif any(path.name != ".lock" and path.suffix != ".part" for path in self.folder.iterdir()):
-                raise UsageError(f"{self.folder} is not empty and holds no export; name a new folder")
-            handle = os.open(self.folder / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self.write_manifest(complete=False)
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                handle = os.open(self.folder / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self._enter()
+            except BlockingIOError:
+                raise UsageError(f"another export writes to {self.folder}; wait for it, or name another") from None
+            except OSError as error:
+                raise EnvironmentUnusable(f"{self.folder} cannot be used ({error.strerror}); name another") from error
             yield
-        except BlockingIOError:
-            raise UsageError(f"another export writes to {self.folder}; wait for it, or name another folder") from None
-        except ValueError:
-            raise UsageError(f"{self.folder}/manifest.json is damaged; name a new folder") from None
-        except OSError as error:
-            raise EnvironmentUnusable(
-                f"{self.folder} cannot be used ({error.strerror}); name another folder"
-            ) from error
         finally:
             if handle is not None:
                 os.close(handle)
 
+    def _enter(self) -> None:
+        manifest = self.folder / "manifest.json"
+        if manifest.exists():
+            try:
+                told = json.loads(manifest.read_text(encoding="utf-8"))
+            except ValueError:
+                raise UsageError(f"{manifest} is damaged; name a new folder") from None
+            self._check(told)
+            for draft in () if told.get("complete") else self.folder.rglob(".*.part"):
+                draft.unlink(missing_ok=True)  # of a run that was killed
+        elif any(path.name != ".lock" and path.suffix != ".part" for path in self.folder.iterdir()):
+            (self.folder / ".lock").unlink()
+            raise UsageError(f"{self.folder} is not empty and holds no export; name a new folder")
+        self.write_manifest(complete=False)
+
     def _check(self, manifest: Any) -> None:
-        if manifest.get("export") != "radretrieval":
+        if not isinstance(manifest, dict) or manifest.get("export") != "radretrieval":
             raise UsageError(f"{self.folder}/manifest.json is of something else; name a new folder")
         if manifest.get("key") != (self.keyed.fingerprint() if self.keyed else None):
             kind = "is de-identified" if manifest.get("key") else "is not de-identified"
