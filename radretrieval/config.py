@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import field_validator
+from pydantic import SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 # Columns of image come from these, where a file has them (PS3.3 C.7); a site that wants less names fewer.
@@ -54,6 +54,7 @@ class Settings(BaseSettings):
     decode_megabytes : memory that one decoding process may take.
     patient_key_file : key of the patients' pseudonyms (default: `patient.key` in `home`, made when first needed);
         every host that ingests into one archive needs the same key.
+    patient_key : that key itself, in the place of a file.
     store : folder of the files that the archive keeps itself, by content (default: `store` in `home`); every host that
         reads images needs the same one, as a mounted path.
     keep : what is kept there of the files of ingested folders and of pulled images. `reference`: nothing, each is read
@@ -78,6 +79,7 @@ class Settings(BaseSettings):
     decode_seconds: float = 120.0
     decode_megabytes: int = 4096
     patient_key_file: Path | None = None
+    patient_key: SecretStr | None = None
     store: Path | None = None
     keep: Literal["reference", "copy", "reduced"] = "reference"
     reduced_size: int = 1024

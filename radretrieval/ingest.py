@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from radretrieval.accounts import IngestReport
-from radretrieval.archive import images
+from radretrieval.archive import images, patient_keys
 from radretrieval.archive.engine import Archive
 from radretrieval.archive.images import Failure, NewImage
 from radretrieval.config import Settings
@@ -27,7 +27,7 @@ from radretrieval.imaging.decoders import Decoders
 from radretrieval.intake import for_processing, write_images
 from radretrieval.labels import LONGEST_VALUE, Labels
 from radretrieval.problems import Problem
-from radretrieval.pseudonym import load_secret, patient_key
+from radretrieval.pseudonym import check_value, load_secret, patient_key
 from radretrieval.release import codes_files, recognise
 from radretrieval.uris import printable, shown, to_path, to_uri
 from radretrieval.walk import walk
@@ -139,7 +139,7 @@ class _Run:
                 images.take_turn(self.connection)
             unchanged = [path for path, sha256 in good.items() if sha256 in rows and self.unchanged(path, rows[sha256])]
             images.forget_failures(self.connection, [to_uri(path) for path in unchanged])
-            self.connection.commit()
+            self.commit()
             self.advance(len(unchanged))
             for path, value in hashes.items():
                 if isinstance(value, Exception):
@@ -242,9 +242,15 @@ class _Run:
         images.forget_failures(self.connection, sorted(finished))
         failures, self.failures = self.failures, []
         images.keep_failures(self.connection, failures)
-        self.connection.commit()
+        self.commit()
         self.flushed = time.monotonic()
         self.advance(len(finished))
+
+    def commit(self) -> None:
+        """What this transaction wrote stays, unless its pseudonyms are of a key that is not the archive's any more."""
+        if self.secret is not None:
+            patient_keys.require(self.connection, check_value(self.secret))
+        self.connection.commit()
 
     def forget_gone(self, paths: Sequence[Path]) -> None:
         """Failures of files that were below these paths and are no more, or that are the labels themselves."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from radretrieval.archive import arrivals, images
+from radretrieval.archive import arrivals, images, patient_keys
 from radretrieval.archive.arrivals import Arrival
 from radretrieval.archive.engine import Archive
 from radretrieval.archive.images import Failure, NewImage
@@ -24,7 +24,7 @@ from radretrieval.examine import LONGEST_URI, Examined, Examining, File, examine
 from radretrieval.imaging.decoders import Decoders
 from radretrieval.imaging.store import Store
 from radretrieval.problems import Problem
-from radretrieval.pseudonym import load_secret, patient_key
+from radretrieval.pseudonym import check_value, load_secret, patient_key
 from radretrieval.uris import printable
 
 if TYPE_CHECKING:
@@ -191,6 +191,8 @@ class Intake:
             if outcome.for_processing:
                 self.report.note(for_processing(arrival.uri))
         written = write_images(connection, batch)
+        if self._secret is not None:
+            patient_keys.require(connection, check_value(self._secret))
         for one in written:
             self.report.added += one.outcome == "added"
             self.report.unchanged += one.outcome != "added"

@@ -37,6 +37,11 @@ def test_the_reference_in_the_readme_is_the_real_one() -> None:
         ("encoder report", ["--encoder", "--picture", "--json"]),
         ("status", ["--json"]),
         ("index build", ["--kind", "--json"]),
+        (
+            "export",
+            ["--where", "--ids", "--images", "--index", "--deidentify", "--key", "--accept-burned-in", "--json"],
+        ),
+        ("patient-key rotate", ["--json"]),
         ("phantom", ["--images", "--classes", "--layout"]),
         ("demo", []),
     ],

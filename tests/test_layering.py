@@ -22,7 +22,7 @@ FLOORS = [
     {"archive", "coding", "imaging", "irma", "phantom", "labels", "release", "pseudonym"},
     {"retrieval", "accounts", "examine"},
     {"intake", "verify"},
-    {"ingest", "train", "worker", "evaluation", "health", "report", "demo", "dicom", "watch"},
+    {"ingest", "train", "worker", "evaluation", "health", "report", "demo", "dicom", "watch", "rotation"},
     {"cli"},
     {"__main__"},
 ]

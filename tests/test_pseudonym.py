@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from radretrieval.config import Settings
-from radretrieval.errors import EnvironmentUnusable
-from radretrieval.pseudonym import load_secret, patient_key
+from radretrieval.errors import EnvironmentUnusable, UsageError
+from radretrieval.pseudonym import extended, key_file, keys_of, load_secret, patient_key, rekeyed
 
 
 def test_one_patient_one_key() -> None:
@@ -38,3 +38,27 @@ def test_a_named_key_must_be_there_and_long(tmp_path: Path) -> None:
     key.write_text("short")
     with pytest.raises(EnvironmentUnusable, match="shorter than 16 bytes"):
         load_secret(Settings(home=tmp_path, patient_key_file=key))
+
+
+def test_a_key_in_the_environment_takes_the_place_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RADRETRIEVAL_PATIENT_KEY", "e" * 32)
+    settings = Settings(home=tmp_path)
+    assert load_secret(settings) == b"e" * 32
+    assert "eeee" not in repr(settings)
+    assert not (tmp_path / "patient.key").exists()
+    with pytest.raises(EnvironmentUnusable, match="set one of them"):
+        load_secret(settings.model_copy(update={"patient_key_file": tmp_path / "key"}))
+    with pytest.raises(UsageError, match="no command can change"):
+        key_file(settings)
+
+
+def test_a_chain_makes_new_pseudonyms_of_identifiers_and_of_old_pseudonyms_alike() -> None:
+    secret = b"old\nkey: of 16 bytes or more"
+    old = patient_key(secret, "4711")
+    for _ in range(3):
+        secret = extended(secret)
+        old = rekeyed(keys_of(secret)[-1], old)
+        assert patient_key(secret, " 4711") == old
+    assert len(keys_of(secret)) == 4
+    with pytest.raises(EnvironmentUnusable, match="damaged"):
+        patient_key(secret + b"x", "4711")

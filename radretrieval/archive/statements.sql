@@ -563,3 +563,37 @@ WHERE id = ANY(%(ids)s) AND (gone_at IS NULL) = %(gone)s;
 -- :sop_known Which of these SOP Instance UIDs are images, or came already.
 SELECT sop_instance_uid FROM image WHERE sop_instance_uid = ANY(%(uids)s)
 UNION SELECT sop_instance_uid FROM arrival WHERE sop_instance_uid = ANY(%(uids)s);
+
+-- :images_filter A filter, checked, as a condition on image i.
+SELECT coalesce((radretrieval.filter_read(%(filter)s::jsonb)).images, 'true') AS images;
+
+-- :export_ids Images of an export.
+SELECT i.id FROM image i WHERE (%(ids)s::bigint[] IS NULL OR i.id = ANY(%(ids)s)) AND {images} ORDER BY i.id;
+
+-- :export_rows Images with all columns, codes and barcodes.
+SELECT i.id, i.uri, i.sha256, i.format, i.rows, i.columns, i.bits_stored, i.photometric, i.modality, i.body_part,
+       i.view_position, i.laterality, i.sop_instance_uid, i.series_instance_uid, i.study_instance_uid, i.patient_key,
+       i.irma_code, i.split, i.withdrawn, i.frame, i.sop_class_uid, i.transfer_syntax_uid, i.pixels_sha256, i.same_uid,
+       i.study_date, i.manufacturer, i.row_spacing, i.column_spacing, i.kvp, i.exposure, i.header,
+       substring(bit_send(c.code) FROM 5) AS cnnc, b.code AS barcode
+FROM image i LEFT JOIN cnnc c ON c.encoder_id = %(encoder)s AND c.image_id = i.id
+LEFT JOIN barcode b ON b.geometry_id = %(geometry)s AND b.image_id = i.id
+WHERE i.id = ANY(%(ids)s::bigint[]);
+
+-- :patient_keys_turn Whether no ingestion writes, and none begins to until this transaction ends.
+SELECT pg_try_advisory_xact_lock(7266320150) AS mine;
+
+-- :patient_key_check What is noted of the key that the pseudonyms are made with; NULL until it was rotated.
+SELECT obj_description('radretrieval.image_patient_key_idx'::regclass, 'pg_class') AS noted;
+
+-- :patient_key_note Note it. Whoever ingests compares it with the key of theirs.
+COMMENT ON INDEX radretrieval.image_patient_key_idx IS 'check value of the key of patient_key {check}';
+
+-- :patient_keys Each pseudonym once.
+SELECT DISTINCT patient_key FROM image WHERE patient_key IS NOT NULL;
+
+-- :patient_keys_staging Where the new ones wait, beside the old ones.
+CREATE TEMP TABLE rekeyed (old text PRIMARY KEY, new text NOT NULL) ON COMMIT DROP;
+
+-- :patient_keys_replace Every image gets the new pseudonym of its patient.
+UPDATE image i SET patient_key = r.new FROM rekeyed r WHERE i.patient_key = r.old;

@@ -10,7 +10,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from radretrieval.cli import db, demo, encoder, evaluate, index, ingest, phantom, search, status, train, verify, work
+from radretrieval.cli import (
+    db,
+    demo,
+    encoder,
+    evaluate,
+    export,
+    index,
+    ingest,
+    patient_key,
+    phantom,
+    search,
+    status,
+    train,
+    verify,
+    work,
+)
 from radretrieval.errors import EnvironmentUnusable, RadretrievalError
 
 if TYPE_CHECKING:
@@ -34,11 +49,13 @@ app.command("work")(work.work)
 app.command("search")(search.search)
 app.command("evaluate")(evaluate.evaluate)
 app.command("status")(status.status)
+app.command("export")(export.export)
 app.command("phantom")(phantom.phantom)
 app.command("demo")(demo.demo)
 app.add_typer(db.app, name="db")
 app.add_typer(encoder.app, name="encoder")
 app.add_typer(index.app, name="index")
+app.add_typer(patient_key.app, name="patient-key")
 
 
 @app.callback()

@@ -1,0 +1,57 @@
+"""Images for an export: those that pass a filter, and what the archive knows of them."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from radretrieval.archive import engine
+from radretrieval.archive.filters import Filter
+from radretrieval.archive.statements import sql
+
+if TYPE_CHECKING:
+    import psycopg
+
+    Connection = psycopg.Connection[dict[str, Any]]
+
+_BATCH = 50_000
+
+
+def ids(connection: Connection, wanted: Filter, among: Sequence[int] | None = None) -> array[int]:
+    """The images that pass a filter, by id; of some images only, where those are named. 8 bytes an image.
+
+    Raises UsageError for a filter that names no column or value.
+    """
+    found = array("q")
+    values = {"ids": None if among is None else list(among)}
+    with engine.asked_rightly(connection, False):
+        row = connection.execute(sql("images_filter"), {"filter": wanted.as_json()}).fetchone()
+        assert row is not None
+        # made of checked columns and quoted literals; a per cent sign in one of those is no parameter
+        statement = sql("export_ids").replace("{images}", row["images"].replace("%", "%%"))
+        with connection.cursor(name="export_ids") as cursor:
+            cursor.execute(statement, values)
+            while rows := cursor.fetchmany(_BATCH):
+                found.extend(row["id"] for row in rows)
+    connection.commit()  # no snapshot is held while files are written
+    return found
+
+
+def known(connection: Connection, ids: Sequence[int]) -> set[int]:
+    """Which of these images there are."""
+    return {row["id"] for row in connection.execute(sql("many_facts"), {"ids": list(ids)})}
+
+
+def rows(
+    connection: Connection, ids: Sequence[int], encoder: int | None = None, geometry: int | None = None
+) -> list[dict[str, Any]]:
+    """All columns of images, in the order of the ids, with `cnnc` and `barcode` (bytes) of an encoder and a geometry.
+
+    Codes are None where there is none; an image that is gone by now is left out.
+    """
+    with connection.cursor(binary=True) as cursor:
+        values = {"ids": list(ids), "encoder": encoder or 0, "geometry": geometry or 0}
+        found = {row["id"]: row for row in cursor.execute(sql("export_rows"), values)}
+    connection.commit()
+    return [found[one] for one in ids if one in found]

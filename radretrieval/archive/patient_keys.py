@@ -1,0 +1,71 @@
+"""Pseudonyms of patients in the archive: replaced all at once, and what is noted of the key that they are made with.
+
+The note, a check value, is the comment of the index on patient_key: part of the database, of its dumps, and of the
+transaction that replaces the pseudonyms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from radretrieval.archive.statements import sql
+from radretrieval.errors import EnvironmentUnusable
+
+if TYPE_CHECKING:
+    import psycopg
+
+    Connection = psycopg.Connection[dict[str, Any]]
+
+_BATCH = 10_000
+
+
+def take_turn(connection: Connection) -> None:
+    """No ingestion writes until this transaction ends. Raises EnvironmentUnusable where one does at this moment."""
+    row = connection.execute(sql("patient_keys_turn")).fetchone()
+    if row is None or not row["mine"]:
+        raise EnvironmentUnusable(
+            "an ingestion is writing to the archive, or a rotation that was ended is being undone; end ingest, receive "
+            "and pull on every host, then run it again"
+        )
+
+
+def noted(connection: Connection) -> str | None:
+    """The check value of the key; None until it was rotated for the first time."""
+    row = connection.execute(sql("patient_key_check")).fetchone()
+    return str(row["noted"]).rpartition(" ")[2] if row and row["noted"] else None
+
+
+def require(connection: Connection, check_value: str) -> None:
+    """Raises EnvironmentUnusable where the archive's pseudonyms are made with another key.
+
+    To be called in each transaction that writes some, after `images.take_turn`: a process that runs for long may have
+    read its key before that was rotated on another host.
+    """
+    there = noted(connection)
+    if there is not None and there != check_value:
+        raise EnvironmentUnusable(
+            "the key of the patient pseudonyms here is not the archive's, which was rotated: copy the key file from "
+            "the host where that was done (RADRETRIEVAL_PATIENT_KEY_FILE), then run it again; nothing was written"
+        )
+
+
+def replace(connection: Connection, next_of: Callable[[str], str], check_value: str) -> tuple[int, int]:
+    """Give each patient the next pseudonym, and note the key; in the caller's transaction.
+
+    Returns how many patients and images there were.
+    """
+    connection.execute(sql("patient_keys_staging"))
+    patients = 0
+    with connection.cursor(name="patient_keys") as cursor:
+        cursor.execute(sql("patient_keys"))
+        while rows := cursor.fetchmany(_BATCH):
+            patients += len(rows)
+            with connection.cursor() as other, other.copy("COPY rekeyed (old, new) FROM STDIN") as copy:
+                for row in rows:
+                    copy.write_row((row["patient_key"], next_of(row["patient_key"])))
+    images = connection.execute(sql("patient_keys_replace")).rowcount
+    if not check_value.isalnum():  # it becomes part of a statement, which takes no parameters
+        raise ValueError(check_value)
+    connection.execute(sql("patient_key_note").replace("{check}", check_value))
+    return patients, images

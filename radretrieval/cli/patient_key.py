@@ -1,0 +1,34 @@
+"""`radretrieval patient-key`: the key of the patients' pseudonyms."""
+
+from __future__ import annotations
+
+import typer
+
+from radretrieval.cli.common import AsJson, opened, print_json, tell
+
+app = typer.Typer(
+    help="The secret key that patients' pseudonyms are made with.", no_args_is_help=True, rich_markup_mode=None
+)
+
+
+@app.command()
+def rotate(context: typer.Context, as_json: AsJson = False) -> None:
+    """Give every patient a new pseudonym under a new key; each stays the same patient. Or finish a rotation.
+
+    The file then holds the chain of keys, the newest last: back it up, and copy it to every host that ingests. End
+    ingest, receive and pull before. Who has come to know the old key alone can test no identifiers any more.
+    """
+    from dataclasses import asdict
+
+    from radretrieval.rotation import rotate as run
+
+    with opened(context) as (archive, settings):
+        done = run(archive, settings)
+    if as_json:
+        print_json(asdict(done))
+    else:
+        from radretrieval.report.table import key_values
+
+        key_values([(name, value) for name, value in asdict(done).items() if name != "finished"])
+    if done.finished:
+        tell("an earlier rotation, which was ended before its last step, is finished now")

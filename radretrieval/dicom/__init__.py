@@ -1,0 +1,1 @@
+"""The archive as a neighbour of the PACS: DICOM in, answers and de-identified files out."""

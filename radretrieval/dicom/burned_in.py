@@ -1,0 +1,44 @@
+"""Whether text must be feared in the pixels of an image: what its header says, and what kind of object it is."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+# Acquired by a device that writes nothing into its pixels: without a word on it they are trusted. (PS3.4, B.5)
+_TRUSTED = frozenset(
+    "1.2.840.10008.5.1.4.1.1." + last
+    for last in (
+        *("1", "1.1", "1.1.1", "1.2", "1.2.1", "1.3", "1.3.1"),  # CR, DX, mammography, intra-oral
+        *("2", "2.1", "4", "4.1", "20", "128", "130", "13.1.3", "13.1.4", "13.1.5"),  # CT, MR, NM, PET, tomosynthesis
+    )
+)
+_SUSPECT_CLASS = re.compile(r"1\.2\.840\.10008\.5\.1\.4\.1\.1\.(7(\.[1-4])?|6(\.[12])?|3(\.1)?)")  # SC, US
+_SUSPECT_MODALITY = ("US", "OT", "SC", "IVUS", "BDUS")
+
+
+def burned_in(ds: Any) -> str | None:
+    """Why the pixels may show who the patient is, in words; None where nothing says so.
+
+    Source: DICOM PS3.3, C.7.6.1.1.5 (Burned In Annotation); PS3.15, E.3.1.
+    """
+    said = str(ds.get("BurnedInAnnotation") or "").strip().upper()
+    if said == "YES":
+        return "its header says that text is burned into the pixels (BurnedInAnnotation YES)"
+    sop_class, modality = str(ds.get("SOPClassUID") or ""), str(ds.get("Modality") or "").strip().upper()
+    if _SUSPECT_CLASS.fullmatch(sop_class) or modality in _SUSPECT_MODALITY:
+        return f"images of its kind ({modality or sop_class}: secondary capture, ultrasound, other) often show names"
+    if "SCREEN SAVE" in str(ds.get("ImageType") or ""):
+        return "it is a copy of a screen (ImageType SCREEN SAVE)"
+    if any(tag.group & 0xFF01 == 0x6000 and tag.element == 0x0102 and _number(ds, tag) > 0 for tag in ds.keys()):  # noqa: SIM118
+        return "an overlay lies in the unused bits of its pixels, and they are left as they are"
+    if sop_class not in _TRUSTED and said != "NO":
+        return "its header does not say that no text is burned into the pixels (no BurnedInAnnotation)"
+    return None
+
+
+def _number(ds: Any, tag: Any) -> int:
+    try:
+        return int(ds[tag].value)
+    except Exception:  # what it is cannot be told: as if it were one
+        return 1

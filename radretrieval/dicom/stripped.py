@@ -1,0 +1,50 @@
+"""A PNG, JPEG or TIFF without anything but its pixels."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def strip(data: bytes, max_pixels: int) -> bytes:
+    """The picture of a file as a PNG that holds nothing else: no comment, profile, name, place or date.
+
+    Grey of 1 to 8 bits and 8-bit colour keep their values, upright; deeper grey is spread over 16 bits, each value to
+    one of its own; deeper colour of a PNG stays, that of a TIFF becomes the grey that is searched. Alpha goes.
+
+    Raises ImageError as `decode_image`.
+    """
+    from imagecodecs import png_encode
+
+    from radretrieval.imaging.reader import decode_image
+
+    radiograph = decode_image(data, max_pixels=max_pixels)
+    colour = None if radiograph.photometric.startswith("MONOCHROME") else _colour(data, radiograph.format)
+    if colour is not None:
+        return bytes(png_encode(np.ascontiguousarray(colour)))
+    deep = radiograph.bits_stored > 8 or not radiograph.photometric.startswith("MONOCHROME")
+    most, kind = (65535, np.uint16) if deep else (255, np.uint8)
+    return bytes(png_encode(np.round(radiograph.pixels.astype(np.float64) * most).astype(kind)))
+
+
+def _colour(data: bytes, form: str) -> NDArray[np.uint8] | NDArray[np.uint16] | None:
+    """Samples (rows, columns, 3) of a file that `decode_image` has read; None where only its grey is at hand."""
+    if form == "png":
+        from imagecodecs import png_decode
+
+        from radretrieval.imaging.raster import _png_chunks
+
+        pieces = [chunk for kind, chunk in _png_chunks(data) if kind in (b"IHDR", b"PLTE", b"IDAT", b"IEND")]
+        samples: NDArray[np.uint8] = png_decode(data[:8] + b"".join(pieces))
+        return samples[..., :3] if samples.ndim == 3 and samples.shape[-1] >= 3 else None
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            if image.mode not in ("RGB", "YCbCr", "P", "RGBA", "RGBX", "CMYK"):
+                return None
+            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+    except (OSError, ValueError, Image.DecompressionBombError):
+        return None
