@@ -30,7 +30,7 @@ LIMITS = ("--ulimit=nofile=1024:1024", "--ulimit=nproc=4096:4096")
 
 if not os.environ.get(ASKED):
     pytest.skip(
-        f"building the image takes the registries, 7 GB of disk and about 10 minutes: {ASKED}=1 or `make test-image`",
+        f"the image takes the registries, 8 GB of disk and 15 minutes of two busy cores: {ASKED}=1 or `make test-image`",
         allow_module_level=True,
     )
 if reason := missing():
@@ -143,7 +143,8 @@ def test_nothing_is_left_of_the_build(engine: Engine, image: str) -> None:
     script = r"""
         for name in gcc cc c++ ld make git curl wget nvcc protoc pip; do command -v $name; done
         find / -xdev \( -name pip.conf -o -name '*.whl' -not -path '/usr/share/python-wheels/*' \) 2>/dev/null
-        find / -xdev \( -path /proc -o -path /sys -o -path /tmp -o -path /dev \) -prune -o -writable -not -type l -print 2>/dev/null
+        find / -xdev \( -path /proc -o -path /sys -o -path /tmp -o -path /dev \) -prune \
+            -o -writable -not -type l -print 2>/dev/null
         ls -d /src /wheels 2>/dev/null
         ls /var/lib/apt/lists /var/cache/apt/archives /root 2>/dev/null | grep -v -e : -e '^$' -e partial -e lock
         :"""
