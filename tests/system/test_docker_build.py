@@ -30,7 +30,7 @@ LIMITS = ("--ulimit=nofile=1024:1024", "--ulimit=nproc=4096:4096")
 
 if not os.environ.get(ASKED):
     pytest.skip(
-        f"the image takes the registries, 8 GB of disk and 15 minutes of two busy cores: {ASKED}=1 or `make test-image`",
+        f"the image takes the registries, 8 GB of disk and 15 minutes of busy cores: {ASKED}=1 or `make test-image`",
         allow_module_level=True,
     )
 if reason := missing():
