@@ -7,11 +7,12 @@ BIN := .venv/bin
 BENCHMARKS := $(filter-out benchmarks/_% benchmarks/make_% benchmarks/soak.py benchmarks/corpus.py \
   benchmarks/stand_in.py benchmarks/exact.py,$(wildcard benchmarks/*.py))
 
-.PHONY: help demo test lint bench soak clean
+.PHONY: help demo test test-image lint bench soak clean
 
 help:
 	@echo 'make demo   a small archive from nothing: ingest, train, encode, search, evaluate (about 3 minutes)'
 	@echo 'make test   ruff, mypy and pytest, as CI runs them'
+	@echo 'make test-image  builds and runs docker/ with podman and buildah, as root; takes many minutes and the registries'
 	@echo 'make lint   ruff and mypy only'
 	@echo 'make bench  every benchmark; the results go to benchmarks/results/'
 	@echo 'make soak   kills ingest, worker and server at random moments; takes long'
@@ -22,6 +23,9 @@ demo: .venv/.installed
 
 test: lint
 	$(BIN)/python -m pytest
+
+test-image: .venv/.installed
+	RADRETRIEVAL_TEST_IMAGE=1 $(BIN)/python -m pytest tests/system/test_docker_build.py
 
 lint: .venv/.installed
 	$(BIN)/ruff check .

@@ -127,13 +127,14 @@ def test_settings_of_the_services_exist(services: Document) -> None:
     from radretrieval.config import Settings
 
     known = {f"RADRETRIEVAL_{name.upper()}" for name in Settings.model_fields}
-    for name in ("migrate", "worker", "worker-gpu", "cli"):
+    for name in ("migrate", "worker", "worker-gpu", "receive", "cli"):
         assert set(services[name]["environment"]) <= known, name
 
 
 def test_long_running_services_have_healthchecks_and_come_back(services: Document, dockerfile: str) -> None:
     assert 'CMD ["radretrieval", "db", "check"]' in dockerfile
-    for name in ("db", "worker", "worker-gpu"):
+    assert "\nSTOPSIGNAL SIGTERM\n" in dockerfile
+    for name in ("db", "worker", "worker-gpu", "receive"):
         assert services[name]["healthcheck"]["test"][0] == "CMD", name
         assert services[name]["restart"] == "unless-stopped", name
         assert services[name]["stop_grace_period"] == "2m", name
@@ -142,7 +143,7 @@ def test_long_running_services_have_healthchecks_and_come_back(services: Documen
 def test_work_starts_on_a_healthy_migrated_database(services: Document) -> None:
     healthy = {"condition": "service_healthy"}
     assert services["migrate"]["depends_on"] == {"db": healthy}
-    for name in ("worker", "worker-gpu", "cli"):
+    for name in ("worker", "worker-gpu", "receive", "cli"):
         migrated = {"condition": "service_completed_successfully"}
         assert services[name]["depends_on"] == {"db": healthy, "migrate": migrated}, name
 
@@ -150,18 +151,26 @@ def test_work_starts_on_a_healthy_migrated_database(services: Document) -> None:
 def test_images_are_read_only_and_data_is_in_volumes(compose: Document, services: Document) -> None:
     assert services["db"]["image"].split("-")[1] == "pg18"
     assert services["db"]["volumes"] == ["database:/var/lib/postgresql"], "the layout since PostgreSQL 18"
-    assert {"database", "cache"} == set(compose["volumes"])
-    for name in ("worker", "worker-gpu", "cli"):
+    assert {"database", "store", "cache"} == set(compose["volumes"])
+    for name in ("worker", "worker-gpu", "receive", "cli"):
         mounts = [mount for mount in services[name]["volumes"] if isinstance(mount, dict)]
         assert [mount["target"] for mount in mounts] == ["/images"], name
         assert all(mount["read_only"] for mount in mounts), name
+        assert "${RADRETRIEVAL_STORE:-store}:/store" in services[name]["volumes"], name
+        assert services[name]["environment"]["RADRETRIEVAL_STORE"] == "/store", name
 
 
-def test_nothing_is_published(compose: Document, services: Document) -> None:
-    assert compose["networks"] == {"archive": {"internal": True}}
+def test_only_the_dicom_node_is_published_and_only_to_named_peers(compose: Document, services: Document) -> None:
+    assert compose["networks"] == {"archive": {"internal": True}, "hospital": None}
+    receive = services["receive"]
+    assert receive["profiles"] == ["dicom"]
+    assert receive["networks"] == ["archive", "hospital"]
+    assert [port.rpartition(":")[2] for port in receive["ports"]] == ["11112"]
+    assert f"--peers={receive['configs'][0]['target']}" in receive["command"]
     for name, service in services.items():
-        assert "ports" not in service, name
-        assert service["networks"] == ["archive"], name
+        if name != "receive":
+            assert "ports" not in service, name
+            assert service["networks"] == ["archive"], name
 
 
 def test_only_the_gpu_worker_asks_for_a_gpu(services: Document) -> None:

@@ -45,3 +45,11 @@ def test_help_imports_nothing_heavy(arguments: str) -> None:
     loaded = imported(*arguments.split())
     assert "radretrieval.cli" in loaded
     assert HEAVY & loaded == set()
+
+
+def test_the_version_needs_no_command() -> None:
+    import radretrieval
+
+    command = [sys.executable, "-m", "radretrieval", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == f"{radretrieval.__version__}\n"

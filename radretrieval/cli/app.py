@@ -58,6 +58,14 @@ app.add_typer(index.app, name="index")
 app.add_typer(patient_key.app, name="patient-key")
 
 
+def _version(wanted: bool) -> None:
+    if wanted:
+        from radretrieval import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit
+
+
 @app.callback()
 def options(
     context: typer.Context,
@@ -71,14 +79,12 @@ def options(
         ),
     ] = None,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Log more, and show tracebacks.")] = False,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False,
+    # eager: no command need follow
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_version, help="Print the version and end.")
+    ] = False,
 ) -> None:
     """Find the radiographs most like a given one."""
-    if version:
-        from radretrieval import __version__
-
-        typer.echo(__version__)
-        raise typer.Exit
     level = logging.INFO if verbose else logging.WARNING
     logging.basicConfig(level=level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
     context.obj = database_url or None
