@@ -35,6 +35,7 @@ def secondary_capture(sheet: NDArray[np.uint8], subject: Subject) -> Any:
 
     image = made(
         kind,
+        header,
         pixel_array=sheet,
         photometric_interpretation="RGB",
         bits_allocated=8,
@@ -42,11 +43,10 @@ def secondary_capture(sheet: NDArray[np.uint8], subject: Subject) -> Any:
         patient_orientation=("L", "F"),
         study_instance_uid=identity.study_instance_uid,
         series_number=CAPTURE_NUMBER,
-        specific_character_set=header.get("SpecificCharacterSet"),
         **equipment(),
     )
-    # a sheet of several films lies in no direction of one patient (type 2, PS3.3 C.7.6.1.1.1)
-    image.PatientOrientation = None
+    # a sheet of several films has no side and lies in no direction of one patient (type 2C, PS3.3 C.7.3.1, C.7.6.1)
+    image.Laterality = image.PatientOrientation = None
     image.BurnedInAnnotation = "YES"
     image.DerivationDescription = "The query and the images most like it, drawn side by side"
     source = Dataset()

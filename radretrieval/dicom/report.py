@@ -114,6 +114,7 @@ def structured_report(result: Result) -> Any:
             evidence.append(reference(identity))
     return made(
         hd.sr.ComprehensiveSR,
+        subject.header,
         evidence=evidence,
         content=content[0],
         series_number=SERIES_NUMBER,
@@ -123,20 +124,28 @@ def structured_report(result: Result) -> Any:
     )
 
 
-def made(kind: Any, **values: Any) -> Any:
-    """An object of that kind with UIDs of its own; raises UsageError for a header of the query that allows none."""
+def made(kind: Any, header: Any, **values: Any) -> Any:
+    """An object of that kind with UIDs of its own, in the query's character set.
+
+    Raises UsageError for a header of the query that allows none.
+    """
     import warnings
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the query's values, which are taken over as they are
-            return kind(
+            one = kind(
                 series_instance_uid=new_uid(),
                 sop_instance_uid=new_uid(),
                 instance_number=1,
                 series_description="radretrieval: similar images",
+                specific_character_set=None,
                 **values,
             )
+            # afterwards: highdicom refuses code extensions whose first value is empty, as Japanese files have them
+            if header.get("SpecificCharacterSet"):
+                one.SpecificCharacterSet = header.SpecificCharacterSet
+            return one
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UsageError(

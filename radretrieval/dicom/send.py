@@ -99,7 +99,10 @@ def c_store(peer: Peer, objects: Sequence[Any], ae_title: str) -> list[str]:
         ae.add_requested_context(kind, _TRANSFER_SYNTAXES)
     opened: list[Any] = []
     handlers: list[Any] = [(evt.EVT_CONN_OPEN, opened.append)]
-    association = ae.associate(peer.host, peer.port, ae_title=peer.ae_title, evt_handlers=handlers)
+    try:
+        association = ae.associate(peer.host, peer.port, ae_title=peer.ae_title, evt_handlers=handlers)
+    except OSError as error:  # a name that is none
+        raise EnvironmentUnusable(_unreachable(peer, error.strerror or str(error))) from error
     if not association.is_established:
         raise EnvironmentUnusable(_not_associated(peer, association, bool(opened), ae_title))
     try:
@@ -152,7 +155,7 @@ def _way_out(status: int) -> str:
 def _not_associated(peer: Peer, association: Any, opened: bool, ae_title: str) -> str:
     """Why there is no association, and what to do."""
     if not opened:
-        return f"{peer} cannot be reached ({_network_reason(peer)}); check host, port, firewall, and that it runs"
+        return _unreachable(peer, _network_reason(peer))
     if association.is_rejected:
         refusal = association.acceptor.primitive
         reason = f"{refusal.result_str.lower()}: {refusal.reason_str.lower()}"
@@ -172,13 +175,17 @@ def _not_associated(peer: Peer, association: Any, opened: bool, ae_title: str) -
     )
 
 
+def _unreachable(peer: Peer, reason: str) -> str:
+    return f"{peer} cannot be reached ({reason}); check host, port, firewall, and that it runs"
+
+
 def _network_reason(peer: Peer) -> str:
     import socket
 
     try:
         socket.create_connection((peer.host, peer.port), timeout=CONNECT_SECONDS).close()
     except OSError as error:
-        return (error.strerror or str(error)).lower()
+        return error.strerror or str(error)
     return "the connection was not made in time"
 
 
