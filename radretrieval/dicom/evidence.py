@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from radretrieval.archive import images
+from radretrieval.archive import engine, images
 from radretrieval.archive.images import Identity
 from radretrieval.errors import ImageError, InputMissing, RadretrievalError, UsageError
 from radretrieval.imaging.dicom import looks_like_dicom, read_data_set
@@ -81,7 +81,7 @@ def query_identity(searcher: Searcher, query: Path | int, image_id: int | None) 
     image_id : of the answer; None for a file that is not in the archive.
     """
     if image_id is not None:
-        return images.identities(searcher.connection, [image_id]).get(image_id)
+        return _identities(searcher, [image_id]).get(image_id)
     data, _ = _query_bytes(searcher, query, str(query), "--fhir")
     if not _is_dicom(data):
         return None
@@ -99,7 +99,7 @@ def hit_identities(searcher: Searcher, hits: Sequence[Hit]) -> dict[int, Identit
 
     Of images that were ingested before the archive kept their SOP Class UID it is read from their file.
     """
-    found = images.identities(searcher.connection, [hit.image_id for hit in hits])
+    found = _identities(searcher, [hit.image_id for hit in hits])
     for image_id, identity in found.items():
         if identity.sop_class_uid is None and identity.sop_instance_uid is not None:
             try:
@@ -142,12 +142,18 @@ def frames_of(identity: Identity) -> list[int] | None:
     return [identity.frame] if identity.frame > 1 or identity.sop_class_uid in _FRAMED else None
 
 
+def _identities(searcher: Searcher, ids: Sequence[int]) -> dict[int, Identity]:
+    with engine.translated(searcher.archive.url):
+        return images.identities(searcher.connection, ids)
+
+
 def _query_bytes(searcher: Searcher, query: Path | int, name: str, what: str) -> tuple[bytes, int]:
     """The query's file, and which of its frames was asked for."""
     try:
         if isinstance(query, int):
-            row = images.by_id(searcher.connection, query)
-            identity = images.identities(searcher.connection, [row["id"]])[row["id"]]
+            with engine.translated(searcher.archive.url):
+                images.by_id(searcher.connection, query)  # tells that there is none
+            identity = _identities(searcher, [query])[query]
             return original_bytes(identity.uri, identity.sha256, searcher.settings.reading), identity.frame
         return read_bytes(query, max_pixels=searcher.settings.max_pixels), 1
     except InputMissing:

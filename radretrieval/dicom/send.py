@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import re
+import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -99,12 +100,13 @@ def c_store(peer: Peer, objects: Sequence[Any], ae_title: str) -> list[str]:
         ae.add_requested_context(kind, _TRANSFER_SYNTAXES)
     opened: list[Any] = []
     handlers: list[Any] = [(evt.EVT_CONN_OPEN, opened.append)]
+    begun = time.monotonic()
     try:
         association = ae.associate(peer.host, peer.port, ae_title=peer.ae_title, evt_handlers=handlers)
     except OSError as error:  # a name that is none
         raise EnvironmentUnusable(_unreachable(peer, error.strerror or str(error))) from error
     if not association.is_established:
-        raise EnvironmentUnusable(_not_associated(peer, association, bool(opened), ae_title))
+        raise EnvironmentUnusable(_not_associated(peer, association, bool(opened), ae_title, time.monotonic() - begun))
     try:
         return [remark for one in objects for remark in _stored(peer, association, one)]
     finally:
@@ -152,7 +154,7 @@ def _way_out(status: int) -> str:
     return next((way for start, way in _WAYS_OUT.items() if text.startswith(start)), "its log tells why")
 
 
-def _not_associated(peer: Peer, association: Any, opened: bool, ae_title: str) -> str:
+def _not_associated(peer: Peer, association: Any, opened: bool, ae_title: str, seconds: float) -> str:
     """Why there is no association, and what to do."""
     if not opened:
         return _unreachable(peer, _network_reason(peer))
@@ -169,10 +171,9 @@ def _not_associated(peer: Peer, association: Any, opened: bool, ae_title: str) -
         return f"{peer} refuses the association ({reason}); try again later, or ask its administrator"
     if association.rejected_contexts:
         return f"{peer} takes neither of the kinds of object that were to be sent; its administrator must allow them"
-    return (
-        f"{peer} takes connections and does not answer as a DICOM node within {ANSWER_SECONDS:.0f} s, or ends the "
-        "association at once; check the port, whether it asks for TLS, and its log"
-    )
+    silent = seconds >= ANSWER_SECONDS
+    met = f"does not answer as a DICOM node within {ANSWER_SECONDS:.0f} s" if silent else "ends the association at once"
+    return f"{peer} takes connections and {met}; check the port, whether it asks for TLS, and its log"
 
 
 def _unreachable(peer: Peer, reason: str) -> str:
@@ -218,6 +219,11 @@ def stow(url: str, objects: Sequence[Any], credentials: Path | None) -> list[str
         raise EnvironmentUnusable(
             f"{url} has a certificate that is not trusted here ({_reason(error)}); name the file of its authority "
             "with REQUESTS_CA_BUNDLE"
+        ) from error
+    except requests.exceptions.ReadTimeout as error:
+        raise EnvironmentUnusable(
+            f"{url} gave no answer within {READ_SECONDS:.0f} s: whether it has stored anything is not known; look "
+            "there, and send again"
         ) from error
     except requests.RequestException as error:
         raise EnvironmentUnusable(
