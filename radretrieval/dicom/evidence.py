@@ -38,6 +38,7 @@ _UIDS = {
     "series_instance_uid": "Series Instance UID",
     "study_instance_uid": "Study Instance UID",
 }
+_NO_DICOM = "is no DICOM object"
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ def subject_of(searcher: Searcher, query: Path | int, what: str) -> Subject:
     identity, header = _from_file(data, searcher.settings.max_pixels, name)
     lacking = unreferable(identity)
     if lacking is not None:
+        lacking = "has no UIDs" if lacking == _NO_DICOM else lacking
         raise UsageError(f"{what}: a DICOM object about {name} has nothing to refer to: it {lacking}; correct the file")
     return Subject(replace(identity, frame=frame), _sound(header))
 
@@ -95,21 +97,8 @@ def query_identity(searcher: Searcher, query: Path | int, image_id: int | None) 
 
 
 def hit_identities(searcher: Searcher, hits: Sequence[Hit]) -> dict[int, Identity]:
-    """What DICOM calls the hits, by image id, in one query.
-
-    Of images that were ingested before the archive kept their SOP Class UID it is read from their file.
-    """
-    found = _identities(searcher, [hit.image_id for hit in hits])
-    for image_id, identity in found.items():
-        if identity.sop_class_uid is None and identity.sop_instance_uid is not None:
-            try:
-                data = original_bytes(identity.uri, identity.sha256, searcher.settings.reading)
-                own, _ = _from_file(data, searcher.settings.max_pixels, identity.uri)
-            except RadretrievalError:  # then it cannot be referred to, which is told
-                continue
-            if own.sop_instance_uid == identity.sop_instance_uid:
-                found[image_id] = replace(identity, sop_class_uid=own.sop_class_uid)
-    return found
+    """What DICOM calls the hits, by image id, in one query."""
+    return _identities(searcher, [hit.image_id for hit in hits])
 
 
 def unreferable(identity: Identity | None) -> str | None:
@@ -118,7 +107,7 @@ def unreferable(identity: Identity | None) -> str | None:
         return "is not in the archive any more"
     values = [getattr(identity, name) for name in _UIDS]
     if not any(values):
-        return "is no DICOM object"
+        return _NO_DICOM
     for name, value in zip(_UIDS, values, strict=True):
         if value is None:
             return f"has no {_UIDS[name]}"
@@ -143,8 +132,19 @@ def frames_of(identity: Identity) -> list[int] | None:
 
 
 def _identities(searcher: Searcher, ids: Sequence[int]) -> dict[int, Identity]:
+    """Of images that were ingested before the archive kept their SOP Class UID it is read from their file."""
     with engine.translated(searcher.archive.url):
-        return images.identities(searcher.connection, ids)
+        found = images.identities(searcher.connection, ids)
+    for image_id, identity in found.items():
+        if identity.sop_class_uid is None and identity.sop_instance_uid is not None:
+            try:
+                data = original_bytes(identity.uri, identity.sha256, searcher.settings.reading)
+                own, _ = _from_file(data, searcher.settings.max_pixels, identity.uri)
+            except RadretrievalError:  # then it cannot be referred to, which is told
+                continue
+            if own.sop_instance_uid == identity.sop_instance_uid:
+                found[image_id] = replace(identity, sop_class_uid=own.sop_class_uid)
+    return found
 
 
 def _query_bytes(searcher: Searcher, query: Path | int, name: str, what: str) -> tuple[bytes, int]:

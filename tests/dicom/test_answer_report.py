@@ -195,11 +195,16 @@ def test_what_is_refused_before_the_work(
 def test_a_query_that_no_report_can_be_about(answers: Made, tmp_path: Path) -> None:
     (tmp_path / "torn.dcm").write_bytes((answers.folder / "new.dcm").read_bytes()[:132])
     written(tmp_path / "nostudy.dcm", film(31, np.zeros((9, 9), np.uint8), StudyInstanceUID=""))
+    nothing = dict.fromkeys(("SOPInstanceUID", "SOPClassUID", "SeriesInstanceUID", "StudyInstanceUID"), "")
+    film(31, np.zeros((9, 9), np.uint8), **nothing).save_as(
+        tmp_path / "nouids.dcm", implicit_vr=False, little_endian=True, enforce_file_format=False
+    )
     with answers.searcher() as searcher:
         for query, reason in (
             (answers.folder / "new.png", "new.png is no DICOM file, so that there is no patient.*use --fhir"),
             (9, "--sr: id:9 is no DICOM file"),
             (tmp_path / "nostudy.dcm", "it has no Study Instance UID"),
+            (tmp_path / "nouids.dcm", "it has no UIDs"),
             (tmp_path / "torn.dcm", "torn.dcm the DICOM file ends after its preamble"),
             (99, "the archive has no image 99"),
         ):
