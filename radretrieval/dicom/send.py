@@ -99,14 +99,21 @@ def c_store(peer: Peer, objects: Sequence[Any], ae_title: str) -> list[str]:
     for kind in dict.fromkeys(str(one.SOPClassUID) for one in objects):
         ae.add_requested_context(kind, _TRANSFER_SYNTAXES)
     opened: list[Any] = []
-    handlers: list[Any] = [(evt.EVT_CONN_OPEN, opened.append)]
+    received: list[Any] = []
+    handlers: list[Any] = [(evt.EVT_CONN_OPEN, opened.append), (evt.EVT_PDU_RECV, received.append)]
     begun = time.monotonic()
     try:
         association = ae.associate(peer.host, peer.port, ae_title=peer.ae_title, evt_handlers=handlers)
     except OSError as error:  # a name that is none
         raise EnvironmentUnusable(_unreachable(peer, error.strerror or str(error))) from error
     if not association.is_established:
-        raise EnvironmentUnusable(_not_associated(peer, association, bool(opened), ae_title, time.monotonic() - begun))
+        if not opened:
+            raise EnvironmentUnusable(_unreachable(peer, _network_reason(peer)))
+        # the peer's own words: pynetdicom forgets them where the connection is closed right behind them
+        refusals = [event.pdu for event in received if type(event.pdu).__name__ == "A_ASSOCIATE_RJ"]
+        if refusals:
+            raise EnvironmentUnusable(_refused(peer, refusals[-1], ae_title))
+        raise EnvironmentUnusable(_not_associated(peer, association, time.monotonic() - begun))
     try:
         return [remark for one in objects for remark in _stored(peer, association, one)]
     finally:
@@ -154,26 +161,27 @@ def _way_out(status: int) -> str:
     return next((way for start, way in _WAYS_OUT.items() if text.startswith(start)), "its log tells why")
 
 
-def _not_associated(peer: Peer, association: Any, opened: bool, ae_title: str, seconds: float) -> str:
-    """Why there is no association, and what to do."""
-    if not opened:
-        return _unreachable(peer, _network_reason(peer))
-    if association.is_rejected:
-        refusal = association.acceptor.primitive
-        reason = f"{refusal.result_str.lower()}: {refusal.reason_str.lower()}"
-        if "called" in reason:
-            return f"{peer} refuses the association ({reason}): it has another AE title; correct --store-to"
-        if "calling" in reason:
-            return (
-                f"{peer} refuses the association ({reason}): it does not know {ae_title}; name the AE title under "
-                "which it knows this program with --ae-title, or have it added there"
-            )
-        return f"{peer} refuses the association ({reason}); try again later, or ask its administrator"
+def _not_associated(peer: Peer, association: Any, seconds: float) -> str:
+    """Why there is no association with a peer that was reached and did not reject it."""
     if association.rejected_contexts:
-        return f"{peer} takes neither of the kinds of object that were to be sent; its administrator must allow them"
-    silent = seconds >= ANSWER_SECONDS
-    met = f"does not answer as a DICOM node within {ANSWER_SECONDS:.0f} s" if silent else "ends the association at once"
+        return f"{peer} takes none of the kinds of object that were to be sent; its administrator must allow them"
+    met = "ends the association at once"
+    if seconds >= ANSWER_SECONDS:
+        met = f"does not answer as a DICOM node within {ANSWER_SECONDS:.0f} s"
     return f"{peer} takes connections and {met}; check the port, whether it asks for TLS, and its log"
+
+
+def _refused(peer: Peer, refusal: Any, ae_title: str) -> str:
+    """Why it rejects an association (PS3.8, 9.3.4), and what to do."""
+    reason = f"{refusal.result_str.lower()}: {refusal.reason_str.lower()}"
+    if "called" in reason:
+        return f"{peer} refuses the association ({reason}): it has another AE title; correct --store-to"
+    if "calling" in reason:
+        return (
+            f"{peer} refuses the association ({reason}): it does not know {ae_title}; name the AE title under "
+            "which it knows this program with --ae-title, or have it added there"
+        )
+    return f"{peer} refuses the association ({reason}); try again later, or ask its administrator"
 
 
 def _unreachable(peer: Peer, reason: str) -> str:

@@ -147,7 +147,7 @@ def test_a_warning_is_stored_and_told(objects: list[Dataset]) -> None:
 def test_kinds_that_a_peer_does_not_take(objects: list[Dataset]) -> None:
     with scp(lambda event: 0, [CR]) as name, pytest.raises(EnvironmentUnusable, match="of the kind Digital X-Ray"):
         c_store(peer_of(name), objects, "US")
-    with scp(lambda event: 0, [CR]) as name, pytest.raises(EnvironmentUnusable, match="neither of the kinds"):
+    with scp(lambda event: 0, [CR]) as name, pytest.raises(EnvironmentUnusable, match="none of the kinds"):
         c_store(peer_of(name), objects[1:], "US")
 
 
