@@ -16,6 +16,7 @@ from databases import BACKEND, BackendMissingError, Server, choose, database_of,
 
 if TYPE_CHECKING:
     from anchored import Anchored
+    from answering import Made
 
     from radretrieval.archive.engine import Archive
     from radretrieval.config import Settings
@@ -190,3 +191,12 @@ def reading(server: Server, anchored: Anchored) -> Iterator[Archive]:
 
     with server.database(template=anchored.template) as url:
         yield Archive(url)
+
+
+@pytest.fixture(scope="session")
+def answers(server: Server, migrated_template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
+    """An archive of DICOM and PNG images with codes, for tests that write files and change no row; see answering.py."""
+    from answering import made
+
+    with made(server, migrated_template, tmp_path_factory.mktemp("answers")) as one:
+        yield one

@@ -31,6 +31,7 @@ def test_the_reference_in_the_readme_is_the_real_one() -> None:
             ["--top", "--candidates", "--roi", "--where", "--exclude-same-patient", "--picture", "--json"],
         ),
         ("search", ["--batch", "--all", "--out"]),
+        ("search", ["--sr", "--sc", "--fhir", "--csv", "--store-to", "--stow", "--ae-title"]),
         ("evaluate", ["--split", "--against", "--rule", "--compare", "--csv", "--picture", "--json"]),
         ("encoder list", ["--json"]),
         ("encoder activate", []),

@@ -80,6 +80,30 @@ COLUMNS = tuple(field.name for field in fields(NewImage))
 
 
 @dataclass(frozen=True)
+class Identity:
+    """What DICOM calls an image (PS3.3 C.12.1, C.7.3.1, C.7.2.1), and whose it is.
+
+    Attributes
+    ----------
+    frame : which frame of the object, from 1.
+    same_uid : another image, whose pixels differ, has its SOP Instance UID.
+    patient_key : the pseudonym, None where the patient is not known.
+    uri, sha256 : its file, as the archive has it.
+    """
+
+    sop_class_uid: str | None
+    sop_instance_uid: str | None
+    series_instance_uid: str | None
+    study_instance_uid: str | None
+    frame: int = 1
+    same_uid: bool = False
+    modality: str | None = None
+    patient_key: str | None = None
+    uri: str = ""
+    sha256: bytes = b""
+
+
+@dataclass(frozen=True)
 class Failure:
     """Why one file was not taken."""
 
@@ -199,6 +223,12 @@ def by_id(connection: Connection, image_id: int) -> dict[str, Any]:
     if row is None:
         raise UsageError(f"the archive has no image {image_id}; `radretrieval search FILE` takes a file instead")
     return row
+
+
+def identities(connection: Connection, ids: Sequence[int]) -> dict[int, Identity]:
+    """What DICOM calls images, by their ids; an image that is not there any more is left out."""
+    rows = connection.execute(sql("image_identities"), {"ids": list(ids)})
+    return {row.pop("id"): Identity(**row) for row in rows}
 
 
 def by_sha256(connection: Connection, sha256: bytes) -> dict[str, Any] | None:

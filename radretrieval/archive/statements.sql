@@ -86,6 +86,11 @@ DELETE FROM ingest_failure WHERE uri = ANY(%(uris)s);
 -- :image One image by id.
 SELECT id, uri, sha256, rows, columns, irma_code, patient_key FROM image WHERE id = %(id)s;
 
+-- :image_identities What DICOM calls these images, and whose they are.
+SELECT id, sop_class_uid, sop_instance_uid, series_instance_uid, study_instance_uid, frame, same_uid, modality,
+       patient_key, uri, sha256
+FROM image WHERE id = ANY(%(ids)s);
+
 -- :image_by_sha256 One image by the hash of its file.
 SELECT id, uri, sha256, rows, columns, irma_code, patient_key FROM image WHERE sha256 = %(sha256)s ORDER BY frame LIMIT 1;
 

@@ -8,6 +8,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from radretrieval.cli.common import AsJson, Device, EncoderId, opened, path_of, print_json, tell
+from radretrieval.cli.search_out import (
+    AeTitle,
+    Csv,
+    Fhir,
+    Outputs,
+    Picture,
+    Sc,
+    Sr,
+    StoreTo,
+    Stow,
+    send,
+    subject,
+    write,
+)
 
 if TYPE_CHECKING:
     from radretrieval.archive.nearest import Effect
@@ -71,10 +85,14 @@ def search(
     exclude_same_patient: Annotated[
         bool, typer.Option("--exclude-same-patient", help="Leave out images of the query's patient.")
     ] = False,
-    picture: Annotated[
-        Path | None,
-        typer.Option("--picture", metavar="PNG", help="Write the query and its hits as a picture."),
-    ] = None,
+    picture: Picture = None,
+    sr: Sr = None,
+    sc: Sc = None,
+    fhir: Fhir = None,
+    csv: Csv = None,
+    store_to: StoreTo = None,
+    stow: Stow = None,
+    ae_title: AeTitle = "RADRETRIEVAL",
     encoder: EncoderId = None,
     device: Device = "auto",
     as_json: AsJson = False,
@@ -88,7 +106,8 @@ def search(
     from radretrieval.cli.search_batch import check_options, search_batch
     from radretrieval.retrieval.answer import Request
 
-    single = {"--roi": roi is not None, "--picture": picture is not None}
+    outputs = Outputs(picture, sr, sc, fhir, csv, store_to, stow, ae_title)
+    single = {"--roi": roi is not None, **outputs.given()}
     many = check_options(query, batch, everything, out, single)
     request = Request(
         query=0 if query is None else _query(query),
@@ -104,29 +123,25 @@ def search(
     if many and out is not None:
         search_batch(context, request, batch, out, device, encoder, as_json)
     else:
-        _search_one(context, request, picture, device, encoder, as_json)
+        _search_one(context, request, outputs, device, encoder, as_json)
 
 
 def _search_one(
-    context: typer.Context, request: Request, picture: Path | None, device: str, encoder: int | None, as_json: bool
+    context: typer.Context, request: Request, outputs: Outputs, device: str, encoder: int | None, as_json: bool
 ) -> None:
     from radretrieval.retrieval.query import Searcher
 
-    if picture is not None:
-        from radretrieval.report.output import check_output
-
-        check_output(picture, ".png", "picture")
+    outputs.check()
     with opened(context) as (archive, settings), Searcher(archive, settings, device, encoder) as searcher:
+        about = subject(outputs, searcher, request)
         answer = searcher.search(request)
-        if picture is not None:
-            from radretrieval.report.answer import write_picture
-
-            write_picture(picture, searcher, request, answer)
+        made = write(outputs, searcher, request, answer, about)
     if as_json:
         print_json(_document(answer))
     else:
         _print(answer, request)
     _tell(answer, request)
+    send(outputs, settings, made)
 
 
 def _query(text: str) -> Path | int:

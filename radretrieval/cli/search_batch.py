@@ -32,7 +32,9 @@ def check_options(
         raise UsageError("search takes one of: FILE or id:N, --batch PATH (a folder or a CSV), --all")
     if query is not None:
         if out is not None:
-            raise UsageError("--out is where the hits of --batch or --all go; one query's are printed (--json)")
+            raise UsageError(
+                "--out is where the hits of --batch or --all go; one query's go to --csv, or stdout (--json)"
+            )
         return False
     name = "--all" if everything else "--batch"
     for option, given in single.items():

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from radretrieval.report.picture import HitView, QueryView, search_picture
+import numpy as np
+from numpy.typing import NDArray
+
+from radretrieval.report.picture import HitView, QueryView, compose, search_picture
 from radretrieval.retrieval.answer import Answer, Hit, Request
 from radretrieval.retrieval.query import Searcher
 from radretrieval.uris import to_path
@@ -15,26 +18,38 @@ def write_picture(path: Path, searcher: Searcher, request: Request, answer: Answ
 
     Raises UsageError when `path` cannot be written or does not end in .png.
     """
+    search_picture(path, *_views(searcher, request, answer, files=True))
+
+
+def sheet(searcher: Searcher, request: Request, answer: Answer) -> NDArray[np.uint8]:
+    """The same picture as pixels, uint8 (rows, columns, 3), RGB, without the names of files.
+
+    Whoever named a file may have put a patient's name into it, and this goes into another patient's record.
+    """
+    return np.asarray(compose(*_views(searcher, request, answer, files=False)))
+
+
+def _views(searcher: Searcher, request: Request, answer: Answer, files: bool) -> tuple[QueryView, list[HitView]]:
     query = QueryView(
         pixels=searcher.query_pixels(request),
-        caption=[_query_name(request)],
+        caption=[_query_name(request)] if files or isinstance(request.query, int) else [],
         irma_code=answer.query_irma_code,
         roi=request.roi,
     )
-    search_picture(path, query, [_view(searcher, hit, answer.query_irma_code) for hit in answer.hits])
+    return query, [_view(searcher, hit, answer.query_irma_code, files) for hit in answer.hits]
 
 
 def _query_name(request: Request) -> str:
     return f"image {request.query}" if isinstance(request.query, int) else request.query.name
 
 
-def _view(searcher: Searcher, hit: Hit, wanted: str | None) -> HitView:
+def _view(searcher: Searcher, hit: Hit, wanted: str | None, files: bool) -> HitView:
     pixels = searcher.hit_pixels(hit)
     return HitView(
         pixels=None if isinstance(pixels, str) else pixels,
         cnnc_distance=hit.cnnc_distance,
         rbc_distance=hit.rbc_distance,
-        caption=[f"image {hit.image_id}", _file_name(hit)],
+        caption=[f"image {hit.image_id}", *([_file_name(hit)] if files else [])],
         irma_code=hit.irma_code,
         roi=(hit.roi.x, hit.roi.y, hit.roi.width, hit.roi.height) if hit.roi else None,
         correct=None if wanted is None or hit.irma_code is None else hit.irma_code == wanted,

@@ -81,11 +81,12 @@ def search_picture(path: Path | str, query: QueryView, hits: Sequence[HitView]) 
     ------
     UsageError : the name does not end in .png, its folder is missing, or it cannot be written.
     """
-    save(path, lambda: _compose(query, hits))
+    save(path, lambda: compose(query, hits))
 
 
-def _compose(query: QueryView, hits: Sequence[HitView]) -> Image:
-    from PIL import Image, ImageDraw  # heavy; only `search --picture` needs it
+def compose(query: QueryView, hits: Sequence[HitView]) -> Image:
+    """The picture that `search_picture` writes, RGB."""
+    from PIL import Image, ImageDraw  # heavy; only `search --picture` and `--sc` need it
 
     query_text = _query_lines(query)
     texts = [_hit_lines(hit) for hit in hits]

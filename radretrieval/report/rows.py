@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +11,9 @@ from typing import Any, Protocol
 
 from radretrieval.errors import UsageError
 from radretrieval.report.output import check_output, whole
+from radretrieval.retrieval.answer import Answer, Request
 from radretrieval.retrieval.asking import Row
+from radretrieval.uris import printable, shown
 
 ENDINGS = (".csv", ".parquet")
 GROUP = 50_000  # rows of a row group: what waits in memory, some 20 MB
@@ -41,6 +44,20 @@ def check_rows(path: Path) -> Path:
     if path.suffix.lower() == ".parquet":
         _pyarrow()
     return check_output(path, path.suffix.lower(), _WHAT)
+
+
+def rows_of(answer: Answer, request: Request) -> list[Row]:
+    """The answer to one query as the rows that a batch has of it."""
+    query = request.query
+    name = f"id:{query}" if isinstance(query, int) else printable(os.path.abspath(query))
+    head, tail = (name, answer.query_image_id, answer.query_irma_code), (answer.path, answer.encoder_id)
+    return [
+        Row(
+            *(*head, hit.rank, hit.image_id, shown(hit.uri)),
+            *(hit.irma_code, hit.cnnc_distance, hit.rbc_distance, *tail),
+        )
+        for hit in answer.hits
+    ] or [Row(*head, None, None, None, None, None, None, *tail)]
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from radretrieval.retrieval.answer import Request
 from radretrieval.retrieval.opening import Query
 from radretrieval.retrieval.query import Searcher
 from radretrieval.retrieval.rerank import rerank_many
-from radretrieval.uris import printable, to_path
+from radretrieval.uris import shown
 
 if TYPE_CHECKING:
     import psycopg
@@ -116,7 +116,7 @@ class Asker:
         encoder = self.searcher.encoder.id
         head = (query.name, query.image_id, query.irma_code)
         rows = [
-            Row(*head, rank, image_id, _file(facts[image_id].uri), facts[image_id].irma_code, cnnc, rbc, path, encoder)
+            Row(*head, rank, image_id, shown(facts[image_id].uri), facts[image_id].irma_code, cnnc, rbc, path, encoder)
             for rank, (image_id, cnnc, rbc) in enumerate(hits, start=1)
         ]
         return Answered(path, rows or [Row(*head, None, None, None, None, None, None, path, encoder)], len(hits))
@@ -150,10 +150,6 @@ def _ranked(chunk: Sequence[Query], near: Sequence[many.Near], top: int) -> list
         for place, *row_of in zip(together, *columns, strict=True):
             hits[place] = [hit for hit in zip(*row_of, strict=True) if hit[0] >= 0]
     return hits
-
-
-def _file(uri: str) -> str:
-    return printable(str(to_path(uri))) if uri.startswith("file:") else uri
 
 
 def _end(threads: ThreadPoolExecutor, connections: list[Connection], *problem: Any) -> None:
