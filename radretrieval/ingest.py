@@ -170,8 +170,10 @@ class _Run:
 
     def is_copy(self, path: str, uri: str) -> bool:
         """Whether the image's own file, at `uri`, has a row: that decides; a row of this copy that differs is named."""
+        if self.labels is None or not uri.startswith("file:"):
+            return False
         own = str(to_path(uri))
-        if self.labels is None or own not in self.labels.rows:
+        if own not in self.labels.rows:
             return False
         if self.labels.rows.get(path, self.labels.rows[own]) != self.labels.rows[own]:
             message = f"has the content of {own} but a different code or split; that file's count. Keep one of the two"
@@ -267,6 +269,8 @@ class _Run:
 
 
 def _exists(uri: str) -> bool:
+    if not uri.startswith("file:"):
+        return True  # its place is the store or a server: a file that turns up is another copy
     try:
         return to_path(uri).exists()
     except (ImageError, OSError):

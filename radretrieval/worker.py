@@ -29,7 +29,7 @@ from radretrieval.archive.exact_near import Near
 from radretrieval.config import Reading, Settings
 from radretrieval.errors import DatabaseUnavailable, EmbeddedServerError, EnvironmentUnusable, NoEncoder
 from radretrieval.imaging.decoders import Decoders
-from radretrieval.uris import printable, to_path
+from radretrieval.uris import printable, shown
 
 if TYPE_CHECKING:
     import psycopg
@@ -285,7 +285,7 @@ class _Worker:
             )
         connection.commit()
         for pending, error in bad:
-            path = printable(str(to_path(pending.uri)) if pending.uri.startswith("file:") else pending.uri)
+            path = shown(pending.uri)
             log.warning("image %d, %s: %s", pending.image_id, path, printable(str(error)))
             if self.once:  # a worker that runs for years has its log, and the table coding_failure
                 self.report.failures.append({"path": path, "error": type(error).__name__, "message": str(error)})

@@ -138,13 +138,6 @@ def bar(what: str, total: int | None) -> Iterator[Bar]:
         yield Bar(progress, what, total)
 
 
-def path_of(uri: str) -> str:
-    """A URI as people write it: a path where it is a file."""
-    from radretrieval.uris import printable, to_path
-
-    return printable(str(to_path(uri))) if uri.startswith("file:") else uri
-
-
 def stop_on_signals(stop: threading.Event) -> None:
     """SIGTERM, and the first SIGINT, end a run in order, after its batch; a second SIGINT ends it at once."""
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from radretrieval.cli.common import AsJson, Device, EncoderId, opened, path_of, print_json, tell
+from radretrieval.cli.common import AsJson, Device, EncoderId, opened, print_json, tell
 from radretrieval.cli.search_out import (
     AeTitle,
     Csv,
@@ -177,6 +177,7 @@ def _document(answer: Answer) -> dict[str, Any]:
             "cnnc_distance": hit.cnnc_distance,
             "rbc_distance": hit.rbc_distance,
             "roi": hit.roi._asdict() if hit.roi else None,
+            "reduced": hit.reduced,
         }
         for hit in answer.hits
     ]
@@ -211,6 +212,7 @@ def _effect(effect: Effect | None) -> dict[str, Any]:
 
 def _print(answer: Answer, request: Request) -> None:
     from radretrieval.report.table import table
+    from radretrieval.uris import shown
 
     columns = ["rank", "image", "CNNC", "RBC", "IRMA code", *(["ROI"] if request.roi else []), "file"]
     rows = []
@@ -226,7 +228,7 @@ def _print(answer: Answer, request: Request) -> None:
                 hit.rbc_distance,
                 hit.irma_code or "-",
                 *box,
-                path_of(hit.uri),
+                shown(hit.uri),
             ]
         )
     table(columns, rows)
@@ -237,6 +239,8 @@ def _tell(answer: Answer, request: Request) -> None:
     for hit in answer.hits:
         if hit.roi_error:
             tell(f"no ROI in image {hit.image_id}: its file {hit.roi_error}")
+        elif hit.reduced:
+            tell(f"the ROI in image {hit.image_id} is of a reduced copy: its file {hit.reduced}")
     if answer.effect is not None:
         from radretrieval.archive.nearest import COUNTED, HIDDEN
 

@@ -44,12 +44,15 @@ def _query_name(request: Request) -> str:
 
 
 def _view(searcher: Searcher, hit: Hit, wanted: str | None, files: bool) -> HitView:
-    pixels = searcher.hit_pixels(hit)
+    found = searcher.hit_radiograph(hit)
+    caption = [f"image {hit.image_id}", *([_file_name(hit)] if files else [])]
+    if not isinstance(found, str) and found.unreachable:
+        caption.append("reduced copy, original not reached")
     return HitView(
-        pixels=None if isinstance(pixels, str) else pixels,
+        pixels=None if isinstance(found, str) else found.pixels,
         cnnc_distance=hit.cnnc_distance,
         rbc_distance=hit.rbc_distance,
-        caption=[f"image {hit.image_id}", *([_file_name(hit)] if files else [])],
+        caption=caption,
         irma_code=hit.irma_code,
         roi=(hit.roi.x, hit.roi.y, hit.roi.width, hit.roi.height) if hit.roi else None,
         correct=None if wanted is None or hit.irma_code is None else hit.irma_code == wanted,

@@ -11,7 +11,7 @@ from radretrieval.evaluation import Evaluation
 from radretrieval.evaluation.rankings import Ranking
 from radretrieval.evaluation.scores import errors
 from radretrieval.report.output import check_output, whole
-from radretrieval.uris import printable, to_path
+from radretrieval.uris import shown
 
 COLUMNS = (
     "query_image_id",
@@ -72,5 +72,4 @@ def _known(distance: int) -> int | str:
 
 
 def _file(images: CodeSet, place: int) -> str:
-    uri = images.uris[place]
-    return printable(str(to_path(uri))) if uri.startswith("file:") else uri
+    return shown(images.uris[place])

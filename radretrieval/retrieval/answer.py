@@ -56,7 +56,10 @@ class Request:
 
 @dataclass(frozen=True)
 class Hit:
-    """One of the answers; `roi` is None when none was asked for or when the file cannot be read (`roi_error`)."""
+    """One of the answers; `roi` is None when none was asked for or when the file cannot be read (`roi_error`).
+
+    reduced : why the original could not be read, where the region was found in a reduced copy.
+    """
 
     rank: int
     image_id: int
@@ -67,6 +70,7 @@ class Hit:
     rbc_distance: int
     roi: Match | None = None
     roi_error: str | None = None
+    reduced: str | None = None
 
 
 @dataclass

@@ -20,7 +20,7 @@ from radretrieval.errors import ImageError, RadretrievalError, UsageError
 from radretrieval.imaging import Radiograph
 from radretrieval.retrieval.answer import Answer, Clock, Hit, Request, check
 from radretrieval.retrieval.rerank import rerank
-from radretrieval.uris import printable, to_path, to_uri
+from radretrieval.uris import printable, shown, to_uri
 
 if TYPE_CHECKING:
     import psycopg
@@ -138,12 +138,12 @@ class Searcher:
         """The query's pixels, float32 (rows, columns), 0…1. Raises UsageError when its file cannot be read."""
         return self._pixels(self._read(request)).pixels
 
-    def hit_pixels(self, hit: Hit) -> NDArray[np.float32] | str:
-        """The pixels of a hit, float32 (rows, columns), 0…1, or in words why its file cannot be read any more."""
+    def hit_radiograph(self, hit: Hit) -> Radiograph | str:
+        """The radiograph of a hit, maybe from a reduced copy, or in words why its file cannot be read any more."""
         from radretrieval.imaging.original import read_original
 
         try:
-            return read_original(hit.uri, hit.sha256, self.settings.reading).pixels
+            return read_original(hit.uri, hit.sha256, self.settings.reading)
         except RadretrievalError as error:
             return str(error)
 
@@ -188,7 +188,7 @@ class Searcher:
                 else:
                     query.radiograph = read_original(query.uri, query.sha256, self.settings.reading)
             except ImageError as error:
-                raise UsageError(f"{printable(str(to_path(query.uri)))} {error}") from error
+                raise UsageError(f"{shown(query.uri)} {error}") from error
             if query.patient_key is None and query.radiograph.patient_id is not None:
                 from radretrieval.pseudonym import load_secret, patient_key
 
@@ -277,12 +277,14 @@ class Searcher:
         from radretrieval.retrieval.roi import match_all
 
         with ThreadPoolExecutor(4) as threads:
-            read = list(threads.map(self.hit_pixels, hits))
-        able = [(place, pixels) for place, pixels in enumerate(read) if not isinstance(pixels, str)]
+            read = list(threads.map(self.hit_radiograph, hits))
+        able = [(place, found.pixels) for place, found in enumerate(read) if not isinstance(found, str)]
         longest = self.encoder.profile.query.roi_longest_side
         matches = match_all(self._pixels(query).pixels, roi, [pixels for _, pixels in able], longest_side=longest)
         found = {place: match for (place, _), match in zip(able, matches, strict=True)}
         return [
-            replace(hit, roi=found.get(place), roi_error=error if isinstance(error := read[place], str) else None)
+            replace(hit, roi=found.get(place), roi_error=one)
+            if isinstance(one := read[place], str)
+            else replace(hit, roi=found.get(place), reduced=one.unreachable)
             for place, hit in enumerate(hits)
         ]
