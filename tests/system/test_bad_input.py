@@ -134,6 +134,20 @@ def test_a_hit_whose_file_is_gone_is_still_a_hit(cli: Cli, few: Path) -> None:
     cli("search", "id:1", "--top", "11", "--picture", "gone.png")
 
 
+def test_a_region_in_a_reduced_copy_says_so(cli: Cli, few: Path) -> None:
+    other = few / "new" / "99.png"
+    other.parent.mkdir()
+    png(other, 99)
+    cli("ingest", other, "--keep", "reduced")
+    cli("work", "--once", "--device", "cpu")
+    other.unlink()
+    options = ("--roi", "2,2,5,5", "--top", "12", "--candidates", "12")
+    done = cli("search", "id:1", *options, "--json", "--picture", "answer.png")
+    (hit,) = [hit for hit in done.json["hits"] if hit["reduced"]]
+    assert (Path(hit["uri"]).name, hit["roi"]["width"]) == ("99.png", 5)
+    assert f"the ROI in image {hit['image_id']} is of a reduced copy: its file is gone" in done.stderr
+
+
 def test_a_file_that_was_overwritten_is_never_taken_for_the_image(cli: Cli, few: Path) -> None:
     png(few / "03.png", 99)
     done = cli("search", "id:1", "--roi", "2,2,5,5", "--top", "11", "--json")
