@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
@@ -59,6 +61,17 @@ def leaving_embedded(chosen: Settings) -> Iterator[None]:
             from radretrieval.archive import embedded
 
             embedded.release(chosen.home)
+
+
+def stop_on_signals(stop: threading.Event) -> None:
+    """SIGTERM, and the first SIGINT, ask to stop in order; a second SIGINT ends the run at once."""
+
+    def ask(number: int, frame: object) -> None:
+        stop.set()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    signal.signal(signal.SIGTERM, ask)
+    signal.signal(signal.SIGINT, ask)
 
 
 def print_json(document: dict[str, Any]) -> None:

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 from typing import Annotated
 
 import typer
 
-from radretrieval.cli.common import AsJson, Device, EncoderId, bar, opened, print_json, tell, tell_failures
+from radretrieval.cli.common import (
+    AsJson,
+    Device,
+    EncoderId,
+    bar,
+    opened,
+    print_json,
+    stop_on_signals,
+    tell,
+    tell_failures,
+)
 
 
 def work(
@@ -32,7 +41,7 @@ def work(
     from radretrieval.worker import work as run
 
     stop = threading.Event()
-    _stop_on_signals(stop)
+    stop_on_signals(stop)
     with opened(context) as (archive, settings):
         if not once:
             tell("encoding what has no code, then waiting for more; Ctrl-C or SIGTERM ends it")
@@ -69,14 +78,3 @@ def work(
         )
     if report.failed:
         raise typer.Exit(1)
-
-
-def _stop_on_signals(stop: threading.Event) -> None:
-    """SIGTERM, and the first SIGINT, end the run after the batch; a second SIGINT ends it at once."""
-
-    def ask(number: int, frame: object) -> None:
-        stop.set()
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    signal.signal(signal.SIGTERM, ask)
-    signal.signal(signal.SIGINT, ask)
