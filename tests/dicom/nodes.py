@@ -41,19 +41,20 @@ class Receiving:
 
     Parameters
     ----------
+    url : None for the embedded server of `home`.
     inside : words before the command, as of `ip netns exec`.
     """
 
     def __init__(
         self,
         home: Path,
-        url: str,
+        url: str | None,
         *options: object,
         inside: Sequence[str] = (),
         port: int = 0,
         store: Path | None = None,
     ) -> None:
-        self.url = url
+        self.url = url or ""
         self.store = Store(store or home / "store")
         self.lines: list[str] = []
         environment = clean_environment(home, url) | {"RADRETRIEVAL_STORE": str(self.store.folder)}
