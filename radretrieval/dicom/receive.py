@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from radretrieval.archive.engine import Archive
 from radretrieval.config import Settings
+from radretrieval.dicom.crew import Crew, listening
 from radretrieval.dicom.depot import Depot
 from radretrieval.dicom.instance import as_file, sop_uids
 from radretrieval.dicom.listener import Listener, Node, sender
@@ -35,7 +37,7 @@ class Receiver:
     Parameters
     ----------
     arrived : called when files have been taken in.
-    reuse_port : other processes listen on the same port.
+    shared : descriptor of a socket that listens, which other processes accept from too.
 
     Raises
     ------
@@ -48,11 +50,11 @@ class Receiver:
         settings: Settings,
         node: Node,
         arrived: Callable[[], None] = lambda: None,
-        reuse_port: bool = False,
+        shared: int | None = None,
     ) -> None:
         self._depot = Depot(archive, settings, arrived)
         try:
-            self._listener = Listener(node, self._store, reuse_port)
+            self._listener = Listener(node, self._store, shared)
         except BaseException:
             self._depot.close()
             raise
@@ -106,6 +108,8 @@ def receive(
     *,
     intake: bool = True,
     workers: int | None = None,
+    crew: tuple[int, Sequence[str]] | None = None,
+    shared: int | None = None,
     ready: Callable[[int], None] = lambda port: None,
 ) -> IntakeReport:
     """Take files in, and make images of them, until told to stop.
@@ -114,25 +118,34 @@ def receive(
     ----------
     intake : make images of them here; without, another process does (`Intake`).
     workers : decoding processes; None for one a core.
+    crew : how many processes receive instead of this one, and their command (`Crew`).
+    shared : this is one of them: the descriptor that it accepts from.
     ready : called with the port once it listens.
 
     Raises
     ------
-    EnvironmentUnusable : it cannot listen there, or the store cannot be written.
+    EnvironmentUnusable : it cannot listen there.
     """
     maker = Intake(archive, settings, workers)
-    receiver = Receiver(archive, settings, node, maker.wake)
     enough = threading.Event()
-    thread = threading.Thread(target=maker.run, args=(enough,), name="intake")
-    try:
+    with ExitStack() as stack:
+        if crew is None:
+            receiver = Receiver(archive, settings, node, maker.wake, shared)
+            port = receiver.port
+        else:
+            listener = listening(node.host, node.port)
+            port = listener.getsockname()[1]
+            members = Crew(crew[1], listener, crew[0])
         if intake:
+            thread = threading.Thread(target=maker.run, args=(enough,), name="intake")
             thread.start()
-        ready(receiver.port)
-        stop.wait()
-    finally:
-        receiver.close()
-        enough.set()
-        maker.wake()
-        if intake:
-            thread.join()
+            stack.callback(thread.join)
+            stack.callback(maker.wake)
+            stack.callback(enough.set)
+        stack.callback(receiver.close if crew is None else members.close)
+        ready(port)
+        if crew is None:
+            stop.wait()
+        else:
+            members.supervise(stop)
     return maker.report
