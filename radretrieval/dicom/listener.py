@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import socket
 import ssl
@@ -28,6 +29,7 @@ REQUEST_SECONDS = 5.0
 GRACE_SECONDS = 5.0  # for associations, when the node stops
 # The largest that peers like to use: a file of 100 kB in one piece. pynetdicom's 16 kB cost 1.6 times the time.
 PDU_BYTES = 131072
+LARGEST_PDU = 2**20  # no data comes in larger ones; a request for all contexts that there are takes a quarter of it
 # PS3.8, 9.3.4: result, source, reason of a rejection
 _CALLING_UNKNOWN = (1, 1, 3)
 _CALLED_UNKNOWN = (1, 1, 7)
@@ -93,6 +95,7 @@ class Listener:
         for sop_class in (VERIFICATION, *node.sop_classes):
             ae.add_supported_context(sop_class, list(syntaxes_of(sop_class)))
         handlers: list[Any] = [
+            (evt.EVT_CONN_OPEN, _bound),
             (evt.EVT_REQUESTED, self._admit),
             (evt.EVT_C_STORE, store),
             (evt.EVT_ABORTED, _ended),
@@ -117,12 +120,16 @@ class Listener:
         deadline = time.monotonic() + GRACE_SECONDS
         while (left := self._server.active_associations) and time.monotonic() < deadline:
             for association in left:
-                if not association.is_established:
-                    association.kill()
+                if not (association.is_established or association.is_released or association.is_aborted):
+                    _cut(association)
             time.sleep(0.05)
         for association in left:
             log.warning("%s: aborted, for this node stops", sender(association))
-            association.abort()
+            association.abort(block=False)
+        if left:
+            time.sleep(0.2)  # for the aborts to be sent
+        for association in left:
+            _cut(association)
 
     def _admit(self, event: evt.Event) -> None:
         """Let an association in, or reject it and log why (PS3.8, 9.3.4)."""
@@ -149,6 +156,35 @@ class Listener:
         log.warning("%s: association rejected: %s", sender(association), printable(str(why)))
         association.acse.send_reject(*code)
         association.kill()
+
+
+def _bound(event: evt.Event) -> None:
+    """Have a connection read whole PDUs at once, and none that is larger than any can be.
+
+    pynetdicom's own reading takes 4 kB at a time, and from anyone as much as 4 GiB.
+    """
+    wrapped: Any = event.assoc.dul.socket
+    peer = event.assoc.requestor.address
+
+    def recv(count: int) -> bytearray:
+        if count > LARGEST_PDU:
+            log.warning("%s: the connection is ended: it announces a PDU of %d bytes", peer, count)
+            raise OSError("the PDU is too large")
+        data = bytearray(count)
+        view, got = memoryview(data), 0
+        while got < count and (more := wrapped.socket.recv_into(view[got:])):
+            got += more
+        return data if got == count else data[:got]
+
+    wrapped.recv = recv
+
+
+def _cut(association: Any) -> None:
+    """End the connection and the thread that reads from it, which may be waiting for half a message."""
+    association.dul.kill_dul()
+    wrapped = association.dul.socket
+    with contextlib.suppress(OSError, AttributeError):  # closed meanwhile
+        wrapped.socket.shutdown(socket.SHUT_RDWR)
 
 
 def _ended(event: evt.Event) -> None:

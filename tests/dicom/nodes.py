@@ -85,7 +85,7 @@ class Receiving:
         """The first line of the log that matches; waits for it."""
         deadline = time.monotonic() + seconds
         while True:
-            ended = self.process.poll() is not None
+            ended = self.process.poll() is not None and not self._reader.is_alive()
             found = next((m for line in list(self.lines) if (m := re.search(pattern, line))), None)
             if found:
                 return found

@@ -322,6 +322,23 @@ def test_a_full_disk_is_told_and_nothing_half_is_left(archive_url: str, tmp_path
         subprocess.run(["umount", small], check=True)
 
 
+def test_it_stops_in_order_whatever_its_peers_do(few: Receiving) -> None:
+    from pynetdicom import AE
+
+    ae = AE("SENDER")
+    ae.add_requested_context("1.2.840.10008.1.1")
+    with ExitStack() as stack:
+        _silent, half, huge = (stack.enter_context(socket.create_connection(("127.0.0.1", few.port))) for _ in range(3))
+        half.sendall(b"\1\0\0\0\x10\0half")
+        huge.sendall(b"\1\0\xff\xff\xff\xff")
+        few.logged("it announces a PDU of 4294967295 bytes")
+        huge.settimeout(20)
+        assert huge.recv(1) == b""
+        assert ae.associate("127.0.0.1", few.port, ae_title="RADRETRIEVAL").is_established
+        assert few.stop() == 0
+        few.logged("SENDER at 127.0.0.1: aborted, for this node stops")
+
+
 def test_it_says_where_it_cannot_listen(few: Receiving, archive_url: str, tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match="it ended with 3: .*nothing can listen on 127.0.0.1") as raised:
         Receiving(tmp_path / "other", archive_url, port=few.port)
