@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 # Those that need no arguments and no half hour.
-BENCHMARKS := $(filter-out benchmarks/_% benchmarks/make_% benchmarks/soak.py benchmarks/corpus.py \
+BENCHMARKS := $(filter-out benchmarks/_% benchmarks/make_% benchmarks/soak.py benchmarks/soak_receive.py benchmarks/corpus.py \
   benchmarks/stand_in.py benchmarks/exact.py,$(wildcard benchmarks/*.py))
 
 .PHONY: help demo test test-image lint bench soak clean
@@ -15,7 +15,7 @@ help:
 	@echo 'make test-image  builds and runs docker/ with podman and buildah, as root; takes many minutes and the registries'
 	@echo 'make lint   ruff and mypy only'
 	@echo 'make bench  every benchmark; the results go to benchmarks/results/'
-	@echo 'make soak   kills ingest, worker and server at random moments; takes long'
+	@echo 'make soak   kills ingest, worker, server and receive at random moments; takes long'
 	@echo 'make clean  removes .venv, caches and build results'
 
 demo: .venv/.installed
@@ -42,7 +42,7 @@ bench-%: .venv/.installed
 	if [ $$code = 0 ]; then mv $$new benchmarks/results/$*.txt && cat benchmarks/results/$*.txt; \
 	else rm -f $$new; [ $$code = 77 ]; fi
 
-soak: bench-soak
+soak: bench-soak bench-soak_receive
 
 clean:
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

@@ -109,6 +109,14 @@ class IntakeReport:
             self.failures.append({"path": printable(path), "error": kind, "message": message})
         return Failure(path[:LONGEST_URI], None, kind, message)
 
+    def add(self, other: IntakeReport) -> None:
+        """And what that one tells."""
+        self.added += other.added
+        self.unchanged += other.unchanged
+        self.failed += other.failed
+        self.failures += other.failures[: 1000 - len(self.failures)]
+        self.problems += other.problems[: 1000 - len(self.problems)]
+
     def note(self, problem: Problem) -> None:
         """Something is amiss, though no file fails of it."""
         log.warning("%s: %s", printable(problem.path), problem.message)
@@ -145,17 +153,18 @@ class Intake:
             while not stop.is_set():
                 self._woken.clear()
                 try:
-                    if self._batch(decoders):
-                        continue
-                    self._woken.wait(IDLE_SECONDS)
+                    if not self._some(decoders):
+                        self._woken.wait(IDLE_SECONDS)
                 except (DatabaseUnavailable, EmbeddedServerError, EnvironmentUnusable) as error:
                     log.warning("%s (trying again in %d s)", error, RETRY_SECONDS)
                     stop.wait(RETRY_SECONDS)
+                    if not stop.is_set():
+                        revive(self.archive, self.settings)
 
     def finish(self) -> IntakeReport:
         """Take what has arrived until nothing is left. Raises DatabaseUnavailable, EnvironmentUnusable."""
         with self._decoders() as decoders:
-            while self._batch(decoders):
+            while self._some(decoders):
                 pass
         return self.report
 
@@ -163,51 +172,81 @@ class Intake:
         settings = self.settings
         return Decoders(self._workers, self._job, timeout=settings.decode_seconds, megabytes=settings.decode_megabytes)
 
-    def _batch(self, decoders: Decoders[File | str, Examined]) -> int:
+    def _some(self, decoders: Decoders[File | str, Examined]) -> int:
+        """Some arrivals become images, or fail; how many. One that the database does not take fails alone."""
+        try:
+            return self._batch(decoders, BATCH)
+        except EnvironmentUnusable:
+            raise
+        except Exception:
+            log.debug("a batch of arrivals was not taken; they are tried one by one", exc_info=True)
+        return sum(self._batch(decoders, 1) for _ in range(BATCH))
+
+    def _batch(self, decoders: Decoders[File | str, Examined], limit: int) -> int:
         """One transaction: some arrivals become images, or fail."""
+        report = IntakeReport()
         with self.archive.connection() as connection:
-            taken = arrivals.take(connection, BATCH)
+            taken = arrivals.take(connection, limit)
             if not taken:
                 return 0
             files = [File(str(self.store.path(a.sha256)), a.uri, a.origin, kept=True) for a in taken]
             found = [outcome for _, outcome in decoders.map(files)]
-            self._write(connection, taken, found)
+            try:
+                self._write(connection, taken, found, report)
+            except EnvironmentUnusable:
+                raise
+            except Exception as error:
+                if limit > 1:
+                    raise
+                connection.rollback()
+                self._write(connection, taken, [error], report := IntakeReport())
             connection.commit()
+            self.report.add(report)
+            self._tidy(connection, [arrival.sha256 for arrival in taken])
         return len(taken)
 
-    def _write(self, connection: Connection, taken: list[Arrival], found: Sequence[Examined | Exception]) -> None:
+    def _tidy(self, connection: Connection, hashes: list[bytes]) -> None:
+        """Take files that nothing needs from the store, in a transaction of its own.
+
+        Not in the one that made images of them: who waited for a content's hold there, while whoever held it waited
+        for its row to go, would wait for ever. A kill in between leaves a file that nobody needs, and loses none.
+        """
+        if idle := arrivals.unneeded(connection, hashes):
+            arrivals.hold(connection, *idle)  # who receives one of them again has told of it by now, or writes it anew
+            for sha256 in arrivals.unneeded(connection, idle):
+                self.store.take(sha256)
+        connection.commit()
+
+    def _write(
+        self,
+        connection: Connection,
+        taken: list[Arrival],
+        found: Sequence[Examined | Exception],
+        report: IntakeReport,
+    ) -> None:
         batch: list[NewImage] = []
         failures: list[Failure] = []
-        failed: set[bytes] = set()
         for arrival, outcome in zip(taken, found, strict=True):
             if isinstance(outcome, EnvironmentUnusable):
                 raise outcome
             if isinstance(outcome, Exception):
-                failures.append(replace(self.report.fail(arrival.uri, outcome), sha256=arrival.sha256))
-                failed.add(arrival.sha256)
+                failures.append(replace(report.fail(arrival.uri, outcome), sha256=arrival.sha256))
                 continue
             patient = self._patient(outcome.patient_id)
             batch += [replace(image, patient_key=patient) for image in outcome.images]
             if outcome.for_processing:
-                self.report.note(for_processing(arrival.uri))
+                report.note(for_processing(arrival.uri))
         written = write_images(connection, batch)
         if self._secret is not None:
             patient_keys.require(connection, check_value(self._secret))
         for one in written:
-            self.report.added += one.outcome == "added"
-            self.report.unchanged += one.outcome != "added"
+            report.added += one.outcome == "added"
+            report.unchanged += one.outcome != "added"
             if one.problem:
-                self.report.note(Problem(one.image.uri, "SameUid", one.problem))
+                report.note(Problem(one.image.uri, "SameUid", one.problem))
         images.forget_failures(connection, [one.image.uri for one in written])
         images.keep_failures(connection, failures)
         arrivals.done(connection, [arrival.id for arrival in taken])
-        added = {one.image.sha256: one.image for one in written if one.outcome == "added"}
-        for arrival in taken:
-            image = added.get(arrival.sha256)
-            kept = arrival.sha256 in failed or (image is not None and image.kept == "copy")
-            if not kept and (image is not None or not images.known(connection, [arrival.sha256])):
-                arrivals.hold(connection, arrival.sha256)  # who receives it again now waits, and writes it anew
-                self.store.take(arrival.sha256)
 
     def _patient(self, patient_id: str | None) -> str | None:
         if patient_id is None:
@@ -224,3 +263,15 @@ def for_processing(path: str) -> Problem:
         "the image FOR PRESENTATION instead"
     )
     return Problem(path, "ForProcessing", message)
+
+
+def revive(archive: Archive, settings: Settings) -> None:
+    """Start the embedded server again, if it is the archive's: it has nobody but its users to do so."""
+    if not archive.embedded:
+        return
+    from radretrieval.archive import embedded
+
+    try:
+        embedded.start(settings.home, settings.embedded_start_seconds)
+    except EmbeddedServerError as error:
+        log.warning("%s", error)

@@ -32,17 +32,31 @@ class Arrival:
     id: int = 0
 
 
-def hold(connection: Connection, sha256: bytes) -> None:
-    """Until this transaction ends nobody else puts a file of this content into the store, or takes it from there.
+def hold(connection: Connection, *sha256: bytes) -> None:
+    """Until this transaction ends nobody else puts files of these contents into the store, or takes them from there.
 
-    Who brings a file in holds it, puts it into the store, tells of it (`add`) and commits, in this order.
+    Who brings a file in holds it, has it in the store, tells of it (`add`) and commits: while it is held, a file that
+    is there stays.
     """
-    connection.execute(sql("arrival_hold"), {"key": int.from_bytes(sha256[:8], "big", signed=True)})
+    keys = [int.from_bytes(one[:8], "big", signed=True) for one in sha256]
+    connection.execute(sql("arrival_hold"), {"keys": keys})
 
 
-def add(connection: Connection, arrival: Arrival) -> None:
-    """Tell of a file; one that was told of already, or whose content is an image, is told of once."""
-    connection.execute(sql("arrival_add"), vars(arrival))
+def add(connection: Connection, *arrivals: Arrival) -> set[bytes]:
+    """Tell of files; one that was told of already, or whose content is an image, is told of once.
+
+    Returns the SHA-256 of those that are new.
+    """
+    columns = ("sha256", "uri", "origin", "sop_instance_uid")
+    rows = connection.execute(sql("arrival_add"), {name: [getattr(a, name) for a in arrivals] for name in columns})
+    return {row["sha256"] for row in rows}
+
+
+def unneeded(connection: Connection, sha256: Sequence[bytes]) -> list[bytes]:
+    """Those of these contents, which the caller holds, that neither an arrival, an image nor a failure needs the
+    store to keep.
+    """
+    return [row["sha256"] for row in connection.execute(sql("arrival_unneeded"), {"sha256": list(sha256)})]
 
 
 def take(connection: Connection, limit: int) -> list[Arrival]:

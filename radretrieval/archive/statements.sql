@@ -529,14 +529,21 @@ SELECT image_id, distance FROM (
     ORDER BY distance FETCH FIRST (%(k)s) ROWS WITH TIES) h
 ORDER BY distance, image_id LIMIT %(k)s + 10000;
 
--- :arrival_hold One process at a time has to do with a content of the store.
-SELECT pg_advisory_xact_lock(%(key)s);
+-- :arrival_hold One process at a time has to do with these contents of the store; in one order, so that none waits in a ring.
+SELECT pg_advisory_xact_lock(key) FROM (SELECT DISTINCT unnest(%(keys)s::bigint[]) AS key ORDER BY 1) held;
 
--- :arrival_add Tell of a file that came and is on the disk.
+-- :arrival_add Tell of files that came and are on the disk.
 INSERT INTO arrival (sha256, uri, origin, sop_instance_uid)
-SELECT %(sha256)s, %(uri)s, %(origin)s, %(sop_instance_uid)s
-WHERE NOT EXISTS (SELECT FROM image WHERE sha256 = %(sha256)s)
-ON CONFLICT (sha256) DO NOTHING;
+SELECT n.* FROM unnest(%(sha256)s::bytea[], %(uri)s::text[], %(origin)s::text[], %(sop_instance_uid)s::text[])
+    AS n (sha256, uri, origin, sop_instance_uid)
+WHERE NOT EXISTS (SELECT FROM image i WHERE i.sha256 = n.sha256)
+ON CONFLICT (sha256) DO NOTHING RETURNING sha256;
+
+-- :arrival_unneeded Which of these contents the store keeps for nobody.
+SELECT s.sha256 FROM unnest(%(sha256)s::bytea[]) AS s (sha256)
+WHERE NOT EXISTS (SELECT FROM arrival a WHERE a.sha256 = s.sha256)
+  AND NOT EXISTS (SELECT FROM image i WHERE i.sha256 = s.sha256 AND (i.kept = 'copy' OR starts_with(i.uri, 'store:')))
+  AND NOT EXISTS (SELECT FROM ingest_failure f WHERE f.sha256 = s.sha256);
 
 -- :arrival_take The oldest files that came and that nobody else is about to read.
 SELECT id, sha256, uri, origin, sop_instance_uid FROM arrival ORDER BY id LIMIT %(limit)s FOR UPDATE SKIP LOCKED;

@@ -20,6 +20,7 @@ from radretrieval.cli import (
     ingest,
     patient_key,
     phantom,
+    receive,
     search,
     status,
     train,
@@ -44,6 +45,7 @@ app = typer.Typer(
 )
 app.command("ingest")(ingest.ingest)
 app.command("verify")(verify.verify)
+app.command("receive")(receive.receive)
 app.command("train")(train.train)
 app.command("work")(work.work)
 app.command("search")(search.search)

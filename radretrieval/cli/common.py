@@ -63,6 +63,17 @@ def leaving_embedded(chosen: Settings) -> Iterator[None]:
             embedded.release(chosen.home)
 
 
+def stop_on_signals(stop: threading.Event) -> None:
+    """SIGTERM, and the first SIGINT, ask to stop in order; a second SIGINT ends the run at once."""
+
+    def ask(number: int, frame: object) -> None:
+        stop.set()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    signal.signal(signal.SIGTERM, ask)
+    signal.signal(signal.SIGINT, ask)
+
+
 def print_json(document: dict[str, Any]) -> None:
     """One JSON document on stdout."""
     print(json.dumps(document, default=str, ensure_ascii=False))

@@ -1,0 +1,66 @@
+"""TLS of the node, with DCMTK's senders: who has the right certificates is let in, and nobody else holds the door."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from nodes import Receiving, a_file, call, need
+
+
+def authority(folder: Path, name: str) -> None:
+    """A certificate that signs, and one of a host that it signed."""
+    folder.mkdir(exist_ok=True)
+
+    def openssl(*words: str) -> None:
+        subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
+
+    key = ("-newkey", "rsa:2048", "-nodes", "-days", "2")
+    openssl("req", "-x509", *key, "-keyout", f"{name}-ca.key", "-out", f"{name}-ca.pem", "-subj", f"/CN={name} CA")
+    openssl("req", *key[:3], "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", "/CN=localhost")
+    signer = ("-CA", f"{name}-ca.pem", "-CAkey", f"{name}-ca.key", "-CAcreateserial", "-days", "2")
+    openssl("x509", "-req", "-in", f"{name}.csr", *signer, "-out", f"{name}.pem")
+
+
+@pytest.fixture(scope="module")
+def papers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    need("openssl", "storescu", "echoscu")
+    folder = tmp_path_factory.mktemp("papers")
+    authority(folder, "ours")
+    authority(folder, "other")
+    return folder
+
+
+@pytest.fixture
+def node(archive_url: str, tmp_path: Path, papers: Path) -> Iterator[Receiving]:
+    tls = ("--tls-cert", papers / "ours.pem", "--tls-key", papers / "ours.key", "--tls-ca", papers / "ours-ca.pem")
+    with Receiving(tmp_path / "home", archive_url, "--no-intake", *tls) as running:
+        yield running
+
+
+def test_tls(node: Receiving, papers: Path, tmp_path: Path) -> None:
+    a_file(tmp_path / "1.dcm")
+    where = ("-v", "-aec", "RADRETRIEVAL", "127.0.0.1", node.port)
+
+    def with_papers(name: str) -> tuple[object, ...]:
+        return ("+tls", papers / f"{name}.key", papers / f"{name}.pem", "+cf", papers / "ours-ca.pem")
+
+    # a connection that never says anything does not keep the others from their handshake
+    with socket.create_connection(("127.0.0.1", node.port)):
+        call("echoscu", *with_papers("ours"), *where)
+        call("storescu", *with_papers("ours"), *where, tmp_path / "1.dcm")
+    assert len(node.rows("SELECT FROM arrival")) == 1
+
+    assert call("echoscu", *with_papers("other"), *where, check=False).returncode != 0
+    node.logged(r"127\.0\.0\.1: no TLS connection: .*verify failed")
+    assert call("echoscu", "+tla", "+cf", papers / "ours-ca.pem", *where, check=False).returncode != 0
+    node.logged(r"no TLS connection: .*did not return a certificate")
+    assert call("echoscu", *where, check=False).returncode != 0  # in the clear
+    node.logged(r"no TLS connection: .*(WRONG_VERSION|HTTP_REQUEST|wrong version)")
+    # nor does the sender take a node whose certificate it does not know
+    strange = ("+tls", papers / "ours.key", papers / "ours.pem", "+cf", papers / "other-ca.pem")
+    assert call("echoscu", *strange, *where, check=False).returncode != 0
+    assert node.stop() == 0
