@@ -141,9 +141,7 @@ def _read(
     ) as decoders:
         for done, ((source, found), row) in enumerate(zip(decoders.map(sources), rows, strict=True), start=1):
             if isinstance(found, Exception):
-                failures.append(
-                    {"path": shown(source.uri), "error": type(found).__name__, "message": str(found)}
-                )
+                failures.append({"path": shown(source.uri), "error": type(found).__name__, "message": str(found)})
             else:
                 pixels.append(found.astype(np.float16))
                 codes.append(str(row["irma_code"]))

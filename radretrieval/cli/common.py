@@ -147,14 +147,3 @@ def bar(what: str, total: int | None) -> Iterator[Bar]:
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         yield Bar(progress, what, total)
-
-
-def stop_on_signals(stop: threading.Event) -> None:
-    """SIGTERM, and the first SIGINT, end a run in order, after its batch; a second SIGINT ends it at once."""
-
-    def ask(number: int, frame: object) -> None:
-        stop.set()
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    signal.signal(signal.SIGTERM, ask)
-    signal.signal(signal.SIGINT, ask)
