@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from radretrieval.cli import db, demo, encoder, evaluate, index, ingest, phantom, search, status, train, work
+from radretrieval.cli import db, demo, encoder, evaluate, index, ingest, phantom, pull, search, status, train, work
 from radretrieval.errors import EnvironmentUnusable, RadretrievalError
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("ingest")(ingest.ingest)
+app.command("pull")(pull.pull)
 app.command("train")(train.train)
 app.command("work")(work.work)
 app.command("search")(search.search)

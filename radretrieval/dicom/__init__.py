@@ -1,0 +1,1 @@
+"""The neighbours: what comes from and goes to other DICOM nodes."""
