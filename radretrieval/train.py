@@ -20,7 +20,7 @@ from radretrieval.errors import DatabaseUnavailable, UsageError
 from radretrieval.imaging.decoders import Decoders
 from radretrieval.imaging.original import Original, read_resampled
 from radretrieval.profile import Profile
-from radretrieval.uris import printable, to_path
+from radretrieval.uris import shown
 
 log = logging.getLogger(__name__)
 
@@ -141,9 +141,7 @@ def _read(
     ) as decoders:
         for done, ((source, found), row) in enumerate(zip(decoders.map(sources), rows, strict=True), start=1):
             if isinstance(found, Exception):
-                failures.append(
-                    {"path": printable(str(to_path(source.uri))), "error": type(found).__name__, "message": str(found)}
-                )
+                failures.append({"path": shown(source.uri), "error": type(found).__name__, "message": str(found)})
             else:
                 pixels.append(found.astype(np.float16))
                 codes.append(str(row["irma_code"]))

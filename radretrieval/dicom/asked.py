@@ -12,6 +12,7 @@ from radretrieval.archive.pulls import Mark
 from radretrieval.errors import UsageError
 
 GROWING_DAYS = 7  # studies grow and are sent late: so many days before the mark are asked for again
+FIRST = date(1895, 11, 8)  # of the first radiograph
 _DAYS = {"d": 1, "w": 7, "m": 31, "y": 366}
 
 
@@ -84,9 +85,9 @@ def when(text: str, today: date, option: str) -> tuple[date, bool]:
         number = int(found[1])
         days = -(-number // 24) if found[2] == "h" else number * _DAYS[found[2]]
         try:
-            return today - timedelta(days), True
+            return max(FIRST, today - timedelta(days)), True
         except OverflowError:
-            return date.min, True
+            return FIRST, True
     try:
         day = date.fromisoformat(text.strip())
     except ValueError:
@@ -97,7 +98,7 @@ def when(text: str, today: date, option: str) -> tuple[date, bool]:
         raise UsageError(
             f"{option} {day} has not come: today is {today} by this machine's clock; correct the one that is wrong"
         )
-    return day, False
+    return max(FIRST, day), False
 
 
 def filters_of(pairs: Sequence[str]) -> dict[str, str]:

@@ -52,7 +52,8 @@ class Fetching:
         known = pulls.known(self.connection, [one.uid for one in instances])
         self.connection.commit()
         wanted = [one for one in instances if one.uid not in known and one.uid not in self.tried]
-        self.report.unchanged += sum(one.uid in known and one.uid not in self.tried for one in instances)
+        self.report.seen -= (repeated := sum(one.uid in self.tried for one in instances))  # they were counted then
+        self.report.unchanged += len(instances) - len(wanted) - repeated
         self.advance(len(instances) - len(wanted))
         pending: deque[tuple[Instance, Future[bytes | None]]] = deque()
         for instance in wanted:  # kept in order, so that few are in memory

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -74,6 +75,7 @@ class Dimse:
     window_days = 7
 
     def __init__(self, node: Address, own_title: str, move_to: str | None = None, *, every_class: bool = False) -> None:
+        logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)  # what it would log is in our messages
         self.origin = str(node)
         self._node, self._own_title, self._move_to = node, own_title, move_to
         self._classes = _all_classes() if every_class else RADIOGRAPHS

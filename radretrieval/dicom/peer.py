@@ -108,4 +108,4 @@ def date_range(first: date | None, last: date | None) -> str | None:
     """A range of dates to match (PS3.4, C.2.2.2.5); None where it is open on both sides."""
     if first is None and last is None:
         return None
-    return f"{first:%Y%m%d}-" * (first is not None) + ("-" * (first is None) + f"{last:%Y%m%d}") * (last is not None)
+    return "-".join("" if one is None else one.isoformat().replace("-", "") for one in (first, last))

@@ -50,7 +50,7 @@ class _Answer:
 
     def __str__(self) -> str:
         said = self.body[:200].decode("utf-8", "replace").split("\n")[0].strip() if self.status >= 400 else ""
-        return f"{self.status} {self.reason}" + f" ({said})" * bool(said and "<" not in said)
+        return f"{self.status} {self.reason}" + f" ({said})" * bool(said and said[0] not in "<{[")
 
 
 class Web:
@@ -165,7 +165,12 @@ class Web:
         if answer.status == 204:
             return []
         if answer.status != 200:
-            raise NotListed(f"{url} answers {answer}; check that {self.origin} is the root of DICOMweb there")
+            wrong = (
+                "its log has the reason"
+                if answer.status >= 500
+                else f"check that {self.origin} is the root of DICOMweb"
+            )
+            raise NotListed(f"{url} answers {answer}; {wrong}")
         try:
             rows = json.loads(answer.body)
         except ValueError:
@@ -268,7 +273,7 @@ def _reason(error: Exception) -> str:
     while isinstance(getattr(inner, "reason", None) or (inner.args or [None])[0], Exception):
         inner = getattr(inner, "reason", None) or inner.args[0]
     text = str(inner)
-    return text.rpartition(">: ")[2] or text
+    return text.rpartition("): ")[2] or text
 
 
 def _values(row: Mapping[str, Any], tag: str) -> list[Any]:

@@ -18,7 +18,7 @@ from radretrieval.archive.encoders import Encoder
 from radretrieval.archive.engine import Archive
 from radretrieval.config import Settings
 from radretrieval.evaluation.parties import Party
-from radretrieval.uris import printable, to_path
+from radretrieval.uris import printable, shown
 
 if TYPE_CHECKING:
     from radretrieval.coding.cnnc import Coder
@@ -82,7 +82,7 @@ def _seen(
         able = []
         for place, (source, pixels) in batch:
             if isinstance(pixels, Exception):
-                path, error = printable(str(to_path(source.uri))), type(pixels).__name__
+                path, error = shown(source.uri), type(pixels).__name__
                 found.failures.append({"path": path, "error": error, "message": printable(str(pixels))})
             else:
                 able.append((place, pixels))

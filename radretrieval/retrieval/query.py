@@ -20,7 +20,7 @@ from radretrieval.errors import ImageError, RadretrievalError, UsageError
 from radretrieval.imaging import Radiograph
 from radretrieval.retrieval.answer import Answer, Clock, Hit, Request, check
 from radretrieval.retrieval.rerank import rerank
-from radretrieval.uris import printable, to_path, to_uri
+from radretrieval.uris import printable, shown, to_uri
 
 if TYPE_CHECKING:
     import psycopg
@@ -188,7 +188,7 @@ class Searcher:
                 else:
                     query.radiograph = read_original(query.uri, query.sha256, self.settings.reading)
             except ImageError as error:
-                raise UsageError(f"{printable(str(to_path(query.uri)))} {error}") from error
+                raise UsageError(f"{shown(query.uri)} {error}") from error
             if query.patient_key is None and query.radiograph.patient_id is not None:
                 from radretrieval.pseudonym import load_secret, patient_key
 
