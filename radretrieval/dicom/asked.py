@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from urllib.parse import urlencode
@@ -60,19 +60,21 @@ class Asked:
         return min(max(known), last or today, today) if known else None
 
 
-def windows(start: date | None, until: date | None, today: date, days: int) -> list[tuple[date | None, date | None]]:
-    """Ranges of study dates, one after the other, both ends included; the last is open where `until` is.
+def windows(
+    start: date | None, until: date | None, today: date, days: Callable[[], int]
+) -> Iterator[tuple[date | None, date | None]]:
+    """Ranges of study dates, one after the other, both ends included, each of `days()`; the last has no end but `until`.
 
-    Open, so that studies dated tomorrow by a clock that is ahead of ours are among them.
+    It is open so that studies dated tomorrow by a clock that is ahead of ours are among them.
     """
     if start is None:
-        return [(None, until)]
-    found: list[tuple[date | None, date | None]] = []
+        yield None, until
+        return
     end = min(until or today, today)
-    while start + timedelta(days) <= end:
-        found.append((start, start + timedelta(days - 1)))
-        start += timedelta(days)
-    return [*found, (start, until)]
+    while start + (length := timedelta(days())) <= end:
+        yield start, start + length - timedelta(1)
+        start += length
+    yield start, until
 
 
 def when(text: str, today: date, option: str) -> tuple[date, bool]:

@@ -75,8 +75,9 @@ class Dimse:
     window_days = 7
 
     def __init__(self, node: Address, own_title: str, move_to: str | None = None, *, every_class: bool = False) -> None:
-        logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)  # what it would log is in our messages
-        self.origin = str(node)
+        for name in ("pynetdicom", "pydicom"):  # what they would log is in our messages
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+        self.origin, self.sends = str(node), move_to is not None
         self._node, self._own_title, self._move_to = node, own_title, move_to
         self._classes = _all_classes() if every_class else RADIOGRAPHS
         self._own = threading.local()

@@ -63,10 +63,12 @@ class Peer(Protocol):
     Attributes
     ----------
     origin : what its images have as `origin`. window_days : how many days of studies to ask for at once.
+    sends : whether it sends files to a `receive` of ours, which makes images of them, instead of giving them to us.
     """
 
     origin: str
     window_days: int
+    sends: bool
 
     def studies(self, filters: Mapping[str, str], first: date | None, last: date | None) -> Iterator[Study]:
         """Studies that match, of these days (both included, None is open), each once. Raises NotListed."""

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 STUDIES = 64  # listed at once
 INSTANCES = 256  # looked up at once
 RETRIED = 10_000
+FEW, MOST_DAYS = 100, 3650
 
 
 def pull(
@@ -72,7 +73,7 @@ def pull(
     with (
         ThreadPoolExecutor(workers, thread_name_prefix="pull") as pool,
         archive.connection() as connection,
-        _taking(Intake(archive, settings), report, pool) as intake,
+        _taking(Intake(archive, settings), report, pool, peer.sends) as intake,
     ):
         store = Store(settings.store_folder)
         fetching = Fetching(connection, peer, store, intake, pool, workers, report, done)
@@ -92,8 +93,14 @@ def pull(
 
 
 @contextlib.contextmanager
-def _taking(intake: Intake, report: PullReport, pool: ThreadPoolExecutor) -> Iterator[Intake]:
-    """Make images of what arrives while the block runs, and of the rest when it has ended, well or not."""
+def _taking(intake: Intake, report: PullReport, pool: ThreadPoolExecutor, elsewhere: bool) -> Iterator[Intake]:
+    """Make images of what arrives while the block runs, and of the rest when it has ended, well or not.
+
+    elsewhere : another process does.
+    """
+    if elsewhere:
+        yield intake
+        return
     stop = threading.Event()
     beside = threading.Thread(target=intake.run, args=(stop,), name="intake", daemon=True)
     beside.start()
@@ -122,7 +129,8 @@ class _Run:
         self.report, self.advance = fetching.report, fetching.advance
         self.today = date.today()
         self.newest: date | None = None
-        self.unlisted = 0
+        self.unlisted = self.studies = 0
+        self.days = peer.window_days
         self.mark = pulls.mark(connection, peer.origin, asked.query)
         connection.commit()
 
@@ -136,10 +144,14 @@ class _Run:
 
     def by_date(self) -> None:
         """Take studies by their dates, from the mark on."""
+        seen = 0
         start = self.asked.start(self.mark, self.today)
-        for first, last in windows(start, self.asked.until, self.today, self.peer.window_days):
+        for first, last in windows(start, self.asked.until, self.today, lambda: self.days):
             with _the_whole_list():
                 self._take(self.peer.studies(self.asked.filters, first, last))
+            # where there is little, more days at once: an archive may begin long ago
+            self.days = min(self.days * 2, MOST_DAYS) if self.studies - seen < FEW else self.peer.window_days
+            seen = self.studies
             if not self.unlisted and not self.asked.rolling:
                 self._keep_mark(study_date=self.asked.complete_to(self.mark, self.newest, last, self.today))
 
@@ -185,6 +197,7 @@ class _Run:
     def _take(self, studies: Iterable[Study]) -> None:
         """List studies and fetch what is not here."""
         for batch in _parts(studies, STUDIES):
+            self.studies += len(batch)
             dates = [study.date for study in batch if study.date is not None]
             self.newest = max(dates if self.newest is None else [*dates, self.newest], default=None)
             wanted = [study for study in batch if not self._skipped(study)]

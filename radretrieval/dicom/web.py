@@ -61,7 +61,7 @@ class Web:
     UsageError : `root` is no URL of this kind. EnvironmentUnusable : the credentials cannot be read.
     """
 
-    window_days = 30
+    window_days, sends = 30, False
 
     def __init__(self, root: str, credentials: Path | None, max_pixels: int) -> None:
         self.origin = checked_root(root)

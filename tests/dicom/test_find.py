@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from conftest import Run
 from orthanc import Space, corpus, film, space, uid_of
 
 from radretrieval.archive.engine import Archive
-from radretrieval.dicom.classes import RADIOGRAPHS
+from radretrieval.dicom.classes import OTHER_MODALITIES, RADIOGRAPHS
 from radretrieval.dicom.find import Address, Dimse, address
 from radretrieval.dicom.peer import PeerUnusable
 from radretrieval.dicom.syntaxes import SYNTAXES
@@ -37,7 +37,8 @@ class Node:
         (self.folder / "files").mkdir(exist_ok=True)
         (self.folder / "qr.cfg").write_text(
             f"NetworkTCPPort = {PORT}\nMaxPDUSize = 16384\nMaxAssociations = 32\n"
-            f"HostTable BEGIN\nmover = (MOVER, 127.0.0.1, {MOVED_TO})\nHostTable END\nVendorTable BEGIN\nVendorTable END\n"
+            f"HostTable BEGIN\nmover = (MOVER, 127.0.0.1, {MOVED_TO})\nHostTable END\n"
+            "VendorTable BEGIN\nVendorTable END\n"
             f"AETable BEGIN\nQR {self.folder / 'files'} RW (900, 1024mb) ANY\nAETable END\n"
         )
         (self.folder / "association.cfg").write_text(_association(sorted(classes | set(RADIOGRAPHS))))
@@ -45,11 +46,16 @@ class Node:
         with open(self.folder / "log", "ab") as log:
             self.process = subprocess.Popen(self.space.command("dcmqrscp", *config), stdout=log, stderr=log)
         for _ in range(100):
-            with contextlib.suppress(PeerUnusable, AssertionError):
-                self.space.run(lambda: Dimse(Address("QR", "127.0.0.1", PORT), "T")._associated("1").release())
+            if self.space.run(self._answers):
                 return
             time.sleep(0.05)
         raise AssertionError((self.folder / "log").read_text())
+
+    def _answers(self) -> bool:
+        try:
+            return not list(Dimse(Address("QR", "127.0.0.1", PORT), "T").studies({}, None, date(1900, 1, 1)))
+        except PeerUnusable:
+            return False
 
     def stop(self) -> None:
         if self.process is not None:
@@ -127,7 +133,9 @@ def test_films_arrive_with_their_own_pixels_and_syntax(
     sent = {}
     for uid, data in corpus(shared).items():
         ds = dcmread(io.BytesIO(data), force=True)
-        if ds.SOPClassUID in RADIOGRAPHS and "TransferSyntaxUID" in ds.get("file_meta", {}):
+        # dcmqrscp does not list the class: what it calls CT or MR is passed over by that
+        other = ds.get("Modality") in OTHER_MODALITIES or ds.SOPClassUID not in RADIOGRAPHS
+        if not other and "TransferSyntaxUID" in ds.get("file_meta", {}):
             sent[uid] = ds, data
     assert len(sent) > 10
     node.start(set())
@@ -158,11 +166,8 @@ def test_again_what_is_new_and_what_is_gone(node: Node, pull: Callable[..., Run]
     assert pull().json["added"] == 1
     for path in (node.folder / "files").iterdir():
         if path.suffix == ".dcm" and uid_of(path.read_bytes()) == uid_of(first):
-            path.unlink()  # dcmqrscp forgets what has no file when it starts: its index is made anew
-    node.stop()
-    for path in (node.folder / "files").glob("*.dat"):
-        path.unlink()
-    node.start(set())
+            path.unlink()
+    (node.folder / "files" / "index.dat").unlink()  # it is made anew of what is stored now
     node.put(film(2, day="20210102"), film(3, day="20210103"))
     done = pull("--reconcile").json
     assert (done["gone"], done["added"]) == (1, 0)
@@ -204,7 +209,7 @@ def test_sent_to_our_own_receiver(node: Node, pull: Callable[..., Run], archive:
     done = pull("--move-to", "STRANGER", check=False)
     assert done.returncode == 0  # nothing is left to be sent
     with archive.connection() as connection:
-        assert connection.execute("SELECT count(*) AS n FROM image").fetchone()["n"] == 1
+        assert connection.execute("SELECT count(*) AS n FROM arrival").fetchone()["n"] == 1
 
 
 def test_a_node_that_cannot_be_used_is_told(node: Node, pull: Callable[..., Run]) -> None:
