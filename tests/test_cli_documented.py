@@ -24,6 +24,7 @@ def test_the_reference_in_the_readme_is_the_real_one() -> None:
         ("db url", []),
         ("db stop", []),
         ("ingest", ["--labels", "--split", "--workers", "--json"]),
+        ("pull", ["--since", "--until", "--query", "--workers", "--reconcile", "--credentials", "--json"]),
         ("train", ["--profile", "--split", "--epochs", "--device", "--seed", "--json"]),
         ("work", ["--once", "--device", "--batch", "--json"]),
         (

@@ -63,7 +63,7 @@ class Asked:
 def windows(
     start: date | None, until: date | None, today: date, days: Callable[[], int]
 ) -> Iterator[tuple[date | None, date | None]]:
-    """Ranges of study dates, one after the other, both ends included, each of `days()`; the last has no end but `until`.
+    """Ranges of study dates, one after the other, both ends included, each of `days()`; only `until` ends the last.
 
     It is open so that studies dated tomorrow by a clock that is ahead of ours are among them.
     """
