@@ -14,7 +14,7 @@ from radretrieval.archive import arrivals, images, pulls
 from radretrieval.archive.arrivals import Arrival
 from radretrieval.archive.images import Failure
 from radretrieval.dicom.peer import Instance, NotFetched, NotThere, Peer
-from radretrieval.dicom.report import PullReport
+from radretrieval.dicom.pull_report import PullReport
 from radretrieval.errors import EnvironmentUnusable
 from radretrieval.imaging.store import Store
 from radretrieval.intake import Intake

@@ -26,8 +26,8 @@ from radretrieval.dicom.changes import Orthanc
 from radretrieval.dicom.classes import OTHER_MODALITIES, RADIOGRAPHS
 from radretrieval.dicom.fetching import Fetching
 from radretrieval.dicom.peer import Instance, NotFetched, NotListed, Peer, PeerUnusable, Study
+from radretrieval.dicom.pull_report import PullReport
 from radretrieval.dicom.reconcile import EVERY, reconcile
-from radretrieval.dicom.report import PullReport
 from radretrieval.errors import EnvironmentUnusable
 from radretrieval.imaging.store import Store
 from radretrieval.intake import Intake

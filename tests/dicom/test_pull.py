@@ -21,7 +21,7 @@ from radretrieval.config import Settings
 from radretrieval.dicom.asked import Asked
 from radretrieval.dicom.changes import orthanc as changes_of
 from radretrieval.dicom.pull import pull as pull_from
-from radretrieval.dicom.report import PullReport
+from radretrieval.dicom.pull_report import PullReport
 from radretrieval.dicom.web import Web
 
 Pull = Callable[..., Run]

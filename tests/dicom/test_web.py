@@ -20,7 +20,7 @@ from radretrieval.config import Settings
 from radretrieval.dicom.asked import Asked
 from radretrieval.dicom.peer import Instance, NotFetched, NotListed, PeerUnusable, Study, date_range
 from radretrieval.dicom.pull import pull
-from radretrieval.dicom.report import PullReport
+from radretrieval.dicom.pull_report import PullReport
 from radretrieval.dicom.web import Web, checked_root
 from radretrieval.errors import UsageError
 
