@@ -23,8 +23,10 @@ def test_the_reference_in_the_readme_is_the_real_one() -> None:
         ("db check", ["--json"]),
         ("db url", []),
         ("db stop", []),
-        ("ingest", ["--labels", "--split", "--workers", "--json"]),
+        ("ingest", ["--labels", "--split", "--workers", "--keep", "--frames", "--watch", "--move-to", "--json"]),
+        ("verify", ["--tidy", "--json"]),
         ("receive", ["--ae-title", "--port", "--peer", "--peers", "--tls-cert", "--max-associations", "--json"]),
+        ("pull", ["--since", "--until", "--query", "--workers", "--reconcile", "--credentials", "--json"]),
         ("train", ["--profile", "--split", "--epochs", "--device", "--seed", "--json"]),
         ("work", ["--once", "--device", "--batch", "--json"]),
         (

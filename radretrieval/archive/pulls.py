@@ -46,9 +46,16 @@ def known(connection: Connection, uids: Sequence[str]) -> set[str]:
     return {row["sop_instance_uid"] for row in connection.execute(sql("sop_known"), {"uids": list(uids)})}
 
 
-def of_origin(connection: Connection, origin: str) -> list[dict[str, Any]]:
-    """Images that came from a peer: id, sop_instance_uid, study_instance_uid, gone_at."""
-    return connection.execute(sql("images_of_origin"), {"origin": origin}).fetchall()
+def of_origin(connection: Connection, origin: str, after: int, limit: int) -> list[dict[str, Any]]:
+    """Images that came from a peer: id, sop_instance_uid, study_instance_uid, gone_at; the first with ids after one."""
+    asked = {"origin": origin, "after": after, "limit": limit}
+    return connection.execute(sql("images_of_origin"), asked).fetchall()
+
+
+def failed(connection: Connection, origin: str, error: str, limit: int) -> list[str]:
+    """Places of a peer's instances that failed with an error of this name, as `images.keep_failures` noted them."""
+    asked = {"origin": origin, "error": error, "limit": limit}
+    return [row["uri"] for row in connection.execute(sql("pull_failed"), asked).fetchall()]
 
 
 def found_gone(connection: Connection, ids: Sequence[int], gone: bool) -> int:

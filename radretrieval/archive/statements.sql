@@ -564,16 +564,17 @@ ON CONFLICT (url, query) DO UPDATE SET change = coalesce(excluded.change, pull.c
     study_date = coalesce(excluded.study_date, pull.study_date), pulled_at = now(),
     reconciled_at = coalesce(excluded.reconciled_at, pull.reconciled_at);
 
--- :images_of_origin Images of a peer by SOP Instance UID, and whether they were found gone.
-SELECT sop_instance_uid, study_instance_uid, id, gone_at FROM image WHERE origin = %(origin)s AND sop_instance_uid IS NOT NULL
-ORDER BY id;
+-- :images_of_origin Images of a peer by id, a page of them, and whether they were found gone.
+SELECT sop_instance_uid, study_instance_uid, id, gone_at FROM image
+WHERE origin = %(origin)s AND sop_instance_uid IS NOT NULL AND id > %(after)s
+ORDER BY id LIMIT %(limit)s;
 
 -- :images_gone These are gone where they came from, or are back there.
 UPDATE image SET gone_at = CASE WHEN %(gone)s THEN coalesce(gone_at, now()) END
 WHERE id = ANY(%(ids)s) AND (gone_at IS NULL) = %(gone)s;
 
--- :sop_known Which of these SOP Instance UIDs are images, or came already.
-SELECT sop_instance_uid FROM image WHERE sop_instance_uid = ANY(%(uids)s)
+-- :sop_known Which of these SOP Instance UIDs are images, or came already. (Of those that share one, the first is in the index.)
+SELECT sop_instance_uid FROM image WHERE sop_instance_uid = ANY(%(uids)s) AND NOT same_uid
 UNION SELECT sop_instance_uid FROM arrival WHERE sop_instance_uid = ANY(%(uids)s);
 
 -- :images_filter A filter, checked, as a condition on image i.
@@ -609,3 +610,6 @@ CREATE TEMP TABLE rekeyed (old text PRIMARY KEY, new text NOT NULL) ON COMMIT DR
 
 -- :patient_keys_replace Every image gets the new pseudonym of its patient.
 UPDATE image i SET patient_key = r.new FROM rekeyed r WHERE i.patient_key = r.old;
+
+-- :pull_failed Instances of a peer that it did not give when they were asked for.
+SELECT uri FROM ingest_failure WHERE error = %(error)s AND starts_with(uri, %(origin)s || '/') ORDER BY uri LIMIT %(limit)s;

@@ -20,6 +20,7 @@ from radretrieval.cli import (
     ingest,
     patient_key,
     phantom,
+    pull,
     receive,
     search,
     status,
@@ -46,6 +47,7 @@ app = typer.Typer(
 app.command("ingest")(ingest.ingest)
 app.command("verify")(verify.verify)
 app.command("receive")(receive.receive)
+app.command("pull")(pull.pull)
 app.command("train")(train.train)
 app.command("work")(work.work)
 app.command("search")(search.search)

@@ -1,4 +1,4 @@
-"""The kinds of objects that are received (SOP classes of PS3.4, B.5)."""
+"""The kinds of objects that are received and pulled (SOP classes of PS3.4, B.5), and what is certainly none."""
 
 from __future__ import annotations
 
@@ -22,6 +22,14 @@ RADIOGRAPHS = (
     "1.2.840.10008.5.1.4.1.1.7.2",  # Multi-frame Grayscale Byte Secondary Capture
     "1.2.840.10008.5.1.4.1.1.7.3",  # Multi-frame Grayscale Word Secondary Capture
 )
+# Modalities (PS3.3, C.7.3.1.1.1): a study of nothing but these has no projection radiograph.
+OTHER_MODALITIES = frozenset(
+    (
+        *("CT", "MR", "US", "NM", "PT", "XA", "IVUS", "OCT", "OPT", "OP", "ES", "GM", "SM", "ECG", "HD"),
+        *("SR", "PR", "KO", "SEG", "DOC", "PLAN", "REG", "RTSTRUCT", "RTPLAN", "RTDOSE", "RTIMAGE", "RTRECORD"),
+    )
+)
+
 VERIFICATION = "1.2.840.10008.1.1"
 
 

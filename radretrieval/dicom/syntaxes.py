@@ -32,3 +32,6 @@ TRANSFER_SYNTAXES = (
     "1.2.840.10008.1.2.4.50",  # JPEG Baseline
     IMPLICIT,
 )
+
+# Those that can be offered alone, to a peer that would bring the file into them.
+LOSSLESS = frozenset((*TRANSFER_SYNTAXES[:10], IMPLICIT))

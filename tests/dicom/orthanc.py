@@ -1,67 +1,233 @@
-"""Orthanc in a network namespace of its own: it binds every address."""
+"""Real peers for tests: Orthanc (DICOMweb and REST) and dcmqrscp, each in a network namespace of its own.
+
+Both bind every address; in a namespace nobody else sees them, and each test has all ports to itself.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
+import os
+import secrets
+import shutil
 import subprocess
+import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
-from nodes import PATIENCE, need
+import pytest
+import requests
+from conftest import COMMAND, Run, clean_environment
 
-HTTP = 18042
+T = TypeVar("T")
+
+PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
+CLONE_NEWNET = 0x40000000
+PORT, ROOT = 8042, "http://127.0.0.1:8042/dicom-web"
+USER = ("radio", "secret")
 
 
-class Orthanc:
-    """A running Orthanc that knows one node, `RADRETRIEVAL`, and is asked by REST from inside its namespace."""
+class Space:
+    """A network namespace with nothing but a loopback."""
 
-    def __init__(self, inside: Sequence[str]) -> None:
-        self._inside = inside
+    def __init__(self) -> None:
+        self.name = f"rr{secrets.token_hex(4)}"
 
-    def ask(self, path: str, *words: str) -> Any:
-        """The JSON that it answers; None where it answers with an error."""
-        curl = ["curl", "-s", "-f", *words, f"http://127.0.0.1:{HTTP}{path}"]
-        done = subprocess.run([*self._inside, *curl], capture_output=True, text=True, timeout=PATIENCE)
-        return json.loads(done.stdout) if done.returncode == 0 else None
+    def run(self, function: Callable[[], T]) -> T:
+        """Call a function whose sockets are of this namespace."""
+        answers: list[T] = []
 
-    def load(self, file: Path) -> str | None:
-        """Its own name of an instance; None where it does not take the file."""
-        answer = self.ask("/instances", "-X", "POST", "--data-binary", f"@{file}")
-        return answer["ID"] if isinstance(answer, dict) else None
+        def inside() -> None:
+            handle = os.open(f"/run/netns/{self.name}", os.O_RDONLY)
+            try:
+                assert ctypes.CDLL(None, use_errno=True).setns(handle, CLONE_NEWNET) == 0, os.strerror(
+                    ctypes.get_errno()
+                )
+            finally:
+                os.close(handle)
+            answers.append(function())
 
-    def push(self, instance: str) -> bool:
-        """Whether the node took an instance."""
-        return self.ask("/modalities/node/store", "-X", "POST", "-d", instance) is not None
+        thread = threading.Thread(target=inside)
+        thread.start()
+        thread.join()
+        assert answers, "it failed in the namespace"
+        return answers[0]
+
+    def command(self, *arguments: object) -> list[str]:
+        """A command line that runs in this namespace; its process becomes the command."""
+        return ["ip", "netns", "exec", self.name, *map(str, arguments)]
+
+    def cli(self, home: Path, url: str, *arguments: object, check: bool = True, **environment: str) -> Run:
+        """The real command in this namespace."""
+        command = self.command(COMMAND, *arguments)
+        env = clean_environment(home, url) | environment
+        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120, check=False)
+        told = f"{' '.join(command)}\nexit code {done.returncode}\n{done.stdout}{done.stderr}"
+        assert done.returncode == 0 or not check, told
+        return Run(command, done.returncode, done.stdout, done.stderr)
 
 
 @contextlib.contextmanager
-def orthanc(folder: Path, inside: Sequence[str], port: int) -> Iterator[Orthanc]:
-    """An Orthanc whose neighbour, the node that is tested, listens on 127.0.0.1:port of the same namespace."""
-    need("Orthanc", "curl")
-    folder.mkdir(exist_ok=True)
-    settings = {
-        "StorageDirectory": str(folder / "storage"),
-        "IndexDirectory": str(folder / "storage"),
-        "HttpPort": HTTP,
-        "DicomPort": 14242,
-        "AuthenticationEnabled": False,
-        "Plugins": [],
-        "DicomModalities": {"node": ["RADRETRIEVAL", "127.0.0.1", port]},
-    }
-    (folder / "orthanc.json").write_text(json.dumps(settings))
-    with open(folder / "log", "w") as log:
-        process = subprocess.Popen([*inside, "Orthanc", str(folder / "orthanc.json")], stdout=log, stderr=log)
+def space(url: str) -> Iterator[Space]:
+    """A new namespace, for commands that use the archive at `url`; skips where there can be none."""
+    if os.geteuid() != 0 or shutil.which("ip") is None:
+        pytest.skip("network namespaces need root and iproute2")
+    if "host=/" not in url and "host=%2F" not in url:
+        pytest.skip("the database is reached by TCP, which does not lead out of a network namespace")
+    made = Space()
+    done = subprocess.run(["ip", "netns", "add", made.name], capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"no network namespace can be made: {done.stderr.strip()}")
     try:
-        server = Orthanc(inside)
-        deadline = time.monotonic() + PATIENCE
-        while server.ask("/system") is None:
-            assert process.poll() is None, (folder / "log").read_text()
-            assert time.monotonic() < deadline, (folder / "log").read_text()
-            time.sleep(0.1)
+        subprocess.run(made.command("ip", "link", "set", "lo", "up"), check=True)
+        yield made
+    finally:
+        subprocess.run(["ip", "netns", "del", made.name], check=False)
+
+
+class Orthanc:
+    """Orthanc with basic auth and its DICOMweb plugin, in a namespace."""
+
+    def __init__(self, place: Space, folder: Path) -> None:
+        self.space, self.folder = place, folder
+        self.root = ROOT
+        self.credentials = folder / "credentials"
+        self.credentials.write_text(":".join(USER))
+        self._process: subprocess.Popen[bytes] | None = None
+        self._session = requests.Session()
+        self._session.auth = USER
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        settings = {
+            "StorageDirectory": str(self.folder / "files"),
+            "IndexDirectory": str(self.folder / "files"),
+            "HttpPort": PORT,
+            "DicomPort": 4242,
+            "RemoteAccessAllowed": False,
+            "AuthenticationEnabled": True,
+            "RegisteredUsers": dict([USER]),
+            "Plugins": [str(PLUGIN)],
+            "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},
+        }
+        (self.folder / "orthanc.json").write_text(json.dumps(settings))
+        with open(self.folder / "orthanc.log", "ab") as log:
+            command = self.space.command("Orthanc", self.folder / "orthanc.json")
+            self._process = subprocess.Popen(command, stdout=log, stderr=log)
+        for _ in range(200):
+            with contextlib.suppress(requests.RequestException):
+                if self.ask("GET", "system").status_code == 200:
+                    return
+            time.sleep(0.05)
+        raise AssertionError((self.folder / "orthanc.log").read_text())
+
+    def stop(self, *, kill: bool = False) -> None:
+        """End it, by its id."""
+        if self._process is not None:
+            self._process.kill() if kill else self._process.terminate()
+            self._process.wait(20)
+            self._process = None
+
+    def ask(self, method: str, path: str, data: bytes | None = None) -> requests.Response:
+        """One request to its REST API."""
+
+        def go() -> requests.Response | None:
+            try:
+                return requests.request(method, f"http://127.0.0.1:{PORT}/{path}", data=data, auth=USER, timeout=20)
+            except requests.RequestException:
+                return None
+
+        answer = self.space.run(go)
+        if answer is None:
+            raise requests.ConnectionError("it does not answer")
+        return answer
+
+    def put(self, *files: bytes) -> list[str]:
+        """Store files; their ids in the REST API."""
+
+        def go() -> list[str]:
+            answers = [
+                self._session.post(f"http://127.0.0.1:{PORT}/instances", data=data, timeout=20) for data in files
+            ]
+            return [str(answer.json()["ID"]) for answer in answers]
+
+        return self.space.run(go)
+
+    def delete(self, *ids: str) -> None:
+        """Delete instances."""
+        for one in ids:
+            assert self.ask("DELETE", f"instances/{one}").status_code == 200
+
+
+@contextlib.contextmanager
+def orthanc_in(place: Space, folder: Path) -> Iterator[Orthanc]:
+    """A running Orthanc; skips where it is not installed."""
+    if shutil.which("Orthanc") is None or not PLUGIN.exists():
+        pytest.skip("Orthanc and its DICOMweb plugin are not installed (Debian: orthanc, orthanc-dicomweb)")
+    server = Orthanc(place, folder)
+    try:
+        server.start()
         yield server
     finally:
-        process.terminate()
-        process.wait(PATIENCE)
+        server.stop()
+
+
+def corpus(shared: Path) -> dict[str, bytes]:
+    """The valid DICOM files of the shared data by SOP Instance UID; those that share one get UIDs of their own."""
+    import io
+
+    from pydicom import dcmread
+    from pydicom.uid import generate_uid
+
+    found: dict[str, bytes] = {}
+    for path in sorted((shared / "data" / "dicom" / "valid").glob("*.dcm")):
+        data = path.read_bytes()
+        uid = uid_of(data)
+        if uid in found:
+            ds = dcmread(io.BytesIO(data))
+            ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = uid = generate_uid()
+            out = io.BytesIO()
+            ds.save_as(out)
+            data = out.getvalue()
+        found[uid] = data
+    return found
+
+
+def uid_of(data: bytes) -> str:
+    """The SOP Instance UID of a file."""
+    import io
+
+    from pydicom import dcmread
+
+    return str(dcmread(io.BytesIO(data), force=True, specific_tags=["SOPInstanceUID"]).SOPInstanceUID)
+
+
+def film(number: int, *, study: int | None = None, day: str = "20200102", side: int = 24) -> bytes:
+    """A small computed radiograph, in explicit VR little endian; each number gives other pixels and UIDs."""
+    import io
+
+    import numpy as np
+    from pydicom.dataset import Dataset, FileMetaDataset
+    from pydicom.uid import ExplicitVRLittleEndian
+
+    ds = Dataset()
+    ds.file_meta = FileMetaDataset()
+    ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    ds.SOPClassUID = ds.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.1"
+    ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = f"1.2.826.0.1.3680043.10.99.3.{number}"
+    series = number if study is None else study
+    ds.StudyInstanceUID, ds.SeriesInstanceUID = (
+        f"1.2.826.0.1.3680043.10.99.1.{series}",
+        f"1.2.826.0.1.3680043.10.99.2.{series}",
+    )
+    ds.PatientID, ds.Modality, ds.StudyDate, ds.BodyPartExamined = f"P{series}", "CR", day, "CHEST"
+    ds.Rows = ds.Columns = side
+    ds.SamplesPerPixel, ds.PhotometricInterpretation, ds.PixelRepresentation = 1, "MONOCHROME2", 0
+    ds.BitsAllocated, ds.BitsStored, ds.HighBit = 16, 12, 11
+    ds.PixelData = np.random.default_rng(number).integers(0, 4096, (side, side), np.uint16).tobytes()
+    out = io.BytesIO()
+    ds.save_as(out, enforce_file_format=True)
+    return out.getvalue()

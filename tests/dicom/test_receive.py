@@ -15,7 +15,7 @@ import pydicom
 import pytest
 from databases import Server
 from nodes import Receiving, a_file, call, namespace, need, pixels, profile, storescu, until
-from orthanc import Orthanc, orthanc
+from pacs import Orthanc, orthanc
 
 from radretrieval.archive.engine import Archive
 from radretrieval.config import Settings

@@ -1,0 +1,104 @@
+"""A small DICOMweb server over HTTP with the habits of bad ones: short pages, no paging, errors, half answers."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, unquote, urlsplit
+
+CR = "1.2.840.10008.5.1.4.1.1.1"
+
+
+@dataclass
+class SmallWeb:
+    """What it has, and how it behaves; may be changed while it runs.
+
+    studies : study UID → instance UID → file; each study has one series of its own name and `.1`.
+    page : how many it tells at most at a time, None for as many as asked for; paging : whether it knows `offset`.
+    broken : path → status and body that are answered instead. asked : what it was asked for.
+    """
+
+    studies: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    page: int | None = None
+    paging: bool = True
+    sop_class: str | None = CR
+    broken: dict[str, tuple[int, bytes]] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+    root: str = ""
+
+    def answer(self, path: str, query: dict[str, list[str]]) -> tuple[int, str, bytes]:
+        """Status, content type and body."""
+        self.asked.append(path)
+        if path in self.broken:
+            status, body = self.broken[path]
+            return status, "text/html", body
+        parts = [unquote(part) for part in path.strip("/").split("/")]
+        if parts == ["studies"]:
+            named = query.get("StudyInstanceUID", list(self.studies))
+            return self._page([_row({"0020000D": uid}) for uid in self.studies if uid in named], query)
+        if parts[-1] == "instances":
+            wanted = query.get("SOPInstanceUID")
+            found = [
+                self._instance(study, uid)
+                for study, instances in list(self.studies.items())
+                for uid in instances
+                if (len(parts) == 1 or parts[1] == study) and (wanted is None or uid in wanted)
+            ]
+            return self._page(found, query)
+        data = self.studies.get(parts[1], {}).get(parts[5])
+        if data is None:
+            return 404, "text/plain", b"no such instance"
+        body = b"\r\n--BB\r\nContent-Type: application/dicom\r\n\r\n" + data + b"\r\n--BB--\r\n"
+        return 200, 'multipart/related; type="application/dicom"; boundary=BB', body
+
+    def _instance(self, study: str, uid: str) -> dict[str, object]:
+        known = {"0020000D": study, "0020000E": f"{study}.1", "00080018": uid}
+        return _row(known | ({"00080016": self.sop_class} if self.sop_class else {}))
+
+    def _page(self, rows: list[dict[str, object]], query: dict[str, list[str]]) -> tuple[int, str, bytes]:
+        if self.paging:
+            offset, limit = int(query.get("offset", ["0"])[0]), int(query.get("limit", ["1000"])[0])
+            rows = rows[offset : offset + limit]
+        rows = rows[: self.page]
+        return (200, "application/dicom+json", json.dumps(rows).encode()) if rows else (204, "", b"")
+
+
+def _row(values: dict[str, str]) -> dict[str, object]:
+    return {tag: {"vr": "UI", "Value": [value]} for tag, value in values.items()}
+
+
+@contextmanager
+def serving(web: SmallWeb) -> Iterator[SmallWeb]:
+    """It answers at `web.root` on this machine's loopback."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        wbufsize = 2**16  # an answer in one piece: no waiting for acknowledgements
+
+        def do_GET(self) -> None:
+            parts = urlsplit(self.path)
+            status, kind, body = web.answer(parts.path, parse_qs(parts.query))
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    web.root = f"http://127.0.0.1:{server.server_port}"
+    try:
+        yield web
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
