@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import warnings
 from pathlib import Path
 
-from radretrieval.imaging.radiograph import Radiograph
+from radretrieval.imaging import read_image
+from radretrieval.imaging.dicom import read_data_set, stored_values
 
 
-def only_shape(path: Path, job: Callable[[Path], Radiograph]) -> tuple[int, int]:
-    """Decode, and give back no more than an ingestion does: not the pixels."""
-    radiograph = job(path)
-    return radiograph.rows, radiograph.columns
+def codec(path: Path, max_pixels: int) -> tuple[int, ...]:
+    """What the decoders do, and nothing else: header and stored values. Gives back no pixels, as an ingestion."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        data_set, syntax = read_data_set(path.read_bytes(), max_pixels)
+        return stored_values(data_set, syntax, max_pixels)[0].values.shape
+
+
+def whole(path: Path, max_pixels: int) -> tuple[int, ...]:
+    """The radiograph: grey values by its look-up tables, the hash of its pixels, what its header tells."""
+    return read_image(path, max_pixels=max_pixels).pixels.shape
