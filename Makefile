@@ -22,7 +22,7 @@ demo: .venv/.installed
 	$(BIN)/radretrieval demo
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 test-image: .venv/.installed
 	RADRETRIEVAL_TEST_IMAGE=1 $(BIN)/python -m pytest tests/system/test_docker_build.py

@@ -163,7 +163,7 @@ def preactivations(
     reals = []
     for start in range(0, len(rows), BATCH):
         sources = [Original(row["uri"], bytes(row["sha256"])) for row in rows[start : start + BATCH]]
-        pixels = [read_resampled(source, size, settings.max_pixels) for source in sources]
+        pixels = [read_resampled(source, size, settings.reading) for source in sources]
         reals.append(coder.preactivations(np.stack(pixels)))
     return np.concatenate(reals), [str(row["irma_code"]) for row in rows]
 

@@ -48,8 +48,8 @@ def server_of(config: pytest.Config) -> Server:
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
-    """Which server the tests meet; not started to list tests, nor under -q, which prints no header."""
-    if config.option.collectonly:
+    """Which server the tests meet; not started to list tests, nor by an xdist controller, whose workers have theirs."""
+    if config.option.collectonly or getattr(config.option, "numprocesses", None):
         return None
     try:
         return f"database: {server_of(config).description()}"

@@ -92,7 +92,7 @@ def test_labels_change(indexed: Archive, anchored: Anchored, connection: Any) ->
     upsert = (
         "INSERT INTO image (sha256, uri, format, rows, columns, bits_stored, photometric) SELECT sha256, uri, format, "
         "rows, columns, bits_stored, photometric FROM image WHERE id = 3 "
-        "ON CONFLICT (sha256) DO UPDATE SET split = 'again', modality = ''"
+        "ON CONFLICT (sha256, frame) DO UPDATE SET split = 'again', modality = ''"
     )
     connection.execute(upsert)
     sound(indexed, anchored.encoder)

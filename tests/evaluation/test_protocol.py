@@ -448,7 +448,7 @@ class TestReports:
         self, archive: Archive, settings: Settings, connection: Any, tmp_path: Path
     ) -> None:
         fill(connection, 20, 10)
-        write_evaluation(tmp_path / "e.png", evaluate(archive, settings, STORED), settings.max_pixels)
+        write_evaluation(tmp_path / "e.png", evaluate(archive, settings, STORED), settings.reading)
         with Image.open(tmp_path / "e.png") as picture:
             assert picture.width > 1500
             assert picture.height > 1000
