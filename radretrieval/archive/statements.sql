@@ -107,6 +107,9 @@ SELECT (SELECT count(*) FROM image) AS images,
        (SELECT count(*) FROM ingest_failure)
          + (SELECT count(*) FROM coding_failure WHERE encoder_id = (SELECT id FROM encoder WHERE active)) AS failed,
        (SELECT count(*) FROM encoder) AS encoders,
+       (SELECT count(*) FROM arrival) AS arrived,
+       (SELECT count(*) FROM image WHERE gone_at IS NOT NULL) AS gone,
+       (SELECT count(*) FROM image WHERE same_uid) AS same_uid,
        pg_database_size(current_database()) AS database_bytes;
 
 -- :encoder_add A trained network, not active yet.

@@ -25,6 +25,9 @@ def status(context: typer.Context, as_json: AsJson = False) -> None:
         "coded": counts["coded"],
         "pending": counts["images"] - counts["coded"],
         "failed": counts["failed"],
+        "arrived": counts["arrived"],
+        "gone": counts["gone"],
+        "same_uid": counts["same_uid"],
         "encoders": counts["encoders"],
         "database_bytes": counts["database_bytes"],
         "index": index,
@@ -44,5 +47,9 @@ def status(context: typer.Context, as_json: AsJson = False) -> None:
         tell(index["advice"])
     if index is not None and index["unfinished"]:
         tell("an index is being built, or was begun and not finished: radretrieval index build begins anew")
+    if counts["arrived"]:
+        tell(f"{counts['arrived']} files have come and are no images yet: radretrieval receive and pull make them")
+    if counts["gone"] or counts["same_uid"]:
+        tell("images whose file is gone (gone_at), or whose SOP Instance UID two images have (same_uid), are in image")
     if counts["failed"]:
         tell("what failed, and why, is in the tables ingest_failure and coding_failure")

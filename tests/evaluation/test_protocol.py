@@ -21,7 +21,7 @@ from radretrieval.coding.hamming import distances
 from radretrieval.config import Settings
 from radretrieval.errors import NoEncoder, UsageError
 from radretrieval.evaluation import Evaluation, Wanted, evaluate, protocol, rankings
-from radretrieval.evaluation.published import PUBLISHED
+from radretrieval.evaluation.published import PUBLISHED, why_not
 from radretrieval.evaluation.scores import NOTHING
 from radretrieval.ingest import ingest
 from radretrieval.irma.error import irma_error, paper_error
@@ -372,8 +372,10 @@ class TestPublished:
         assert result.published == PUBLISHED
         assert "whether they are the same images no list of codes can tell" in result.document()["notes"][-1]
         assert [row["name"] for row in result.document()["published"]][3] == "TAUbiomed"
-        for other in (replace(STORED, rule="paper"), replace(STORED, against=("all",))):
-            assert evaluate(archive, settings, other).published == ()
+        assert evaluate(archive, settings, replace(STORED, rule="paper")).published == ()
+        codes = {split: [code for code, own in labels if own == split] for split in ("test", "train")}
+        assert why_not(codes["test"], codes["train"]) == ""
+        assert "the searched images are not those" in why_not(codes["test"], [code for code, _ in labels])
 
     def test_queries_that_were_learnt_are_told(self, archive: Archive, settings: Settings, connection: Any) -> None:
         fill(connection, 20, 10)
