@@ -259,7 +259,7 @@ def splits_phrase(connection: Connection) -> str:
 
 
 def counts(connection: Connection) -> dict[str, Any]:
-    """images, coded (by the active encoder), failed, encoders, arrived (no images yet), gone, same_uid, database_bytes."""
+    """images, coded (by the active one), failed, encoders, arrived (not images yet), gone, same_uid, database_bytes."""
     row = connection.execute(sql("counts")).fetchone()
     assert row is not None
     return row
