@@ -24,6 +24,7 @@ from radretrieval.config import Settings
 from radretrieval.errors import ImageError, InputMissing, RadretrievalError, UsageError
 from radretrieval.examine import LONGEST_URI, Examined, Examining, examine, hashed
 from radretrieval.imaging.decoders import Decoders
+from radretrieval.imaging.store import Store
 from radretrieval.intake import for_processing, write_images
 from radretrieval.labels import LONGEST_VALUE, Labels
 from radretrieval.problems import Problem
@@ -245,6 +246,7 @@ class _Run:
         failures, self.failures = self.failures, []
         images.keep_failures(self.connection, failures)
         self.commit()
+        self.drop_needless([one.image for one in written if one.outcome == "same" and one.image.kept])
         self.flushed = time.monotonic()
         self.advance(len(finished))
 
@@ -253,6 +255,17 @@ class _Run:
         if self.secret is not None:
             patient_keys.require(self.connection, check_value(self.secret))
         self.connection.commit()
+
+    def drop_needless(self, others: Sequence[NewImage]) -> None:
+        """Take out of the store what was kept of files that are images already in another encoding."""
+        if others:
+            named = images.named(self.connection, [image.sha256 for image in others])
+            store = Store(self.settings.store_folder)
+            for image in others:
+                if image.sha256 not in named:
+                    store.take(image.sha256)
+                    store.reduced_path(image.sha256, image.frame).unlink(missing_ok=True)
+            self.connection.commit()
 
     def forget_gone(self, paths: Sequence[Path]) -> None:
         """Failures of files that were below these paths and are no more, or that are the labels themselves."""

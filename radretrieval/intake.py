@@ -56,9 +56,10 @@ class Written:
         """What a person should look at, in words."""
         if self.outcome != "added" or self.other is None:
             return None
+        other = self.other["uri"] if self.other["id"] is None else f"image {self.other['id']} ({self.other['uri']})"
         return (
-            f"its SOP Instance UID {self.image.sop_instance_uid} is that of image {self.other['id']} "
-            f"({self.other['uri']}), whose pixels differ: both are kept, this one is flagged (same_uid); find out "
+            f"its SOP Instance UID {self.image.sop_instance_uid} is that of {other}, whose pixels differ: "
+            f"both are kept, this one is flagged (same_uid); find out "
             "which is right, and withdraw the other"
         )
 
@@ -80,12 +81,14 @@ def write_images(connection: Connection, batch: Sequence[NewImage]) -> list[Writ
         if image.sha256 in there or any(w.sha256 == image.sha256 and w.frame == image.frame for w in wanted):
             written.append(Written(image, "unchanged"))
         elif twin is not None:
+            if twin["uri"] == image.uri and twin["id"] is not None:
+                images.changed(connection, twin["id"], image.sha256)  # somebody edited its header where it lies
             written.append(Written(image, "same", twin))
         else:
             image = replace(image, same_uid=bool(others))
             written.append(Written(image, "added", others[0] if others else None))
             wanted.append(image)
-            others.append({"id": "of this batch", "uri": image.uri, "pixels_sha256": pixels})
+            others.append({"id": None, "uri": image.uri, "pixels_sha256": pixels})
     images.add(connection, wanted)
     return written
 
@@ -100,9 +103,9 @@ class IntakeReport:
     failures: list[dict[str, str]] = field(default_factory=list)  # path, error, message; the first thousand
     problems: list[dict[str, str]] = field(default_factory=list)
 
-    def fail(self, path: str, error: Exception) -> Failure:
-        """This file was not taken, and why."""
-        kind, message = type(error).__name__, printable(str(error)) or type(error).__name__
+    def fail(self, path: str, error: Exception, sender: str = "") -> Failure:
+        """This file was not taken, why, and in brackets whose it was."""
+        kind, message = type(error).__name__, printable(f"{str(error) or type(error).__name__}{sender}")
         self.failed += 1
         log.warning("%s: %s", printable(path), message)
         if len(self.failures) < 1000:
@@ -230,7 +233,8 @@ class Intake:
             if isinstance(outcome, EnvironmentUnusable):
                 raise outcome
             if isinstance(outcome, Exception):
-                failures.append(replace(report.fail(arrival.uri, outcome), sha256=arrival.sha256))
+                failure = report.fail(arrival.uri, outcome, _sender(arrival))
+                failures.append(replace(failure, sha256=arrival.sha256))
                 continue
             patient = self._patient(outcome.patient_id)
             batch += [replace(image, patient_key=patient) for image in outcome.images]
@@ -254,6 +258,15 @@ class Intake:
         if self._secret is None:
             self._secret = load_secret(self.settings)
         return patient_key(self._secret, patient_id)
+
+
+def _sender(arrival: Arrival) -> str:
+    """Whose file it was, for whoever must ask them."""
+    said = [
+        f"from {arrival.origin}" if arrival.origin else "",
+        f"SOP Instance UID {arrival.sop_instance_uid}" if arrival.sop_instance_uid else "",
+    ]
+    return f" ({', '.join(filter(None, said))})" if any(said) else ""
 
 
 def for_processing(path: str) -> Problem:

@@ -41,7 +41,8 @@ class VerifyReport:
     gone : the file is nowhere. changed : another file is in its place. unreachable : its server does not answer.
     completed : those that an older version ingested, which have now what their headers tell.
     reduced : of those that are not sound, how many have a reduced copy that is shown instead.
-    orphans : files in the store that no image, no arrival and no failure names; removed : those that were taken away.
+    orphans : files in the store that no image, no arrival and no failure names; removed : those that were taken away,
+        all that are older than an hour. orphan_files : their paths, the first thousand.
     """
 
     images: int = 0
@@ -53,13 +54,14 @@ class VerifyReport:
     completed: int = 0
     orphans: int = 0
     removed: int = 0
+    orphan_files: list[str] = field(default_factory=list)
     failures: list[dict[str, str]] = field(default_factory=list)  # path, error, message; the first thousand
     seconds: float = 0.0
 
     @property
     def amiss(self) -> int:
-        """How many images have no sound file."""
-        return self.images - self.sound
+        """How many images have neither a sound file nor a reduced copy."""
+        return self.images - self.sound - self.reduced
 
 
 def verify(
@@ -100,6 +102,8 @@ def verify(
                 advance(len(rows))
         for path, sha256 in _orphans(connection, Store(settings.store_folder)):
             report.orphans += 1
+            if report.orphans <= 1000:
+                report.orphan_files.append(printable(str(path)))
             if tidy and time.time() - path.stat().st_mtime > ORPHAN_SECONDS:
                 arrivals.hold(connection, sha256)
                 if sha256 not in images.named(connection, [sha256]):

@@ -314,3 +314,54 @@ def test_character_sets(archive: Archive, settings: Settings, shared: Path, char
     settings.home.mkdir(parents=True)
     ds.save_as(settings.home / "x.dcm")
     assert header_of(archive, settings, settings.home / "x.dcm")["manufacturer"] == name
+
+
+# what is amiss is mended
+
+
+def test_a_damaged_copy_is_mended_by_the_file_itself(archive: Archive, settings: Settings, folder: Path) -> None:
+    data = (folder / "0.png").read_bytes()
+    sha256 = arrive(archive, settings, data)
+    assert Intake(archive, settings, 1).finish().added == 1
+    path = Store(settings.store_folder).path(sha256)
+    path.write_bytes(data[:-1] + b"x")
+    assert verify(archive, settings).changed == 1
+    arrive(archive, settings, data)  # it is sent again
+    assert path.read_bytes() == data
+    assert verify(archive, settings).sound == 1
+
+
+def test_a_header_that_was_edited_in_place_is_taken(archive: Archive, settings: Settings, shared: Path) -> None:
+    settings.home.mkdir(parents=True)
+    path = settings.home / "film.dcm"
+    ds = pydicom.dcmread(shared / "data" / "dicom" / "valid" / "derived_RG3_220_mono1_u16.dcm")
+    ds.save_as(path)
+    ingest(archive, settings, [path])
+    ds.StudyDescription = "edited by the PACS"
+    ds.save_as(path)
+    assert verify(archive, settings).changed == 1
+    report = ingest(archive, settings, [path])
+    assert (report.added, report.unchanged, report.problems) == (0, 1, [])
+    assert verify(archive, settings).sound == 1
+
+
+def test_no_copy_is_kept_of_what_is_an_image_already(archive: Archive, settings: Settings, shared: Path) -> None:
+    settings.home.mkdir(parents=True)
+    film = shared / "data" / "dicom" / "valid" / "derived_RG3_220_mono1_u16.dcm"
+    other = pydicom.dcmread(film)
+    other.StudyDescription = "the same in other bytes"
+    other.save_as(settings.home / "other.dcm")
+    for keep in ("copy", "reduced"):
+        ingest(archive, kept(settings, "reference"), [film])
+        assert ingest(archive, kept(settings, keep), [settings.home / "other.dcm"]).unchanged == 1
+        assert verify(archive, settings).orphans == 0
+
+
+def test_a_failure_names_its_sender(archive: Archive, settings: Settings) -> None:
+    store = Store(settings.store_folder)
+    sha256 = store.put(b"no image")
+    with archive.connection() as connection:
+        arrivals.add(connection, Arrival(sha256, store_uri(sha256), "WARD7", "1.2.3"))
+        connection.commit()
+    (failure,) = Intake(archive, settings, 1).finish().failures
+    assert "(from WARD7, SOP Instance UID 1.2.3)" in failure["message"]

@@ -170,6 +170,11 @@ def moved(connection: Connection, image_id: int, uri: str) -> None:
     connection.execute(sql("image_moved"), {"id": image_id, "uri": uri})
 
 
+def changed(connection: Connection, image_id: int, sha256: bytes) -> None:
+    """The file of an image was written anew, with the same pixels: it has another hash now."""
+    connection.execute(sql("image_changed"), {"id": image_id, "sha256": sha256})
+
+
 def moved_from(connection: Connection, old: str, new: str) -> None:
     """The images whose file was at the URI `old` have it at `new` now."""
     connection.execute(sql("image_moved_from"), {"old": old, "new": new})
@@ -234,6 +239,14 @@ def identities(connection: Connection, ids: Sequence[int]) -> dict[int, Identity
 def by_sha256(connection: Connection, sha256: bytes) -> dict[str, Any] | None:
     """The image whose file has this hash, if there is one."""
     return connection.execute(sql("image_by_sha256"), {"sha256": sha256}).fetchone()
+
+
+def same_film(connection: Connection, uid: str | None, pixels: bytes | None) -> dict[str, Any] | None:
+    """The image that a DICOM file is in other bytes: it has its SOP Instance UID and its pixels; None without one."""
+    for row in by_sop_instance(connection, [uid]) if uid is not None and pixels is not None else ():
+        if row["pixels_sha256"] == pixels and row["frame"] == 1:
+            return by_id(connection, row["id"])
+    return None
 
 
 def training(connection: Connection, split: str) -> list[dict[str, Any]]:

@@ -49,6 +49,9 @@ WHERE i.id = n.id
 UPDATE image i SET uri = %(uri)s || coalesce(substring(i.uri FROM '#frame=[0-9]+$'), ''), gone_at = NULL
 FROM image n WHERE n.id = %(id)s AND i.sha256 = n.sha256;
 
+-- :image_changed The file of an image has other bytes now, and the same pixels.
+UPDATE image SET sha256 = %(sha256)s WHERE id = %(id)s;
+
 -- :image_moved_from What was at one place is at another now, every frame of it.
 UPDATE image SET uri = %(new)s || substr(uri, length(%(old)s) + 1)
 WHERE uri = %(old)s OR (starts_with(uri, %(old)s || '#frame=') AND frame > 0);

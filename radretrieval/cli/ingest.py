@@ -110,7 +110,9 @@ def ingest(
         tell(f"{unnamed} files have no row in {labels or 'the codes of the release, and no code by it'}")
     if report.unknown_codes:
         _tell_codes(report.unknown_codes)
-    if report.failed or (report.recognised and report.problems):
+    if not watch and (
+        report.failed or (report.recognised and report.problems)
+    ):  # a service that was told to end did well
         raise typer.Exit(1)
 
 

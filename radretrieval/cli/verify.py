@@ -8,13 +8,16 @@ from typing import Annotated
 
 import typer
 
-from radretrieval.cli.common import AsJson, bar, opened, print_json, tell_failures
+from radretrieval.cli.common import AsJson, bar, opened, print_json, tell, tell_failures
 
 
 def verify(
     context: typer.Context,
     tidy: Annotated[
-        bool, typer.Option("--tidy", help="Take files out of the store that nothing in the archive names.")
+        bool,
+        typer.Option(
+            "--tidy", help="Take files older than an hour out of the store that nothing in the archive names."
+        ),
     ] = False,
     workers: Annotated[
         int | None, typer.Option("--workers", min=1, metavar="N", help="Files read at a time; default two a core.")
@@ -23,7 +26,7 @@ def verify(
 ) -> None:
     """Read the file of every image: is it there, and is it still the one that was ingested?
 
-    Ends with 1 when one is not.
+    Ends with 1 when one is not, and no reduced copy of it is kept.
     """
     from radretrieval.archive import images
     from radretrieval.verify import verify as run
@@ -41,7 +44,12 @@ def verify(
     else:
         from radretrieval.report.table import key_values
 
-        key_values([(name, value) for name, value in document.items() if name != "failures"])
+        key_values([(name, value) for name, value in document.items() if name not in ("failures", "orphan_files")])
         tell_failures(report.failures)
+        for path in report.orphan_files[:20]:
+            tell(f"nobody's: {path}")
+        if report.orphans > report.removed:
+            left = " (those younger than an hour stay: they may be about to be told of)" if tidy else "; --tidy removes"
+            tell(f"{report.orphans - report.removed} files in the store are of no image{left}")
     if report.amiss:
         raise typer.Exit(1)

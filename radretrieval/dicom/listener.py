@@ -131,6 +131,18 @@ class Listener:
         for association in left:
             _cut(association)
 
+    def _tell_declined(self, association: Any) -> None:
+        """A line of the log that answers why files of a kind never come."""
+        from pydicom.uid import UID
+
+        known = {VERIFICATION, *self.node.sop_classes}
+        asked = {str(context.abstract_syntax) for context in association.requestor.requested_contexts}
+        names = sorted(UID(uid).name for uid in asked - known)
+        if names:
+            more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+            shown = printable(", ".join(names[:5]))
+            log.info("%s: declined: %s%s (--all-classes takes every kind)", sender(association), shown, more)
+
     def _admit(self, event: evt.Event) -> None:
         """Let an association in, or reject it and log why (PS3.8, 9.3.4)."""
         association = event.assoc
@@ -152,6 +164,7 @@ class Listener:
                     self._admitted.add(association)
         if code is None:
             log.info("%s: association accepted", sender(association))
+            self._tell_declined(association)
             return
         log.warning("%s: association rejected: %s", sender(association), printable(str(why)))
         association.acse.send_reject(*code)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -49,6 +50,11 @@ class Peer:
                 ipaddress.ip_network(host.strip(), strict=False)
             except ValueError:
                 raise UsageError(f"{said!r}: {host} is no network; as in {title or 'AET'}@10.1.2.0/24") from None
+        elif re.fullmatch(r"[0-9.]+", host.strip()):
+            try:
+                ipaddress.ip_address(host.strip())
+            except ValueError:
+                raise UsageError(f"{said!r}: {host} is no address; as in {title or 'AET'}@10.1.2.3") from None
         return cls(check_title(title), host.strip() or None)
 
     def is_at(self, address: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
@@ -126,6 +127,9 @@ def receive(
     ------
     EnvironmentUnusable : it cannot listen there.
     """
+    # what pydicom thinks of a sender's UIDs names neither file nor sender
+    logging.getLogger("pydicom").setLevel(logging.CRITICAL)
+    warnings.filterwarnings("ignore", module="pydicom")
     maker = Intake(archive, settings, workers)
     enough = threading.Event()
     with ExitStack() as stack:

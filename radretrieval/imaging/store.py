@@ -37,12 +37,14 @@ class Store:
         return self.path(sha256).with_suffix(f".{frame}.png")
 
     def put(self, data: bytes) -> bytes:
-        """Keep a file; when this returns it is on the disk. Returns its SHA-256.
+        """Keep a file; when this returns it is on the disk, whole: a damaged one is replaced. Returns its SHA-256.
 
         Raises EnvironmentUnusable where it cannot be written: a full disk, or no right to.
         """
         sha256 = hashlib.sha256(data).digest()
-        self._write(self.path(sha256), data)
+        path = self.path(sha256)
+        if not _holds(path, data):
+            self._write(path, data)
         return sha256
 
     def put_reduced(self, sha256: bytes, pixels: NDArray[np.float32], size: int, frame: int = 1) -> None:
@@ -56,7 +58,8 @@ class Store:
         told.add_text(_SIZE, f"{rows} {columns}")
         buffer = io.BytesIO()
         Image.fromarray(np.round(small * 65535).astype(np.uint16)).save(buffer, "PNG", pnginfo=told)
-        self._write(self.reduced_path(sha256, frame), buffer.getvalue())
+        if not (path := self.reduced_path(sha256, frame)).exists():
+            self._write(path, buffer.getvalue())
 
     def reduced(self, sha256: bytes, frame: int = 1) -> NDArray[np.float32] | None:
         """Reduced pixels brought back to the size of the original, float32 (rows, columns), 0…1; None if not kept."""
@@ -83,8 +86,6 @@ class Store:
         self.path(sha256).unlink(missing_ok=True)
 
     def _write(self, path: Path, data: bytes) -> None:
-        if path.exists():
-            return
         draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -103,6 +104,13 @@ class Store:
                 f"the store {self.folder} cannot take a file ({error.strerror}); make room, or let RADRETRIEVAL_STORE "
                 "name a folder that can be written"
             ) from error
+
+
+def _holds(path: Path, data: bytes) -> bool:
+    try:
+        return path.read_bytes() == data
+    except OSError:  # not there, or not to be read: writing it tells more
+        return False
 
 
 def _sync_folder(folder: Path) -> None:

@@ -13,7 +13,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from radretrieval.archive import many
+from radretrieval.archive import images, many
 from radretrieval.errors import EnvironmentUnusable, RadretrievalError, UsageError
 from radretrieval.imaging.decoders import Decoders
 from radretrieval.imaging.original import Original
@@ -118,6 +118,7 @@ class Opener:
             rbc = barcode(np.stack([found.barcode_input for _, found in new]), shape.size, shape.angles)
             for (query, found), code, bars in zip(new, cnnc, rbc, strict=True):
                 query.cnnc, query.rbc = code, bars
+                self._same_film(query, found)
                 self._patient(query, found.patient_id)
         if self.patients:
             for query in block:
@@ -126,6 +127,13 @@ class Opener:
                         "--exclude-same-patient: its patient is not known, neither its header nor its labels name one"
                     )
         return block
+
+    def _same_film(self, query: Query, found: Prepared) -> None:
+        """A file that is an image in other bytes is that image."""
+        if query.image_id is None:
+            row = images.same_film(self.searcher.connection, found.sop_instance_uid, found.pixels_sha256)
+            if row is not None:
+                query.image_id, query.patient_key, query.irma_code = row["id"], row["patient_key"], row["irma_code"]
 
     def _patient(self, query: Query, patient_id: str | None) -> None:
         if query.patient_key is None and patient_id is not None and self.patients:

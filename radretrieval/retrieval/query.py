@@ -162,6 +162,9 @@ class Searcher:
                 raise UsageError(f"{printable(str(request.query))} {error}") from error
             query = _Query(uri=to_uri(request.query), sha256=hashlib.sha256(data).digest(), data=data)
             row = images.by_sha256(self.connection, query.sha256)
+            if row is None:
+                radiograph = self._pixels(query)
+                row = images.same_film(self.connection, radiograph.sop_instance_uid, radiograph.pixels_sha256)
         if row is not None:
             query.image_id, query.patient_key, query.irma_code = (
                 row["id"],
