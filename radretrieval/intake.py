@@ -25,7 +25,7 @@ from radretrieval.imaging.decoders import Decoders
 from radretrieval.imaging.store import Store
 from radretrieval.problems import Problem
 from radretrieval.pseudonym import check_value, load_secret, patient_key
-from radretrieval.uris import printable
+from radretrieval.uris import printable, shown
 
 if TYPE_CHECKING:
     import psycopg
@@ -56,7 +56,8 @@ class Written:
         """What a person should look at, in words."""
         if self.outcome != "added" or self.other is None:
             return None
-        other = self.other["uri"] if self.other["id"] is None else f"image {self.other['id']} ({self.other['uri']})"
+        place = shown(self.other["uri"])
+        other = place if self.other["id"] is None else f"image {self.other['id']} ({place})"
         return (
             f"its SOP Instance UID {self.image.sop_instance_uid} is that of {other}, whose pixels differ: "
             f"both are kept, this one is flagged (same_uid); find out "

@@ -194,7 +194,8 @@ def test_dicom_headers_and_taken_uids(archive: Archive, settings: Settings, shar
     assert counts(report) == (2, 2, 0, 0)
     (problem,) = report.problems
     assert (problem["path"], problem["error"]) == (str(mono2), "SameUid")
-    assert "SOP Instance UID 1.3.6.1.4.1.5962.1.1.11.1.1.20040826185059.5457 is that of image" in problem["message"]
+    assert "SOP Instance UID 1.3.6.1.4.1.5962.1.1.11.1.1.20040826185059.5457 is that of " in problem["message"]
+    assert f"that of {mono1}, whose pixels differ" in problem["message"]
     assert rows(archive, "SELECT same_uid FROM image ORDER BY id") == [{"same_uid": False}, {"same_uid": True}]
     row = rows(archive, "SELECT * FROM image")[0]
     assert (row["format"], row["modality"], row["body_part"], row["view_position"]) == (
