@@ -108,6 +108,8 @@ def _image() -> None:
         postgresql_where=sa.text("NOT same_uid"),
         schema=S,
     )
+    # for those who look a UID up, whether flagged or not
+    op.create_index("image_sop_instance_uid_idx", "image", ["sop_instance_uid"], schema=S)
     op.create_index("image_study_date_idx", "image", ["study_date"], schema=S)
 
 
@@ -160,6 +162,7 @@ def downgrade() -> None:
     op.drop_table("pull", schema=S)
     op.drop_table("arrival", schema=S)
     op.drop_index("image_study_date_idx", "image", schema=S)
+    op.drop_index("image_sop_instance_uid_idx", "image", schema=S)
     # what the older schema cannot hold: frames after the first, and images whose UID is another's
     op.execute(f"DELETE FROM {S}.image WHERE frame > 1 OR same_uid")
     op.drop_index("image_sop_instance_uid_key", "image", schema=S)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from radretrieval.archive.images import NewImage
@@ -27,7 +28,7 @@ class Examining:
     frames: str
     keep: str
     reduced_size: int
-    store: str
+    store: Path
     header: tuple[str, ...]
     header_more: tuple[str, ...]
 
@@ -43,7 +44,7 @@ class Examining:
             settings.frames,
             settings.keep,
             settings.reduced_size,
-            os.fspath(settings.store_folder),
+            settings.store_folder,
             settings.header,
             settings.header_more,
         )
@@ -139,11 +140,9 @@ def _keep(
     radiograph: Radiograph, data: bytes, sha256: bytes, frame: int, file: File, examining: Examining
 ) -> str | None:
     """Keep what is to be kept of an image; says what the store has of it."""
-    from pathlib import Path
-
     from radretrieval.imaging.store import Store
 
-    store = Store(Path(examining.store))
+    store = Store(examining.store)
     if file.kept and file.uri.startswith("store:"):
         return "copy"  # it has no other place
     if examining.keep == "copy":

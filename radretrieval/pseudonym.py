@@ -21,6 +21,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from radretrieval.config import Settings
+from radretrieval.durable import sync_folder
 from radretrieval.errors import EnvironmentUnusable, UsageError
 
 _CHAIN = b"chain:"  # what a key begins with that was rotated; the keys follow in hexadecimal digits, a colon between
@@ -168,7 +169,7 @@ def write_pending(path: Path, secret: bytes) -> None:
         except BaseException:
             Path(draft).unlink(missing_ok=True)
             raise
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         raise EnvironmentUnusable(
             f"the next key cannot be written beside {path} ({error.strerror}); let its folder be writable, or rotate "
@@ -179,13 +180,13 @@ def write_pending(path: Path, secret: bytes) -> None:
 def take_pending(path: Path) -> None:
     """The next key becomes the key, in one step."""
     os.replace(pending_file(path), path)
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def drop_pending(path: Path) -> None:
     """The next key was never used."""
     pending_file(path).unlink(missing_ok=True)
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def _long_enough(secret: bytes, named: str) -> bytes:
@@ -225,11 +226,3 @@ def _create(path: Path) -> None:
         pass
     finally:
         os.unlink(draft)
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -104,7 +104,7 @@ def verify(
             report.orphans += 1
             if report.orphans <= 1000:
                 report.orphan_files.append(printable(str(path)))
-            if tidy and time.time() - path.stat().st_mtime > ORPHAN_SECONDS:
+            if tidy and _old(path):
                 arrivals.hold(connection, sha256)
                 if sha256 not in images.named(connection, [sha256]):
                     path.unlink(missing_ok=True)
@@ -178,6 +178,13 @@ def _complete(
             images.complete(connection, row["id"], found.images[row["frame"] - 1])
             done += 1
     return done
+
+
+def _old(path: Path) -> bool:
+    try:
+        return time.time() - path.stat().st_mtime > ORPHAN_SECONDS
+    except FileNotFoundError:  # somebody else was faster
+        return False
 
 
 def _orphans(connection: Connection, store: Store) -> Iterator[tuple[Path, bytes]]:

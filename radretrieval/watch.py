@@ -19,6 +19,7 @@ from radretrieval.accounts import IngestReport
 from radretrieval.archive import images
 from radretrieval.archive.engine import Archive
 from radretrieval.config import Settings
+from radretrieval.durable import sync_folder
 from radretrieval.errors import (
     DatabaseUnavailable,
     EmbeddedServerError,
@@ -164,6 +165,7 @@ def _move(archive: Archive, path: str, folders: Sequence[Path], target: Path) ->
             with open(draft, "rb") as file:
                 os.fsync(file.fileno())
             os.replace(draft, place)
+            sync_folder(place.parent)  # before the other place is given up
         with archive.connection() as connection:
             images.moved_from(connection, to_uri(path), to_uri(place))
             connection.commit()

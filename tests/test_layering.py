@@ -18,7 +18,7 @@ LONGEST = 330
 # A room may use what lies below it. A new room needs a place in DESIGN.md, and here.
 FLOORS = [
     {"errors"},
-    {"profile", "config", "uris", "walk", "problems"},
+    {"profile", "config", "uris", "walk", "problems", "durable"},
     {"archive", "coding", "imaging", "irma", "phantom", "labels", "release", "pseudonym"},
     {"retrieval", "accounts", "examine"},
     {"intake", "verify"},

@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 from radretrieval.archive import embedded_root
 from radretrieval.archive.embedded_root import Account
+from radretrieval.durable import sync_folder
 from radretrieval.errors import EmbeddedServerError
 
 NAME = "radretrieval"
@@ -173,8 +174,8 @@ def create(home: Path, account: Account | None, binaries: Path, seconds: float) 
         else:
             data = staging.rename(staging.with_name(staging.name.replace(".initdb", "")))
             (home / "postgres").symlink_to(data)
-            _sync(home)
-        _sync(base)
+            sync_folder(home)
+        sync_folder(base)
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
         raise
@@ -248,12 +249,3 @@ def _shared_memory() -> str:
         return "sysv"
     roomy = shm.f_frsize * shm.f_blocks >= _SHARED_MEMORY_BYTES
     return "posix" if roomy and os.access("/dev/shm", os.W_OK) else "sysv"
-
-
-def _sync(folder: Path) -> None:
-    """Make a rename in `folder` durable."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -47,7 +47,7 @@ image = sa.Table(
     sa.Column("body_part", sa.Text),
     sa.Column("view_position", sa.Text),
     sa.Column("laterality", sa.Text),
-    sa.Column("sop_instance_uid", sa.Text),
+    sa.Column("sop_instance_uid", sa.Text, index=True),
     sa.Column("series_instance_uid", sa.Text),
     sa.Column("study_instance_uid", sa.Text, index=True),
     sa.Column("patient_key", sa.Text, index=True),

@@ -53,8 +53,9 @@ FROM image n WHERE n.id = %(id)s AND i.sha256 = n.sha256;
 UPDATE image SET sha256 = %(sha256)s WHERE id = %(id)s;
 
 -- :image_moved_from What was at one place is at another now, every frame of it.
-UPDATE image SET uri = %(new)s || substr(uri, length(%(old)s) + 1)
-WHERE uri = %(old)s OR (starts_with(uri, %(old)s || '#frame=') AND frame > 0);
+UPDATE image i SET uri = %(new)s || substr(i.uri, length(%(old)s) + 1)
+WHERE i.sha256 IN (SELECT n.sha256 FROM image n WHERE n.uri IN (%(old)s, %(old)s || '#frame=1'))
+  AND (i.uri = %(old)s OR starts_with(i.uri, %(old)s || '#frame='));
 
 -- :images_after The next images by id.
 SELECT id, uri, sha256, frame, format = 'dicom' AND pixels_sha256 IS NULL AS incomplete

@@ -124,9 +124,9 @@ def deidentify_file(data: bytes, keyed: Keyed, subject: str | None, max_pixels: 
 
 
 def _syntax(data: bytes) -> str:
-    from radretrieval.imaging.dicom import _transfer_syntax
+    from radretrieval.imaging.dicom import transfer_syntax
 
-    return _transfer_syntax(data)[0]
+    return transfer_syntax(data)[0]
 
 
 def _written(ds: Any, syntax: str) -> bytes:

@@ -34,9 +34,9 @@ def _colour(data: bytes, form: str) -> NDArray[np.uint8] | NDArray[np.uint16] | 
     if form == "png":
         from imagecodecs import png_decode
 
-        from radretrieval.imaging.raster import _png_chunks
+        from radretrieval.imaging.raster import png_chunks
 
-        pieces = [chunk for kind, chunk in _png_chunks(data) if kind in (b"IHDR", b"PLTE", b"IDAT", b"IEND")]
+        pieces = [chunk for kind, chunk in png_chunks(data) if kind in (b"IHDR", b"PLTE", b"IDAT", b"IEND")]
         samples: NDArray[np.uint8] = png_decode(data[:8] + b"".join(pieces))
         return samples[..., :3] if samples.ndim == 3 and samples.shape[-1] >= 3 else None
     from PIL import Image, ImageOps

@@ -91,7 +91,7 @@ def read_dicom(data: bytes, max_pixels: int, frame: int = 1) -> Radiograph:
             stored.bits,
             str(ds.PhotometricInterpretation),
             frames=frames,
-            transfer_syntax_uid=_transfer_syntax(data)[0],
+            transfer_syntax_uid=transfer_syntax(data)[0],
             pixels_sha256=_hash(stored),
             **described(ds),
         )
@@ -108,7 +108,7 @@ def read_data_set(data: bytes, max_pixels: int) -> tuple[Any, str]:
     """The data set of a file, and the transfer syntax of its pixels; inflated, with a limit, if deflated."""
     from pydicom.filereader import read_dataset  # dcmread would inflate without limit
 
-    syntax, start = _transfer_syntax(data)
+    syntax, start = transfer_syntax(data)
     body = data[start:]
     if syntax == _DEFLATED:
         body, syntax = _inflated(body, 2 * max_pixels + 2**24), _EXPLICIT
@@ -118,7 +118,7 @@ def read_data_set(data: bytes, max_pixels: int) -> tuple[Any, str]:
     return ds, syntax
 
 
-def _transfer_syntax(data: bytes) -> tuple[str, int]:
+def transfer_syntax(data: bytes) -> tuple[str, int]:
     """Transfer syntax UID and where the data set begins (PS3.10, 7.1); guessed without a meta header."""
     position = 132 if data[128:132] == b"DICM" else 0
     syntax = ""

@@ -55,7 +55,7 @@ def read_png(data: bytes, max_pixels: int) -> Radiograph:
     """The image of a PNG file; of an animated one the default image."""
     from imagecodecs import png_decode  # Pillow loses the low byte of 16-bit colour
 
-    chunks = list(_png_chunks(data))
+    chunks = list(png_chunks(data))
     if chunks[0][0] != b"IHDR" or len(chunks[0][1]) != 25:
         raise ImageError("the PNG stream is damaged: it does not begin with its header")
     columns, rows, depth, colour = struct.unpack(">IIBB", chunks[0][1][8:18])
@@ -69,7 +69,7 @@ def read_png(data: bytes, max_pixels: int) -> Radiograph:
     return Radiograph(luminance(samples, np.iinfo(samples.dtype).max), "png", bits, photometric)
 
 
-def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+def png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Type and whole bytes of each chunk up to IEND; raises ImageError where the file ends before it."""
     position, kind = 8, b""
     while kind != b"IEND":

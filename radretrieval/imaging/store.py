@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from radretrieval.durable import sync_folder
 from radretrieval.errors import EnvironmentUnusable
 from radretrieval.imaging.resample import resample
 
@@ -75,11 +76,12 @@ class Store:
 
     def files(self) -> Iterator[tuple[Path, bytes]]:
         """Every file of the store, with the SHA-256 of its name; what a killed process left half has that of nobody."""
-        for path in sorted(self.folder.glob("??/??/*")):
-            try:
-                yield path, bytes.fromhex(path.name.partition(".")[0])
-            except ValueError:
-                yield path, b""
+        for folder in sorted(self.folder.glob("??/??")):
+            for path in sorted(folder.iterdir()):
+                try:
+                    yield path, bytes.fromhex(path.name.partition(".")[0])
+                except ValueError:
+                    yield path, b""
 
     def take(self, sha256: bytes) -> None:
         """Forget a file, if it is kept."""
@@ -98,7 +100,7 @@ class Store:
             except BaseException:
                 draft.unlink(missing_ok=True)
                 raise
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
         except OSError as error:
             raise EnvironmentUnusable(
                 f"the store {self.folder} cannot take a file ({error.strerror}); make room, or let RADRETRIEVAL_STORE "
@@ -111,12 +113,3 @@ def _holds(path: Path, data: bytes) -> bool:
         return path.read_bytes() == data
     except OSError:  # not there, or not to be read: writing it tells more
         return False
-
-
-def _sync_folder(folder: Path) -> None:
-    """Bring the names in a folder to the disk."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
