@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 
 from alembic import context
-from radretrieval.archive import migrate, schema
+from radretrieval.archive import migrations
+from radretrieval.archive.schema import tables
 
 SETTINGS = (
     "SET lock_timeout = '10s'",
@@ -26,13 +27,13 @@ def include_object(item: object, name: str | None, kind: str, reflected: bool, c
 
 def include_name(name: str | None, kind: str, parents: object) -> bool:
     """Look at our own schema only."""
-    return name == schema.SCHEMA if kind == "schema" else True
+    return name == tables.SCHEMA if kind == "schema" else True
 
 
 def configure(**how: object) -> None:
     context.configure(
-        target_metadata=schema.metadata,
-        version_table_schema=schema.SCHEMA,
+        target_metadata=tables.metadata,
+        version_table_schema=tables.SCHEMA,
         include_schemas=True,
         include_name=include_name,
         include_object=include_object,
@@ -47,7 +48,7 @@ if context.is_offline_mode():
         context.execute(statement)
     context.run_migrations()
 else:
-    with migrate.locked_connection(context.config) as connection:
+    with migrations.locked_connection(context.config) as connection:
         for statement in SETTINGS:
             connection.exec_driver_sql(statement)
         connection.commit()

@@ -18,16 +18,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _common import archive, machine, table
+from _common import database, machine, table
 from numpy.typing import NDArray
 
 from radretrieval.archive import encoders, images
-from radretrieval.archive.engine import Archive
+from radretrieval.archive.connections import Database
 from radretrieval.coding.cnnc import Coder, pack
 from radretrieval.coding.hamming import nearest
 from radretrieval.config import Settings
-from radretrieval.imaging.original import Original, read_resampled
 from radretrieval.irma.imageclef import classes as release_classes
+from radretrieval.storage.source import Original, read_resampled
 
 BITS = 1000
 RANK = 200  # of a class' covariance: 50 dimensions have 98 % of the variance
@@ -148,7 +148,7 @@ def flat(centres: int = 2000, seed: int = 0) -> Flat:
 
 
 def preactivations(
-    where: Archive, settings: Settings, splits: Sequence[str] = ("train", "test")
+    where: Database, settings: Settings, splits: Sequence[str] = ("train", "test")
 ) -> tuple[Reals, list[str]]:
     """What the active encoder makes of the labelled images of these splits, from their files.
 
@@ -290,7 +290,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.count < max(RANKS):
         parser.error(f"--count is at least {max(RANKS)}")
-    with archive(arguments.home) as (where, settings):
+    with database(arguments.home) as (where, settings):
         train, test = (preactivations(where, settings, [split]) for split in ("train", "test"))
     values, labels = np.concatenate([train[0], test[0]]), train[1] + test[1]
     show_fit(resampled(values, labels), pack(train[0]), pack(test[0]))

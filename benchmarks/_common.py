@@ -15,8 +15,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from radretrieval.archive import embedded
-from radretrieval.archive.engine import Archive, open_archive
+from radretrieval.archive.connections import Database, open_database
+from radretrieval.archive.embedded import shared_server
 from radretrieval.config import Settings
 
 RADIOGRAPHS = Path(__file__).parents[2] / "shared" / "data" / "radiographs"
@@ -30,7 +30,7 @@ def skip(what: str) -> None:
 
 
 @contextmanager
-def archive(home: Path | None = None) -> Iterator[tuple[Archive, Settings]]:
+def database(home: Path | None = None) -> Iterator[tuple[Database, Settings]]:
     """An archive on an embedded server of its own, in `home` or, for this run only, in a temporary folder."""
     # not a subfolder of the working tree: as root the server runs as another user, who must be able to enter
     folder = home.absolute() if home else Path(tempfile.mkdtemp(prefix="rr-bench-"))
@@ -38,9 +38,9 @@ def archive(home: Path | None = None) -> Iterator[tuple[Archive, Settings]]:
         if home is None:
             folder.chmod(0o755)
         settings = Settings(database_url=None, home=folder)
-        yield open_archive(settings), settings
+        yield open_database(settings), settings
     finally:
-        embedded.release(folder)
+        shared_server.release(folder)
         if home is None:
             shutil.rmtree(folder, ignore_errors=True)
 

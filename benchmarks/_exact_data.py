@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 from _code_model import Flat, Model, fit, flat, load, outside, preactivations
-from _common import RADIOGRAPHS, archive, skip
+from _common import RADIOGRAPHS, database, skip
 from numpy.typing import NDArray
 
-from radretrieval.archive import embedded, encoders
-from radretrieval.archive.copying import copy_codes, copy_rows
+from radretrieval.archive import encoders
+from radretrieval.archive.bulk_copy import copy_codes, copy_rows
+from radretrieval.archive.connections import Database, connect, open_database
+from radretrieval.archive.embedded import shared_server
 from radretrieval.archive.encoders import Encoder
-from radretrieval.archive.engine import Archive, connect, open_archive
 from radretrieval.coding.hamming import distances as hamming
 from radretrieval.config import Settings
 from radretrieval.irma.imageclef import classes
@@ -48,7 +49,7 @@ Flags = dict[str, NDArray[np.bool_]]
 class Filled:
     """An archive that was filled: the image with id n + 1 has codes[n]."""
 
-    where: Archive
+    where: Database
     settings: Settings
     encoder: Encoder
     codes: Codes
@@ -74,13 +75,13 @@ def model_of(file: Path | None, home: Path | None, quick: bool = False) -> Model
     if file is not None:
         return load(file)
     if home is not None:
-        with archive(home) as (where, settings):
+        with database(home) as (where, settings):
             return fit(*preactivations(where, settings))
     if not (RADIOGRAPHS / "metadata.csv").exists():
         skip("../shared/data/radiographs is absent; --model or --home name something else")
     from corpus import encoder, ingest
 
-    with archive() as (where, settings):
+    with database() as (where, settings):
         ingest(settings)
         encoder(where, settings, None, 5 if quick else None)
         return fit(*preactivations(where, settings))
@@ -92,19 +93,19 @@ def source(model: Model, variant: str) -> Model | Flat:
 
 
 @contextmanager
-def tuned(codes: int) -> Iterator[tuple[Archive, Settings, str]]:
+def tuned(codes: int) -> Iterator[tuple[Database, Settings, str]]:
     """An archive on a server of its own, set as the admin of so many images would; the settings in words."""
     # a million codes with their index are half a gigabyte, a million images with their indexes another one
     wanted = {"shared_buffers": f"{max(2, round(1.2 * codes / 1e6))}GB", "max_wal_size": "8GB"}
-    with archive() as (_, settings):
-        embedded.stop(settings.home)
+    with database() as (_, settings):
+        shared_server.stop(settings.home)
         with (settings.home / "postgres" / "postgresql.conf").open("a") as file:
             file.writelines(f"{name} = '{value}'\n" for name, value in wanted.items())
-        yield open_archive(settings), settings, ", ".join(f"{name} {value}" for name, value in wanted.items())
+        yield open_database(settings), settings, ", ".join(f"{name} {value}" for name, value in wanted.items())
 
 
 def fill(
-    where: Archive,
+    where: Database,
     settings: Settings,
     codes: Codes,
     kinds: NDArray[np.int16],
@@ -126,13 +127,13 @@ def fill(
     return Filled(where, settings, encoder_of(where, number), codes, kinds, flags)
 
 
-def encoder_of(where: Archive, number: int) -> Encoder:
+def encoder_of(where: Database, number: int) -> Encoder:
     """The encoder as it stands."""
     with where.connection() as connection:
         return encoders.get(connection, number)
 
 
-def vacuum(where: Archive, *tables: str) -> None:
+def vacuum(where: Database, *tables: str) -> None:
     """Statistics, and marks of what every search can see."""
     with connect(where.url, autocommit=True) as connection:
         connection.execute(f"VACUUM ANALYZE {', '.join(tables)}")

@@ -17,10 +17,10 @@ from _exact_data import RANDOM, Codes, Filled, K, codes_of_kinds, recall, spread
 from _exact_peers import OURS, SCAN, same
 from numpy.typing import NDArray
 
-from radretrieval.archive import embedded
-from radretrieval.archive.engine import connect, open_archive
-from radretrieval.archive.nearest import bit_text
-from radretrieval.archive.schema_names import partition
+from radretrieval.archive.connections import connect, open_database
+from radretrieval.archive.embedded import shared_server
+from radretrieval.archive.schema.names import partition
+from radretrieval.archive.search.nearest import bit_text
 from radretrieval.coding.hamming import distances
 
 FILTERED = (
@@ -39,31 +39,31 @@ FEWEST = 1 / 3  # of such a share, and at most three times it: else the model ha
 CLIENTS = (1, 2, 4, 8, 16)
 
 
-def filters(archive: Filled, queries: Codes, kinds: NDArray[np.int16]) -> dict[str, Any]:
+def filters(database: Filled, queries: Codes, kinds: NDArray[np.int16]) -> dict[str, Any]:
     """Latency and recall of ours and of the plain scan under filters, all in turn, query by query."""
     print(f"asking {len(queries)} queries with filters", file=sys.stderr)
-    sizes = np.bincount(archive.kinds, minlength=int(max(archive.kinds.max(), kinds.max())) + 1)
+    sizes = np.bincount(database.kinds, minlength=int(max(database.kinds.max(), kinds.max())) + 1)
     names = codes_of_kinds(len(sizes))
     others = _other_classes(sizes)
     rows: dict[str, dict[str, Any]] = {}
-    with archive.connect() as one, archive.connect() as two, one.cursor(binary=True) as ours, two.cursor() as scan:
+    with database.connect() as one, database.connect() as two, one.cursor(binary=True) as ours, two.cursor() as scan:
         for place, (code, kind) in enumerate(zip(queries, kinds.tolist(), strict=True)):
-            far, text = distances(code, archive.codes), bit_text(code)
-            asked = [(*CONDITIONS[name], archive.flags[name]) for name in RANDOM]
+            far, text = distances(code, database.codes), bit_text(code)
+            asked = [(*CONDITIONS[name], database.flags[name]) for name in RANDOM]
             for name, other in {"own class": kind, **others}.items():
                 if name == "own class" or other != kind:
                     where = f"i.irma_code = '{names[other]}'"
-                    asked.append((name, {"irma_code": [names[other]]}, where, archive.kinds == other))
+                    asked.append((name, {"irma_code": [names[other]]}, where, database.kinds == other))
             for name, wanted, condition, mask in asked:
                 row = rows.setdefault(name, {"ours": [], "scan": [], "recall": [], "wrong": 0, "paths": Counter()})
                 true = with_ties(far, K, mask)
-                values = {"code": text, "k": K, "encoder": archive.encoder.id, "filter": json.dumps(wanted)}
+                values = {"code": text, "k": K, "encoder": database.encoder.id, "filter": json.dumps(wanted)}
                 before = time.perf_counter()
                 found = ours.execute(OURS, values).fetchall()
                 between = time.perf_counter()
                 if place >= 5:  # the first ones fetch what was never read
                     row["ours"].append(between - before)
-                    row["scan"].append(_scanned(scan, archive, condition, values))
+                    row["scan"].append(_scanned(scan, database, condition, values))
                     row["share"] = float(mask.mean())
                 row["recall"].append(recall([found_one[1] for found_one in found], true[1]))
                 row["wrong"] += not same(([r[0] - 1 for r in found], [r[1] for r in found]), true)
@@ -83,9 +83,9 @@ def filters(archive: Filled, queries: Codes, kinds: NDArray[np.int16]) -> dict[s
     }
 
 
-def _scanned(cursor: Any, archive: Filled, condition: str, values: Mapping[str, Any]) -> float:
+def _scanned(cursor: Any, database: Filled, condition: str, values: Mapping[str, Any]) -> float:
     """Seconds of the plain statement with the filter, as the planner would have it for these values."""
-    statement = FILTERED.replace("{partition}", partition(archive.encoder.id)).replace("{condition}", condition)
+    statement = FILTERED.replace("{partition}", partition(database.encoder.id)).replace("{condition}", condition)
     before = time.perf_counter()
     cursor.execute(statement, {"code": values["code"], "k": K}, prepare=False).fetchall()
     return time.perf_counter() - before
@@ -103,20 +103,20 @@ def _other_classes(sizes: NDArray[np.int64]) -> dict[str, int]:
     return found
 
 
-def clients(archive: Filled, queries: Codes, seconds: float) -> dict[str, Any]:
+def clients(database: Filled, queries: Codes, seconds: float) -> dict[str, Any]:
     """Answers a second and latency of so many clients at once, each a process with a connection of its own."""
-    scan = SCAN.replace("{partition}", partition(archive.encoder.id))
+    scan = SCAN.replace("{partition}", partition(database.encoder.id))
     context = multiprocessing.get_context("fork")  # a fresh process would load all that this one has, torch too
     result: dict[str, Any] = {"ours": {}, "plain scan": {}}
     for number in CLIENTS:
         for name, statement in (("ours", OURS), ("plain scan", scan)):
             print(f"{number} clients: {name}", file=sys.stderr)
             start, answers = context.Barrier(number), context.Queue()
-            values = {"k": K, "encoder": archive.encoder.id, "filter": "{}"}
+            values = {"k": K, "encoder": database.encoder.id, "filter": "{}"}
             processes = [
                 context.Process(
                     target=_client,
-                    args=(archive.where.url, statement, values, queries[place::number], seconds, start, answers),
+                    args=(database.where.url, statement, values, queries[place::number], seconds, start, answers),
                 )
                 for place in range(number)
             ]
@@ -148,15 +148,15 @@ def _client(
     answers.put((spent, whole))
 
 
-def cold(archive: Filled, queries: Codes) -> dict[str, Any]:
+def cold(database: Filled, queries: Codes) -> dict[str, Any]:
     """Milliseconds of the first 50 queries after a start of the server, without the system's cache if we may."""
     print("starting the server anew", file=sys.stderr)
-    embedded.stop(archive.settings.home)
+    shared_server.stop(database.settings.home)
     dropped = _drop_caches()
-    open_archive(archive.settings)
+    open_database(database.settings)
     spent = []
-    with archive.connect() as connection, connection.cursor(binary=True) as cursor:
-        values = {"k": K, "encoder": archive.encoder.id, "filter": "{}"}
+    with database.connect() as connection, connection.cursor(binary=True) as cursor:
+        values = {"k": K, "encoder": database.encoder.id, "filter": "{}"}
         for code in queries[:50]:
             before = time.perf_counter()
             cursor.execute(OURS, values | {"code": bit_text(code)}).fetchall()

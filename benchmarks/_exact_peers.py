@@ -16,9 +16,9 @@ import numpy as np
 from _exact_data import Codes, Filled, K, Truth, recall, spread
 from numpy.typing import NDArray
 
-from radretrieval.archive import nearest
-from radretrieval.archive.nearest import bit_text
-from radretrieval.archive.schema_names import exact_table, partition
+from radretrieval.archive.schema.names import exact_table, partition
+from radretrieval.archive.search import nearest
+from radretrieval.archive.search.nearest import bit_text
 from radretrieval.coding import hamming
 
 OURS = (
@@ -62,7 +62,7 @@ class Engine:
 
 
 @contextmanager
-def engines_of(archive: Filled, built: float, graphs: bool) -> Iterator[tuple[list[Engine], Any]]:
+def engines_of(database: Filled, built: float, graphs: bool) -> Iterator[tuple[list[Engine], Any]]:
     """All that can be had here, and faiss' flat index (None where faiss is not installed).
 
     Parameters
@@ -70,46 +70,46 @@ def engines_of(archive: Filled, built: float, graphs: bool) -> Iterator[tuple[li
     built : seconds that our index took. graphs : with the HNSW graphs, which take minutes to build.
     """
     with ExitStack() as stack:
-        made = [*_of_ours(archive, built, stack), *_of_scan(archive, stack)]
+        made = [*_of_ours(database, built, stack), *_of_scan(database, stack)]
         if graphs:
-            made.append(_pgvector(archive, stack))
-        flat, others = _faiss(archive.codes, graphs)
+            made.append(_pgvector(database, stack))
+        flat, others = _faiss(database.codes, graphs)
         made += others
         if graphs:
-            made += _usearch(archive.codes)
+            made += _usearch(database.codes)
         made.append(
             Engine(
                 "numpy",
-                lambda code: hamming.nearest(code, archive.codes, K),
+                lambda code: hamming.nearest(code, database.codes, K),
                 2 * SLOW,
                 False,
                 0.0,
-                archive.codes.nbytes,
+                database.codes.nbytes,
             )
         )
         yield made, flat
 
 
-def _of_ours(archive: Filled, built: float, stack: ExitStack) -> list[Engine]:
-    connection = stack.enter_context(archive.connect())
+def _of_ours(database: Filled, built: float, stack: ExitStack) -> list[Engine]:
+    connection = stack.enter_context(database.connect())
     cursor = stack.enter_context(connection.cursor(binary=True))
-    values = {"k": K, "encoder": archive.encoder.id, "filter": "{}"}
+    values = {"k": K, "encoder": database.encoder.id, "filter": "{}"}
 
     def ask(code: Codes) -> Found:
         rows = cursor.execute(OURS, values | {"code": bit_text(code)}).fetchall()
         return [row[0] - 1 for row in rows], [row[1] for row in rows]
 
-    from radretrieval.archive.engine import connect
+    from radretrieval.archive.connections import connect
 
-    product = stack.enter_context(connect(archive.where.url, autocommit=True))
+    product = stack.enter_context(connect(database.where.url, autocommit=True))
 
     def ask_all(code: Codes) -> Found:
-        found, _ = nearest.candidates(product, archive.encoder, 0, code, K)
+        found, _ = nearest.candidates(product, database.encoder, 0, code, K)
         return [one.image_id - 1 for one in found], [one.cnnc_distance for one in found]
 
     size = sum(
-        archive.one(f"SELECT pg_total_relation_size('{table}')")
-        for table in (exact_table(archive.encoder.exact or 0), "exact_anchor", "exact_cell", "facet")
+        database.one(f"SELECT pg_total_relation_size('{table}')")
+        for table in (exact_table(database.encoder.exact or 0), "exact_anchor", "exact_cell", "facet")
     )
     return [
         Engine("ours", ask, seconds=built, size=size, whole=True),
@@ -117,14 +117,14 @@ def _of_ours(archive: Filled, built: float, stack: ExitStack) -> list[Engine]:
     ]
 
 
-def _of_scan(archive: Filled, stack: ExitStack) -> list[Engine]:
+def _of_scan(database: Filled, stack: ExitStack) -> list[Engine]:
     """The same statement, without an index, as the server runs it and in one process."""
-    made, every = [], SLOW if len(archive.codes) > MANY else 1
+    made, every = [], SLOW if len(database.codes) > MANY else 1
     for name, workers in (("plain scan", None), ("plain scan, 1 process", 0)):
-        connection = stack.enter_context(archive.connect())
+        connection = stack.enter_context(database.connect())
         if workers is not None:
             connection.execute(f"SET max_parallel_workers_per_gather = {workers}")
-        statement = SCAN.replace("{partition}", partition(archive.encoder.id))
+        statement = SCAN.replace("{partition}", partition(database.encoder.id))
         made.append(Engine(name, _sql(connection, statement, stack), every=every, seconds=0.0, size=0))
     return made
 
@@ -139,12 +139,12 @@ def _sql(connection: Any, statement: str, stack: ExitStack) -> Callable[[Codes],
     return ask
 
 
-def _pgvector(archive: Filled, stack: ExitStack) -> Engine:
+def _pgvector(database: Filled, stack: ExitStack) -> Engine:
     """A graph on a table of its own: on ours it would slow insertion down."""
     print("building pgvector's HNSW graph", file=sys.stderr)
-    connection = stack.enter_context(archive.connect())
+    connection = stack.enter_context(database.connect())
     connection.execute("SET maintenance_work_mem = '2GB'")
-    source = partition(archive.encoder.id)
+    source = partition(database.encoder.id)
     connection.execute(f"CREATE TABLE peer_hnsw AS SELECT image_id, code FROM {source} ORDER BY image_id")
     started = time.perf_counter()
     connection.execute(
@@ -155,7 +155,7 @@ def _pgvector(archive: Filled, stack: ExitStack) -> Engine:
     connection.execute("VACUUM ANALYZE peer_hnsw")
     for setting in (f"hnsw.ef_search = {EF}", "enable_seqscan = off", "enable_sort = off"):
         connection.execute(f"SET {setting}")
-    size = archive.one("SELECT pg_relation_size('peer_hnsw_code')")
+    size = database.one("SELECT pg_relation_size('peer_hnsw_code')")
     return Engine(f"pgvector HNSW m=32 ef={EF}", _sql(connection, HNSW, stack), seconds=seconds, size=size)
 
 

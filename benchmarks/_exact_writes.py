@@ -14,11 +14,11 @@ from _exact_data import Filled, add_images, encoder_of, flags_of, vacuum
 
 from radretrieval.archive import codes as archive_codes
 from radretrieval.archive import encoders
-from radretrieval.archive.copying import copy_codes
-from radretrieval.archive.engine import connect
-from radretrieval.archive.exact_check import check
-from radretrieval.archive.exact_near import Near
-from radretrieval.archive.nearest import bit_text
+from radretrieval.archive.bulk_copy import copy_codes
+from radretrieval.archive.connections import connect
+from radretrieval.archive.search.anchor_hints import Near
+from radretrieval.archive.search.exact_check import check
+from radretrieval.archive.search.nearest import bit_text
 
 BATCHES, BATCH = 10, 10_000
 SINGLE = 300
@@ -28,24 +28,24 @@ LISTS = 30  # that are compared at the end
 _PUT = "INSERT INTO {table} (encoder_id, image_id, code) VALUES (%(encoder)s, %(image)s, %(code)s::bit(1000))"
 
 
-def writes(archive: Filled, drawn: Model | Flat, graph: bool) -> dict[str, Any]:
+def writes(database: Filled, drawn: Model | Flat, graph: bool) -> dict[str, Any]:
     """Rows a second of COPY, milliseconds of single rows, and whether the index is sound afterwards.
 
     Each batch is a transaction. `ours`: through `write_cnnc`, with hints of the anchors, into the table with its keys
     and the index; `no index`: the same for an encoder without one; `bare`: a table with neither key nor constraint.
     """
-    batch = min(BATCH, max(len(archive.codes) // BATCHES, 100))
+    batch = min(BATCH, max(len(database.codes) // BATCHES, 100))
     count = BATCHES * batch + SINGLE
     print(f"writing {count} codes", file=sys.stderr)
     codes, kinds = drawn.draw(count, 5)
-    first = len(archive.codes)
-    with archive.where.connection() as connection:
-        other = encoders.add(connection, archive.encoder.profile, b"another", [], {})
+    first = len(database.codes)
+    with database.where.connection() as connection:
+        other = encoders.add(connection, database.encoder.profile, b"another", [], {})
         connection.execute("CREATE TABLE bench_bare (encoder_id int, image_id bigint, code bit(1000))")
         add_images(connection, first, kinds, flags_of(count, 5))
-    vacuum(archive.where, "image", "bench_bare")
+    vacuum(database.where, "image", "bench_bare")
     ids = first + 1 + np.arange(count)
-    ours, near = archive.encoder.id, {archive.encoder.id: Near(), other: Near()}
+    ours, near = database.encoder.id, {database.encoder.id: Near(), other: Near()}
 
     def coded(encoder: int) -> Callable[[Any, slice], None]:
         def put(connection: Any, part: slice) -> None:
@@ -58,7 +58,7 @@ def writes(archive: Filled, drawn: Model | Flat, graph: bool) -> dict[str, Any]:
 
     ways = {"ours": coded(ours), "no index": coded(other), "bare": bare}
     spent: dict[str, list[float]] = {name: [] for name in ways}
-    with connect(archive.where.url) as connection:
+    with connect(database.where.url) as connection:
         for start in range(0, BATCHES * batch, batch):
             for name, put in ways.items():
                 before = time.perf_counter()
@@ -73,24 +73,24 @@ def writes(archive: Filled, drawn: Model | Flat, graph: bool) -> dict[str, Any]:
     if graph:
         before = time.perf_counter()
         with (
-            archive.where.connection() as connection,
+            database.where.connection() as connection,
             connection.cursor() as cursor,
             cursor.copy("COPY peer_hnsw (image_id, code) FROM STDIN") as copy,
         ):
             for place in range(INTO_GRAPH):
                 copy.write_row((int(ids[place]), bit_text(codes[place])))
         figures["copy_per_second"]["pgvector HNSW"] = INTO_GRAPH / (time.perf_counter() - before)
-    figures["single_ms"] = _single(archive, ids, codes, count - SINGLE, ours, other)
-    checked = check(archive.where, encoder_of(archive.where, ours), LISTS, 50)
+    figures["single_ms"] = _single(database, ids, codes, count - SINGLE, ours, other)
+    checked = check(database.where, encoder_of(database.where, ours), LISTS, 50)
     figures["checked"] = {"codes": checked.codes, "sound": checked.sound, "lists": checked.queries}
     return figures
 
 
-def _single(archive: Filled, ids: Any, codes: Any, start: int, ours: int, other: int) -> dict[str, float]:
+def _single(database: Filled, ids: Any, codes: Any, start: int, ours: int, other: int) -> dict[str, float]:
     """Median of INSERT and its commit, in turn; nobody says which anchors are near."""
     tables = {"ours": ("cnnc", ours), "no index": ("cnnc", other), "bare": ("bench_bare", other)}
     spent: dict[str, list[float]] = {name: [] for name in tables}
-    with archive.connect() as connection:
+    with database.connect() as connection:
         for place in range(start, len(ids)):
             for name, (table, encoder) in tables.items():
                 values = {"encoder": encoder, "image": int(ids[place]), "code": bit_text(codes[place])}

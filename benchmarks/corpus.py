@@ -15,10 +15,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from _common import RADIOGRAPHS, archive, machine, radretrieval, skip, table
+from _common import RADIOGRAPHS, database, machine, radretrieval, skip, table
 
 from radretrieval.archive import encoders, images
-from radretrieval.archive.engine import Archive
+from radretrieval.archive.connections import Database
 from radretrieval.config import Settings
 from radretrieval.profile import PAPER
 
@@ -39,7 +39,7 @@ def main() -> None:
     if not (RADIOGRAPHS / "metadata.csv").exists():
         skip("../shared/data/radiographs is absent")
 
-    with archive(arguments.home) as (where, settings):
+    with database(arguments.home) as (where, settings):
         figures: dict[str, Any] = {"ingest": ingest(settings)}
         figures["encoder"] = encoder(where, settings, arguments.encoder_weights, arguments.epochs)
         figures["work"] = radretrieval(settings, "work", "--once")
@@ -58,7 +58,7 @@ def ingest(settings: Settings) -> dict[str, Any]:
     return radretrieval(settings, "ingest", *folders, "--labels", str(RADIOGRAPHS / "metadata.csv"))
 
 
-def encoder(where: Archive, settings: Settings, weights: Path | None, epochs: int | None) -> dict[str, Any]:
+def encoder(where: Database, settings: Settings, weights: Path | None, epochs: int | None) -> dict[str, Any]:
     """The encoder that is evaluated: the archive's, or one with these weights, or one that is trained now."""
     listed = radretrieval(settings, "encoder", "list")["encoders"]
     if any(row["active"] for row in listed):

@@ -34,7 +34,7 @@ from _exact_peers import check_more, engines_of, measure
 from _exact_show import FLAT, LISTS, MILLION, bar, growth, save_picture, show_bar, show_run
 from _exact_writes import writes
 
-from radretrieval.archive import exact
+from radretrieval.archive.search import exact_index
 from radretrieval.irma.imageclef import classes
 
 SIZES = (14_000, 100_000, 1_000_000)
@@ -108,14 +108,14 @@ def one(model: Model, variant: str, size: int, arguments: argparse.Namespace, by
     queries, asked = queries_of(drawn, codes, arguments.queries, far)
     kinds, asked = kinds % len(classes()), asked % len(classes())  # of `flat`, several centres are a class
     with tuned(size) as (where, settings, server):
-        archive = fill(where, settings, codes, kinds)
+        database = fill(where, settings, codes, kinds)
         print("the exact index", file=sys.stderr)
         started = time.perf_counter()
-        built = exact.build(where, archive.encoder)
+        built = exact_index.build(where, database.encoder)
         seconds = time.perf_counter() - started
-        archive.encoder = encoder_of(where, archive.encoder.id)
+        database.encoder = encoder_of(where, database.encoder.id)
         graphs = size <= arguments.hnsw_most
-        with engines_of(archive, seconds, graphs) as (engines, flat):
+        with engines_of(database, seconds, graphs) as (engines, flat):
             truth = Truth(codes, flat)
             search = measure(engines, queries, truth, queries_of(drawn, codes, 400, 20, seed=3)[0], arguments.turn)
             lists = sum(kind["ours"]["queries"] for kind in search.values())
@@ -131,7 +131,7 @@ def one(model: Model, variant: str, size: int, arguments: argparse.Namespace, by
             "variant": variant,
             "codes": size,
             "server": server,
-            "postgres": archive.one("SELECT 'PostgreSQL ' || current_setting('server_version')"),
+            "postgres": database.one("SELECT 'PostgreSQL ' || current_setting('server_version')"),
             "anchors": built.anchors,
             "engines": facts,
             "search": search,
@@ -141,11 +141,11 @@ def one(model: Model, variant: str, size: int, arguments: argparse.Namespace, by
         }
         if arguments.search_only:
             return run
-        run["filters"] = filters(archive, queries["within"][:few], asked[:few])
+        run["filters"] = filters(database, queries["within"][:few], asked[:few])
         if by_clients:
-            run["clients"] = clients(archive, queries["within"], 2 if arguments.quick else 4)
-        run["cold"] = cold(archive, queries["within"])
-        run["writes"] = writes(archive, drawn, graphs)
+            run["clients"] = clients(database, queries["within"], 2 if arguments.quick else 4)
+        run["cold"] = cold(database, queries["within"])
+        run["writes"] = writes(database, drawn, graphs)
     return run
 
 

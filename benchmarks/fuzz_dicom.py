@@ -27,8 +27,8 @@ import numpy as np
 from _common import machine, skip
 
 from radretrieval.config import Settings
-from radretrieval.imaging.decoders import Decoders
 from radretrieval.imaging.reader import decode_image
+from radretrieval.storage.worker_pool import Decoders
 
 SHARED = Path(__file__).parents[2] / "shared" / "data" / "dicom"
 SMALL = 700_000  # bytes; of larger files few copies are damaged, for the time that they take

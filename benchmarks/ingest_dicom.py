@@ -22,15 +22,15 @@ from functools import partial
 from pathlib import Path
 
 import pydicom
-from _common import archive, machine, skip, table
+from _common import database, machine, skip, table
 from _decoded import codec, whole
 from pydicom.uid import generate_uid
 
-from radretrieval.archive.engine import Archive
+from radretrieval.archive.connections import Database
 from radretrieval.config import Settings
 from radretrieval.imaging import read_image
-from radretrieval.imaging.decoders import Decoders
-from radretrieval.ingest import ingest
+from radretrieval.ingest.run import ingest
+from radretrieval.storage.worker_pool import Decoders
 
 SHARED = Path(__file__).parents[2] / "shared" / "data" / "dicom" / "valid"
 BAR = 1.3  # issue 5
@@ -67,7 +67,7 @@ def decoded(folder: Path, settings: Settings, job: Callable[..., tuple[int, ...]
     return time.perf_counter() - started
 
 
-def ingested(folder: Path, place: Archive, settings: Settings, files: int) -> float:
+def ingested(folder: Path, place: Database, settings: Settings, files: int) -> float:
     """Seconds to ingest every file into an empty archive."""
     started = time.perf_counter()
     report = ingest(place, settings, [folder])
@@ -89,7 +89,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if not SHARED.exists():
         skip("../shared/data/dicom is absent")
-    with tempfile.TemporaryDirectory(prefix="rr-dicom-") as name, archive() as (place, settings):
+    with tempfile.TemporaryDirectory(prefix="rr-dicom-") as name, database() as (place, settings):
         folder = Path(name)
         files = copies(folder, arguments.copies)
         size = sum(path.stat().st_size for path in folder.iterdir())

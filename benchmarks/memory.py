@@ -23,9 +23,9 @@ from typing import Any
 
 import numpy as np
 import psutil
-from _common import archive, command, environment, machine, skip, table
+from _common import command, database, environment, machine, skip, table
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 import tiny
 
 SIDE = 64
@@ -73,7 +73,7 @@ def main() -> None:
 def measure(count: int) -> list[dict[str, Any]]:
     """Peaks of both commands over so many images, in an archive of their own."""
     print(f"{count} images", file=sys.stderr)
-    with tempfile.TemporaryDirectory() as folder, archive() as (where, settings):
+    with tempfile.TemporaryDirectory() as folder, database() as (where, settings):
         write_images(Path(folder), count)
         with where.connection() as connection:
             tiny.add_encoder(connection)

@@ -13,18 +13,18 @@ import time
 from dataclasses import replace
 
 import numpy as np
-from _common import archive, machine, table
+from _common import database, machine, table
 from numpy.typing import NDArray
 
 from radretrieval.archive import codes, encoders, images
-from radretrieval.archive.engine import Archive
+from radretrieval.archive.connections import Database
 from radretrieval.archive.images import NewImage
 from radretrieval.config import Settings
 from radretrieval.evaluation import Evaluation, Wanted, evaluate
 from radretrieval.irma.imageclef import WITHDRAWN, classes
 from radretrieval.profile import PAPER, Network
-from radretrieval.retrieval.answer import Request
-from radretrieval.retrieval.query import Searcher
+from radretrieval.search.request import Request
+from radretrieval.search.searcher import Searcher
 
 SECONDS = 60  # issue 3: at most, on 2 cores
 EVERY = 20
@@ -33,7 +33,7 @@ TINY = replace(PAPER, name="tiny", network=Network(input_size=32, convolutions=(
 
 def main() -> None:
     """Fill an archive, evaluate, search one by one, compare."""
-    with archive() as (where, settings):
+    with database() as (where, settings):
         train, test = fill(where)
         print(f"evaluating {test} queries against {train}", file=sys.stderr)
         started = time.perf_counter()
@@ -54,7 +54,7 @@ def main() -> None:
     sys.exit(0 if same == asked and seconds <= SECONDS else 1)
 
 
-def fill(where: Archive) -> tuple[int, int]:
+def fill(where: Database) -> tuple[int, int]:
     """Images with the codes of the release, and their CNNC and RBC; how many of train and test."""
     kinds = [(kind.irma_code, kind.train, kind.test) for kind in classes()]
     kinds += [(code, 2, 1 if code == WITHDRAWN[0] else 0) for code in WITHDRAWN]
@@ -89,7 +89,7 @@ def around(number: NDArray[np.int64], width: int, rng: np.random.Generator) -> N
     return centres[number] ^ flips
 
 
-def one_by_one(where: Archive, settings: Settings, result: Evaluation) -> tuple[float, int, int]:
+def one_by_one(where: Database, settings: Settings, result: Evaluation) -> tuple[float, int, int]:
     """Seconds of a warm search, how many were made, and in how many the hits are those of the evaluation."""
     ranking = result.rows[0].ranking
     spent, same = [], 0

@@ -25,7 +25,7 @@ from pathlib import Path
 
 import numpy as np
 import psutil
-from _common import archive, command, environment, machine, skip, table
+from _common import command, database, environment, machine, skip, table
 
 SIDE = 220  # pixels of 16 bits: 97 kB
 BAR = 250  # files a second, issue 5
@@ -74,7 +74,7 @@ def main() -> None:
     # not on the disk that is measured: what is written there waits with everything else
     memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     with ExitStack() as stack:
-        _, settings = stack.enter_context(archive())
+        _, settings = stack.enter_context(database())
         sent = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=memory)))
         options = ["--host", "127.0.0.1", "--intake" if arguments.intake else "--no-intake", *arguments.option]
         words = [*command("receive", *options), "--port"]

@@ -24,20 +24,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _common import RADIOGRAPHS, archive, machine, skip, table
+from _common import RADIOGRAPHS, database, machine, skip, table
 from numpy.typing import NDArray
 
 from radretrieval.archive import codes, encoders
-from radretrieval.archive.engine import Archive
+from radretrieval.archive.connections import Database
 from radretrieval.coding.cnnc import Coder
 from radretrieval.coding.radon import bins
 from radretrieval.config import Settings
+from radretrieval.files.uris import to_path
 from radretrieval.imaging import read_image
 from radretrieval.imaging.resample import resample
 from radretrieval.profile import PAPER, Profile
-from radretrieval.retrieval.answer import Request
-from radretrieval.retrieval.query import Searcher
-from radretrieval.uris import to_path
+from radretrieval.search.request import Request
+from radretrieval.search.searcher import Searcher
 
 FOLDERS = [RADIOGRAPHS / "images", RADIOGRAPHS / "images_nc"]
 BAR = 20  # issue 2: at least so many times faster
@@ -55,7 +55,7 @@ def main() -> None:
     if not FOLDERS[0].exists():
         skip("../shared/data/radiographs is absent")
     weights = arguments.weights.read_bytes() if arguments.weights else random_weights()
-    with archive() as (where, settings), tempfile.TemporaryDirectory() as folder:
+    with database() as (where, settings), tempfile.TemporaryDirectory() as folder:
         fill(where, settings, weights)
         files = new_files(Path(folder), arguments.queries + 1)
         figures = measure(where, settings, weights, files)
@@ -75,10 +75,10 @@ def random_weights() -> bytes:
     return weights_of(TableOne(PAPER.network, 12))
 
 
-def fill(where: Archive, settings: Settings, weights: bytes) -> None:
+def fill(where: Database, settings: Settings, weights: bytes) -> None:
     """Ingest and encode the images."""
-    from radretrieval.ingest import ingest
-    from radretrieval.worker import work
+    from radretrieval.ingest.run import ingest
+    from radretrieval.jobs.encode import work
 
     print("ingesting and encoding", file=sys.stderr)
     ingest(where, settings, [folder for folder in FOLDERS if folder.exists()])
@@ -140,7 +140,7 @@ def radon_barcode(image: NDArray[np.float32], angles: int) -> NDArray[np.bool_]:
     return np.concatenate([p > (np.median(p[p > 0]) if (p > 0).any() else 0) for p in projections.T])
 
 
-def literal(where: Archive, weights: bytes) -> Literal:
+def literal(where: Database, weights: bytes) -> Literal:
     """The literal implementation with the archive's codes and images in memory."""
     shape = PAPER.barcode
     with where.connection() as connection:
@@ -152,7 +152,7 @@ def literal(where: Archive, weights: bytes) -> Literal:
     return Literal(Coder(weights, PAPER, "cpu"), PAPER, found.image_ids, bits, squares)
 
 
-def measure(where: Archive, settings: Settings, weights: bytes, files: Sequence[Path]) -> dict[str, Any]:
+def measure(where: Database, settings: Settings, weights: bytes, files: Sequence[Path]) -> dict[str, Any]:
     """Milliseconds of both, search by search, and how far they agree. The first file warms both up."""
     theirs = literal(where, weights)
     times: dict[str, dict[str, list[float]]] = {"literal": {}, "ours": {}}

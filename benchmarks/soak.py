@@ -23,12 +23,12 @@ from random import Random
 
 import psutil
 
-from radretrieval.archive import embedded
+from radretrieval.archive.embedded import shared_server
 from radretrieval.errors import EmbeddedServerError
-from radretrieval.uris import to_uri
+from radretrieval.files.uris import to_uri
 
-sys.path[:0] = [str(Path(__file__).parents[1] / "tests" / part) for part in (".", "system")]
-from killing import DONE_BY_ITSELF, GRACE, Command, Ground, Row, Usual, company, prepared  # noqa: E402
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
+from killing import DONE_BY_ITSELF, GRACE, Command, Ground, Row, Usual, company, prepared
 
 KILLS_OF_A_ROUND = 3
 BROKEN = 12
@@ -157,22 +157,22 @@ def _rounds(
     tally = Tally(kind)
     started = time.monotonic()
     while tally.kills < kills:
-        embedded.start(ground.home)
+        shared_server.start(ground.home)
         ground.reset(what)
         tally.rounds += 1
         if own:
-            embedded.release(ground.home)
+            shared_server.release(ground.home)
         for _ in range(min(random.randint((most + 1) // 2, most), kills - tally.kills)):
             tally.kills += 1
             kill(tally)
         _start(tally, ground)
         before = ground.attempts()
         if own:
-            embedded.release(ground.home)
+            shared_server.release(ground.home)
         (_finish_ingest if what == "ingest" else _finish_work)(tally, ground)
         _start(tally, ground)
         _look(tally, ground, what, before)
-    embedded.release(ground.home)
+    shared_server.release(ground.home)
     tally.seconds = time.monotonic() - started
     return tally
 
@@ -221,17 +221,17 @@ def _kill_server(tally: Tally, ground: Ground, what: str, random: Random) -> Non
         _none_left(tally, command)
     _start(tally, ground)
     _compare(tally, before, ground)
-    embedded.release(ground.home)
+    shared_server.release(ground.home)
 
 
 def _start(tally: Tally, ground: Ground) -> None:
     """The server recovers by itself; where it does not, that is a fault, and the soak goes on."""
     try:
-        embedded.start(ground.home)
+        shared_server.start(ground.home)
     except EmbeddedServerError as error:
         tally.expect(False, str(error))
         _end(ground.server())
-        embedded.start(ground.home)
+        shared_server.start(ground.home)
 
 
 def _end(processes: Sequence[psutil.Process]) -> None:

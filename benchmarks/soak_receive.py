@@ -12,10 +12,10 @@ import time
 from pathlib import Path
 from random import Random
 
-from _common import archive
+from _common import database
 
-sys.path[:0] = [str(Path(__file__).parents[1] / "tests" / part) for part in (".", "system")]
-from receiving import SENDERS, kill_receivers  # noqa: E402
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
+from receiving import SENDERS, kill_receivers
 
 
 def main() -> None:
@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=None, help="of the moments (default: a new one)")
     arguments = parser.parse_args()
     seed = time.time_ns() if arguments.seed is None else arguments.seed
-    with archive() as (where, _), tempfile.TemporaryDirectory() as folder:
+    with database() as (where, _), tempfile.TemporaryDirectory() as folder:
         tally = kill_receivers(Path(folder) / "home", where.url, arguments.kills, Random(seed))
     print(f"seed {seed}: {tally.kills} kills under {SENDERS} senders in {tally.seconds:.0f} s, {tally.hits} in mid-run")
     print(f"{tally.answered} files answered with success, {len(tally.lost)} lost; {tally.drafts} drafts left behind")

@@ -16,10 +16,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from _common import archive, machine, radretrieval, told
+from _common import database, machine, radretrieval, told
 
 from radretrieval.archive import encoders
-from radretrieval.archive.engine import Archive
+from radretrieval.archive.connections import Database
 from radretrieval.config import Settings
 
 IMAGES = 12_677 + 1_733
@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write every query with its hits there")
     parser.add_argument("--picture", type=Path, metavar="PNG", help="write confusions and examples there")
     arguments = parser.parse_args()
-    with archive(arguments.home) as (where, settings):
+    with database(arguments.home) as (where, settings):
         made = fill(settings)
         for profile, epochs in (("paper-96", arguments.epochs), ("paper", arguments.epochs_128)):
             if epochs:
@@ -62,7 +62,7 @@ def fill(settings: Settings) -> list[str]:
     return [f"{done['recognised']}; ingested in {done['seconds']:.0f} s"]
 
 
-def train(where: Archive, settings: Settings, profile: str, epochs: int) -> None:
+def train(where: Database, settings: Settings, profile: str, epochs: int) -> None:
     """Train a network of this profile, unless the archive has one, and encode the images that lack its code."""
     found = [row["encoder_id"] for row in listed(where) if row["profile"] == profile]
     if not found:
@@ -70,13 +70,13 @@ def train(where: Archive, settings: Settings, profile: str, epochs: int) -> None
     radretrieval(settings, "work", "--once", "--encoder", str(found[-1]))
 
 
-def listed(where: Archive) -> list[dict[str, Any]]:
+def listed(where: Database) -> list[dict[str, Any]]:
     """The encoders of the archive."""
     with where.connection() as connection:
         return encoders.listed(connection)
 
 
-def trained(where: Archive) -> list[str]:
+def trained(where: Database) -> list[str]:
     """What each encoder was trained on, in words."""
     with where.connection() as connection:
         found = connection.execute("SELECT id, profile ->> 'name' AS profile, metrics FROM encoder ORDER BY id")
@@ -92,7 +92,7 @@ def trained(where: Archive) -> list[str]:
     return lines
 
 
-def compared(where: Archive) -> list[str]:
+def compared(where: Database) -> list[str]:
     """The two networks pair by pair, or the only one with and without re-ranking."""
     ids = [str(row["encoder_id"]) for row in listed(where)]
     return ["--compare", *(ids[-2:] if len(ids) > 1 else ["cnnc+rbc", "cnnc"])]

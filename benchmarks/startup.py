@@ -21,10 +21,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _common import archive, command, environment, machine, table
+from _common import command, database, environment, machine, table
 
-from radretrieval.archive import codes, embedded, encoders, images
-from radretrieval.archive.engine import Archive
+from radretrieval.archive import codes, encoders, images
+from radretrieval.archive.connections import Database
+from radretrieval.archive.embedded import shared_server
 from radretrieval.coding.radon import bins, code_bytes
 from radretrieval.profile import PAPER
 
@@ -55,16 +56,16 @@ def main() -> None:
     if arguments.repeats < 1 or arguments.images < 50:
         parser.error("--repeats is at least 1, --images at least 50")
 
-    with archive() as (where, settings):
+    with database() as (where, settings):
         fill(where, arguments.images)
         env = environment(settings)
         seconds: dict[str, list[float]] = {name: [] for name in COMMANDS}
         for repeat in range(arguments.repeats + 1):
             for name, words in COMMANDS.items():
                 if name in (DOWN, URL):
-                    embedded.release(settings.home)
+                    shared_server.release(settings.home)
                 else:
-                    embedded.start(settings.home)
+                    shared_server.start(settings.home)
                 taken = run(words, env)
                 if repeat:  # the first time, files are read and compiled that later lie ready
                     seconds[name].append(taken)
@@ -86,7 +87,7 @@ def main() -> None:
         arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
 
 
-def fill(where: Archive, count: int) -> None:
+def fill(where: Database, count: int) -> None:
     """Images with random codes, of an encoder whose weights nobody asks for."""
     rng = np.random.default_rng(0)
     shape = PAPER.barcode

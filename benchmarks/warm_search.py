@@ -26,19 +26,20 @@ from typing import Any
 
 import numpy as np
 from _code_model import Model, fit, preactivations
-from _common import archive, machine, skip, table
+from _common import database, machine, skip, table
 from _exact_data import CHUNK, Filled, encoder_of, fill, spread, tuned, vacuum
 from corpus import ingest
 from search import FOLDERS, new_files, random_weights
 
-from radretrieval.archive import codes, encoders, exact
+from radretrieval.archive import codes, encoders
+from radretrieval.archive.search import exact_index
 from radretrieval.coding.cnnc import Coder
 from radretrieval.coding.radon import bins
 from radretrieval.imaging import read_image
 from radretrieval.imaging.resample import resample
 from radretrieval.profile import PAPER, Profile
-from radretrieval.retrieval.answer import STAGES, Request
-from radretrieval.retrieval.query import Searcher
+from radretrieval.search.request import STAGES, Request
+from radretrieval.search.searcher import Searcher
 
 BAR = 1.5  # issue 4: at most so many times the floor
 WARM = 5
@@ -65,7 +66,7 @@ def main() -> None:
         filled = fill(where, settings, drawn, kinds, profile, weights)
         barcodes(filled)
         print("the exact index", file=sys.stderr)
-        exact.build(where, filled.encoder)
+        exact_index.build(where, filled.encoder)
         filled.encoder = encoder_of(where, filled.encoder.id)
         files = new_files(Path(folder), arguments.queries + WARM)
         figures = measure(filled, weights, profile, files)
@@ -81,7 +82,7 @@ def given(arguments: argparse.Namespace) -> str:
 
 def network(home: Path | None, file: Path | None) -> tuple[bytes, Profile, Any, list[str]]:
     """Weights and profile, and what the network makes of labelled images: reals and IRMA codes."""
-    with archive(home) as (where, settings):
+    with database(home) as (where, settings):
         if home is None:
             ingest(settings)
             with where.connection() as connection:

@@ -7,20 +7,21 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from radretrieval.archive import embedded, images
-from radretrieval.archive.engine import Archive, open_archive
+from radretrieval.archive import images
+from radretrieval.archive.connections import Database, open_database
+from radretrieval.archive.embedded import shared_server
 from radretrieval.config import Settings
 from radretrieval.evaluation import Wanted, evaluate
-from radretrieval.ingest import ingest
-from radretrieval.labels import read_labels
+from radretrieval.files.uris import to_path
+from radretrieval.ingest.labels_csv import read_labels
+from radretrieval.ingest.run import ingest
+from radretrieval.jobs.encode import work
+from radretrieval.jobs.train import train
 from radretrieval.phantom import write_archive
 from radretrieval.profile import PAPER
 from radretrieval.report.answer import write_picture
-from radretrieval.retrieval.answer import Request
-from radretrieval.retrieval.query import Searcher
-from radretrieval.train import train
-from radretrieval.uris import to_path
-from radretrieval.worker import work
+from radretrieval.search.request import Request
+from radretrieval.search.searcher import Searcher
 
 IMAGES, CLASSES, EPOCHS = 480, 12, 7
 ROI = (40, 120, 120, 110)
@@ -41,39 +42,39 @@ def run(folder: Path, say: Say) -> None:
     labels = write_archive(folder / "radiographs", IMAGES, CLASSES)
     say(f"1. made {IMAGES} synthetic radiographs of {CLASSES} classes: {folder}/radiographs")
     try:
-        archive = open_archive(settings)
+        database = open_database(settings)
         say("2. started PostgreSQL with pgvector, for this demo alone")
-        report = ingest(archive, settings, [folder / "radiographs"], labels=read_labels(labels))
+        report = ingest(database, settings, [folder / "radiographs"], labels=read_labels(labels))
         say(
             f"3. ingested: {report.added} added, {report.unchanged} unchanged, {report.failed} failed "
             f"({report.seconds:.0f} s)"
         )
-        _train_and_encode(archive, settings, say)
-        _search(archive, settings, folder, say)
-        _evaluate(archive, settings, say)
+        _train_and_encode(database, settings, say)
+        _search(database, settings, folder, say)
+        _evaluate(database, settings, say)
     finally:
-        embedded.release(settings.home)
+        shared_server.release(settings.home)
     say(f"done in {time.monotonic() - started:.0f} s")
     _what_next(folder, say)
 
 
-def _train_and_encode(archive: Archive, settings: Settings, say: Say) -> None:
+def _train_and_encode(database: Database, settings: Settings, say: Say) -> None:
     say(f"4. training the paper's network, {EPOCHS} epochs instead of {PAPER.training.epochs} …")
-    trained = train(archive, settings, PAPER, epochs=EPOCHS)
+    trained = train(database, settings, PAPER, epochs=EPOCHS)
     say(f"   encoder {trained.encoder_id}: loss {trained.train_loss:.2f}, {trained.seconds:.0f} s on {trained.device}")
-    with archive.connection() as connection:
+    with database.connection() as connection:
         from radretrieval.archive import encoders
 
         encoders.activate(connection, trained.encoder_id)
-    done = work(archive, settings, encoder_id=trained.encoder_id)
+    done = work(database, settings, encoder_id=trained.encoder_id)
     say(f"5. encoded {done.encoded} images ({done.images_per_second:.0f} a second): CNN codes and Radon barcodes")
 
 
-def _search(archive: Archive, settings: Settings, folder: Path, say: Say) -> None:
-    with archive.connection() as connection:
+def _search(database: Database, settings: Settings, folder: Path, say: Say) -> None:
+    with database.connection() as connection:
         query = images.training(connection, "test")[0]
     request = Request(query=to_path(query["uri"]), roi=ROI)
-    with Searcher(archive, settings) as searcher:
+    with Searcher(database, settings) as searcher:
         answer = searcher.search(request)
         picture = folder / "answer.png"
         write_picture(picture, searcher, request, answer)
@@ -87,8 +88,8 @@ def _search(archive: Archive, settings: Settings, folder: Path, say: Say) -> Non
     say(f"   with its region x,y,width,height = {','.join(map(str, ROI))} found in each hit; the picture: {picture}")
 
 
-def _evaluate(archive: Archive, settings: Settings, say: Say) -> None:
-    result = evaluate(archive, settings, Wanted())
+def _evaluate(database: Database, settings: Settings, say: Say) -> None:
+    result = evaluate(database, settings, Wanted())
     first, *others = result.rows
     say(
         f"7. scored {len(result.queries.image_ids)} test images against {len(result.searched.image_ids)}: "

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from anchored import Anchored
     from answering import Made
 
-    from radretrieval.archive.engine import Archive
+    from radretrieval.archive.connections import Database
     from radretrieval.config import Settings
 
 ROOT = Path(__file__).parents[1]
@@ -76,10 +76,10 @@ def server(pytestconfig: pytest.Config) -> Server:
 @pytest.fixture(scope="session")
 def migrated_template(server: Server) -> Iterator[str]:
     """The name of a database that was migrated once; copies of it take 0.1 s."""
-    from radretrieval.archive import migrate
+    from radretrieval.archive import migrations
 
     with server.database() as url:
-        migrate.upgrade(url)
+        migrations.upgrade(url)
         yield database_of(url)
 
 
@@ -91,11 +91,11 @@ def archive_url(server: Server, migrated_template: str) -> Iterator[str]:
 
 
 @pytest.fixture
-def archive(archive_url: str) -> Archive:
+def database(archive_url: str) -> Database:
     """That archive, as the package knows it."""
-    from radretrieval.archive.engine import Archive
+    from radretrieval.archive.connections import Database
 
-    return Archive(archive_url)
+    return Database(archive_url)
 
 
 @pytest.fixture
@@ -176,21 +176,21 @@ def anchored(server: Server, migrated_template: str) -> Iterator[Anchored]:
 
 
 @pytest.fixture
-def indexed(server: Server, anchored: Anchored) -> Iterator[Archive]:
+def indexed(server: Server, anchored: Anchored) -> Iterator[Database]:
     """A copy of it of this test's own."""
-    from radretrieval.archive.engine import Archive
+    from radretrieval.archive.connections import Database
 
     with server.database(template=anchored.template) as url:
-        yield Archive(url)
+        yield Database(url)
 
 
 @pytest.fixture(scope="module")
-def reading(server: Server, anchored: Anchored) -> Iterator[Archive]:
+def reading(server: Server, anchored: Anchored) -> Iterator[Database]:
     """A copy of it for the tests of a module that change nothing."""
-    from radretrieval.archive.engine import Archive
+    from radretrieval.archive.connections import Database
 
     with server.database(template=anchored.template) as url:
-        yield Archive(url)
+        yield Database(url)
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from radretrieval.archive.statements import sql
+from radretrieval.archive.queries import sql
 
 if TYPE_CHECKING:
     import psycopg

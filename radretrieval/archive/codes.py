@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from radretrieval.archive.copying import copy_codes
-from radretrieval.archive.exact_near import Near
-from radretrieval.archive.statements import sql
+from radretrieval.archive.bulk_copy import copy_codes
+from radretrieval.archive.queries import sql
+from radretrieval.archive.search.anchor_hints import Near
 
 if TYPE_CHECKING:
     import psycopg

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from radretrieval.archive.schema_names import partition
-from radretrieval.archive.statements import sql
+from radretrieval.archive.queries import sql
+from radretrieval.archive.schema.names import partition
 from radretrieval.errors import NoEncoder, UsageError
 from radretrieval.profile import Profile
 

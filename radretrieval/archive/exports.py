@@ -6,9 +6,9 @@ from array import array
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from radretrieval.archive import engine
+from radretrieval.archive import connections
 from radretrieval.archive.filters import Filter
-from radretrieval.archive.statements import sql
+from radretrieval.archive.queries import sql
 
 if TYPE_CHECKING:
     import psycopg
@@ -25,7 +25,7 @@ def ids(connection: Connection, wanted: Filter, among: Sequence[int] | None = No
     """
     found = array("q")
     values = {"ids": None if among is None else list(among)}
-    with engine.asked_rightly(connection, False):
+    with connections.asked_rightly(connection, False):
         row = connection.execute(sql("images_filter"), {"filter": wanted.as_json()}).fetchone()
         assert row is not None
         # made of checked columns and quoted literals; a per cent sign in one of those is no parameter

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from radretrieval.archive.statements import sql
+from radretrieval.archive.queries import sql
 from radretrieval.errors import UsageError
 
 if TYPE_CHECKING:

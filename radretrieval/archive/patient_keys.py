@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from radretrieval.archive.statements import sql
+from radretrieval.archive.queries import sql
 from radretrieval.errors import EnvironmentUnusable
 
 if TYPE_CHECKING:

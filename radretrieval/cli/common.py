@@ -15,7 +15,7 @@ import typer
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from radretrieval.archive.engine import Archive
+    from radretrieval.archive.connections import Database
     from radretrieval.config import Settings
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
@@ -43,12 +43,12 @@ def settings(context: typer.Context) -> Settings:
 
 
 @contextmanager
-def opened(context: typer.Context) -> Iterator[tuple[Archive, Settings]]:
+def opened(context: typer.Context) -> Iterator[tuple[Database, Settings]]:
     """The archive of this run, checked, with its settings; the embedded server is left at the end."""
-    from radretrieval.archive.engine import open_archive
+    from radretrieval.archive.connections import open_database
 
     with leaving_embedded(chosen := settings(context)):
-        yield open_archive(chosen), chosen
+        yield open_database(chosen), chosen
 
 
 @contextmanager
@@ -58,9 +58,9 @@ def leaving_embedded(chosen: Settings) -> Iterator[None]:
         yield
     finally:
         if chosen.database_url is None:
-            from radretrieval.archive import embedded
+            from radretrieval.archive.embedded import shared_server
 
-            embedded.release(chosen.home)
+            shared_server.release(chosen.home)
 
 
 def stop_on_signals(stop: threading.Event) -> None:
@@ -81,7 +81,7 @@ def print_json(document: dict[str, Any]) -> None:
 
 def tell(message: str) -> None:
     """A line for the person, on stderr; what is not printable in it is escaped."""
-    from radretrieval.uris import printable
+    from radretrieval.files.uris import printable
 
     print(printable(message), file=sys.stderr)
 
@@ -96,7 +96,7 @@ def tell_failures(failures: list[dict[str, str]], most: int = 20) -> None:
 
 def tell_problems(problems: list[dict[str, str]], most: int = 3) -> None:
     """Count what was amiss around the inputs by its kind, and name the first of each, on stderr."""
-    from radretrieval.problems import KINDS
+    from radretrieval.ingest.problem import KINDS
 
     for kind, called in KINDS.items():
         met = [problem for problem in problems if problem["error"] == kind]

@@ -19,36 +19,36 @@ def upgrade(
     as_json: AsJson = False,
 ) -> None:
     """Bring the schema to this version's revision (waits for another upgrade that runs)."""
-    from radretrieval.archive import engine, migrate
+    from radretrieval.archive import connections, migrations
 
     if sql:
-        migrate.print_sql(sys.stdout)
+        migrations.print_sql(sys.stdout)
         return
     chosen = settings(context)
     with leaving_embedded(chosen):
-        url = engine.database_url(chosen)
-        migrate.upgrade(url)
-        _print(engine.check(engine.Archive(url)), as_json)
+        url = connections.database_url(chosen)
+        migrations.upgrade(url)
+        _print(connections.check(connections.Database(url)), as_json)
 
 
 @app.command()
 def check(context: typer.Context, as_json: AsJson = False) -> None:
     """Tell whether the database can be used as it stands; ends with 3 and what to do when it cannot."""
-    from radretrieval.archive import engine
+    from radretrieval.archive import connections
 
     chosen = settings(context)
     with leaving_embedded(chosen):
-        _print(engine.check(engine.open_archive(chosen)), as_json)
+        _print(connections.check(connections.open_database(chosen)), as_json)
 
 
 @app.command()
 def url(context: typer.Context) -> None:
     """Print the database's URL, for psql and other programs (the embedded server runs while one of ours does)."""
-    from radretrieval.archive import engine
+    from radretrieval.archive import connections
 
     chosen = settings(context)
     with leaving_embedded(chosen):
-        print(engine.database_url(chosen))
+        print(connections.database_url(chosen))
 
 
 @app.command()
@@ -57,13 +57,13 @@ def stop(
     force: Annotated[bool, typer.Option("--force", help="Stop it even while other processes use it.")] = False,
 ) -> None:
     """Stop the embedded server."""
-    from radretrieval.archive import embedded
+    from radretrieval.archive.embedded import shared_server
     from radretrieval.errors import UsageError
 
     chosen = settings(context)
     if chosen.database_url is not None:
         raise UsageError("db stop stops the embedded server only; the database of --database-url is its DBA's to stop")
-    tell("stopped" if embedded.stop(chosen.home, force) else "no embedded server is running")
+    tell("stopped" if shared_server.stop(chosen.home, force) else "no embedded server is running")
 
 
 def _print(facts: dict[str, object], as_json: bool) -> None:

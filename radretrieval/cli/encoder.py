@@ -19,7 +19,7 @@ def listed(context: typer.Context, as_json: AsJson = False) -> None:
     """Every encoder, how many codes it has and which one is active."""
     from radretrieval.archive import encoders
 
-    with opened(context) as (archive, _), archive.connection() as connection:
+    with opened(context) as (database, _), database.connection() as connection:
         rows = encoders.listed(connection)
     if as_json:
         print_json({"encoders": rows})
@@ -53,7 +53,7 @@ def activate(
     from radretrieval.archive import codes, encoders
     from radretrieval.errors import UsageError
 
-    with opened(context) as (archive, _), archive.connection() as connection:
+    with opened(context) as (database, _), database.connection() as connection:
         encoders.get(connection, encoder_id)
         missing = codes.pending_count(connection, encoder_id)
         if missing and not force:
@@ -82,14 +82,14 @@ def report(
     """
     from dataclasses import asdict
 
-    from radretrieval.health import health
+    from radretrieval.files.output import check_output
+    from radretrieval.jobs.code_report import health
     from radretrieval.report.health import health_picture, print_health
-    from radretrieval.report.output import check_output
 
     if picture is not None:
         check_output(picture, ".png", "picture")
-    with opened(context) as (archive, _), bar("codes", None) as advance:
-        found = health(archive, encoder, advance=advance)
+    with opened(context) as (database, _), bar("codes", None) as advance:
+        found = health(database, encoder, advance=advance)
     if picture is not None:
         health_picture(picture, found)
     if as_json:

@@ -77,7 +77,7 @@ def evaluate(
     """Score the first hit of every labelled image of a split, by every way of ranking, beside the published errors."""
     from radretrieval.evaluation import Wanted
     from radretrieval.evaluation import evaluate as run
-    from radretrieval.report.output import check_output
+    from radretrieval.files.output import check_output
 
     for target, suffix, what in ((picture, ".png", "picture"), (hits, ".csv", "list of hits")):
         if target is not None:
@@ -91,9 +91,9 @@ def evaluate(
         network=network,
         compare=compare,
     )
-    with opened(context) as (archive, settings):
+    with opened(context) as (database, settings):
         with bar("evaluate", None) as advance:
-            result = run(archive, settings, wanted, device=device, advance=advance)
+            result = run(database, settings, wanted, device=device, advance=advance)
         if hits is not None:
             from radretrieval.report.hits import write_hits
 

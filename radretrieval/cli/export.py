@@ -72,9 +72,9 @@ def export(
     leave: names that were written on a film stay on it.
     """
     from radretrieval.archive.filters import Filter, parse
-    from radretrieval.dicom.export import Wanted
-    from radretrieval.dicom.export import export as run
     from radretrieval.errors import UsageError
+    from radretrieval.export.run import Wanted
+    from radretrieval.export.run import export as run
 
     if (key or accept_burned_in) and not deidentify:
         raise UsageError("--key and --accept-burned-in are about --deidentify; say that too, or leave them out")
@@ -90,8 +90,8 @@ def export(
         encoder=encoder,
         workers=workers,
     )
-    with opened(context) as (archive, settings), bar("export", None) as advance:
-        report = run(archive, settings, folder, wanted, advance, advance.set_total)
+    with opened(context) as (database, settings), bar("export", None) as advance:
+        report = run(database, settings, folder, wanted, advance, advance.set_total)
     document = asdict(report)
     if as_json:
         print_json(document)

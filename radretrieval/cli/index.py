@@ -45,17 +45,18 @@ def build(
     as_json: AsJson = False,
 ) -> None:
     """Build the index of an encoder's codes, or build it anew; searches go on meanwhile, and workers with exact."""
-    from radretrieval.archive import encoders, exact, hnsw
+    from radretrieval.archive import encoders
+    from radretrieval.archive.search import exact_index, hnsw
 
     started = time.monotonic()
-    with opened(context) as (archive, _):
-        with archive.connection() as connection:
+    with opened(context) as (database, _):
+        with database.connection() as connection:
             chosen = encoders.get(connection, encoder)
             if kind is Kind.hnsw:
                 document: dict[str, Any] = {"kind": kind.value, "codes": hnsw.build(connection, chosen)}
         if kind is Kind.exact:
             with bar("assigning", None) as advance:
-                built = exact.build(archive, chosen, anchors, advance)
+                built = exact_index.build(database, chosen, anchors, advance)
             document = {"kind": kind.value, "codes": built.codes, "anchors": built.anchors}
     _print({**document, "seconds": round(time.monotonic() - started, 3)}, as_json)
 
@@ -72,13 +73,14 @@ def check(
     """Prove the exact index: every code in it, every distance and bound true, and answers equal to a plain scan's."""
     from dataclasses import asdict
 
-    from radretrieval.archive import encoders, exact_check
+    from radretrieval.archive import encoders
+    from radretrieval.archive.search import exact_check
 
     started = time.monotonic()
-    with opened(context) as (archive, _):
-        with archive.connection() as connection:
+    with opened(context) as (database, _):
+        with database.connection() as connection:
             chosen = encoders.get(connection, encoder)
-        found = exact_check.check(archive, chosen, sample, chosen.profile.query.candidates)
+        found = exact_check.check(database, chosen, sample, chosen.profile.query.candidates)
     _print({"kind": "exact", **asdict(found), "seconds": round(time.monotonic() - started, 3)}, as_json)
     if not found.sound:
         from radretrieval.cli.common import tell
@@ -98,10 +100,11 @@ def audit(
 
     It is told with every answer through that index until it is measured again.
     """
-    from radretrieval.archive import encoders, hnsw
+    from radretrieval.archive import encoders
+    from radretrieval.archive.search import hnsw
 
     started = time.monotonic()
-    with opened(context) as (archive, _), archive.connection() as connection:
+    with opened(context) as (database, _), database.connection() as connection:
         chosen = encoders.get(connection, encoder)
         number, mean, worst = hnsw.audit(connection, chosen, chosen.profile.query.candidates, sample)
     document = {
@@ -122,16 +125,17 @@ def drop(
     as_json: AsJson = False,
 ) -> None:
     """Drop the indexes, and what a build that was ended has left; searches compare with every code, exactly."""
-    from radretrieval.archive import encoders, exact, hnsw
+    from radretrieval.archive import encoders
+    from radretrieval.archive.search import exact_index, hnsw
 
     started = time.monotonic()
-    with opened(context) as (archive, _):
-        with archive.connection() as connection:
+    with opened(context) as (database, _):
+        with database.connection() as connection:
             chosen = encoders.get(connection, encoder)
             if kind is not Kind.exact:
                 hnsw.drop(connection, chosen)
         if kind is not Kind.hnsw:
-            exact.drop(archive, chosen)
+            exact_index.drop(database, chosen)
     _print({"kind": kind.value if kind else "all", "seconds": round(time.monotonic() - started, 3)}, as_json)
 
 

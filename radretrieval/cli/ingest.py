@@ -14,10 +14,10 @@ import typer
 from radretrieval.cli.common import AsJson, bar, opened, print_json, stop_on_signals, tell, tell_failures, tell_problems
 
 if TYPE_CHECKING:
-    from radretrieval.accounts import IngestReport
-    from radretrieval.archive.engine import Archive
+    from radretrieval.archive.connections import Database
     from radretrieval.config import Settings
-    from radretrieval.labels import Labels
+    from radretrieval.ingest.labels_csv import Labels
+    from radretrieval.ingest.report import IngestReport
 
 
 class Keep(StrEnum):
@@ -77,23 +77,23 @@ def ingest(
 
     The ImageCLEF 2009 release is recognised by its folders and labelled by its own CSVs, unless --labels is given.
     """
-    from radretrieval.ingest import ingest as run
-    from radretrieval.labels import read_labels
-    from radretrieval.walk import walk
+    from radretrieval.files.walk import walk
+    from radretrieval.ingest.labels_csv import read_labels
+    from radretrieval.ingest.run import ingest as run
 
     given = read_labels(labels) if labels else None
     chosen = {"keep": keep and keep.value, "frames": frames and frames.value}
     if move_to is not None and not watch:
         raise typer.BadParameter("goes with --watch", param_hint="--move-to")
-    with opened(context) as (archive, found):
+    with opened(context) as (database, found):
         settings = found.model_copy(update={name: value for name, value in chosen.items() if value is not None})
         if watch:
-            report = _watch(archive, settings, paths, settle, move_to, given, split, workers)
+            report = _watch(database, settings, paths, settle, move_to, given, split, workers)
         else:
             total = sum(1 for _ in walk(paths)) if sys.stderr.isatty() else None
             with bar("ingest", total) as advance:
                 report = run(
-                    archive, settings, paths, labels=given, split=split, workers=workers, advance=advance, tell=tell
+                    database, settings, paths, labels=given, split=split, workers=workers, advance=advance, tell=tell
                 )
     document = asdict(report)
     if as_json:
@@ -117,7 +117,7 @@ def ingest(
 
 
 def _watch(
-    archive: Archive,
+    database: Database,
     settings: Settings,
     paths: list[Path],
     settle: float,
@@ -126,7 +126,7 @@ def _watch(
     split: str | None,
     workers: int | None,
 ) -> IngestReport:
-    from radretrieval.watch import watch
+    from radretrieval.ingest.watch_folder import watch
 
     def told(report: IngestReport) -> None:
         tell(f"{report.added} added, {report.unchanged} unchanged, {report.failed} failed")
@@ -136,7 +136,7 @@ def _watch(
     stop_on_signals(stop)
     tell(f"watching {', '.join(map(str, paths))}; Ctrl-C or SIGTERM ends it")
     return watch(
-        archive,
+        database,
         settings,
         paths,
         settle=settle,

@@ -20,10 +20,10 @@ def rotate(context: typer.Context, as_json: AsJson = False) -> None:
     """
     from dataclasses import asdict
 
-    from radretrieval.rotation import rotate as run
+    from radretrieval.privacy.key_rotation import rotate as run
 
-    with opened(context) as (archive, settings):
-        done = run(archive, settings)
+    with opened(context) as (database, settings):
+        done = run(database, settings)
     if as_json:
         print_json(asdict(done))
     else:

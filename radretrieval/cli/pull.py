@@ -12,10 +12,10 @@ from radretrieval.cli.common import AsJson, bar, opened, print_json, settings, t
 
 if TYPE_CHECKING:
     from radretrieval.config import Settings
-    from radretrieval.dicom.asked import Asked
-    from radretrieval.dicom.changes import Orthanc
-    from radretrieval.dicom.find import Dimse
-    from radretrieval.dicom.web import Web
+    from radretrieval.dicom.pull.dicomweb import Web
+    from radretrieval.dicom.pull.dimse import Dimse
+    from radretrieval.dicom.pull.orthanc import Orthanc
+    from radretrieval.dicom.pull.query import Asked
 
 
 def pull(
@@ -92,15 +92,15 @@ def pull(
 
     Each instance is fetched once, in the transfer syntax in which it is stored. A pull that was killed goes on.
     """
-    from radretrieval.dicom.pull import pull as run
+    from radretrieval.dicom.pull.run import pull as run
 
     asked = _asked(since, until, query or [], all_classes, again)
     chosen = settings(context)
     peer = _peer(url, credentials, chosen, ae_title, move_to, all_classes)
     try:
-        with opened(context) as (archive, opened_settings), bar("pull", None) as advance:
+        with opened(context) as (database, opened_settings), bar("pull", None) as advance:
             report = run(
-                archive,
+                database,
                 opened_settings,
                 peer,
                 asked,
@@ -127,7 +127,7 @@ def pull(
 def _asked(since: str | None, until: str | None, query: list[str], all_classes: bool, again: bool) -> Asked:
     from datetime import date
 
-    from radretrieval.dicom.asked import Asked, filters_of, when
+    from radretrieval.dicom.pull.query import Asked, filters_of, when
     from radretrieval.errors import UsageError
 
     today = date.today()
@@ -141,8 +141,8 @@ def _asked(since: str | None, until: str | None, query: list[str], all_classes: 
 def _peer(
     url: str, credentials: Path | None, chosen: Settings, ae_title: str, move_to: str | None, all_classes: bool
 ) -> Web | Dimse:
-    from radretrieval.dicom.find import Dimse, address, check_title
-    from radretrieval.dicom.web import Web
+    from radretrieval.dicom.pull.dicomweb import Web
+    from radretrieval.dicom.pull.dimse import Dimse, address, check_title
     from radretrieval.errors import UsageError
 
     if url.lower().startswith(("http:", "https:")):
@@ -160,7 +160,7 @@ def _peer(
 
 
 def _orthanc(peer: Web | Dimse) -> Orthanc | None:
-    from radretrieval.dicom.changes import orthanc
-    from radretrieval.dicom.web import Web
+    from radretrieval.dicom.pull.dicomweb import Web
+    from radretrieval.dicom.pull.orthanc import orthanc
 
     return orthanc(peer) if isinstance(peer, Web) else None

@@ -76,12 +76,12 @@ def receive(
 
     A file is answered with success once it is on the disk and told of in the archive; the senders learn why else.
     """
-    from radretrieval.dicom.classes import storage_classes
-    from radretrieval.dicom.crew import stop_with_parent
-    from radretrieval.dicom.listener import Node
-    from radretrieval.dicom.peers import check_title, read_peers
-    from radretrieval.dicom.receive import receive as run
-    from radretrieval.dicom.tls import server_context
+    from radretrieval.dicom.scp.access import check_title, read_peers
+    from radretrieval.dicom.scp.processes import stop_with_parent
+    from radretrieval.dicom.scp.server import Node
+    from radretrieval.dicom.scp.service import receive as run
+    from radretrieval.dicom.scp.tls import server_context
+    from radretrieval.dicom.sop_classes import storage_classes
 
     if tls_cert is None and (tls_key or tls_ca):
         raise UsageError("--tls-key and --tls-ca go with --tls-cert, the certificate of this node")
@@ -111,9 +111,9 @@ def receive(
         if shared is None:
             tell(f"{node.title} listens on {node.host or '*'}:{listens}{secured}{who}; Ctrl-C or SIGTERM ends it")
 
-    with opened(context) as (archive, settings):
+    with opened(context) as (database, settings):
         report = run(
-            archive, settings, node, stop, intake=intake, workers=workers, crew=crew, shared=shared, ready=ready
+            database, settings, node, stop, intake=intake, workers=workers, crew=crew, shared=shared, ready=ready
         )
     document = asdict(report)
     if as_json:

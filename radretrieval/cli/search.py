@@ -24,8 +24,8 @@ from radretrieval.cli.search_out import (
 )
 
 if TYPE_CHECKING:
-    from radretrieval.archive.nearest import Effect
-    from radretrieval.retrieval.answer import Answer, Request
+    from radretrieval.archive.search.nearest import Effect
+    from radretrieval.search.request import Answer, Request
 
 
 def search(
@@ -104,7 +104,7 @@ def search(
     """
     from radretrieval.archive.filters import parse
     from radretrieval.cli.search_batch import check_options, search_batch
-    from radretrieval.retrieval.answer import Request
+    from radretrieval.search.request import Request
 
     outputs = Outputs(picture, sr, sc, fhir, csv, store_to, stow, ae_title)
     single = {"--roi": roi is not None, **outputs.given()}
@@ -129,10 +129,10 @@ def search(
 def _search_one(
     context: typer.Context, request: Request, outputs: Outputs, device: str, encoder: int | None, as_json: bool
 ) -> None:
-    from radretrieval.retrieval.query import Searcher
+    from radretrieval.search.searcher import Searcher
 
     outputs.check()
-    with opened(context) as (archive, settings), Searcher(archive, settings, device, encoder) as searcher:
+    with opened(context) as (database, settings), Searcher(database, settings, device, encoder) as searcher:
         about = subject(outputs, searcher, request)
         answer = searcher.search(request)
         made = write(outputs, searcher, request, answer, about)
@@ -162,7 +162,7 @@ def _query(text: str) -> Path | int:
 def _roi(text: str | None) -> tuple[int, int, int, int] | None:
     if text is None:
         return None
-    from radretrieval.retrieval.roi import parse_roi
+    from radretrieval.search.roi import parse_roi
 
     return parse_roi(text)
 
@@ -200,7 +200,7 @@ def _effect(effect: Effect | None) -> dict[str, Any]:
     """What the filter did; `…_at_least` where counting ended there."""
     if effect is None:
         return {"matched": None, "hidden": None}
-    from radretrieval.archive.nearest import COUNTED, HIDDEN
+    from radretrieval.archive.search.nearest import COUNTED, HIDDEN
 
     return {
         "matched": effect.matched,
@@ -211,8 +211,8 @@ def _effect(effect: Effect | None) -> dict[str, Any]:
 
 
 def _print(answer: Answer, request: Request) -> None:
+    from radretrieval.files.uris import shown
     from radretrieval.report.table import table
-    from radretrieval.uris import shown
 
     columns = ["rank", "image", "CNNC", "RBC", "IRMA code", *(["ROI"] if request.roi else []), "file"]
     rows = []
@@ -242,7 +242,7 @@ def _tell(answer: Answer, request: Request) -> None:
         elif hit.reduced:
             tell(f"the ROI in image {hit.image_id} is of a reduced copy: its file {hit.reduced}")
     if answer.effect is not None:
-        from radretrieval.archive.nearest import COUNTED, HIDDEN
+        from radretrieval.archive.search.nearest import COUNTED, HIDDEN
 
         matched, hidden = answer.effect.matched, answer.effect.hidden
         nearer = "" if not hidden else f"; nearer ones that it hid: {hidden}{'' if hidden < HIDDEN else ' or more'}"

@@ -13,10 +13,10 @@ from radretrieval.cli.common import bar, opened, print_json, tell, tell_failures
 
 if TYPE_CHECKING:
     from radretrieval.archive.encoders import Encoder
-    from radretrieval.retrieval.answer import Request
-    from radretrieval.retrieval.batch import BatchReport
-    from radretrieval.retrieval.queries import Asked
-    from radretrieval.retrieval.query import Searcher
+    from radretrieval.search.batch.run import BatchReport
+    from radretrieval.search.batch.sources import Asked
+    from radretrieval.search.request import Request
+    from radretrieval.search.searcher import Searcher
 
 
 def check_options(
@@ -57,13 +57,13 @@ def search_batch(
     as_json: bool,
 ) -> None:
     """Answer the queries of `batch`, or all images where that is None, into the file `out`."""
-    from radretrieval.report.rows import check_rows, writing
-    from radretrieval.retrieval.batch import BatchReport, search_many
-    from radretrieval.retrieval.query import Searcher
+    from radretrieval.results.rows import check_rows, writing
+    from radretrieval.search.batch.run import BatchReport, search_many
+    from radretrieval.search.searcher import Searcher
 
     check_rows(out)
     given = _given(batch, out)
-    with opened(context) as (archive, settings), Searcher(archive, settings, device, encoder) as searcher:
+    with opened(context) as (database, settings), Searcher(database, settings, device, encoder) as searcher:
         source = given or _everything(searcher)
         total = sum(1 for _ in source()) if sys.stderr.isatty() else None
         report = BatchReport()
@@ -82,14 +82,14 @@ def search_batch(
 
 
 def _given(batch: Path | None, out: Path) -> Callable[[], Iterator[Asked]] | None:
-    from radretrieval.retrieval.queries import source_of
+    from radretrieval.search.batch.sources import source_of
 
     return None if batch is None else source_of(batch, leave_out=out)
 
 
 def _everything(searcher: Searcher) -> Callable[[], Iterator[Asked]]:
-    from radretrieval.archive.many import coded_ids
-    from radretrieval.retrieval.queries import by_id
+    from radretrieval.archive.search.batch import coded_ids
+    from radretrieval.search.batch.sources import by_id
 
     return lambda: map(by_id, coded_ids(searcher.connection, searcher.encoder))
 

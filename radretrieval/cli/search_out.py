@@ -14,9 +14,9 @@ from radretrieval.cli.common import tell
 if TYPE_CHECKING:
     from radretrieval.archive.images import Identity
     from radretrieval.config import Settings
-    from radretrieval.dicom.evidence import Subject
-    from radretrieval.retrieval.answer import Answer, Request
-    from radretrieval.retrieval.query import Searcher
+    from radretrieval.results.references import Subject
+    from radretrieval.search.request import Answer, Request
+    from radretrieval.search.searcher import Searcher
 
 Picture = Annotated[
     Path | None, typer.Option("--picture", metavar="PNG", help="Write the query and its hits as a picture.")
@@ -91,7 +91,7 @@ class Outputs:
     def check(self) -> None:
         """Raise UsageError, before the work begins, for what cannot be written or sent."""
         from radretrieval.errors import UsageError
-        from radretrieval.report.output import check_output
+        from radretrieval.files.output import check_output
 
         files = [
             (self.picture, ".png", "picture"),
@@ -121,7 +121,7 @@ def subject(outputs: Outputs, searcher: Searcher, request: Request) -> Subject |
     """The query as a DICOM object, where one is needed; refused before the search where it is none."""
     if not outputs.dicom:
         return None
-    from radretrieval.dicom.evidence import subject_of
+    from radretrieval.results.references import subject_of
 
     return subject_of(searcher, request.query, outputs.dicom)
 
@@ -133,18 +133,18 @@ def write(outputs: Outputs, searcher: Searcher, request: Request, answer: Answer
 
         write_picture(outputs.picture, searcher, request, answer)
     if outputs.csv is not None:
-        from radretrieval.report.rows import rows_of, writing
+        from radretrieval.results.rows import rows_of, writing
 
         with writing(outputs.csv) as writer:
             writer(rows_of(answer, request))
     if outputs.fhir is None and about is None:
         return []
-    from radretrieval.dicom.evidence import hit_identities
+    from radretrieval.results.references import hit_identities
 
     identities = hit_identities(searcher, answer.hits)
     if outputs.fhir is not None:
-        from radretrieval.dicom.evidence import query_identity
-        from radretrieval.report.fhir import Told, write_bundle
+        from radretrieval.results.fhir import Told, write_bundle
+        from radretrieval.results.references import query_identity
 
         query = query_identity(searcher, request.query, answer.query_image_id)
         write_bundle(outputs.fhir, Told(request, answer, searcher.encoder, query, identities))
@@ -160,7 +160,7 @@ def _dicom(
     identities: dict[int, Identity],
 ) -> list[Any]:
     """The objects, each written where a file was named for it."""
-    from radretrieval.dicom.report import Result, left_out, structured_report
+    from radretrieval.results.structured_report import Result, left_out, structured_report
 
     made: list[Any] = []
     if outputs.sr is not None or outputs.sc is None:
@@ -170,8 +170,8 @@ def _dicom(
         for remark in left_out(answer, identities):
             tell(remark)
     if outputs.sc is not None:
-        from radretrieval.dicom.capture import secondary_capture
         from radretrieval.report.answer import sheet
+        from radretrieval.results.secondary_capture import secondary_capture
 
         made.append(secondary_capture(sheet(searcher, request, answer), about))
         _save(made[-1], outputs.sc, "secondary capture")
@@ -179,7 +179,7 @@ def _dicom(
 
 
 def _save(one: Any, path: Path, what: str) -> None:
-    from radretrieval.report.output import whole
+    from radretrieval.files.output import whole
 
     with whole(path, what) as draft:
         one.save_as(draft, enforce_file_format=True)

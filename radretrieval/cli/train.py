@@ -23,11 +23,11 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Train an encoder on the labelled images and store it; the first one becomes active."""
+    from radretrieval.jobs.train import train as run
     from radretrieval.profile import by_name
-    from radretrieval.train import train as run
 
     chosen = by_name(profile)
-    with opened(context) as (archive, settings), bar("read and train", None) as advance:
+    with opened(context) as (database, settings), bar("read and train", None) as advance:
         rounds = epochs or chosen.training.epochs
 
         def on_images(done: int, total: int) -> None:
@@ -36,7 +36,7 @@ def train(
             advance(1)
 
         report = run(
-            archive,
+            database,
             settings,
             chosen,
             split=split,

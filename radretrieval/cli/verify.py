@@ -29,15 +29,15 @@ def verify(
     Ends with 1 when one is not, and no reduced copy of it is kept.
     """
     from radretrieval.archive import images
-    from radretrieval.verify import verify as run
+    from radretrieval.jobs.verify import verify as run
 
-    with opened(context) as (archive, settings):
+    with opened(context) as (database, settings):
         total = None
         if sys.stderr.isatty():
-            with archive.connection() as connection:
+            with database.connection() as connection:
                 total = images.counts(connection)["images"]
         with bar("verify", total) as advance:
-            report = run(archive, settings, tidy=tidy, workers=workers, advance=advance)
+            report = run(database, settings, tidy=tidy, workers=workers, advance=advance)
     document = asdict(report)
     if as_json:
         print_json(document)

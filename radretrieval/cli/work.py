@@ -37,18 +37,18 @@ def work(
     as_json: AsJson = False,
 ) -> None:
     """Encode the images that have no code yet. SIGTERM ends it after the batch."""
-    from radretrieval.worker import pending
-    from radretrieval.worker import work as run
+    from radretrieval.jobs.encode import pending
+    from radretrieval.jobs.encode import work as run
 
     stop = threading.Event()
     stop_on_signals(stop)
-    with opened(context) as (archive, settings):
+    with opened(context) as (database, settings):
         if not once:
             tell("encoding what has no code, then waiting for more; Ctrl-C or SIGTERM ends it")
-        total = pending(archive, encoder) if once else None
+        total = pending(database, encoder) if once else None
         with bar("encode", total) as advance:
             report = run(
-                archive,
+                database,
                 settings,
                 once=once,
                 device=device,

@@ -14,8 +14,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from radretrieval.errors import EnvironmentUnusable, UsageError
-from radretrieval.imaging.remote import CONNECT_SECONDS, READ_SECONDS, authorization
-from radretrieval.uris import printable
+from radretrieval.files.uris import printable
+from radretrieval.storage.wado import CONNECT_SECONDS, READ_SECONDS, authorization
 
 ANSWER_SECONDS = 10.0  # for a peer to take or to refuse an association
 _TRANSFER_SYNTAXES = ["1.2.840.10008.1.2.1", "1.2.840.10008.1.2"]  # explicit first: what we have needs no conversion

@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from radretrieval.archive import engine, images
+from radretrieval.archive import connections, images
 from radretrieval.archive.codes import CodeSet
-from radretrieval.archive.engine import Archive
+from radretrieval.archive.connections import Database
 from radretrieval.config import Settings
 from radretrieval.errors import UsageError
 from radretrieval.evaluation import rankings, scores
-from radretrieval.evaluation.network import look
-from radretrieval.evaluation.parties import Party, Wanted, gather, work
+from radretrieval.evaluation.encoder_runs import Party, Wanted, gather, work
+from radretrieval.evaluation.network_outputs import look
 from radretrieval.evaluation.published import PUBLISHED, Published, why_not
 from radretrieval.evaluation.rankings import Ranking
 from radretrieval.evaluation.scores import Baseline, Comparison, Score, SizeScore
@@ -108,7 +108,7 @@ class Evaluation:
 
 
 def evaluate(
-    archive: Archive, settings: Settings, wanted: Wanted, *, device: str = "auto", advance: Advance | None = None
+    database: Database, settings: Settings, wanted: Wanted, *, device: str = "auto", advance: Advance | None = None
 ) -> Evaluation:
     """Score the first hit of every labelled image of a split, by every way of ranking.
 
@@ -125,8 +125,8 @@ def evaluate(
     scores.errors([], [], wanted.rule)  # an unknown rule is told before minutes of work
     pair = _pair(wanted)
     found: list[Ranking] = []
-    with archive.connection() as connection, engine.translated(archive.url):
-        engine.one_moment(connection)
+    with database.connection() as connection, connections.translated(database.url):
+        connections.one_moment(connection)
         parties, notes = gather(connection, wanted, [encoder_id for encoder_id, _ in pair if encoder_id is not None])
         for party in parties:
             found += rankings.by_codes(connection, party, lambda n: say(n, "rank codes"))
@@ -135,7 +135,7 @@ def evaluate(
         against = images.left_out(connection, wanted.searched_splits, wanted.withdrawn)
     failures: dict[str, dict[str, str]] = {}
     for party in parties if wanted.network else ():
-        seen = look(archive, settings, party, device, lambda n: say(n, "encode"))
+        seen = look(database, settings, party, device, lambda n: say(n, "encode"))
         found += rankings.by_network(party, *seen)
         failures |= {failure["path"]: failure for one in seen for failure in one.failures}
     rows = _scored(found, parties, wanted.rule)

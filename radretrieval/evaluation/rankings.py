@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from radretrieval.archive import nearest
 from radretrieval.archive.codes import CodeSet
 from radretrieval.archive.encoders import Encoder
+from radretrieval.archive.search import nearest
 from radretrieval.coding.hamming import nearest as nearest_codes
-from radretrieval.evaluation.network import Seen
-from radretrieval.evaluation.parties import Party
+from radretrieval.evaluation.encoder_runs import Party
+from radretrieval.evaluation.network_outputs import Seen
 from radretrieval.evaluation.scores import NOTHING
-from radretrieval.retrieval.rerank import rerank_many
+from radretrieval.search.rerank import rerank_many
 
 if TYPE_CHECKING:
     import psycopg

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from radretrieval.files.uris import to_path
 from radretrieval.report.picture import HitView, QueryView, compose, search_picture
-from radretrieval.retrieval.answer import Answer, Hit, Request
-from radretrieval.retrieval.query import Searcher
-from radretrieval.uris import to_path
+from radretrieval.search.request import Answer, Hit, Request
+from radretrieval.search.searcher import Searcher
 
 
 def write_picture(path: Path, searcher: Searcher, request: Request, answer: Answer) -> None:

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radretrieval.errors import UsageError
+from radretrieval.files.output import check_output, whole
 from radretrieval.irma.code import axes
 from radretrieval.irma.tree import words
-from radretrieval.report.output import check_output, whole
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -106,7 +106,7 @@ def write_evaluation(path: Path, result: Evaluation, reading: Reading) -> None:
 
     Raises UsageError when the name does not end in .png or cannot be written.
     """
-    from radretrieval.imaging.original import read_original
+    from radretrieval.storage.source import read_original
 
     def pixels_of(images: CodeSet, place: int) -> Pixels | None:
         try:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from radretrieval.health import DISTANCE_WIDTH, Collisions, Distances, Health, Spread
+from radretrieval.jobs.code_report import DISTANCE_WIDTH, Collisions, Distances, Health, Spread
 from radretrieval.report.charts import axes, bars, legend
 from radretrieval.report.drawing import (
     FAINT,

@@ -10,8 +10,8 @@ from radretrieval.archive.codes import CodeSet
 from radretrieval.evaluation import Evaluation
 from radretrieval.evaluation.rankings import Ranking
 from radretrieval.evaluation.scores import errors
-from radretrieval.report.output import check_output, whole
-from radretrieval.uris import shown
+from radretrieval.files.output import check_output, whole
+from radretrieval.files.uris import shown
 
 COLUMNS = (
     "query_image_id",

@@ -14,14 +14,14 @@ from psycopg.rows import tuple_row
 from tiny import add_encoder
 
 from radretrieval.archive import codes, images
-from radretrieval.archive.engine import Archive
+from radretrieval.archive.connections import Database
 from radretrieval.coding.hamming import distances
-from radretrieval.retrieval.rerank import rerank
+from radretrieval.search.rerank import rerank
 
 
 @pytest.fixture
-def connection(archive: Archive) -> Iterator[Any]:
-    with archive.connection() as made:
+def connection(database: Database) -> Iterator[Any]:
+    with database.connection() as made:
         yield made
 
 

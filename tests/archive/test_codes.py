@@ -14,11 +14,12 @@ import psycopg
 import pytest
 from tiny import add_encoder
 
-from radretrieval.archive import codes, encoders, engine, hnsw, images, nearest
-from radretrieval.archive.claims import Claims
-from radretrieval.archive.engine import Archive
+from radretrieval.archive import codes, connections, encoders, images
+from radretrieval.archive.connections import Database
 from radretrieval.archive.filters import Condition, Filter
 from radretrieval.archive.images import NewImage
+from radretrieval.archive.pending import Claims
+from radretrieval.archive.search import hnsw, nearest
 from radretrieval.coding.hamming import distances
 from radretrieval.errors import NoEncoder, UsageError
 from radretrieval.irma.tree import describe
@@ -49,8 +50,8 @@ def new_image(number: int, **columns: Any) -> NewImage:
 
 
 @pytest.fixture
-def connection(archive: Archive) -> Iterator[Any]:
-    with archive.connection() as made:
+def connection(database: Database) -> Iterator[Any]:
+    with database.connection() as made:
         yield made
 
 
@@ -206,7 +207,7 @@ def test_hnsw_is_used_when_built_and_never_returns_fewer(connection: Any) -> Non
 
 def explain_hnsw(connection: Any, encoder: encoders.Encoder, code: np.ndarray) -> str:
     """The plan of the statement as `candidates` runs it."""
-    from radretrieval.archive.statements import sql
+    from radretrieval.archive.queries import sql
 
     values = {"code": nearest.bit_text(code), "encoder": encoder.id, "geometry": 1, "limit": 50}
     with connection.transaction():
@@ -216,14 +217,14 @@ def explain_hnsw(connection: Any, encoder: encoders.Encoder, code: np.ndarray) -
     return "\n".join(row["QUERY PLAN"] for row in rows)
 
 
-def test_two_claims_never_hold_the_same_image(archive: Archive) -> None:
-    with archive.connection() as connection:
+def test_two_claims_never_hold_the_same_image(database: Database) -> None:
+    with database.connection() as connection:
         images.add(connection, [new_image(i) for i in range(25)])
         encoder = add_encoder(connection)
         geometry = codes.geometry_id(connection, 192, 16, 272, "median-positive")
     with (
-        Claims(archive.url, encoder, geometry, 10, LONG_AGO) as one,
-        Claims(archive.url, encoder, geometry, 10, LONG_AGO) as other,
+        Claims(database.url, encoder, geometry, 10, LONG_AGO) as one,
+        Claims(database.url, encoder, geometry, 10, LONG_AGO) as other,
     ):
         held = [claim for claims in (one, other, one, other) if (claim := claims.next())]
         ids = [image.image_id for _, batch in held for image in batch]
@@ -231,25 +232,25 @@ def test_two_claims_never_hold_the_same_image(archive: Archive) -> None:
         connection, batch = held[0]
         codes.write_cnnc(connection, encoder, [image.image_id for image in batch], np.zeros((10, 125), np.uint8), 1000)
         connection.commit()
-    with Claims(archive.url, encoder, geometry, 100, LONG_AGO) as rest:
+    with Claims(database.url, encoder, geometry, 100, LONG_AGO) as rest:
         claim = rest.next()
         assert claim is not None
         assert [image.image_id for image in claim[1]] == list(range(11, 26))
 
 
-def test_a_claim_never_waits_while_it_holds_another_batch(archive: Archive) -> None:
+def test_a_claim_never_waits_while_it_holds_another_batch(database: Database) -> None:
     """Else it and a change of the schema that waits for the batch would wait for each other for ever."""
-    with archive.connection() as connection:
+    with database.connection() as connection:
         images.add(connection, [new_image(i) for i in range(20)])
         encoder = add_encoder(connection)
         geometry = codes.geometry_id(connection, 192, 16, 272, "median-positive")
-    with Claims(archive.url, encoder, geometry, 10, LONG_AGO) as claims:
+    with Claims(database.url, encoder, geometry, 10, LONG_AGO) as claims:
         first = claims.next()
         assert first is not None
-        ddl = engine.connect(archive.url)
+        ddl = connections.connect(database.url)
         waiting = threading.Thread(target=lambda: ddl.execute("LOCK TABLE cnnc IN ACCESS EXCLUSIVE MODE"))
         waiting.start()
-        with archive.connection() as watcher:
+        with database.connection() as watcher:
             while not watcher.execute("SELECT FROM pg_locks WHERE NOT granted").fetchall():
                 time.sleep(0.05)
                 watcher.rollback()
@@ -262,18 +263,18 @@ def test_a_claim_never_waits_while_it_holds_another_batch(archive: Archive) -> N
         assert claims.next() is not None
 
 
-def test_a_batch_is_written_whatever_it_waits_for(archive: Archive) -> None:
+def test_a_batch_is_written_whatever_it_waits_for(database: Database) -> None:
     """An index that is being built holds writers up for minutes; the haste of a claim must not outlast the claim."""
-    with archive.connection() as connection:
+    with database.connection() as connection:
         images.add(connection, [new_image(i) for i in range(20)])
         encoder = add_encoder(connection)
         geometry = codes.geometry_id(connection, 192, 16, 272, "median-positive")
-    with Claims(archive.url, encoder, geometry, 10, LONG_AGO) as claims:
+    with Claims(database.url, encoder, geometry, 10, LONG_AGO) as claims:
         claims.next()
         second = claims.next()
         assert second is not None
         held, batch = second
-        builder = engine.connect(archive.url)
+        builder = connections.connect(database.url)
         builder.execute(f"LOCK TABLE cnnc_{encoder} IN SHARE MODE")
         free = threading.Timer(1, builder.rollback)
         free.start()
@@ -283,71 +284,71 @@ def test_a_batch_is_written_whatever_it_waits_for(archive: Archive) -> None:
         builder.close()
 
 
-def test_encoders_are_added_and_switched_one_at_a_time(archive: Archive) -> None:
+def test_encoders_are_added_and_switched_one_at_a_time(database: Database) -> None:
     def add(seed: int) -> int:
-        with archive.connection() as connection:
+        with database.connection() as connection:
             return add_encoder(connection, seed)
 
     def switch(number: int) -> None:
-        with archive.connection() as connection:
+        with database.connection() as connection:
             encoders.activate(connection, number)
 
     with ThreadPoolExecutor(4) as threads:
         assert sorted(threads.map(add, range(4))) == [1, 2, 3, 4]
         list(threads.map(switch, [1, 2, 3, 4] * 5))
-    with archive.connection() as connection:
+    with database.connection() as connection:
         assert sum(row["active"] for row in encoders.listed(connection)) == 1
 
 
-def test_the_same_images_added_twice_at_once_in_other_orders(archive: Archive) -> None:
+def test_the_same_images_added_twice_at_once_in_other_orders(database: Database) -> None:
     def add(order: int) -> int:
-        with archive.connection() as connection:
+        with database.connection() as connection:
             return len(images.add(connection, [new_image(i) for i in range(300)][::order]))
 
     with ThreadPoolExecutor(4) as threads:
         assert sum(threads.map(add, [1, -1, 1, -1])) == 300
 
 
-def test_what_was_coded_between_snapshot_and_lock_is_not_claimed(archive: Archive) -> None:
+def test_what_was_coded_between_snapshot_and_lock_is_not_claimed(database: Database) -> None:
     """The one race of SKIP LOCKED: the claim's snapshot is older than another worker's commit."""
-    with archive.connection() as connection:
+    with database.connection() as connection:
         images.add(connection, [new_image(i) for i in range(3)])
         encoder = add_encoder(connection)
         geometry = codes.geometry_id(connection, 192, 16, 272, "median-positive")
-    slow = engine.connect(archive.url)
+    slow = connections.connect(database.url)
     slow.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
     slow.execute("SELECT 1 FROM image").fetchall()  # the snapshot is taken
-    with archive.connection() as connection:
+    with database.connection() as connection:
         codes.write_cnnc(connection, encoder, [2], np.zeros((1, 125), np.uint8), 1000)
         codes.write_barcodes(connection, geometry, [3], np.zeros((1, 544), np.uint8))
     rows = slow.execute("SELECT id FROM image WHERE NOT EXISTS (SELECT FROM cnnc WHERE image_id = id)").fetchall()
     assert len(rows) == 3  # such a snapshot would claim all three
     slow.rollback()
     slow.close()
-    with archive.connection() as connection:
+    with database.connection() as connection:
         pending, reached = codes.claim(connection, encoder, geometry, after=0, limit=10, since=LONG_AGO)
         assert [(image.image_id, image.barcoded) for image in pending] == [(1, False), (3, True)]
         assert reached == 3
 
 
-def test_before_the_first_exact_index_any_isolation_will_do(archive: Archive) -> None:
-    with archive.connection() as connection:
+def test_before_the_first_exact_index_any_isolation_will_do(database: Database) -> None:
+    with database.connection() as connection:
         images.add(connection, [new_image(0)])
         encoder = add_encoder(connection)
-    with archive.connection() as connection:
+    with database.connection() as connection:
         connection.execute("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE")
         codes.write_cnnc(connection, encoder, [1], np.zeros((1, 125), np.uint8), 1000)
         connection.execute("UPDATE image SET split = 'late'")
 
 
-def test_a_failed_image_waits_and_is_tried_by_the_next_run(archive: Archive) -> None:
-    with archive.connection() as connection:
+def test_a_failed_image_waits_and_is_tried_by_the_next_run(database: Database) -> None:
+    with database.connection() as connection:
         images.add(connection, [new_image(1)])
         encoder = add_encoder(connection)
         start = codes.now(connection)
         codes.keep_failure(connection, encoder, 1, "ImageError", "is gone")
         codes.keep_failure(connection, encoder, 1, "ImageError", "is gone still")
-    with archive.connection() as connection:
+    with database.connection() as connection:
         assert codes.claim(connection, encoder, 1, after=0, limit=9, since=start) == ([], 0)
         assert codes.claim(connection, encoder, 1, after=0, limit=9, since=start, again=True) == ([], 0)
         later = codes.now(connection)

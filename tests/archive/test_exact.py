@@ -15,15 +15,16 @@ from anchored import COUNT, EQUAL, Anchored, Truth, asking, disturbed, nearest, 
 from databases import Server
 from numpy.typing import NDArray
 
-from radretrieval.archive import encoders, exact, exact_check
-from radretrieval.archive.engine import Archive
+from radretrieval.archive import encoders
+from radretrieval.archive.connections import Database
+from radretrieval.archive.search import exact_check, exact_index
 from radretrieval.coding.hamming import distances
 
 RNG = np.random.default_rng(7)
 
 
 @pytest.fixture(scope="module")
-def connection(reading: Archive) -> Iterator[Any]:
+def connection(reading: Database) -> Iterator[Any]:
     with asking(reading.url) as made:
         yield made
 
@@ -98,7 +99,7 @@ def test_ties_come_by_the_hundred(connection: Any, truth: Truth) -> None:
 
 
 @pytest.mark.parametrize("live", [True, False])
-def test_beyond_ten_thousand_ties_are_cut(indexed: Archive, anchored: Anchored, live: bool) -> None:
+def test_beyond_ten_thousand_ties_are_cut(indexed: Database, anchored: Anchored, live: bool) -> None:
     with asking(indexed.url) as connection:
         connection.execute(
             "INSERT INTO image (sha256, uri, format, rows, columns, bits_stored, photometric) "
@@ -121,7 +122,7 @@ def answers(url: str, asked: list[NDArray[np.uint8]]) -> list[Any]:
         return [nearest(connection, query, k)[0] for query in asked for k in (1, 50, 120)]
 
 
-def test_nothing_that_moves_rows_changes_an_answer(indexed: Archive, anchored: Anchored, truth: Truth) -> None:
+def test_nothing_that_moves_rows_changes_an_answer(indexed: Database, anchored: Anchored, truth: Truth) -> None:
     asked = [*queries(truth)[1:5], RNG.integers(0, 256, 125, np.uint8)]
     before = answers(indexed.url, asked)
     assert before == [truth.nearest(query, k) for query in asked for k in (1, 50, 120)]
@@ -145,13 +146,15 @@ def test_nothing_that_moves_rows_changes_an_answer(indexed: Archive, anchored: A
 
 
 @pytest.mark.parametrize("anchors", [1, 3, 700])
-def test_any_number_of_anchors_gives_the_same(indexed: Archive, anchored: Anchored, truth: Truth, anchors: int) -> None:
+def test_any_number_of_anchors_gives_the_same(
+    indexed: Database, anchored: Anchored, truth: Truth, anchors: int
+) -> None:
     asked = queries(truth)[1:5]
     before = answers(indexed.url, asked)
     with indexed.connection() as connection:
         encoder = encoders.get(connection, anchored.encoder)
     counted: list[int] = []
-    built = exact.build(indexed, encoder, anchors, counted.append)
+    built = exact_index.build(indexed, encoder, anchors, counted.append)
     assert (built.codes, sum(counted)) == (COUNT, COUNT)
     assert built.anchors <= anchors
     assert answers(indexed.url, asked) == before
@@ -159,7 +162,7 @@ def test_any_number_of_anchors_gives_the_same(indexed: Archive, anchored: Anchor
 
 
 def test_a_dump_restored_elsewhere_answers_the_same(
-    server: Server, indexed: Archive, anchored: Anchored, truth: Truth, tmp_path: Path
+    server: Server, indexed: Database, anchored: Anchored, truth: Truth, tmp_path: Path
 ) -> None:
     programs = tools(server)
     asked = queries(truth)[1:5]
@@ -172,17 +175,17 @@ def test_a_dump_restored_elsewhere_answers_the_same(
             connection.execute("UPDATE cnnc SET code = ~code WHERE image_id < 50")  # the triggers came too
             connection.execute("UPDATE image SET split = 'new' WHERE id < 90")
             assert nearest(connection, asked[0], 50)[1] == {"exact-index"}
-        sound(Archive(url), anchored.encoder)
-        with Archive(url).connection() as connection:
+        sound(Database(url), anchored.encoder)
+        with Database(url).connection() as connection:
             encoder = encoders.get(connection)
-        exact.build(Archive(url), encoder)
-        sound(Archive(url), anchored.encoder)
+        exact_index.build(Database(url), encoder)
+        sound(Database(url), anchored.encoder)
 
 
 def tools(server: Server) -> Path:
     """Where pg_dump and pg_restore are that fit the server; skips where there are none."""
     if server.backend == "embedded":
-        from radretrieval.archive.embedded_root import binaries
+        from radretrieval.archive.embedded.account import binaries
 
         return binaries(None)
     found = shutil.which("pg_dump")
@@ -191,11 +194,11 @@ def tools(server: Server) -> Path:
     return Path(found).parent
 
 
-def test_a_check_of_an_index_that_is_not_there(indexed: Archive, anchored: Anchored) -> None:
+def test_a_check_of_an_index_that_is_not_there(indexed: Database, anchored: Anchored) -> None:
     from radretrieval.errors import UsageError
 
     with indexed.connection() as connection:
         encoder = encoders.get(connection, anchored.encoder)
-    exact.drop(indexed, encoder)
+    exact_index.drop(indexed, encoder)
     with pytest.raises(UsageError, match="has no exact index; build one with: radretrieval index build"):
         exact_check.check(indexed, encoder, 1, 50)

@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from radretrieval.archive import encoders
-from radretrieval.archive import nearest as searches
-from radretrieval.archive.engine import Archive
+from radretrieval.archive.connections import Database
 from radretrieval.archive.filters import Condition, Filter
+from radretrieval.archive.search import nearest as searches
 from radretrieval.coding.hamming import distances
 
 FILTERS: list[dict[str, Any]] = [
@@ -77,7 +77,7 @@ FILTERS: list[dict[str, Any]] = [
 
 
 @pytest.fixture(scope="module")
-def connection(reading: Archive) -> Iterator[Any]:
+def connection(reading: Database) -> Iterator[Any]:
     with asking(reading.url) as made:
         made.execute("SET timezone = 'UTC'")
         yield made
@@ -113,7 +113,7 @@ def test_one_of_each_patient_or_study(connection: Any, truth: Truth, column: str
             assert nearest(connection, query, k, given_)[0] == truth.one_per(query, k, keep, column)
 
 
-def test_a_patient_called_as_an_image_stands_for_himself(indexed: Archive, anchored: Anchored) -> None:
+def test_a_patient_called_as_an_image_stands_for_himself(indexed: Database, anchored: Anchored) -> None:
     with asking(indexed.url) as connection:
         connection.execute("UPDATE image SET patient_key = 'image 14' WHERE id = 15")
         truth = Truth(connection, anchored.encoder)
@@ -229,7 +229,7 @@ def test_an_empty_exclusion_leaves_nothing_out(connection: Any, truth: Truth, gi
     assert nearest(connection, truth.codes[0], 50, given_)[0] == truth.nearest(truth.codes[0], 50)
 
 
-def test_an_empty_text_is_no_value_either_way(indexed: Archive, anchored: Anchored) -> None:
+def test_an_empty_text_is_no_value_either_way(indexed: Database, anchored: Anchored) -> None:
     """Facets know no difference between '' and NULL, so a plain scan must not either."""
     with asking(indexed.url) as connection:
         connection.execute("UPDATE image SET modality = '' WHERE id % 100 = 0")

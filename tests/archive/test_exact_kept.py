@@ -28,22 +28,23 @@ from anchored import (
 from numpy.typing import NDArray
 from tiny import add_encoder
 
-from radretrieval.archive import codes, encoders, engine, exact
-from radretrieval.archive.engine import Archive
-from radretrieval.archive.exact_near import Near
+from radretrieval.archive import codes, connections, encoders
+from radretrieval.archive.connections import Database
+from radretrieval.archive.search import exact_index
+from radretrieval.archive.search.anchor_hints import Near
 
 INSERT = "INSERT INTO {} (encoder_id, image_id, code) VALUES (%s, %s, %s::bit(1000))"
 
 
 @pytest.fixture
-def connection(indexed: Archive) -> Iterator[Any]:
+def connection(indexed: Database) -> Iterator[Any]:
     with asking(indexed.url) as made:
         yield made
 
 
-def proven(archive: Archive, connection: Any, encoder: int) -> Truth:
+def proven(database: Database, connection: Any, encoder: int) -> Truth:
     """The index is sound, and filtered and plain answers are those of brute force."""
-    sound(archive, encoder)
+    sound(database, encoder)
     truth = Truth(connection, encoder)
     for query in (truth.codes[0], truth.codes[-1], disturbed(truth.codes[len(truth.ids) // 2], 40)):
         for filter_ in ({}, {"modality": ["new 1", "CR"]}, {"split": "test"}, {"modality": {"not": "CR"}}):
@@ -58,7 +59,7 @@ def values(encoder: int, ids: list[int], given: NDArray[np.uint8]) -> list[tuple
 
 @pytest.mark.parametrize("table", ["cnnc", "cnnc_1"])
 def test_codes_are_inserted_changed_and_taken_by_parent_and_partition(
-    indexed: Archive, anchored: Anchored, connection: Any, table: str
+    indexed: Database, anchored: Anchored, connection: Any, table: str
 ) -> None:
     *ids, free = new_images(connection, 41)
     given = values(anchored.encoder, ids, np.concatenate([far_codes(20), new_codes(20)]))
@@ -85,7 +86,7 @@ def test_codes_are_inserted_changed_and_taken_by_parent_and_partition(
     proven(indexed, connection, anchored.encoder)
 
 
-def test_labels_change(indexed: Archive, anchored: Anchored, connection: Any) -> None:
+def test_labels_change(indexed: Database, anchored: Anchored, connection: Any) -> None:
     connection.execute("UPDATE image SET modality = 'new ' || id % 3, withdrawn = NOT withdrawn WHERE id % 9 = 0")
     connection.execute("UPDATE image SET irma_code = NULL, body_part = 'HAND' WHERE id <= 700")
     connection.execute("UPDATE image SET rows = rows + 1, patient_key = 'p'")
@@ -101,7 +102,7 @@ def test_labels_change(indexed: Archive, anchored: Anchored, connection: Any) ->
     assert len(nearest(connection, Truth(connection, 1).codes[2], 5, {"split": "again"})[0]) == 1
 
 
-def test_images_go_and_everything_goes(indexed: Archive, anchored: Anchored, connection: Any) -> None:
+def test_images_go_and_everything_goes(indexed: Database, anchored: Anchored, connection: Any) -> None:
     connection.execute("DELETE FROM image WHERE id % 2 = 0")
     truth = proven(indexed, connection, anchored.encoder)
     assert len(truth.ids) == COUNT // 2
@@ -114,7 +115,7 @@ def test_images_go_and_everything_goes(indexed: Archive, anchored: Anchored, con
 
 
 @pytest.mark.parametrize("statement", ["TRUNCATE cnnc", "TRUNCATE cnnc_1", "TRUNCATE image CASCADE"])
-def test_truncated(indexed: Archive, anchored: Anchored, connection: Any, statement: str) -> None:
+def test_truncated(indexed: Database, anchored: Anchored, connection: Any, statement: str) -> None:
     code = Truth(connection, anchored.encoder).codes[0]
     connection.execute(statement)
     assert sound(indexed, anchored.encoder).codes == 0
@@ -124,7 +125,7 @@ def test_truncated(indexed: Archive, anchored: Anchored, connection: Any, statem
     assert len(proven(indexed, connection, anchored.encoder).ids) == 30
 
 
-def test_what_is_rolled_back_leaves_nothing(indexed: Archive, anchored: Anchored, connection: Any) -> None:
+def test_what_is_rolled_back_leaves_nothing(indexed: Database, anchored: Anchored, connection: Any) -> None:
     table = f"exact_{rows(connection, 'SELECT id FROM exact_index')[0][0]}"
     tables = (table, "exact_anchor", "exact_cell")
     before = [sorted(rows(connection, f"SELECT x::text FROM {name} x")) for name in tables]
@@ -149,7 +150,7 @@ def test_what_is_rolled_back_leaves_nothing(indexed: Archive, anchored: Anchored
     assert truth.ids[COUNT:].tolist() == [ids[1], ids[3]]
 
 
-def test_hints_true_wrong_and_of_another_index(indexed: Archive, anchored: Anchored, connection: Any) -> None:
+def test_hints_true_wrong_and_of_another_index(indexed: Database, anchored: Anchored, connection: Any) -> None:
     near, ids = Near(), new_images(connection, 60)
     given = np.concatenate([far_codes(30), new_codes(30)])
     index = rows(connection, "SELECT id FROM exact_index")[0][0]
@@ -178,17 +179,17 @@ def test_hints_true_wrong_and_of_another_index(indexed: Archive, anchored: Ancho
         write(slice(50, 60), f"{index} {{{','.join(map(str, ids[50:]))}}} {{{','.join(['99999'] * 10)}}}")
     write(slice(50, 60))
     proven(indexed, connection, anchored.encoder)
-    exact.build(indexed, encoders.get(connection, anchored.encoder), 9)
+    exact_index.build(indexed, encoders.get(connection, anchored.encoder), 9)
     connection.execute("DELETE FROM cnnc WHERE image_id = ANY (%s)", (ids,))
     write(slice(0, 60))  # Near knows the anchors of the old one, and reads the new
     proven(indexed, connection, anchored.encoder)
 
 
-def test_two_encoders_each_have_their_own(indexed: Archive, anchored: Anchored, connection: Any) -> None:
+def test_two_encoders_each_have_their_own(indexed: Database, anchored: Anchored, connection: Any) -> None:
     with connection.transaction():
         second = add_encoder(connection, seed=1)
     codes.write_cnnc(connection, second, list(range(1, 301)), new_codes(300, seed=2), 1000)
-    exact.build(indexed, encoders.get(connection, second))
+    exact_index.build(indexed, encoders.get(connection, second))
     connection.execute("DELETE FROM cnnc WHERE encoder_id = %s AND image_id > 7900", (anchored.encoder,))
     connection.execute("UPDATE cnnc SET code = ~code WHERE image_id < 100")  # of both
     connection.execute("UPDATE image SET split = 'both' WHERE id < 400")
@@ -201,7 +202,7 @@ def test_two_encoders_each_have_their_own(indexed: Archive, anchored: Anchored, 
     assert nearest(connection, truth.codes[9], 30, encoder=second)[0] == truth.nearest(truth.codes[9], 30)
 
 
-def test_two_writers_at_once(indexed: Archive, anchored: Anchored, connection: Any) -> None:
+def test_two_writers_at_once(indexed: Database, anchored: Anchored, connection: Any) -> None:
     """New facets and wider bounds, in opposite orders; whoever loses a deadlock or a race would have to try again."""
     ids = new_images(connection, 400)
     failures: list[BaseException] = []
@@ -209,7 +210,7 @@ def test_two_writers_at_once(indexed: Archive, anchored: Anchored, connection: A
     def write(turn: int) -> None:
         own = ids[turn::4][:: 1 if turn % 2 else -1]
         try:
-            with engine.connect(indexed.url) as other:
+            with connections.connect(indexed.url) as other:
                 for start in range(0, len(own), 20):
                     some = own[start : start + 20]
                     labels = "UPDATE image SET split = 's' || id %% 7, modality = 'new 1' WHERE id = ANY (%s)"
@@ -229,7 +230,7 @@ def test_two_writers_at_once(indexed: Archive, anchored: Anchored, connection: A
     assert len(proven(indexed, connection, anchored.encoder).ids) == COUNT + 380
 
 
-def test_a_label_that_changes_while_its_code_is_written(indexed: Archive, anchored: Anchored, connection: Any) -> None:
+def test_a_label_that_changes_while_its_code_is_written(indexed: Database, anchored: Anchored, connection: Any) -> None:
     """Whichever of the two commits last, the facet is that of the image."""
     ids = new_images(connection, 2)
     labels = "UPDATE image SET split = 'raced' WHERE id = %s"
@@ -237,7 +238,7 @@ def test_a_label_that_changes_while_its_code_is_written(indexed: Archive, anchor
         code = (INSERT.format("cnnc"), values(anchored.encoder, [image], far_codes(1))[0])
         label = (labels, (image,))
         first, second = (code, label) if code_first else (label, code)
-        with engine.connect(indexed.url) as one:
+        with connections.connect(indexed.url) as one:
             one.execute(*first)
             with asking(indexed.url) as other:
                 thread = threading.Thread(target=other.execute, args=second)
@@ -250,7 +251,7 @@ def test_a_label_that_changes_while_its_code_is_written(indexed: Archive, anchor
 
 
 def test_changes_while_it_is_built_are_in_it(
-    indexed: Archive, anchored: Anchored, connection: Any, monkeypatch: pytest.MonkeyPatch
+    indexed: Database, anchored: Anchored, connection: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At each stage of a build another connection writes everything that it may."""
     ids, stages = new_images(connection, 100), []
@@ -267,7 +268,7 @@ def test_changes_while_it_is_built_are_in_it(
             sound(indexed, anchored.encoder)  # the old one, which answers still
 
     for name in ("_fill", "_again", "_switch"):
-        kept = getattr(exact, name)
+        kept = getattr(exact_index, name)
 
         def staged(*arguments: Any, name: str = name, kept: Any = kept) -> Any:
             if len(stages) < 5 and f"before {name}" not in stages and "_switch" not in str(stages):
@@ -277,7 +278,7 @@ def test_changes_while_it_is_built_are_in_it(
                 meddle("after _fill")
             return result
 
-        monkeypatch.setattr(exact, name, staged)
+        monkeypatch.setattr(exact_index, name, staged)
     counted: list[int] = []
 
     def advance(count: int) -> None:
@@ -285,19 +286,19 @@ def test_changes_while_it_is_built_are_in_it(
             meddle("assigning")
         counted.append(count)
 
-    exact.build(indexed, encoders.get(connection, anchored.encoder), 50, advance)
+    exact_index.build(indexed, encoders.get(connection, anchored.encoder), 50, advance)
     assert stages == ["before _fill", "assigning", "after _fill", "before _again", "before _switch"]
     truth = proven(indexed, connection, anchored.encoder)
     assert len(set(ids) & set(truth.ids.tolist())) > 90
     assert rows(connection, "SELECT count(*) FROM exact_touched") == [(0,)]
 
 
-def test_a_writer_from_before_the_build_is_waited_for(indexed: Archive, anchored: Anchored, connection: Any) -> None:
+def test_a_writer_from_before_the_build_is_waited_for(indexed: Database, anchored: Anchored, connection: Any) -> None:
     (image,) = new_images(connection, 1)
-    with engine.connect(indexed.url) as writer:
+    with connections.connect(indexed.url) as writer:
         writer.execute(INSERT.format("cnnc"), values(anchored.encoder, [image], far_codes(1))[0])
         encoder = encoders.get(connection, anchored.encoder)
-        building = threading.Thread(target=exact.build, args=(indexed, encoder, 20))
+        building = threading.Thread(target=exact_index.build, args=(indexed, encoder, 20))
         building.start()
         time.sleep(0.5)
         assert building.is_alive()
@@ -309,18 +310,18 @@ def test_a_writer_from_before_the_build_is_waited_for(indexed: Archive, anchored
 
 @pytest.mark.parametrize("what", ["an index", "a code"])
 def test_a_writer_with_an_old_snapshot_is_refused(
-    indexed: Archive, anchored: Anchored, connection: Any, what: str, monkeypatch: pytest.MonkeyPatch
+    indexed: Database, anchored: Anchored, connection: Any, what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It would not see the index that was begun since, or the code that was written, and leave the index untrue."""
-    monkeypatch.setattr(exact, "PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(exact_index, "PATIENCE_SECONDS", 0.1)
     code = values(anchored.encoder, [77], Truth(connection, anchored.encoder).codes[76:77])[0]
     connection.execute("DELETE FROM cnnc WHERE image_id = 77")
     insert, label = INSERT.format("cnnc"), "UPDATE image SET split = 'late' WHERE id = 77"
-    with engine.connect(indexed.url) as writer:
+    with connections.connect(indexed.url) as writer:
         writer.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         writer.execute("SELECT FROM image LIMIT 1")
         if what == "an index":
-            exact.build(indexed, encoders.get(connection, anchored.encoder), 20)
+            exact_index.build(indexed, encoders.get(connection, anchored.encoder), 20)
         else:
             connection.execute(insert, code)
         with pytest.raises(psycopg.errors.FeatureNotSupported, match="READ COMMITTED transactions only"):

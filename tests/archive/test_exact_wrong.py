@@ -16,24 +16,25 @@ from anchored import COUNT, Anchored, Truth, asking, disturbed, nearest, refused
 from databases import database_of
 from tiny import add_encoder
 
-from radretrieval.archive import encoders, engine, exact, exact_check
-from radretrieval.archive import nearest as searches
-from radretrieval.archive.engine import Archive
+from radretrieval.archive import connections, encoders
+from radretrieval.archive.connections import Database
 from radretrieval.archive.filters import Condition, Filter
+from radretrieval.archive.search import exact_check, exact_index
+from radretrieval.archive.search import nearest as searches
 from radretrieval.config import Settings
 from radretrieval.errors import DatabaseUnavailable, UsageError
-from radretrieval.retrieval.answer import Request
-from radretrieval.retrieval.query import Searcher
+from radretrieval.search.request import Request
+from radretrieval.search.searcher import Searcher
 
 
 @pytest.fixture
-def connection(indexed: Archive) -> Iterator[Any]:
+def connection(indexed: Database) -> Iterator[Any]:
     with asking(indexed.url) as made:
         yield made
 
 
 @pytest.fixture(scope="module")
-def reader(reading: Archive) -> Iterator[Any]:
+def reader(reading: Database) -> Iterator[Any]:
     with asking(reading.url) as made:
         yield made
 
@@ -61,11 +62,11 @@ ALSO = {  # what besides is amiss then
     [*((statement, {name}) for name, statement in DAMAGE.items()), *ALSO.values()],
     ids=[*DAMAGE, *ALSO],
 )
-def test_the_check_finds_each_damage(reading: Archive, anchored: Anchored, damage: str, counters: set[str]) -> None:
+def test_the_check_finds_each_damage(reading: Database, anchored: Anchored, damage: str, counters: set[str]) -> None:
     with asking(reading.url) as made:
         encoder = encoders.get(made, anchored.encoder)
         index = rows(made, "SELECT id FROM exact_index")[0][0]
-    with engine.connect(reading.url) as made:
+    with connections.connect(reading.url) as made:
         assert made.execute(damage.replace("{exact}", f"exact_{index}")).rowcount > 0
         found = check_within(made, encoder, index)
         assert not found.sound
@@ -78,13 +79,13 @@ def test_the_check_finds_each_damage(reading: Archive, anchored: Anchored, damag
 def check_within(connection: Any, encoder: encoders.Encoder, index: int) -> exact_check.Checked:
     """The check as it is, but in the transaction that planted the damage, which is then rolled back."""
 
-    class Here(Archive):
+    class Here(Database):
         @contextmanager
         def connection(self) -> Iterator[Any]:
             yield connection
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine, "one_moment", lambda connection: None)
+        patch.setattr(connections, "one_moment", lambda connection: None)
         return exact_check.check(Here("unused"), encoder, 9, 20)
 
 
@@ -150,17 +151,17 @@ def test_values_are_values(reader: Any, value: str) -> None:
 
 
 @pytest.fixture
-def role(indexed: Archive) -> Iterator[Callable[[str], Archive]]:
+def role(indexed: Database) -> Iterator[Callable[[str], Database]]:
     """A new role with these rights, and the archive as it is seen by it."""
     name = f"rr_role_{database_of(indexed.url)[-12:]}"
 
-    def make(grants: str) -> Archive:
+    def make(grants: str) -> Database:
         with asking(indexed.url) as owner:
             owner.execute(f"CREATE ROLE {name} LOGIN")
             owner.execute(f"GRANT {name} TO current_user")
             owner.execute(f"GRANT USAGE ON SCHEMA radretrieval TO {name}; " + grants.replace("role", name))
         mark = "&" if "?" in indexed.url else "?"
-        return Archive(f"{indexed.url}{mark}options=-crole%3D{name}")
+        return Database(f"{indexed.url}{mark}options=-crole%3D{name}")
 
     yield make
     with asking(indexed.url) as owner:
@@ -171,11 +172,11 @@ READ = "GRANT SELECT ON ALL TABLES IN SCHEMA radretrieval TO role;"
 
 
 def test_who_only_reads_searches_by_a_new_index(
-    indexed: Archive, anchored: Anchored, connection: Any, role: Callable[[str], Archive]
+    indexed: Database, anchored: Anchored, connection: Any, role: Callable[[str], Database]
 ) -> None:
     reader = role(READ)
     truth = Truth(connection, anchored.encoder)
-    exact.build(indexed, encoders.get(connection, anchored.encoder), 30)
+    exact_index.build(indexed, encoders.get(connection, anchored.encoder), 30)
     with asking(reader.url) as made:
         for filter_ in ({}, {"modality": "CR"}, {"view_position": "SOME"}):
             expected = truth.nearest(truth.codes[0], 20, truth.passing(filter_))
@@ -192,7 +193,7 @@ def test_who_only_reads_searches_by_a_new_index(
 
 
 def test_who_only_inserts_keeps_the_index(
-    indexed: Archive, anchored: Anchored, connection: Any, role: Callable[[str], Archive]
+    indexed: Database, anchored: Anchored, connection: Any, role: Callable[[str], Database]
 ) -> None:
     truth = Truth(connection, anchored.encoder)
     connection.execute("DELETE FROM cnnc WHERE image_id > 7990")
@@ -221,7 +222,7 @@ SQL_WRONG = [
 
 
 @pytest.mark.parametrize(("condition", "told"), SQL_WRONG, ids=[condition for condition, _ in SQL_WRONG])
-def test_sql_of_ones_own_that_is_wrong_or_writes(reading: Archive, reader: Any, condition: str, told: str) -> None:
+def test_sql_of_ones_own_that_is_wrong_or_writes(reading: Database, reader: Any, condition: str, told: str) -> None:
     encoder = encoders.get(reader)
     counted = "SELECT (SELECT count(*) FROM image), (SELECT count(*) FROM facet)"
     before = rows(reader, counted)
@@ -231,20 +232,20 @@ def test_sql_of_ones_own_that_is_wrong_or_writes(reading: Archive, reader: Any, 
     assert rows(reader, counted) == before
 
 
-def test_a_statement_that_takes_too_long(reading: Archive, reader: Any) -> None:
+def test_a_statement_that_takes_too_long(reading: Database, reader: Any) -> None:
     encoder = encoders.get(reader)
     reader.execute("SET statement_timeout = 100")
     slow = Filter(where=(Condition("split", "=", "train"),), sql="pg_sleep(0.01) IS NOT NULL")
     told = r"statement timeout; ask the DBA for .*SET statement_timeout"
     try:
-        with pytest.raises(DatabaseUnavailable, match=told), engine.translated(reading.url):
+        with pytest.raises(DatabaseUnavailable, match=told), connections.translated(reading.url):
             searches.candidates(reader, encoder, 1, np.zeros(125, np.uint8), 5, slow)
     finally:
         reader.execute("RESET statement_timeout")
 
 
 def test_an_open_searcher_keeps_its_encoder(
-    indexed: Archive, anchored: Anchored, connection: Any, settings: Settings
+    indexed: Database, anchored: Anchored, connection: Any, settings: Settings
 ) -> None:
     geometry = rows(connection, "SELECT encoder_geometry(%s)", (anchored.encoder,))[0][0]
     zeros = "INSERT INTO barcode SELECT %s, id, decode(repeat('00', 544), 'hex') FROM image"
@@ -261,10 +262,10 @@ def test_an_open_searcher_keeps_its_encoder(
         assert [(hit.image_id, hit.cnnc_distance) for hit in after.hits] == expected[:10]
         assert after.path == "exact-index"
     with pytest.raises(UsageError, match=f"encoder {second} has no codes to index; run: radretrieval work --once"):
-        exact.build(indexed, encoders.get(connection, second))
+        exact_index.build(indexed, encoders.get(connection, second))
 
 
-def test_searches_while_indexes_come_and_go(indexed: Archive, anchored: Anchored, connection: Any) -> None:
+def test_searches_while_indexes_come_and_go(indexed: Database, anchored: Anchored, connection: Any) -> None:
     truth = Truth(connection, anchored.encoder)
     encoder = encoders.get(connection, anchored.encoder)
     asked = [truth.codes[0], disturbed(truth.codes[70], 30)]
@@ -286,10 +287,10 @@ def test_searches_while_indexes_come_and_go(indexed: Archive, anchored: Anchored
         searching = [threads.submit(search, n) for n in range(4)]
         try:
             for anchors in (10, 100):
-                exact.drop(indexed, encoder)
+                exact_index.drop(indexed, encoder)
                 time.sleep(0.1)
-                exact.build(indexed, encoder, anchors)
-            exact.build(indexed, encoder, 30)
+                exact_index.build(indexed, encoder, anchors)
+            exact_index.build(indexed, encoder, 30)
         finally:
             done.set()
         assert set.union(*(one.result() for one in searching)) == {"exact-index", "exact-scan"}
@@ -297,12 +298,12 @@ def test_searches_while_indexes_come_and_go(indexed: Archive, anchored: Anchored
     assert tables == rows(connection, "SELECT 'exact_' || id FROM exact_index")
 
 
-def test_one_builder_at_a_time(indexed: Archive, anchored: Anchored, connection: Any) -> None:
+def test_one_builder_at_a_time(indexed: Database, anchored: Anchored, connection: Any) -> None:
     encoder = encoders.get(connection, anchored.encoder)
     with psycopg.connect(indexed.url) as other:
         other.execute("SELECT pg_advisory_lock(726632015, %s)", (encoder.id,))
-        for refuse in (exact.build, exact.drop):
+        for refuse in (exact_index.build, exact_index.drop):
             with pytest.raises(UsageError, match="is being built by another process; wait for it, or end"):
                 refuse(indexed, encoder)
     sound(indexed, anchored.encoder)
-    assert exact.build(indexed, encoder).codes == COUNT
+    assert exact_index.build(indexed, encoder).codes == COUNT

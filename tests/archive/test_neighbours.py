@@ -14,7 +14,7 @@ from psycopg.rows import tuple_row
 from tiny import add_encoder
 
 from radretrieval.archive import codes, images
-from radretrieval.archive.engine import Archive
+from radretrieval.archive.connections import Database
 from radretrieval.archive.images import NewImage
 from radretrieval.coding.hamming import distances
 
@@ -22,9 +22,9 @@ Graph = dict[int, list[tuple[int, int]]]
 
 
 @pytest.fixture
-def connection(archive: Archive) -> Iterator[Any]:
+def connection(database: Database) -> Iterator[Any]:
     """Each statement a transaction of its own, as CALL needs it."""
-    with archive.connection() as made:
+    with database.connection() as made:
         made.commit()
         made.autocommit = True
         yield made

@@ -16,13 +16,13 @@ from conftest import COMMAND, Run, clean_environment
 from orthanc import Orthanc, Space, corpus, film, orthanc_in, space
 from tiny import add_encoder
 
-from radretrieval.archive.engine import Archive
+from radretrieval.archive.connections import Database
 from radretrieval.config import Settings
-from radretrieval.dicom.asked import Asked
-from radretrieval.dicom.changes import orthanc as changes_of
-from radretrieval.dicom.pull import pull as pull_from
-from radretrieval.dicom.pull_report import PullReport
-from radretrieval.dicom.web import Web
+from radretrieval.dicom.pull.dicomweb import Web
+from radretrieval.dicom.pull.orthanc import orthanc as changes_of
+from radretrieval.dicom.pull.query import Asked
+from radretrieval.dicom.pull.report import PullReport
+from radretrieval.dicom.pull.run import pull as pull_from
 
 Pull = Callable[..., Run]
 Pulled = Callable[..., PullReport]
@@ -67,7 +67,7 @@ def pull(tmp_path: Path, archive_url: str) -> Pull:
 
 
 @pytest.fixture
-def pulled(archive: Archive, settings: Settings) -> Pulled:
+def pulled(database: Database, settings: Settings) -> Pulled:
     """pulled(orthanc, …): the same in this process, in a thread of the namespace."""
 
     def run(orthanc: Orthanc, *, changes: bool = True, deletions: bool | None = None, **asked: Any) -> PullReport:
@@ -75,7 +75,7 @@ def pulled(archive: Archive, settings: Settings) -> Pulled:
             web = Web(orthanc.root, orthanc.credentials, settings.max_pixels)
             followed = changes_of(web) if changes else None
             try:
-                return pull_from(archive, settings, web, Asked(**asked), orthanc=followed, deletions=deletions)
+                return pull_from(database, settings, web, Asked(**asked), orthanc=followed, deletions=deletions)
             finally:
                 web.close()
 
@@ -85,9 +85,9 @@ def pulled(archive: Archive, settings: Settings) -> Pulled:
 
 
 def rows(
-    archive: Archive, columns: str = "sop_instance_uid, sha256, uri, origin, transfer_syntax_uid, gone_at"
+    database: Database, columns: str = "sop_instance_uid, sha256, uri, origin, transfer_syntax_uid, gone_at"
 ) -> list[Any]:
-    with archive.connection() as connection:
+    with database.connection() as connection:
         return connection.execute(f"SELECT {columns} FROM image ORDER BY id").fetchall()
 
 
@@ -97,7 +97,7 @@ def counts(run: Run | PullReport, *names: str) -> tuple[int, ...]:
 
 
 def test_every_valid_file_arrives_once_byte_for_byte(
-    full: tuple[Orthanc, dict[str, bytes]], pull: Pull, archive: Archive, archive_url: str, tmp_path: Path
+    full: tuple[Orthanc, dict[str, bytes]], pull: Pull, database: Database, archive_url: str, tmp_path: Path
 ) -> None:
     from pydicom import dcmread
 
@@ -105,8 +105,8 @@ def test_every_valid_file_arrives_once_byte_for_byte(
     first = pull(orthanc, "--all-classes", check=False)
     assert counts(first, "seen", "added", "failed") == (len(files), len(files) - 1, 1), first.stderr
     assert "Segmentation Storage" in first.json["failures"][0]["message"]
-    found = {row["sop_instance_uid"]: row for row in rows(archive)}
-    assert len(found) == len(rows(archive)) == len(files) - 1
+    found = {row["sop_instance_uid"]: row for row in rows(database)}
+    assert len(found) == len(rows(database)) == len(files) - 1
     for uid, row in found.items():
         assert bytes(row["sha256"]) == hashlib.sha256(files[uid]).digest()  # so pixels and syntax are as they were
         assert row["origin"] == orthanc.root
@@ -122,7 +122,7 @@ def test_every_valid_file_arrives_once_byte_for_byte(
     again = pull(orthanc, "--all-classes", "--no-changes", "--again", check=False)
     assert counts(again, "added", "unchanged", "failed") == (0, len(files) - 1, 1)
 
-    with archive.connection() as connection:
+    with database.connection() as connection:
         add_encoder(connection)
     place, home = orthanc.space, tmp_path / "home"
     reading = {"RADRETRIEVAL_CREDENTIALS": str(orthanc.credentials)}
@@ -148,22 +148,22 @@ def test_every_valid_file_arrives_once_byte_for_byte(
 
 
 def test_only_projection_radiography_is_taken_unless_all_is_asked_for(
-    full: tuple[Orthanc, dict[str, bytes]], pull: Pull, archive: Archive
+    full: tuple[Orthanc, dict[str, bytes]], pull: Pull, database: Database
 ) -> None:
-    from radretrieval.dicom.classes import RADIOGRAPHS
+    from radretrieval.dicom.sop_classes import RADIOGRAPHS
 
     orthanc, files = full
     done = pull(orthanc, "--no-changes")
     assert done.json["seen"] == len(files)
     assert done.json["skipped"] > 3
     assert done.json["added"] + done.json["skipped"] == len(files)
-    assert {row["sop_class_uid"] for row in rows(archive, "sop_class_uid")} <= set(RADIOGRAPHS)
+    assert {row["sop_class_uid"] for row in rows(database, "sop_class_uid")} <= set(RADIOGRAPHS)
     assert counts(pull(orthanc, "--no-changes"), "added", "failed") == (0, 0)
 
 
-def test_new_deleted_and_restored_instances(orthanc: Orthanc, pulled: Pulled, archive: Archive) -> None:
+def test_new_deleted_and_restored_instances(orthanc: Orthanc, pulled: Pulled, database: Database) -> None:
     def gone() -> set[str]:
-        return {row["sop_instance_uid"][-2:] for row in rows(archive) if row["gone_at"] is not None}
+        return {row["sop_instance_uid"][-2:] for row in rows(database) if row["gone_at"] is not None}
 
     first, second, third = film(1, study=1), film(2, study=1), film(3, study=3)
     ids = orthanc.put(first, third)
@@ -178,7 +178,7 @@ def test_new_deleted_and_restored_instances(orthanc: Orthanc, pulled: Pulled, ar
     assert counts(pulled(orthanc, deletions=True), "gone", "back") == (0, 0)
     assert gone() == {".1"}
     orthanc.delete(ids[1])  # a whole study
-    with archive.connection() as connection:  # a day later, by itself
+    with database.connection() as connection:  # a day later, by itself
         connection.execute("UPDATE pull SET reconciled_at = reconciled_at - interval '25 hours'")
     assert counts(pulled(orthanc), "gone", "back") == (1, 0)
     assert gone() == {".1", ".3"}
@@ -187,7 +187,7 @@ def test_new_deleted_and_restored_instances(orthanc: Orthanc, pulled: Pulled, ar
     assert gone() == set()
 
 
-def test_a_peer_that_is_away_makes_nothing_gone(orthanc: Orthanc, pull: Pull, archive: Archive) -> None:
+def test_a_peer_that_is_away_makes_nothing_gone(orthanc: Orthanc, pull: Pull, database: Database) -> None:
     orthanc.put(film(1), film(2))
     pull(orthanc)
     orthanc.stop(kill=True)
@@ -197,10 +197,10 @@ def test_a_peer_that_is_away_makes_nothing_gone(orthanc: Orthanc, pull: Pull, ar
     assert time.monotonic() - started < 20
     for part in (orthanc.root, "Connection refused", "check the URL"):
         assert part in done.stderr
-    assert not any(row["gone_at"] for row in rows(archive))
+    assert not any(row["gone_at"] for row in rows(database))
 
 
-def test_since_until_and_query(orthanc: Orthanc, pulled: Pulled, archive: Archive) -> None:
+def test_since_until_and_query(orthanc: Orthanc, pulled: Pulled, database: Database) -> None:
     today = date.today()
     orthanc.put(film(1, day="20200102"), film(2, day="20210102"), film(3, day="20990101"), film(4, day=""))
     assert counts(pulled(orthanc, since=date(2021, 1, 1), until=date(2021, 12, 31)), "seen", "added") == (1, 1)
@@ -209,7 +209,7 @@ def test_since_until_and_query(orthanc: Orthanc, pulled: Pulled, archive: Archiv
     assert counts(pulled(orthanc, since=today - timedelta(30), rolling=True), "seen", "added") == (1, 1)
     begin = date(2020, 1, 1)
     assert counts(pulled(orthanc, changes=False, since=begin), "seen", "added") == (3, 1)
-    with archive.connection() as connection:
+    with database.connection() as connection:
         found = connection.execute("SELECT max(study_date) AS mark FROM pull").fetchone()
     assert found["mark"] <= today
     orthanc.put(film(5, day=today.strftime("%Y%m%d")))
@@ -232,11 +232,11 @@ def test_what_cannot_be_used_is_told_with_the_way_out(orthanc: Orthanc, pull: Pu
 
 
 def test_a_database_of_orthanc_that_begins_anew_is_listed_whole(
-    orthanc: Orthanc, pulled: Pulled, archive: Archive
+    orthanc: Orthanc, pulled: Pulled, database: Database
 ) -> None:
     orthanc.put(film(1))
     pulled(orthanc)
-    with archive.connection() as connection:
+    with database.connection() as connection:
         connection.execute("UPDATE pull SET change = 1000000 WHERE change IS NOT NULL")
     orthanc.put(film(2))
     assert counts(pulled(orthanc), "added", "unchanged") == (1, 1)
@@ -246,9 +246,9 @@ def test_a_database_of_orthanc_that_begins_anew_is_listed_whole(
 FILMS = 150
 
 
-def waiting_for(archive: Archive, number: int, process: subprocess.Popen[str]) -> None:
+def waiting_for(database: Database, number: int, process: subprocess.Popen[str]) -> None:
     """Until so many have come, or the process has ended."""
-    with archive.connection() as connection:
+    with database.connection() as connection:
         connection.autocommit = True
         while process.poll() is None:
             row = connection.execute(
@@ -261,7 +261,7 @@ def waiting_for(archive: Archive, number: int, process: subprocess.Popen[str]) -
 
 @pytest.mark.parametrize("killed", ["pull", "server"])
 def test_killed_in_the_middle_it_goes_on(
-    killed: str, orthanc: Orthanc, pull: Pull, archive: Archive, archive_url: str, tmp_path: Path
+    killed: str, orthanc: Orthanc, pull: Pull, database: Database, archive_url: str, tmp_path: Path
 ) -> None:
     orthanc.put(*(film(number, side=200) for number in range(FILMS)))
     command = orthanc.space.command(COMMAND, "pull", orthanc.root, "--credentials", orthanc.credentials, "--workers", 2)
@@ -272,7 +272,7 @@ def test_killed_in_the_middle_it_goes_on(
         stderr=subprocess.PIPE,
         text=True,
     )
-    waiting_for(archive, 20, process)
+    waiting_for(database, 20, process)
     if killed == "pull":
         process.kill()
         process.communicate()
@@ -282,14 +282,14 @@ def test_killed_in_the_middle_it_goes_on(
         assert process.returncode == 3, errors
         assert "cannot be reached" in errors
         assert "Traceback" not in errors
-        with archive.connection() as connection:  # what had come is in
+        with database.connection() as connection:  # what had come is in
             assert connection.execute("SELECT count(*) AS n FROM arrival").fetchone()["n"] == 0
         orthanc.start()
-    before = len(rows(archive))
+    before = len(rows(database))
     assert before < FILMS
     done = pull(orthanc)
     assert done.json["failed"] == 0
     if killed == "server":
         assert counts(done, "added", "unchanged") == (FILMS - before, before)  # nothing is fetched twice
-    found = rows(archive)
+    found = rows(database)
     assert len(found) == len({row["sop_instance_uid"] for row in found}) == FILMS

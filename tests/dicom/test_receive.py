@@ -17,10 +17,10 @@ from databases import Server
 from nodes import Receiving, a_file, call, namespace, need, pixels, profile, storescu, until
 from pacs import Orthanc, orthanc
 
-from radretrieval.archive.engine import Archive
+from radretrieval.archive.connections import Database
 from radretrieval.config import Settings
-from radretrieval.dicom.classes import RADIOGRAPHS
-from radretrieval.intake import Intake
+from radretrieval.dicom.sop_classes import RADIOGRAPHS
+from radretrieval.ingest.inbox_worker import Intake
 
 
 @pytest.fixture(scope="module")
@@ -231,7 +231,7 @@ def expect_unchanged(node: Receiving, files: list[Path]) -> None:
 
 def expect_images(node: Receiving, files: list[Path], home: Path) -> None:
     """What has arrived is made images, or has failed with a reason; each once, and nothing is kept for nobody."""
-    Intake(Archive(node.url), Settings(home=home, store=node.store.folder), workers=2).finish()
+    Intake(Database(node.url), Settings(home=home, store=node.store.folder), workers=2).finish()
     assert node.rows("SELECT FROM arrival") == []
     rows = node.rows("SELECT sha256, sop_instance_uid, kept FROM image")
     failed = node.rows("SELECT sha256, message FROM ingest_failure")

@@ -13,33 +13,34 @@ import pytest
 from PIL import Image
 from tiny import TINY, weights
 
-from radretrieval.archive import codes, encoders, images, nearest
-from radretrieval.archive.engine import Archive
+from radretrieval.archive import codes, encoders, images
+from radretrieval.archive.connections import Database
 from radretrieval.archive.filters import Condition, Filter
 from radretrieval.archive.images import NewImage
+from radretrieval.archive.search import nearest
 from radretrieval.coding.hamming import distances
 from radretrieval.config import Settings
 from radretrieval.errors import NoEncoder, UsageError
 from radretrieval.evaluation import Evaluation, Wanted, evaluate, protocol, rankings
 from radretrieval.evaluation.published import PUBLISHED, why_not
 from radretrieval.evaluation.scores import NOTHING
-from radretrieval.ingest import ingest
+from radretrieval.ingest.labels_csv import read_labels
+from radretrieval.ingest.run import ingest
 from radretrieval.irma.error import irma_error, paper_error
 from radretrieval.irma.imageclef import classes
-from radretrieval.labels import read_labels
+from radretrieval.jobs.encode import work
 from radretrieval.report.evaluation_picture import confusions, examples, write_evaluation
 from radretrieval.report.hits import COLUMNS, write_hits
-from radretrieval.retrieval.answer import Request
-from radretrieval.retrieval.query import Searcher
-from radretrieval.worker import work
+from radretrieval.search.request import Request
+from radretrieval.search.searcher import Searcher
 
 CODES = ["1121-127-700-500", "1121-120-942-700", "1123-127-500-000", "1124-410-620-625"]
 STORED = Wanted(network=False)
 
 
 @pytest.fixture
-def connection(archive: Archive) -> Iterator[Any]:
-    with archive.connection() as made:
+def connection(database: Database) -> Iterator[Any]:
+    with database.connection() as made:
         yield made
 
 
@@ -70,9 +71,9 @@ def add_codes(connection: Any, n: int, rng: np.random.Generator, profile: Any = 
     return encoder
 
 
-def test_hits_are_those_of_the_definition(archive: Archive, settings: Settings, connection: Any) -> None:
+def test_hits_are_those_of_the_definition(database: Database, settings: Settings, connection: Any) -> None:
     fill(connection, 120, rankings.BLOCK + 9)
-    result = evaluate(archive, settings, STORED)
+    result = evaluate(database, settings, STORED)
     queries, searched = result.queries, result.searched
     near, far = distances(queries.cnnc, searched.cnnc), distances(queries.rbc, searched.rbc)
     by_kind = {row.ranking.kind: row.ranking for row in result.rows}
@@ -93,12 +94,12 @@ def test_hits_are_those_of_the_definition(archive: Archive, settings: Settings, 
             assert by_kind[kind].predicted[place] == searched.irma_codes[best[0]]
 
 
-def test_a_batch_equals_single_searches_hit_for_hit(archive: Archive, settings: Settings, connection: Any) -> None:
+def test_a_batch_equals_single_searches_hit_for_hit(database: Database, settings: Settings, connection: Any) -> None:
     fill(connection, 150, 30)
-    result = evaluate(archive, settings, STORED)
+    result = evaluate(database, settings, STORED)
     ranking = result.rows[0].ranking
     where = (Condition("split", "=", "train"), Condition("withdrawn", "=", "false"))
-    with Searcher(archive, settings) as searcher:
+    with Searcher(database, settings) as searcher:
         for place, query in enumerate(result.queries.image_ids.tolist()):
             answer = searcher.search(Request(query, where=where))
             hits = [(hit.image_id, hit.cnnc_distance, hit.rbc_distance) for hit in answer.hits]
@@ -106,9 +107,9 @@ def test_a_batch_equals_single_searches_hit_for_hit(archive: Archive, settings: 
             assert hits == list(zip(ids, ranking.cnnc[place], ranking.rbc[place], strict=True))
 
 
-def test_a_searched_query_is_never_its_own_hit(archive: Archive, settings: Settings, connection: Any) -> None:
+def test_a_searched_query_is_never_its_own_hit(database: Database, settings: Settings, connection: Any) -> None:
     fill(connection, 9, 6)
-    result = evaluate(archive, settings, replace(STORED, against=("all",)))
+    result = evaluate(database, settings, replace(STORED, against=("all",)))
     assert len(result.searched.image_ids) == 15
     for row in result.rows:
         for place, query in enumerate(result.queries.image_ids.tolist()):
@@ -118,19 +119,19 @@ def test_a_searched_query_is_never_its_own_hit(archive: Archive, settings: Setti
 
 
 def test_a_query_that_is_alone_gets_the_code_that_says_nothing(
-    archive: Archive, settings: Settings, connection: Any
+    database: Database, settings: Settings, connection: Any
 ) -> None:
     fill(connection, 0, 1)
-    result = evaluate(archive, settings, replace(STORED, against=("test",)))
+    result = evaluate(database, settings, replace(STORED, against=("test",)))
     for row in result.rows:
         assert row.ranking.predicted == [NOTHING]
         assert (row.ranking.places < 0).all()
         assert (row.ranking.rbc < 0).all()
 
 
-def test_fewer_images_than_hits(archive: Archive, settings: Settings, connection: Any) -> None:
+def test_fewer_images_than_hits(database: Database, settings: Settings, connection: Any) -> None:
     fill(connection, 3, 4)
-    for row in evaluate(archive, settings, STORED).rows:
+    for row in evaluate(database, settings, STORED).rows:
         assert ((row.ranking.places >= 0).sum(1) == 3).all()
 
 
@@ -168,21 +169,21 @@ def test_all_that_tie_with_the_last_come(connection: Any, monkeypatch: pytest.Mo
 
 class TestWhichImagesCount:
     def test_withdrawn_and_unlabelled_ones_only_when_asked(
-        self, archive: Archive, settings: Settings, connection: Any
+        self, database: Database, settings: Settings, connection: Any
     ) -> None:
         fill(connection, 20, 10)
         connection.execute("UPDATE image SET withdrawn = true WHERE id IN (3, 4, 25)")
         connection.execute("UPDATE image SET irma_code = NULL WHERE id IN (5, 26, 27)")
         connection.commit()
-        result = evaluate(archive, settings, STORED)
+        result = evaluate(database, settings, STORED)
         assert (len(result.queries.image_ids), len(result.searched.image_ids)) == (7, 17)
         assert (result.unlabelled, result.withdrawn, result.uncoded) == (2, 1, 0)
         assert result.notes[0] == "not scored: 2 images of test without an IRMA code, 1 with a withdrawn one"
-        asked = evaluate(archive, settings, replace(STORED, withdrawn=True))
+        asked = evaluate(database, settings, replace(STORED, withdrawn=True))
         assert (len(asked.queries.image_ids), len(asked.searched.image_ids), asked.withdrawn) == (8, 19, 0)
 
     def test_a_query_without_a_code_is_an_incomplete_submission(
-        self, archive: Archive, settings: Settings, connection: Any
+        self, database: Database, settings: Settings, connection: Any
     ) -> None:
         fill(connection, 20, 10)
         connection.execute("DELETE FROM cnnc WHERE image_id IN (25, 26)")
@@ -190,49 +191,49 @@ class TestWhichImagesCount:
         with pytest.raises(
             UsageError, match="2 of the 10 labelled images of test have no code of encoder 1.*work --once"
         ):
-            evaluate(archive, settings, STORED)
+            evaluate(database, settings, STORED)
 
     def test_a_searched_image_without_a_code_is_counted(
-        self, archive: Archive, settings: Settings, connection: Any
+        self, database: Database, settings: Settings, connection: Any
     ) -> None:
         fill(connection, 20, 10)
         connection.execute("DELETE FROM cnnc WHERE image_id = 7")
         connection.commit()
-        result = evaluate(archive, settings, STORED)
+        result = evaluate(database, settings, STORED)
         assert (result.uncoded, len(result.searched.image_ids)) == (1, 19)
         assert result.notes[0] == "not searched: 1 labelled images without a code; run: radretrieval work --once"
 
     def test_class_sizes_leave_the_query_itself_out(
-        self, archive: Archive, settings: Settings, connection: Any
+        self, database: Database, settings: Settings, connection: Any
     ) -> None:
         fill(connection, 20, 10)
         connection.execute("UPDATE image SET irma_code = %s WHERE id = 21", ("1121-120-200-700",))
         connection.commit()
         for against, alone in ((("train",), 1), (("all",), 1)):
-            result = evaluate(archive, settings, replace(STORED, against=against))
+            result = evaluate(database, settings, replace(STORED, against=against))
             assert (result.sizes[0].least, result.sizes[0].queries) == (0, alone)
             assert sum(size.queries for size in result.sizes) == 10
 
-    def test_what_cannot_be_asked(self, archive: Archive, settings: Settings, connection: Any) -> None:
+    def test_what_cannot_be_asked(self, database: Database, settings: Settings, connection: Any) -> None:
         with pytest.raises(NoEncoder):
-            evaluate(archive, settings, STORED)
+            evaluate(database, settings, STORED)
         fill(connection, 20, 10)
         with pytest.raises(UsageError, match="'nosuch' has no image with an IRMA code; .*test .10 images., train"):
-            evaluate(archive, settings, replace(STORED, split="nosuch"))
+            evaluate(database, settings, replace(STORED, split="nosuch"))
         for against in (("nosuch",), ("train", "nosuch")):
             with pytest.raises(UsageError, match="'nosuch' has no image with an IRMA code"):
-                evaluate(archive, settings, replace(STORED, against=against))
+                evaluate(database, settings, replace(STORED, against=against))
         for wrong in ("cosine", "x:cnnc", "1:cosine", ""):
             with pytest.raises(UsageError, match="is not a ranking; give an encoder .2., a way of ranking"):
-                evaluate(archive, settings, replace(STORED, compare=(wrong, "cnnc")))
+                evaluate(database, settings, replace(STORED, compare=(wrong, "cnnc")))
         with pytest.raises(UsageError, match="'softmax' needs the network: leave --no-network out"):
-            evaluate(archive, settings, replace(STORED, compare=("cnnc", "softmax")))
+            evaluate(database, settings, replace(STORED, compare=("cnnc", "softmax")))
         with pytest.raises(UsageError, match="no encoder 7; it has: 1"):
-            evaluate(archive, settings, replace(STORED, compare=("cnnc", "7")))
+            evaluate(database, settings, replace(STORED, compare=("cnnc", "7")))
         connection.execute("DELETE FROM cnnc WHERE image_id <= 20")
         connection.commit()
         with pytest.raises(UsageError, match="no labelled image that is to be searched has a code of encoder 1; run"):
-            evaluate(archive, settings, STORED)
+            evaluate(database, settings, STORED)
 
 
 def ids(result: Evaluation) -> list[int]:
@@ -243,13 +244,13 @@ class TestEncoders:
     SMALL = replace(TINY, name="small", network=replace(TINY.network, input_size=16))
 
     def test_the_active_one_and_the_newest_full_one_of_each_other_profile(
-        self, archive: Archive, settings: Settings, connection: Any
+        self, database: Database, settings: Settings, connection: Any
     ) -> None:
         fill(connection, 20, 10)
         rng = np.random.default_rng(1)
         for count, profile in ((30, self.SMALL), (30, self.SMALL), (29, self.SMALL), (30, TINY)):
             add_codes(connection, count, rng, profile)
-        result = evaluate(archive, settings, STORED)
+        result = evaluate(database, settings, STORED)
         assert ids(result) == [1, 3], "2 is older, 4 lacks a code, 5 has the first one's profile"
         names = [(row.ranking.name, row.ranking.encoder_id) for row in result.rows]
         assert names == [
@@ -264,13 +265,13 @@ class TestEncoders:
         assert document["error_score"] == result.rows[0].score.error_score
         assert [row["name"] for row in document["ablations"]] == [name for name, _ in names[1:]]
 
-    def test_those_that_are_named(self, archive: Archive, settings: Settings, connection: Any) -> None:
+    def test_those_that_are_named(self, database: Database, settings: Settings, connection: Any) -> None:
         fill(connection, 20, 10)
         add_codes(connection, 30, np.random.default_rng(1))
-        assert ids(evaluate(archive, settings, STORED)) == [1]
-        result = evaluate(archive, settings, replace(STORED, encoder_ids=(2,)))
+        assert ids(evaluate(database, settings, STORED)) == [1]
+        result = evaluate(database, settings, replace(STORED, encoder_ids=(2,)))
         assert ids(result) == [2]
-        result = evaluate(archive, settings, replace(STORED, compare=("1", "2")))
+        result = evaluate(database, settings, replace(STORED, compare=("1", "2")))
         assert ids(result) == [1, 2]
         assert result.comparison is not None
         assert (result.comparison.a, result.comparison.b) == (
@@ -280,12 +281,12 @@ class TestEncoders:
         first, second = (row.score.error_score for row in result.rows if row.ranking.kind == "cnnc+rbc")
         assert result.comparison.difference == pytest.approx(first - second)
 
-    def test_others_must_search_the_same_images(self, archive: Archive, settings: Settings, connection: Any) -> None:
+    def test_others_must_search_the_same_images(self, database: Database, settings: Settings, connection: Any) -> None:
         fill(connection, 20, 10)
         add_codes(connection, 30, np.random.default_rng(1), self.SMALL)
         connection.execute("DELETE FROM cnnc WHERE encoder_id = 2 AND image_id <= 15")
         connection.commit()
-        alone = evaluate(archive, settings, STORED)
+        alone = evaluate(database, settings, STORED)
         assert ids(alone) == [1]
         assert alone.notes[0].startswith(
             "encoder 2 (small) is left out: encoder 2 has no code of 15 images that encoder 1"
@@ -293,61 +294,61 @@ class TestEncoders:
         with pytest.raises(
             UsageError, match="encoder 2 has no code of 15 images.*run: radretrieval work --once --encoder 2"
         ):
-            evaluate(archive, settings, replace(STORED, compare=("1", "2")))
+            evaluate(database, settings, replace(STORED, compare=("1", "2")))
         with pytest.raises(UsageError, match="encoder 2 has no code of 15 images"):
-            evaluate(archive, settings, replace(STORED, encoder_ids=(2, 1)))
+            evaluate(database, settings, replace(STORED, encoder_ids=(2, 1)))
 
     def test_an_image_that_is_not_scored_leaves_no_encoder_out(
-        self, archive: Archive, settings: Settings, connection: Any
+        self, database: Database, settings: Settings, connection: Any
     ) -> None:
         fill(connection, 20, 10)
         add_codes(connection, 30, np.random.default_rng(1), self.SMALL)
         images.add(connection, [NewImage(b"x" * 32, "file:///poison.png", "png", 4, 5, 8, "MONOCHROME2")])
         connection.commit()
-        result = evaluate(archive, settings, STORED)
+        result = evaluate(database, settings, STORED)
         assert (ids(result), result.notes) == ([1, 2], [])
 
     def test_the_barcodes_of_each_geometry_have_a_row(
-        self, archive: Archive, settings: Settings, connection: Any
+        self, database: Database, settings: Settings, connection: Any
     ) -> None:
         fill(connection, 20, 10)
         coarse = replace(self.SMALL, barcode=replace(TINY.barcode, angles=8))
         add_codes(connection, 30, np.random.default_rng(1), self.SMALL)
         encoder = add_codes(connection, 30, np.random.default_rng(2), coarse)
-        without = evaluate(archive, settings, STORED)
+        without = evaluate(database, settings, STORED)
         assert ids(without) == [1, 2]
         assert "encoder 3 (small) is left out: 10 of the 10 labelled images of test have no code" in without.notes[0]
         geometry = codes.geometry_id(connection, 192, 8, 272, "median-positive")
         rbc = np.random.default_rng(5).integers(0, 256, (30, 272), np.uint8)
         codes.write_barcodes(connection, geometry, list(range(1, 31)), rbc)
         connection.commit()
-        result = evaluate(archive, settings, STORED)
+        result = evaluate(database, settings, STORED)
         rows = [(row.ranking.kind, row.ranking.encoder_id) for row in result.rows if row.ranking.kind == "rbc"]
         assert rows == [("rbc", 1), ("rbc", encoder)]
 
 
 class TestMoment:
     def test_what_changes_meanwhile_changes_nothing(
-        self, archive: Archive, settings: Settings, connection: Any, monkeypatch: pytest.MonkeyPatch
+        self, database: Database, settings: Settings, connection: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         fill(connection, 20, 10)
-        before = evaluate(archive, settings, STORED)
+        before = evaluate(database, settings, STORED)
         real = rankings.by_codes
 
         def meanwhile(*arguments: Any) -> Any:
-            with archive.connection() as other:
+            with database.connection() as other:
                 other.execute("UPDATE image SET irma_code = NULL WHERE id IN (1, 2, 3, 21)")
                 other.execute("DELETE FROM cnnc WHERE image_id IN (5, 22)")
             return real(*arguments)
 
         monkeypatch.setattr(protocol.rankings, "by_codes", meanwhile)
-        during = evaluate(archive, settings, STORED)
+        during = evaluate(database, settings, STORED)
         assert during.document() == before.document()
 
     def test_a_role_that_may_only_read_is_enough(self, archive_url: str, settings: Settings, connection: Any) -> None:
         fill(connection, 20, 10)
         mark = "&" if "?" in archive_url else "?"
-        reader = Archive(f"{archive_url}{mark}options=-cdefault_transaction_read_only%3Don")
+        reader = Database(f"{archive_url}{mark}options=-cdefault_transaction_read_only%3Don")
         assert len(evaluate(reader, settings, STORED).rows) == 3
         connection.execute("TRUNCATE geometry CASCADE")
         connection.commit()
@@ -357,7 +358,7 @@ class TestMoment:
 
 class TestPublished:
     def test_they_stand_beside_the_numbers_of_2009_only(
-        self, archive: Archive, settings: Settings, connection: Any
+        self, database: Database, settings: Settings, connection: Any
     ) -> None:
         labels = [(kind.irma_code, "train") for kind in classes() for _ in range(kind.train)]
         labels += [(kind.irma_code, "test") for kind in classes() for _ in range(kind.test)]
@@ -368,31 +369,31 @@ class TestPublished:
         ]  # fmt: skip
         images.add(connection, rows)
         add_codes(connection, len(rows), np.random.default_rng(0))
-        result = evaluate(archive, settings, STORED)
+        result = evaluate(database, settings, STORED)
         assert result.published == PUBLISHED
         assert "whether they are the same images no list of codes can tell" in result.document()["notes"][-1]
         assert [row["name"] for row in result.document()["published"]][3] == "TAUbiomed"
-        assert evaluate(archive, settings, replace(STORED, rule="paper")).published == ()
+        assert evaluate(database, settings, replace(STORED, rule="paper")).published == ()
         codes = {split: [code for code, own in labels if own == split] for split in ("test", "train")}
         assert why_not(codes["test"], codes["train"]) == ""
         assert "the searched images are not those" in why_not(codes["test"], [code for code, _ in labels])
 
-    def test_queries_that_were_learnt_are_told(self, archive: Archive, settings: Settings, connection: Any) -> None:
+    def test_queries_that_were_learnt_are_told(self, database: Database, settings: Settings, connection: Any) -> None:
         fill(connection, 20, 10)
         connection.execute('UPDATE encoder SET metrics = \'{"split": "test"}\'')
         connection.commit()
         assert (
             "encoder 1 has learnt the very queries: its errors are too small"
-            in evaluate(archive, settings, STORED).notes
+            in evaluate(database, settings, STORED).notes
         )
 
 
 class TestReports:
     def test_anyone_can_recompute_every_score_from_the_csv(
-        self, archive: Archive, settings: Settings, connection: Any, tmp_path: Path
+        self, database: Database, settings: Settings, connection: Any, tmp_path: Path
     ) -> None:
         fill(connection, 20, 10)
-        result = evaluate(archive, settings, STORED)
+        result = evaluate(database, settings, STORED)
         write_hits(tmp_path / "hits.csv", result)
         with (tmp_path / "hits.csv").open(newline="") as file:
             rows = list(csv.DictReader(file))
@@ -408,16 +409,16 @@ class TestReports:
         labels = dict(zip(stored["i"], stored["c"], strict=True))
         assert all(labels[int(line["image_id"])] == line["hit_irma_code"] for line in rows)
         assert not list(tmp_path.glob(".hits*"))
-        write_hits(tmp_path / "paper.csv", evaluate(archive, settings, replace(STORED, rule="paper")))
+        write_hits(tmp_path / "paper.csv", evaluate(database, settings, replace(STORED, rule="paper")))
         with (tmp_path / "paper.csv").open(newline="") as file:
             for line in csv.DictReader(file):
                 assert float(line["error"]) == pytest.approx(paper_error(line["irma_code"], line["hit_irma_code"]))
 
     def test_a_query_without_a_hit_has_a_row_all_the_same(
-        self, archive: Archive, settings: Settings, connection: Any, tmp_path: Path
+        self, database: Database, settings: Settings, connection: Any, tmp_path: Path
     ) -> None:
         fill(connection, 0, 1)
-        write_hits(tmp_path / "hits.csv", evaluate(archive, settings, replace(STORED, against=("test",))))
+        write_hits(tmp_path / "hits.csv", evaluate(database, settings, replace(STORED, against=("test",))))
         with (tmp_path / "hits.csv").open(newline="") as file:
             rows = list(csv.DictReader(file))
         assert [(row["rank"], row["image_id"], row["hit_irma_code"]) for row in rows] == [("1", "", NOTHING)] * 3
@@ -447,10 +448,10 @@ class TestReports:
         assert examples(np.array([True, False]), np.zeros(2)) == ([0], [1])
 
     def test_the_picture_stands_where_files_are_gone(
-        self, archive: Archive, settings: Settings, connection: Any, tmp_path: Path
+        self, database: Database, settings: Settings, connection: Any, tmp_path: Path
     ) -> None:
         fill(connection, 20, 10)
-        write_evaluation(tmp_path / "e.png", evaluate(archive, settings, STORED), settings.reading)
+        write_evaluation(tmp_path / "e.png", evaluate(database, settings, STORED), settings.reading)
         with Image.open(tmp_path / "e.png") as picture:
             assert picture.width > 1500
             assert picture.height > 1000
@@ -458,7 +459,7 @@ class TestReports:
 
 class TestNetwork:
     @pytest.fixture
-    def folder(self, archive: Archive, settings: Settings, connection: Any, tmp_path: Path) -> Path:
+    def folder(self, database: Database, settings: Settings, connection: Any, tmp_path: Path) -> Path:
         """Forty pictures of random squares, ingested and encoded."""
         rng = np.random.default_rng(0)
         lines = ["file,irma_code,split"]
@@ -467,21 +468,21 @@ class TestNetwork:
             Image.fromarray(square).save(tmp_path / f"{i}.png")
             lines.append(f"{i}.png,{CODES[i % 4]},{'train' if i < 28 else 'test'}")
         (tmp_path / "labels.csv").write_text("\n".join(lines))
-        ingest(archive, settings, [tmp_path], labels=read_labels(tmp_path / "labels.csv"))
+        ingest(database, settings, [tmp_path], labels=read_labels(tmp_path / "labels.csv"))
         encoders.add(connection, TINY, weights(), CODES[:2], {})
         connection.commit()
-        work(archive, settings)
+        work(database, settings)
         return tmp_path
 
     def test_reals_and_classes_are_those_of_the_network(
-        self, archive: Archive, settings: Settings, folder: Path
+        self, database: Database, settings: Settings, folder: Path
     ) -> None:
         from radretrieval.coding.cnnc import Coder
+        from radretrieval.files.uris import to_path
         from radretrieval.imaging import read_image
         from radretrieval.imaging.resample import resample
-        from radretrieval.uris import to_path
 
-        result = evaluate(archive, settings, Wanted())
+        result = evaluate(database, settings, Wanted())
         by_kind = {row.ranking.kind: row.ranking for row in result.rows}
         assert tuple(by_kind) == rankings.KINDS
         coder = Coder(weights(), TINY, "cpu")
@@ -503,8 +504,8 @@ class TestNetwork:
             best = sorted(range(28), key=lambda i: (far[place][i], near[place][i], i))[:10]
             assert by_kind["real+rbc"].places[place].tolist() == best
 
-    def test_few_candidates_are_the_nearest_reals(self, archive: Archive, settings: Settings, folder: Path) -> None:
-        result = evaluate(archive, settings, Wanted())
+    def test_few_candidates_are_the_nearest_reals(self, database: Database, settings: Settings, folder: Path) -> None:
+        result = evaluate(database, settings, Wanted())
         party = result.parties[0]
         few = replace(TINY, query=replace(TINY.query, candidates=8))
         party = replace(party, encoder=replace(party.encoder, profile=few))
@@ -518,17 +519,17 @@ class TestNetwork:
             candidates = sorted(range(28), key=lambda i: (near[place][i], i))[:10]
             assert sorted(ranking.places[place]) == sorted(candidates), "as many candidates as hits at least"
 
-    def test_reals_never_find_the_query_itself(self, archive: Archive, settings: Settings, folder: Path) -> None:
-        result = evaluate(archive, settings, Wanted(against=("all",)))
+    def test_reals_never_find_the_query_itself(self, database: Database, settings: Settings, folder: Path) -> None:
+        result = evaluate(database, settings, Wanted(against=("all",)))
         (row,) = [row for row in result.rows if row.ranking.kind == "real+rbc"]
         found = result.searched.image_ids[row.ranking.places]
         assert (row.ranking.places >= 0).all()
         assert not (found == result.queries.image_ids[:, None]).any()
 
     def test_the_softmax_has_a_row_a_query(
-        self, archive: Archive, settings: Settings, folder: Path, tmp_path: Path
+        self, database: Database, settings: Settings, folder: Path, tmp_path: Path
     ) -> None:
-        result = evaluate(archive, settings, Wanted())
+        result = evaluate(database, settings, Wanted())
         write_hits(tmp_path / "hits.csv", result)
         with (tmp_path / "hits.csv").open(newline="") as file:
             rows = [row for row in csv.DictReader(file) if row["ranking"] == "softmax(32)"]
@@ -537,22 +538,22 @@ class TestNetwork:
         assert {(row["rank"], row["image_id"]) for row in rows} == {("1", "")}
 
     def test_a_file_that_is_gone_takes_the_whole_row_with_it(
-        self, archive: Archive, settings: Settings, folder: Path
+        self, database: Database, settings: Settings, folder: Path
     ) -> None:
         (folder / "3.png").unlink()
-        result = evaluate(archive, settings, Wanted())
+        result = evaluate(database, settings, Wanted())
         assert [failure["path"] for failure in result.failures] == [str(folder / "3.png")]
         assert [row.ranking.kind for row in result.rows] == ["cnnc+rbc", "cnnc", "rbc", "softmax"]
         assert "left out: CNNC(32, no binarization) + RBC; 1 files cannot be read any more" in result.notes[0]
         (folder / "30.png").unlink()
-        result = evaluate(archive, settings, Wanted(compare=("softmax", "cnnc")))
+        result = evaluate(database, settings, Wanted(compare=("softmax", "cnnc")))
         assert [failure["path"] for failure in result.failures] == [str(folder / "30.png"), str(folder / "3.png")]
         assert [row.ranking.kind for row in result.rows] == ["cnnc+rbc", "cnnc", "rbc"]
         assert result.comparison is None
         assert "the comparison is left out: there is no ranking softmax of encoder 1" in result.notes
 
     def test_a_file_that_is_gone_ends_the_command_with_one(
-        self, cli: Any, archive: Archive, settings: Settings, folder: Path
+        self, cli: Any, database: Database, settings: Settings, folder: Path
     ) -> None:
         (folder / "3.png").unlink()
         done = cli("evaluate", check=False)

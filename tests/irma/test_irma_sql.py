@@ -11,7 +11,7 @@ import numpy as np
 import psycopg
 import pytest
 
-from radretrieval.archive.engine import Archive
+from radretrieval.archive.connections import Database
 from radretrieval.errors import UsageError
 from radretrieval.irma import tree
 from radretrieval.irma.code import normalise
@@ -23,8 +23,8 @@ LENGTHS = {"T": 4, "D": 3, "A": 3, "B": 3}
 
 
 @pytest.fixture
-def connection(archive: Archive) -> Iterator[Any]:
-    with archive.connection() as made:
+def connection(database: Database) -> Iterator[Any]:
+    with database.connection() as made:
         yield made
 
 
@@ -160,14 +160,14 @@ def test_the_terms_are_the_tree_of_the_package(connection: Any) -> None:
 
 
 def test_an_archive_of_0001_gets_the_whole_tree(empty_database_url: str) -> None:
-    from radretrieval.archive import migrate
+    from radretrieval.archive import migrations
 
-    migrate.upgrade(empty_database_url, "0001")
-    with Archive(empty_database_url).connection() as connection:
+    migrations.upgrade(empty_database_url, "0001")
+    with Database(empty_database_url).connection() as connection:
         connection.execute("DELETE FROM irma_term WHERE label = ''")
         connection.execute("UPDATE irma_term SET label = 'old' WHERE prefix = '942'")
-    migrate.upgrade(empty_database_url)
-    with Archive(empty_database_url).connection() as connection:
+    migrations.upgrade(empty_database_url)
+    with Database(empty_database_url).connection() as connection:
         test_the_terms_are_the_tree_of_the_package(connection)
 
 

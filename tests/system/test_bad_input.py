@@ -12,11 +12,11 @@ from PIL import Image
 from tiny import add_encoder
 
 from radretrieval.archive import images
-from radretrieval.archive.engine import Archive
-from radretrieval.archive.revision import REVISION
+from radretrieval.archive.connections import Database
+from radretrieval.archive.schema.revision import REVISION
 from radretrieval.config import Settings
-from radretrieval.ingest import ingest
-from radretrieval.worker import work
+from radretrieval.ingest.run import ingest
+from radretrieval.jobs.encode import work
 
 Cli = Callable[..., Run]
 
@@ -31,11 +31,11 @@ def few(archive_url: str, tmp_path: Path) -> Path:
     """An archive of 12 coded images, all of one split; the folder of their files."""
     folder = tmp_path / "few"
     folder.mkdir()
-    archive, settings = Archive(archive_url), Settings(home=tmp_path / "home")
-    ingest(archive, settings, [png(folder / f"{seed:02}.png", seed) for seed in range(12)], split="train")
-    with archive.connection() as connection:
+    database, settings = Database(archive_url), Settings(home=tmp_path / "home")
+    ingest(database, settings, [png(folder / f"{seed:02}.png", seed) for seed in range(12)], split="train")
+    with database.connection() as connection:
         add_encoder(connection)
-    work(archive, settings, device="cpu")
+    work(database, settings, device="cpu")
     return folder
 
 
@@ -88,7 +88,7 @@ def test_an_empty_archive(cli: Cli, tmp_path: Path) -> None:
 
 def test_an_encoder_but_no_codes(cli: Cli, archive_url: str, tmp_path: Path) -> None:
     png(tmp_path / "a.png")
-    with Archive(archive_url).connection() as connection:
+    with Database(archive_url).connection() as connection:
         add_encoder(connection)
     refused(cli("search", "a.png", check=False), 2, "no image to compare with", "radretrieval ingest FOLDER")
     cli("ingest", png(tmp_path / "b.png", 1))
@@ -171,7 +171,7 @@ def test_splits(cli: Cli, few: Path) -> None:
 
 
 def test_one_class_cannot_be_trained(cli: Cli, archive_url: str, few: Path) -> None:
-    with Archive(archive_url).connection() as connection:
+    with Database(archive_url).connection() as connection:
         for number in range(1, 13):
             labels = dict.fromkeys(("split", "patient_key", "modality", "body_part", "view_position", "laterality"))
             images.relabel(connection, number, {**labels, "irma_code": "1121-127-700-500"})

@@ -258,15 +258,15 @@ def write_radiograph(path: Path) -> Path:
 def test_an_archive_of_the_previous_revision_is_upgraded(site: Site) -> None:
     from alembic.script import ScriptDirectory
 
-    from radretrieval.archive import migrate
-    from radretrieval.archive.revision import REVISION
+    from radretrieval.archive import migrations
+    from radretrieval.archive.schema.revision import REVISION
 
-    before = ScriptDirectory.from_config(migrate.config(None)).get_revision(REVISION).down_revision
+    before = ScriptDirectory.from_config(migrations.config(None)).get_revision(REVISION).down_revision
     assert isinstance(before, str)
     with psycopg.connect(site.url, autocommit=True) as connection:
         connection.execute("CREATE DATABASE previous")
     url = with_database(site.url, "previous")
-    migrate.upgrade(url, before)
+    migrations.upgrade(url, before)
     with psycopg.connect(url) as connection:
         connection.execute(
             "INSERT INTO radretrieval.image (sha256, uri, format, rows, columns, bits_stored, photometric) "
@@ -285,9 +285,9 @@ def test_an_archive_of_the_previous_revision_is_upgraded(site: Site) -> None:
 
 def test_a_backup_is_restored(site: Site) -> None:
     """Dump as docker/README.md says; its tools are the server's, which stands here for the image of the database."""
-    from radretrieval.archive import embedded_root
+    from radretrieval.archive.embedded import account
 
-    programs = embedded_root.binaries(None)
+    programs = account.binaries(None)
     dump = site.images.parent / "archive.dump"
     called([programs / "pg_dump", f"--file={dump}", "--format=custom", site.url])
     with psycopg.connect(site.url, autocommit=True) as connection:

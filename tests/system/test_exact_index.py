@@ -15,15 +15,15 @@ from anchored import COUNT, Anchored, Truth, asking, nearest, rows, sound
 from conftest import COMMAND, Run, clean_environment
 from databases import Server
 
-from radretrieval.archive import engine
-from radretrieval.archive.engine import Archive
+from radretrieval.archive import connections
+from radretrieval.archive.connections import Database
 
 Command = Callable[..., Run]
 TABLES = "SELECT relname FROM pg_class WHERE relname ~ '^exact_[0-9]+(_stage)?$' AND relkind = 'r' ORDER BY 1"
 
 
 @pytest.fixture(scope="module")
-def barcoded(server: Server, anchored: Anchored) -> Iterator[Archive]:
+def barcoded(server: Server, anchored: Anchored) -> Iterator[Database]:
     """A copy with a barcode for every image, so that stored images can be asked for."""
     with server.database(template=anchored.template) as url:
         with asking(url) as connection:
@@ -32,11 +32,11 @@ def barcoded(server: Server, anchored: Anchored) -> Iterator[Archive]:
                 "FROM image",
                 (anchored.encoder,),
             )
-        yield Archive(url)
+        yield Database(url)
 
 
 @pytest.fixture
-def run(barcoded: Archive, tmp_path: Path) -> Command:
+def run(barcoded: Database, tmp_path: Path) -> Command:
     def command(*arguments: object, check: bool = True, **environment: str) -> Run:
         given = [str(COMMAND), *map(str, arguments)]
         env = clean_environment(tmp_path / "home", barcoded.url) | environment
@@ -47,7 +47,7 @@ def run(barcoded: Archive, tmp_path: Path) -> Command:
     return command
 
 
-def test_the_life_of_an_index(run: Command, barcoded: Archive, anchored: Anchored) -> None:
+def test_the_life_of_an_index(run: Command, barcoded: Database, anchored: Anchored) -> None:
     dropped = run("index", "drop", "--json").json
     assert dropped["kind"] == "all"
     status = run("status", "--json")
@@ -80,7 +80,7 @@ def test_the_life_of_an_index(run: Command, barcoded: Archive, anchored: Anchore
     sound(barcoded, anchored.encoder)
 
 
-def test_what_a_search_says(run: Command, barcoded: Archive, anchored: Anchored) -> None:
+def test_what_a_search_says(run: Command, barcoded: Database, anchored: Anchored) -> None:
     with asking(barcoded.url) as connection:
         truth = Truth(connection, anchored.encoder)
     plain = run("search", "id:5", "--json").json
@@ -126,14 +126,14 @@ def test_a_search_that_takes_too_long(run: Command) -> None:
 
 
 def test_builds_that_are_killed_leave_nothing_that_stays(
-    run: Command, barcoded: Archive, anchored: Anchored, tmp_path: Path
+    run: Command, barcoded: Database, anchored: Anchored, tmp_path: Path
 ) -> None:
     with asking(barcoded.url) as connection:
         truth = Truth(connection, anchored.encoder)
         unfinished = 0
         # first while it waits for a writer, so that it cannot be done; then at some moments
         for moment in (None, *(random.Random(1).uniform(0, 0.5) for _ in range(1))):
-            with engine.connect(barcoded.url) as writer:
+            with connections.connect(barcoded.url) as writer:
                 if moment is None:
                     writer.execute("UPDATE image SET split = split WHERE id = 1")
                 kill_build(connection, barcoded.url, tmp_path, moment or 0.2)
@@ -169,8 +169,8 @@ def kill_build(connection: Any, url: str, home: Path, seconds: float) -> None:
         time.sleep(0.05)
 
 
-def test_a_second_build_is_refused(run: Command, barcoded: Archive) -> None:
-    with engine.connect(barcoded.url) as writer, asking(barcoded.url) as connection:
+def test_a_second_build_is_refused(run: Command, barcoded: Database) -> None:
+    with connections.connect(barcoded.url) as writer, asking(barcoded.url) as connection:
         writer.execute("UPDATE image SET split = split WHERE id = 1")  # the first build waits for it
         environment = clean_environment(Path("/nonexistent"), barcoded.url)
         command = [str(COMMAND), "index", "build", "--json"]

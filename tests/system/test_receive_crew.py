@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import psutil
-
-sys.path.append(str(Path(__file__).parents[1] / "dicom"))
 from nodes import Receiving, a_file, need, storescu, until
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,12 +10,12 @@ from pathlib import Path
 import psycopg
 import pytest
 from databases import Server, database_of
-
-from radretrieval.archive import embedded, embedded_server, migrate
-from radretrieval.archive.embedded_cluster import Cluster
-
-sys.path.append(str(Path(__file__).parents[1] / "dicom"))
 from nodes import Receiving, a_file, need, storescu, until
+
+from radretrieval.archive import migrations
+from radretrieval.archive.embedded import server as embedded_server
+from radretrieval.archive.embedded import shared_server
+from radretrieval.archive.embedded.cluster import Cluster
 
 
 def refused(node: Receiving, path: Path) -> None:
@@ -65,15 +64,15 @@ def home() -> Iterator[Path]:
     try:
         yield folder
     finally:
-        embedded.stop(folder, force=True)
-        embedded.release(folder)
+        shared_server.stop(folder, force=True)
+        shared_server.release(folder)
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def test_an_embedded_server_that_is_killed_is_started_again(home: Path, tmp_path: Path) -> None:
     need("storescu")
-    url = embedded.start(home)
-    migrate.upgrade(url)
+    url = shared_server.start(home)
+    migrations.upgrade(url)
     for number in range(2):
         a_file(tmp_path / f"{number}.dcm", number)
     with Receiving(home, None, "--workers", 1, store=tmp_path / "store") as node:

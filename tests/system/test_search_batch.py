@@ -17,7 +17,7 @@ from PIL import Image
 from pyarrow import parquet
 from tiny import add_encoder
 
-from radretrieval.archive.engine import Archive
+from radretrieval.archive.connections import Database
 
 IMAGES = 24
 KEYS = ["encoder_id", "queries", "answered", "failed", "failures", "rows", "out", "seconds"]
@@ -25,7 +25,7 @@ KEYS += ["queries_per_second", "path"]
 
 
 @pytest.fixture
-def filled(cli: Callable[..., Run], archive: Archive, tmp_path: Path) -> Callable[..., Run]:
+def filled(cli: Callable[..., Run], database: Database, tmp_path: Path) -> Callable[..., Run]:
     rng = np.random.default_rng(3)
     for folder, number in (("x-rays", IMAGES), ("new", 5)):
         (tmp_path / folder).mkdir()
@@ -35,7 +35,7 @@ def filled(cli: Callable[..., Run], archive: Archive, tmp_path: Path) -> Callabl
         "file,split\n" + "".join(f"x-rays/{n:02}.png,s{n % 2}\n" for n in range(IMAGES))
     )
     cli("ingest", "x-rays", "--labels", "labels.csv")
-    with archive.connection() as connection:
+    with database.connection() as connection:
         add_encoder(connection)
     cli("work", "--once", "--device", "cpu")
     return cli
@@ -139,7 +139,7 @@ def test_killed_in_the_middle_the_old_output_stays(
     slow = ("--where-sql", "pg_sleep(5)::text = ''")
     command = [str(COMMAND), "search", "--all", "--out", target.name, *slow]
     process = subprocess.Popen(command, cwd=tmp_path, env=clean_environment(tmp_path / "home", archive_url), stderr=-1)
-    with Archive(archive_url).connection() as connection:
+    with Database(archive_url).connection() as connection:
         connection.autocommit = True
         working = (
             "SELECT count(*) AS n FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'"

@@ -16,14 +16,14 @@ from conftest import COMMAND, Run, clean_environment
 from databases import Server
 from PIL import Image
 
-from radretrieval.archive.engine import Archive
+from radretrieval.archive.connections import Database
 from radretrieval.archive.filters import Condition
 from radretrieval.coding.hamming import distances
 from radretrieval.config import Settings
+from radretrieval.files.uris import to_path
 from radretrieval.irma.error import irma_error
-from radretrieval.retrieval.answer import Request
-from radretrieval.retrieval.query import Searcher
-from radretrieval.uris import to_path
+from radretrieval.search.request import Request
+from radretrieval.search.searcher import Searcher
 
 IMAGES, CLASSES = 96, 6
 
@@ -95,7 +95,7 @@ def test_search_by_id_and_by_file_give_the_same(filled: Filled) -> None:
 
 
 def hit_uri(filled: Filled, image_id: int) -> str:
-    with Archive(filled.url).connection() as connection:
+    with Database(filled.url).connection() as connection:
         uri: str = connection.execute("SELECT uri FROM image WHERE id = %s", (image_id,)).fetchone()["uri"]  # type: ignore[index]
     return uri
 
@@ -107,8 +107,8 @@ def test_a_new_file_is_encoded_and_ranked_by_the_definition(filled: Filled, tmp_
     Image.fromarray(np.roll(pixels, 3, axis=1)).save(new)
     answer = filled.run("search", new, "--device", "cpu", "--json").json
     assert answer["query_image_id"] is None
-    archive, settings = Archive(filled.url), Settings(home=filled.home)
-    with Searcher(archive, settings, "cpu") as searcher:
+    database, settings = Database(filled.url), Settings(home=filled.home)
+    with Searcher(database, settings, "cpu") as searcher:
         from radretrieval.archive import codes
         from radretrieval.coding.radon import barcode
         from radretrieval.imaging import read_image
@@ -157,13 +157,13 @@ def test_roi_filters_and_picture(filled: Filled) -> None:
     with Image.open(filled.folder / "a.png") as picture:
         assert picture.width > 800
     train = filled.run("search", "id:5", "--where", "split=train", "--top", "50", "--json").json
-    with Archive(filled.url).connection() as connection:
+    with Database(filled.url).connection() as connection:
         rows = connection.execute("SELECT id FROM image WHERE split = 'train'").fetchall()
     assert {hit["image_id"] for hit in train["hits"]} <= {row["id"] for row in rows}
 
 
 def test_the_same_patient_is_left_out(filled: Filled) -> None:
-    with Archive(filled.url).connection() as connection:
+    with Database(filled.url).connection() as connection:
         patient = connection.execute(
             "SELECT patient_key, min(id) AS id FROM image GROUP BY 1 HAVING count(*) > 1 LIMIT 1"
         ).fetchone()
@@ -212,7 +212,7 @@ def test_evaluate_equals_single_searches(filled: Filled) -> None:
     assert low <= result["error_score"] <= high
     with (filled.folder / "hits.csv").open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["ranking"] == "CNNC(128) + RBC"]
-    with Searcher(Archive(filled.url), Settings(home=filled.home)) as searcher:
+    with Searcher(Database(filled.url), Settings(home=filled.home)) as searcher:
         queries = searcher.connection.execute(
             "SELECT id, irma_code FROM image WHERE split = 'test' ORDER BY id"
         ).fetchall()

@@ -1,0 +1,302 @@
+"""The door to the database: where it is, whether it can be used, and connections to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlsplit, urlunsplit
+
+from radretrieval.archive.queries import sql
+from radretrieval.config import Settings
+from radretrieval.errors import DatabaseUnavailable, EnvironmentUnusable, SchemaOutdated, UsageError
+
+if TYPE_CHECKING:
+    import psycopg
+
+OLDEST_SERVER = 150000
+OLDEST_PGVECTOR = (0, 7, 0)
+
+_FORM = (
+    "what --database-url or RADRETRIEVAL_DATABASE_URL gives is not a database URL of the form "
+    "postgresql://user:password@host:5432/database; in a password, every character but letters, digits and -._~ is "
+    "written as % and two hexadecimal digits"
+)
+
+
+@dataclass(frozen=True)
+class Database:
+    """An archive that was found usable. `url` is libpq's; `embedded` tells that the server is ours."""
+
+    url: str
+    embedded: bool = False
+
+    @contextmanager
+    def connection(self) -> Iterator[psycopg.Connection[dict[str, Any]]]:
+        """A connection in a transaction of its own: committed at the end, rolled back on an error.
+
+        Raises DatabaseUnavailable when the server cannot be reached or goes away meanwhile.
+        """
+        with translated(self.url):
+            connection = connect(self.url)
+            try:
+                with connection:
+                    yield connection
+            finally:
+                connection.close()
+
+
+def connect(url: str, **options: Any) -> psycopg.Connection[dict[str, Any]]:
+    """A psycopg connection with dict rows that sees our schema; raises psycopg's own errors."""
+    import psycopg
+    from psycopg.rows import dict_row
+
+    try:
+        connection = psycopg.connect(
+            url,
+            row_factory=dict_row,
+            application_name="radretrieval",
+            connect_timeout=10,
+            keepalives_idle=30,
+            tcp_user_timeout=60_000,  # a network that was cut is noticed within a minute
+            **options,
+        )
+    except psycopg.ProgrammingError:  # its text would repeat the URL, and the password in it
+        raise EnvironmentUnusable(_FORM) from None
+    before = connection.autocommit
+    connection.autocommit = True
+    connection.execute(sql("session"))
+    connection.autocommit = before
+    return connection
+
+
+@contextmanager
+def translated(url: str) -> Iterator[None]:
+    """psycopg's errors of connection and privilege as ours, with the way out."""
+    import psycopg
+    from psycopg import errors
+
+    try:
+        yield
+    except errors.InsufficientPrivilege as error:
+        raise EnvironmentUnusable(
+            f"the database refuses it: {_first(error)}; log in as the role that owns the schema radretrieval, or "
+            "ask the DBA for: GRANT USAGE ON SCHEMA radretrieval TO role; GRANT SELECT ON ALL TABLES IN SCHEMA "
+            "radretrieval TO role; (to search; ingest and work need INSERT, UPDATE and DELETE too)"
+        ) from error
+    except errors.QueryCanceled as error:
+        raise DatabaseUnavailable(
+            f"the database ended a statement before it was done: {_first(error)}; ask the DBA for a longer one (ALTER "
+            "ROLE role SET statement_timeout = ...), then run it again: nothing is half-written"
+        ) from error
+    except errors.UndefinedTable as error:
+        raise SchemaOutdated(
+            f"the archive's schema is not the one this version needs ({_first(error)}); run: radretrieval db upgrade"
+        ) from error
+    except (
+        psycopg.OperationalError,
+        psycopg.InterfaceError,
+        errors.ReadOnlySqlTransaction,  # a standby, or a server that is being failed over
+        errors.IdleInTransactionSessionTimeout,
+    ) as error:
+        raise DatabaseUnavailable(
+            f"the database at {redacted(url)} cannot be used: {_first(error)}; check that it runs (one of yours: that "
+            "RADRETRIEVAL_DATABASE_URL or --database-url names it), then run it again: nothing is half-written"
+        ) from error
+
+
+@contextmanager
+def asked_rightly(connection: psycopg.Connection[dict[str, Any]], own_sql: bool) -> Iterator[None]:
+    """What a search was asked wrongly, in a filter say, as UsageError.
+
+    Parameters
+    ----------
+    own_sql : the filter holds SQL of the user's own: it runs in a transaction that cannot write.
+    """
+    import psycopg
+    from psycopg import errors
+
+    try:
+        if own_sql:
+            with connection.transaction():
+                connection.execute(sql("read_only"))
+                yield
+        else:
+            yield
+    except (errors.InvalidParameterValue, errors.CheckViolation) as error:  # as our own functions raise them
+        raise UsageError(_first(error)) from error
+    except errors.InsufficientPrivilege as error:
+        if not own_sql:
+            raise
+        raise UsageError(
+            f"--where-sql: {_first(error)}; the DBA allows SQL of one's own in filters with: GRANT EXECUTE ON FUNCTION "
+            f"radretrieval.filter_sql(text) TO {connection.info.user};"
+        ) from error
+    except (psycopg.ProgrammingError, psycopg.DataError, errors.ReadOnlySqlTransaction) as error:
+        if not own_sql:
+            raise
+        raise UsageError(f"--where-sql: {_first(error)}; it is a condition on image i, as in i.rows > 2000") from error
+
+
+def _first(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def redacted(url: str) -> str:
+    """Where a URL leads, without its password, fit for a message or a log."""
+    import psycopg
+
+    try:
+        parts = psycopg.conninfo.conninfo_to_dict(url)
+    except psycopg.ProgrammingError:
+        return "(a URL that cannot be read)"
+    host = str(parts.get("host", "localhost"))
+    port = f":{parts['port']}" if "port" in parts else ""
+    user = f"{parts['user']}@" if "user" in parts else ""
+    if host.startswith("/"):
+        return f"postgresql://{user}/{parts.get('dbname', '')}?host={host}"
+    return f"postgresql://{user}{host}{port}/{parts.get('dbname', '')}"
+
+
+def database_url(settings: Settings) -> str:
+    """The archive's URL: the one that is set (with its password from a file), or the embedded server's, started."""
+    if settings.database_url is None:
+        from radretrieval.archive.embedded import shared_server
+
+        return shared_server.start(settings.home, settings.embedded_start_seconds)
+    url = settings.database_url.replace("postgresql+psycopg://", "postgresql://", 1)
+    if not url.startswith(("postgresql://", "postgres://")):
+        raise EnvironmentUnusable(_FORM)
+    server, _, name = url.partition("://")[2].partition("?")[0].partition("/")
+    if "#" in url or "@" in name or server.count("@") > 1:  # else part of a password is taken for a host, and told
+        raise EnvironmentUnusable(_FORM)
+    if settings.database_password_file is not None:
+        url = _with_password(url, settings)
+    return url
+
+
+def _with_password(url: str, settings: Settings) -> str:
+    file = settings.database_password_file
+    assert file is not None
+    try:
+        password = file.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise EnvironmentUnusable(
+            f"the password file {file} cannot be read ({error.strerror}); RADRETRIEVAL_DATABASE_PASSWORD_FILE names it"
+        ) from error
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=f"{parts.username or 'postgres'}:{quote(password, safe='')}@{host}"))
+
+
+def open_database(settings: Settings) -> Database:
+    """The archive of these settings, checked: server and pgvector new enough, schema at this version's revision.
+
+    The embedded archive is made and upgraded by itself; a database of yours only by `radretrieval db upgrade`.
+
+    Raises
+    ------
+    DatabaseUnavailable, EnvironmentUnusable, SchemaOutdated, EmbeddedServerError : with what to do.
+    """
+    url = database_url(settings)
+    database = Database(url, embedded=settings.database_url is None)
+    try:
+        check(database)
+    except SchemaOutdated:
+        if not database.embedded:
+            raise
+        from radretrieval.archive import migrations
+
+        migrations.upgrade(url)
+        check(database)
+    return database
+
+
+def check(database: Database) -> dict[str, Any]:
+    """Versions and revision of the archive's database, when it can be used as it stands.
+
+    Raises DatabaseUnavailable, EnvironmentUnusable or SchemaOutdated otherwise.
+    """
+    from radretrieval.archive.schema.revision import REVISION
+
+    with database.connection() as connection:
+        server = server_facts(connection)
+        revision = None
+        if server["has_schema"]:
+            row = connection.execute(sql("revision")).fetchone()
+            revision = row["version_num"] if row else None
+    if revision != REVISION:
+        stands = f"at revision {revision}" if revision else "not set up yet"
+        way = "upgrade radretrieval" if revision and revision > REVISION else "run: radretrieval db upgrade"
+        if not database.embedded:
+            way += " (with the same database URL)"
+        raise SchemaOutdated(
+            f"the archive at {redacted(database.url)} is {stands}, this version needs revision {REVISION}; {way}"
+        )
+    return {
+        "revision": revision,
+        "head": REVISION,
+        "server_version": server["server_version"],
+        "pgvector_version": server["pgvector_version"],
+    }
+
+
+def server_facts(connection: psycopg.Connection[dict[str, Any]]) -> dict[str, Any]:
+    """The row of the statement `server`, when server and pgvector are new enough and can be used by this role.
+
+    Raises EnvironmentUnusable with the exact SQL for the DBA otherwise.
+    """
+    row = connection.execute(sql("server")).fetchone()
+    assert row is not None
+    require(row)
+    return row
+
+
+def require(row: dict[str, Any]) -> None:
+    """Raise EnvironmentUnusable, with the way out, unless this row of `server` tells of a usable server."""
+    database, version = row["database"], row["server_version"]
+    if row["server_number"] < OLDEST_SERVER:
+        raise EnvironmentUnusable(
+            f"PostgreSQL {version} is too old: 15 or newer is needed; move the database {database} "
+            "with pg_dump and pg_restore"
+        )
+    if row["pgvector_available"] is None:
+        raise EnvironmentUnusable(
+            f"this PostgreSQL {version} has no pgvector; install it on the server's host (for example the package "
+            f"postgresql-{row['server_number'] // 10000}-pgvector), then as a superuser in {database}: "
+            "CREATE EXTENSION vector;"
+        )
+    _check_extension(row)
+
+
+def _check_extension(row: dict[str, Any]) -> None:
+    wanted = ".".join(map(str, OLDEST_PGVECTOR))
+    here, database = row["pgvector_version"], row["database"]
+    if _numbers(here or row["pgvector_available"]) < OLDEST_PGVECTOR:
+        newer = _numbers(row["pgvector_available"]) >= OLDEST_PGVECTOR
+        way = (
+            f"as a superuser in {database}: ALTER EXTENSION vector UPDATE;"
+            if newer
+            else f"install {wanted} or newer on the server's host, then as a superuser in {database}: "
+            + ("ALTER EXTENSION vector UPDATE;" if here else "CREATE EXTENSION vector;")
+        )
+        raise EnvironmentUnusable(f"pgvector {here or row['pgvector_available']} is too old: {wanted} is needed; {way}")
+    if here and row["pgvector_schema"] not in ("public", "radretrieval"):
+        raise EnvironmentUnusable(
+            f"pgvector lies in the schema {row['pgvector_schema']!r}, where its operators are not found; as a "
+            f"superuser in {database}: ALTER EXTENSION vector SET SCHEMA public;"
+        )
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".") if part.isdigit())
+
+
+def one_moment(connection: psycopg.Connection[dict[str, Any]]) -> None:
+    """Let all statements of this transaction see the archive as it is now: workers go on writing meanwhile.
+
+    To be called first in a transaction.
+    """
+    connection.execute(sql("one_moment"))

@@ -1,0 +1,286 @@
+"""The embedded PostgreSQL: started by the first process that needs it, shared by all, stopped by the last.
+
+Who uses it is kept by the operating system, not in a file of process ids: every user holds a shared lock on
+`postgres.users` in the home folder, and the kernel drops it with the process however that ends. Whoever
+starts, joins, leaves or stops does so under the exclusive lock `postgres.start`, so these never overlap.
+A server whose last user was killed stays until the next user leaves, or `radretrieval db stop`.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import logging
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from radretrieval.archive.embedded import server
+from radretrieval.archive.embedded.cluster import Cluster, make_home, open_private
+from radretrieval.errors import EmbeddedServerError
+
+if sys.platform != "win32":
+    import fcntl
+
+# longer than a fast shutdown may take, for a leaver may have to wait for one that another process asked for
+_LEAVE_SECONDS = server.STOP_SECONDS + 10
+
+_log = logging.getLogger(__name__)
+_mutex = threading.RLock()
+
+
+@dataclass
+class _User:
+    """This process's claim on one home's server: a handle that holds the shared lock."""
+
+    handle: int
+    data: Path | None = None
+
+    def is_last(self) -> bool:
+        """Whether no other process uses the server; only meaningful under the start lock."""
+        if _try_lock(self.handle, exclusive=True):
+            return True
+        # a refused change of lock has dropped the shared one
+        fcntl.flock(self.handle, fcntl.LOCK_SH)
+        return False
+
+    def leave(self) -> None:
+        """Give up the claim, also where a forked child holds a copy of the handle; a second call is empty."""
+        if self.handle >= 0:
+            fcntl.flock(self.handle, fcntl.LOCK_UN)
+            os.close(self.handle)
+            self.handle = -1
+
+
+_users: dict[Path, _User] = {}
+
+
+def start(home: Path, timeout: float = 120.0) -> str:
+    """Make sure that the home's server runs, register this process as a user, and return the database's URL.
+
+    The process stays registered until it exits or calls `release`. A child that it forks is not a user; it
+    calls `start` itself.
+
+    Parameters
+    ----------
+    home : folder of the embedded server; made when it is missing.
+    timeout : seconds that starting, or recovering after a crash, may take.
+
+    Returns
+    -------
+    str
+        libpq URL of the database `radretrieval`, owned by the superuser of the same name.
+
+    Raises
+    ------
+    EmbeddedServerError
+        The server cannot be started or joined; the message quotes its log and says what to do.
+    """
+    _require_unix()
+    deadline = time.monotonic() + timeout
+    home = _resolved(home)
+    with _explained(home), _mutex:
+        make_home(home)
+        with _start_lock(home, deadline):
+            joined = home not in _users
+            user = _join(home)
+            try:
+                cluster = server.bring_up(home, deadline)
+            except EmbeddedServerError:
+                # a recovery that outlasts our patience goes on without us: the next call finds it done
+                if joined:
+                    _users.pop(home).leave()
+                raise
+            user.data = cluster.data
+            return cluster.url
+
+
+def release(home: Path) -> None:
+    """End this process's use of the home's server; the last user stops it. No effect where it is no user.
+
+    Raises
+    ------
+    EmbeddedServerError
+        The server did not stop in time, or another process holds the start lock for too long.
+    """
+    home = _resolved(home)
+    with _mutex:
+        user = _users.pop(home, None)
+        if user is None:
+            return
+        try:
+            with _explained(home):
+                _leave(home, user)
+        finally:
+            user.leave()
+
+
+def stop(home: Path, force: bool = False) -> bool:
+    """Stop the home's server: what `radretrieval db stop` does.
+
+    Parameters
+    ----------
+    home : folder of the embedded server.
+    force : stop it although other processes use it; their open transactions are rolled back.
+
+    Returns
+    -------
+    bool
+        False when no server runs.
+
+    Raises
+    ------
+    EmbeddedServerError
+        Other processes use it and `force` is not given, or it did not stop in time.
+    """
+    _require_unix()
+    home = _resolved(home)
+    if not home.exists():
+        return False
+    with _explained(home), _mutex, _start_lock(home, time.monotonic() + _LEAVE_SECONDS):
+        cluster = Cluster.find(home)
+        if cluster is None or not server.runs(cluster):
+            return False
+        stranger = home not in _users
+        user = _join(home)
+        try:
+            if not (force or user.is_last()):
+                raise EmbeddedServerError(
+                    f"the embedded server in {home} is in use{_holders(_users_file(home))}: end these "
+                    "processes first, or stop it all the same with `radretrieval db stop --force`"
+                )
+            server.shut_down(cluster.data)
+            stranger = True
+            return True
+        finally:
+            if stranger:
+                _users.pop(home).leave()
+            else:
+                fcntl.flock(user.handle, fcntl.LOCK_SH)
+
+
+def server_url(home: Path) -> str | None:
+    """Return the URL of the home's server if one listens, else None; starts nothing and registers nobody."""
+    _require_unix()
+    home = _resolved(home)
+    with _explained(home):
+        cluster = Cluster.find(home)
+        return cluster.url if cluster is not None and cluster.listens() else None
+
+
+def _require_unix() -> None:
+    if sys.platform == "win32":
+        raise EmbeddedServerError(
+            "the embedded server needs Unix sockets and file locks, which this system lacks: "
+            "set RADRETRIEVAL_DATABASE_URL to a PostgreSQL server with pgvector"
+        )
+
+
+def _resolved(home: Path) -> Path:
+    # two names of one folder must be one entry, or a process would wait for itself to leave
+    return home.expanduser().resolve()
+
+
+def _users_file(home: Path) -> Path:
+    return home / "postgres.users"
+
+
+def _join(home: Path) -> _User:
+    if home not in _users:
+        handle = open_private(_users_file(home), os.O_RDWR)
+        fcntl.flock(handle, fcntl.LOCK_SH)
+        _users[home] = _User(handle)
+    return _users[home]
+
+
+def _leave(home: Path, user: _User) -> None:
+    if not home.exists():
+        # the folder was deleted under a running server, and the locks with it
+        if user.data is not None:
+            server.shut_down(user.data)
+        return
+    with _start_lock(home, time.monotonic() + _LEAVE_SECONDS):
+        cluster = Cluster.find(home)
+        if cluster is not None and user.is_last():
+            server.shut_down(cluster.data)
+        # still under the start lock: of two that leave at once, one must see that it is the last
+        user.leave()
+
+
+def _leave_all() -> None:
+    for home in list(_users):
+        try:
+            release(home)
+        except EmbeddedServerError as error:
+            _log.warning("%s", error)
+
+
+atexit.register(_leave_all)
+
+
+def _forget() -> None:
+    """In a forked child: the claims and locks are the parent's, and so is leaving."""
+    global _mutex
+    _mutex = threading.RLock()
+    for user in _users.values():
+        os.close(user.handle)
+    _users.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
+
+
+@contextlib.contextmanager
+def _explained(home: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise EmbeddedServerError(
+            f"the embedded server in {home} cannot be used: {error.filename or home}: "
+            f"{error.strerror or error}; set RADRETRIEVAL_HOME to a folder of your own, or "
+            "RADRETRIEVAL_DATABASE_URL to another server"
+        ) from error
+
+
+@contextlib.contextmanager
+def _start_lock(home: Path, deadline: float) -> Iterator[None]:
+    path = home / "postgres.start"
+    handle = open_private(path, os.O_RDWR)
+    try:
+        while not _try_lock(handle, exclusive=True):
+            if time.monotonic() >= deadline:
+                raise EmbeddedServerError(
+                    f"the embedded server in {home} has been started or stopped for too long"
+                    f"{_holders(path)}: wait for that, or end it and try again"
+                )
+            time.sleep(0.01)
+        yield
+    finally:
+        # closing is not enough where a child was forked meanwhile: it holds a copy of the handle
+        fcntl.flock(handle, fcntl.LOCK_UN)
+        os.close(handle)
+
+
+def _try_lock(handle: int, exclusive: bool) -> bool:
+    try:
+        fcntl.flock(handle, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _holders(path: Path) -> str:
+    """Name the other processes that hold a lock on `path`, where the system tells (Linux)."""
+    try:
+        inode = str(path.stat().st_ino)
+        locks = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
+    except OSError:
+        return ""
+    holders = {lock[4] for lock in locks if "->" not in lock and lock[5].rpartition(":")[2] == inode}
+    holders.discard(str(os.getpid()))
+    return f" by the processes {', '.join(sorted(holders, key=int))}" if holders else ""

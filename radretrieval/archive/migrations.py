@@ -1,0 +1,127 @@
+"""Migrations: up, down, and as SQL for a DBA. Alembic does the work; its two folders come with the wheel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from radretrieval.archive import connections
+from radretrieval.archive.queries import sql
+from radretrieval.errors import EnvironmentUnusable
+
+if TYPE_CHECKING:
+    import sqlalchemy
+    from alembic.config import Config
+
+# Two upgrades of one database wait for each other; any number will do as long as it stays
+LOCK = 7_266_320_149
+
+
+def _folders() -> tuple[Path, Path]:
+    package = Path(__file__).parent.parent
+    for root, scripts, versions in (
+        (package, "_alembic", "_migrations"),
+        (package.parent, "alembic", "migrations"),
+    ):
+        if (root / scripts / "env.py").is_file():
+            return root / scripts, root / versions
+    raise EnvironmentUnusable(f"the migrations are missing beside {package}; install radretrieval again")
+
+
+def config(url: str | None, output: TextIO | None = None) -> Config:
+    """Alembic's configuration for this package's migrations; `url` is libpq's, None for `--sql`."""
+    from alembic.config import Config
+
+    scripts, versions = _folders()
+    made = Config(output_buffer=output)
+    made.set_main_option("script_location", str(scripts).replace("%", "%%"))
+    made.set_main_option("version_locations", str(versions).replace("%", "%%"))
+    made.set_main_option("path_separator", "newline")  # a blank in the path is not the end of it
+    made.attributes["url"] = url
+    return made
+
+
+def upgrade(url: str, revision: str = "head") -> None:
+    """Bring the database to a revision; raises EnvironmentUnusable with the SQL for the DBA when it may not."""
+    from alembic import command
+
+    with connections.translated(url):
+        _prepare(url)
+        command.upgrade(config(url), revision)
+
+
+def downgrade(url: str, revision: str) -> None:
+    """Take the database back to a revision (`base`: nothing of ours remains but the extension and an empty schema)."""
+    from alembic import command
+
+    with connections.translated(url):
+        command.downgrade(config(url), revision)
+
+
+def print_sql(output: TextIO, revision: str = "head") -> None:
+    """The statements of an upgrade from nothing, for a DBA who runs SQL by hand."""
+    from alembic import command
+
+    command.upgrade(config(None, output), revision, sql=True)
+
+
+def _prepare(url: str) -> None:
+    """Server, extension and privileges, checked before a migration starts; the extension is made where we may."""
+    from psycopg import errors
+
+    connection = connections.connect(url)
+    connection.autocommit = True
+    with connection:
+        facts = connections.server_facts(connection)
+        if facts["pgvector_version"] is None:
+            try:
+                connection.execute("CREATE EXTENSION IF NOT EXISTS vector WITH SCHEMA public")
+            except (errors.InsufficientPrivilege, errors.UniqueViolation) as error:
+                if isinstance(error, errors.UniqueViolation):  # another upgrade made it in the same moment
+                    return
+                raise EnvironmentUnusable(
+                    f"the role {facts['role']} may not create the extension pgvector in {facts['database']}; ask "
+                    f"the DBA to run, as a superuser in {facts['database']}: CREATE EXTENSION vector;"
+                ) from error
+        if not facts["has_schema"] and not facts["may_create"]:
+            _check_schema(connection, facts)
+
+
+def _check_schema(connection: Any, facts: dict[str, Any]) -> None:
+    if connection.execute(sql("schema_usable")).fetchone()["usable"]:
+        return
+    raise EnvironmentUnusable(
+        f"the role {facts['role']} may not create a schema in {facts['database']}; ask the DBA to run, in "
+        f'{facts["database"]}: CREATE SCHEMA radretrieval AUTHORIZATION "{facts["role"]}";'
+    )
+
+
+@contextmanager
+def locked_connection(alembic_config: Config) -> Iterator[sqlalchemy.Connection]:
+    """A connection for alembic/env.py that holds the lock of migrations until it is closed."""
+    import sqlalchemy
+
+    url = alembic_config.attributes.get("url")
+    if url is None:
+        from radretrieval.config import Settings
+
+        url = connections.database_url(Settings())
+    made = sqlalchemy.create_engine(
+        "postgresql+psycopg://", creator=lambda: _plain(url), poolclass=sqlalchemy.pool.NullPool
+    )
+    with made.connect() as connection:
+        connection.exec_driver_sql(f"SELECT pg_advisory_lock({LOCK})")
+        connection.commit()
+        yield connection
+
+
+def _plain(url: str) -> Any:
+    import psycopg
+
+    connection = psycopg.connect(url, application_name="radretrieval db upgrade")
+    # the catalogue is compared by qualified names: nothing but pgvector's own schema may be on the path
+    connection.execute("SET search_path = public")
+    connection.commit()
+    return connection

@@ -1,0 +1,293 @@
+"""The tables of the archive, for SQLAlchemy and Alembic. A test asserts that the migrations make exactly these."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from pgvector.sqlalchemy import BIT
+from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, JSONB
+
+from radretrieval.archive.schema.comments import COMMENTS
+
+SCHEMA = "radretrieval"
+CODE_BITS = 1000
+
+metadata = sa.MetaData(
+    schema=SCHEMA,
+    naming_convention={
+        "ix": "%(table_name)s_%(column_0_name)s_idx",
+        "uq": "%(table_name)s_%(column_0_name)s_key",
+        "ck": "%(table_name)s_%(constraint_name)s_check",
+        "fk": "%(table_name)s_%(column_0_name)s_fkey",
+        "pk": "%(table_name)s_pkey",
+    },
+)
+
+
+def _moment(name: str, comment: str | None = None) -> sa.Column[object]:
+    return sa.Column(name, sa.TIMESTAMP(timezone=True), nullable=False, server_default=sa.func.now(), comment=comment)
+
+
+image = sa.Table(
+    "image",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column(
+        "sha256",
+        BYTEA,
+        sa.CheckConstraint("octet_length(sha256) = 32", name="sha256"),
+        nullable=False,
+    ),
+    sa.Column("uri", sa.Text, nullable=False, index=True),
+    sa.Column("format", sa.Text, nullable=False),
+    sa.Column("rows", sa.Integer, nullable=False),
+    sa.Column("columns", sa.Integer, nullable=False),
+    sa.Column("bits_stored", sa.SmallInteger, nullable=False),
+    sa.Column("photometric", sa.Text, nullable=False),
+    sa.Column("modality", sa.Text),
+    sa.Column("body_part", sa.Text),
+    sa.Column("view_position", sa.Text),
+    sa.Column("laterality", sa.Text),
+    sa.Column("sop_instance_uid", sa.Text, index=True),
+    sa.Column("series_instance_uid", sa.Text),
+    sa.Column("study_instance_uid", sa.Text, index=True),
+    sa.Column("patient_key", sa.Text, index=True),
+    sa.Column(
+        "irma_code",
+        sa.Text,
+        # a function that says what is legal: see migrations/sql/0003_irma.sql
+        sa.CheckConstraint("radretrieval.irma_code_check(irma_code)", name="irma_code"),
+        index=True,
+    ),
+    sa.Column("split", sa.Text, index=True),
+    _moment("ingested_at"),
+    sa.Column(
+        "withdrawn",
+        sa.Boolean,
+        nullable=False,
+        server_default=sa.false(),
+        comment="Its label was taken back by its publisher: kept and searchable, "
+        "left out of training and scores unless asked.",
+    ),
+    sa.Column("frame", sa.Integer, sa.CheckConstraint("frame >= 1", name="frame"), nullable=False, server_default="1"),
+    sa.Column("sop_class_uid", sa.Text),
+    sa.Column("transfer_syntax_uid", sa.Text),
+    sa.Column("pixels_sha256", BYTEA, sa.CheckConstraint("octet_length(pixels_sha256) = 32", name="pixels_sha256")),
+    sa.Column("same_uid", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("study_date", sa.Date, index=True),
+    sa.Column("manufacturer", sa.Text),
+    sa.Column("row_spacing", sa.Double),
+    sa.Column("column_spacing", sa.Double),
+    sa.Column("kvp", sa.Double),
+    sa.Column("exposure", sa.Double),
+    sa.Column("header", JSONB),
+    sa.Column("origin", sa.Text),
+    sa.Column("kept", sa.Text, sa.CheckConstraint("kept IN ('copy', 'reduced')", name="kept")),
+    sa.Column("gone_at", sa.TIMESTAMP(timezone=True)),
+    sa.UniqueConstraint("sha256", "frame"),
+    sa.Index(
+        "image_sop_instance_uid_key",
+        *("sop_instance_uid", "frame"),
+        unique=True,
+        postgresql_where=sa.text("NOT same_uid"),
+    ),
+)
+
+ingest_failure = sa.Table(
+    "ingest_failure",
+    metadata,
+    sa.Column("uri", sa.Text, primary_key=True),
+    sa.Column("sha256", BYTEA),
+    sa.Column("error", sa.Text, nullable=False),
+    sa.Column("message", sa.Text, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False, server_default="1"),
+    _moment("last_at"),
+)
+
+arrival = sa.Table(
+    "arrival",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("sha256", BYTEA, nullable=False, unique=True),
+    sa.Column("uri", sa.Text, nullable=False),
+    sa.Column("origin", sa.Text),
+    sa.Column("sop_instance_uid", sa.Text),
+    _moment("arrived_at"),
+)
+
+pull = sa.Table(
+    "pull",
+    metadata,
+    sa.Column("url", sa.Text, primary_key=True),
+    sa.Column("query", sa.Text, primary_key=True),
+    sa.Column("change", sa.BigInteger),
+    sa.Column("study_date", sa.Date),
+    _moment("pulled_at"),
+    sa.Column("reconciled_at", sa.TIMESTAMP(timezone=True)),
+)
+
+encoder = sa.Table(
+    "encoder",
+    metadata,
+    sa.Column("id", sa.Integer, sa.Identity(always=True), primary_key=True),
+    sa.Column("profile", JSONB, nullable=False),
+    sa.Column("profile_hash", sa.Text, nullable=False),
+    sa.Column("classes", ARRAY(sa.Text), nullable=False),
+    sa.Column("weights", BYTEA, nullable=False),
+    sa.Column("weights_sha256", BYTEA, nullable=False),
+    sa.Column("metrics", JSONB, nullable=False),
+    _moment("created_at"),
+    sa.Column("active", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Index("encoder_one_active", "active", unique=True, postgresql_where=sa.text("active")),
+)
+
+cnnc = sa.Table(
+    "cnnc",
+    metadata,
+    sa.Column("encoder_id", sa.Integer, sa.ForeignKey(encoder.c.id), primary_key=True),
+    sa.Column("image_id", sa.BigInteger, sa.ForeignKey(image.c.id, ondelete="CASCADE"), primary_key=True),
+    sa.Column("code", BIT(CODE_BITS), nullable=False),
+    postgresql_partition_by="LIST (encoder_id)",
+)
+
+geometry = sa.Table(
+    "geometry",
+    metadata,
+    sa.Column("id", sa.SmallInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("size", sa.Integer, nullable=False),
+    sa.Column("angles", sa.Integer, nullable=False),
+    sa.Column("bins", sa.Integer, nullable=False),
+    sa.Column("rule", sa.Text, nullable=False),
+    sa.UniqueConstraint("size", "angles", "bins", "rule"),
+)
+
+barcode = sa.Table(
+    "barcode",
+    metadata,
+    sa.Column("geometry_id", sa.SmallInteger, sa.ForeignKey(geometry.c.id), primary_key=True),
+    sa.Column("image_id", sa.BigInteger, sa.ForeignKey(image.c.id, ondelete="CASCADE"), primary_key=True),
+    sa.Column("code", BYTEA, nullable=False),
+)
+
+coding_failure = sa.Table(
+    "coding_failure",
+    metadata,
+    sa.Column("encoder_id", sa.Integer, sa.ForeignKey(encoder.c.id, ondelete="CASCADE"), primary_key=True),
+    sa.Column("image_id", sa.BigInteger, sa.ForeignKey(image.c.id, ondelete="CASCADE"), primary_key=True),
+    sa.Column("error", sa.Text, nullable=False),
+    sa.Column("message", sa.Text, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False, server_default="1"),
+    _moment("last_at"),
+)
+
+irma_term = sa.Table(
+    "irma_term",
+    metadata,
+    sa.Column("axis", sa.Text, sa.CheckConstraint("axis IN ('T', 'D', 'A', 'B')", name="axis"), primary_key=True),
+    sa.Column("prefix", sa.Text, primary_key=True),
+    sa.Column("label", sa.Text, nullable=False),
+    sa.Column("children", sa.Integer, nullable=False),
+)
+
+# The exact index: see migrations/sql/0004_nearest.sql. The rows of an index lie in a table of its own, exact_<id>.
+facet = sa.Table(
+    "facet",
+    metadata,
+    sa.Column("id", sa.Integer, sa.Identity(always=True), primary_key=True),
+    sa.Column("format", sa.Text, nullable=False),
+    sa.Column("photometric", sa.Text, nullable=False),
+    sa.Column("modality", sa.Text, nullable=False),
+    sa.Column("body_part", sa.Text, nullable=False),
+    sa.Column("view_position", sa.Text, nullable=False),
+    sa.Column("laterality", sa.Text, nullable=False),
+    sa.Column("irma_code", sa.Text, nullable=False),
+    sa.Column("split", sa.Text, nullable=False),
+    sa.Column("withdrawn", sa.Boolean, nullable=False),
+    sa.UniqueConstraint(
+        *("format", "photometric", "modality", "body_part", "view_position", "laterality"),
+        *("irma_code", "split", "withdrawn"),
+    ),
+    comment="Each combination that images have of the columns with few values; what an image has not is ''.",
+)
+
+exact_index = sa.Table(
+    "exact_index",
+    metadata,
+    sa.Column("id", sa.Integer, sa.Identity(always=True), primary_key=True),
+    sa.Column(
+        "encoder_id",
+        sa.Integer,
+        sa.ForeignKey(encoder.c.id, ondelete="CASCADE"),
+        nullable=False,
+        comment="Whose codes it finds.",
+    ),
+    sa.Column("live", sa.Boolean, nullable=False, comment="Searches use it; false while it is built."),
+    _moment("begun_at", "When its building began."),
+    sa.Column("live_at", sa.TIMESTAMP(timezone=True), comment="When searches began to use it."),
+    sa.Index("exact_index_one_live", "encoder_id", unique=True, postgresql_where=sa.text("live")),
+    comment="Exact indexes: each has its rows, with a copy of the codes, in a table exact_<id>.",
+)
+
+
+def _of_index(*, primary_key: bool) -> sa.Column[object]:
+    key = sa.ForeignKey(exact_index.c.id, ondelete="CASCADE")
+    return sa.Column("index_id", sa.Integer, key, primary_key=primary_key, nullable=False)
+
+
+exact_anchor = sa.Table(
+    "exact_anchor",
+    metadata,
+    _of_index(primary_key=True),
+    sa.Column("anchor", sa.Integer, primary_key=True, comment="Number of the anchor: key / 1024 of its codes."),
+    sa.Column("nearest", sa.Integer, nullable=False, comment="No code of this anchor is nearer to it."),
+    sa.Column("farthest", sa.Integer, nullable=False, comment="No code of this anchor is farther from it."),
+    sa.Column("codes", sa.Integer, nullable=False, comment="How many codes it had when the index went live."),
+    sa.Column("code", BIT(CODE_BITS), nullable=False),
+    comment="The codes that stand for the others: a search looks at those near some of them.",
+)
+
+exact_cell = sa.Table(
+    "exact_cell",
+    metadata,
+    _of_index(primary_key=True),
+    sa.Column("facet_id", sa.Integer, primary_key=True),
+    sa.Column("anchor", sa.Integer, primary_key=True),
+    sa.Column("codes", sa.Integer, nullable=False, comment="How many when it was noted; a statistic."),
+    comment="Which facets the codes of an anchor have: a filtered search leaves the other anchors out.",
+)
+
+exact_touched = sa.Table(
+    "exact_touched",
+    metadata,
+    _of_index(primary_key=False),
+    sa.Column("image_id", sa.BigInteger, nullable=False),
+    sa.Index("exact_touched_index_id_idx", "index_id"),
+    comment="Images that changed while an index is built; its builder looks at them again.",
+)
+
+hnsw_audit = sa.Table(
+    "hnsw_audit",
+    metadata,
+    sa.Column("encoder_id", sa.Integer, sa.ForeignKey(encoder.c.id, ondelete="CASCADE"), primary_key=True),
+    sa.Column("recall", sa.Double, nullable=False, comment="Mean share of the true nearest that were found."),
+    sa.Column("recall_worst", sa.Double, nullable=False, comment="The same of the worst query."),
+    sa.Column("sample", sa.Integer, nullable=False, comment="How many codes were asked for."),
+    sa.Column("codes", sa.BigInteger, nullable=False, comment="How many codes there were."),
+    _moment("measured_at", "When."),
+    comment="What index audit measured last of an encoder's HNSW index.",
+)
+
+neighbour = sa.Table(
+    "neighbour",
+    metadata,
+    sa.Column("encoder_id", sa.Integer, sa.ForeignKey(encoder.c.id, ondelete="CASCADE"), nullable=False),
+    sa.Column("image_id", sa.BigInteger, sa.ForeignKey(image.c.id, ondelete="CASCADE"), nullable=False),
+    sa.Column("rank", sa.Integer, nullable=False),
+    sa.Column("neighbour_id", sa.BigInteger, sa.ForeignKey(image.c.id, ondelete="CASCADE"), nullable=False, index=True),
+    sa.Column("distance", sa.Integer, nullable=False),
+    _moment("filled_at"),
+    sa.PrimaryKeyConstraint("image_id", "encoder_id", "rank"),
+)
+
+for _name, _comment in COMMENTS.items():
+    _table = metadata.tables[f"{SCHEMA}.{_name.partition('.')[0]}"]
+    (_table.c[_name.partition(".")[2]] if "." in _name else _table).comment = _comment

@@ -1,0 +1,109 @@
+"""The proof of an exact index: its invariants over the whole table, and its answers against a plain scan."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from radretrieval.archive import connections
+from radretrieval.archive.connections import Database
+from radretrieval.archive.encoders import Encoder
+from radretrieval.archive.queries import sql
+from radretrieval.archive.schema.names import exact_table, partition
+from radretrieval.archive.search.nearest import bit_text
+from radretrieval.errors import UsageError
+
+if TYPE_CHECKING:
+    import psycopg
+
+    Connection = psycopg.Connection[dict[str, Any]]
+
+KINDS = ("a stored code", "a stored code with some bits changed", "random bits")
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What `check` found; everything but `codes`, `anchors` and `queries` is 0 in a sound index.
+
+    Attributes
+    ----------
+    missing : codes that the index has not. extra : rows of it that are of no code, or of another one.
+    distances : rows whose distance to their anchor is not the true one, or whose anchor is not there.
+    bounds : rows that lie outside of their anchor's bounds. facets : rows whose facet is not their image's.
+    cells : facets of an anchor that are not noted. queries, wrong : lists that were compared, and that differed.
+    """
+
+    codes: int
+    anchors: int
+    missing: int
+    extra: int
+    distances: int
+    bounds: int
+    facets: int
+    cells: int
+    queries: int
+    wrong: int
+
+    @property
+    def sound(self) -> bool:
+        """Whether nothing is amiss."""
+        fine = {"codes", "anchors", "queries"}
+        return not any(number for name, number in asdict(self).items() if name not in fine)
+
+
+def check(database: Database, encoder: Encoder, queries: int, k: int, seed: int = 0) -> Checked:
+    """Prove an encoder's exact index, in one snapshot: workers go on writing meanwhile.
+
+    Parameters
+    ----------
+    queries : how many lists of the k nearest are compared with a plain scan's: of stored codes, of such with some bits
+        changed, and of random bits, by turns.
+
+    Raises UsageError when there is no exact index.
+    """
+    with database.connection() as connection:
+        connections.one_moment(connection)
+        row = connection.execute(sql("exact_of"), {"encoder": encoder.id}).fetchone()
+        if row is None:
+            raise UsageError(f"encoder {encoder.id} has no exact index; build one with: radretrieval index build")
+
+        def one(statement: str) -> dict[str, Any]:
+            filled = statement.replace("{partition}", partition(encoder.id)).replace("{exact}", exact_table(row["id"]))
+            found = connection.execute(filled.replace("{index}", str(row["id"]))).fetchone()
+            assert found is not None
+            return found
+
+        facts = one(sql("exact_check_codes")) | one(sql("exact_check_rows")) | one(sql("exact_check_facets"))
+        wrong = sum(
+            not _equal(connection, encoder, code, k) for code in _queries(connection, encoder, queries, facts, seed)
+        )
+        return Checked(**facts, queries=queries, wrong=wrong)
+
+
+def _queries(connection: Connection, encoder: Encoder, count: int, facts: dict[str, Any], seed: int) -> list[str]:
+    """Bit strings to ask for, of each of `KINDS` by turns."""
+    random = np.random.default_rng(seed)
+    statement = sql("index_sample").replace("{partition}", partition(encoder.id))
+    stored = [row["code"] for row in connection.execute(statement, {"sample": count})] if facts["codes"] else []
+    asked = []
+    for number in range(count):
+        kind = KINDS[number % len(KINDS)] if stored else KINDS[-1]
+        if kind == KINDS[-1]:
+            asked.append(bit_text(random.integers(0, 256, encoder.profile.network.code_bits // 8, np.uint8)))
+            continue
+        bits = np.frombuffer(stored[number % len(stored)].encode("ascii"), np.uint8).copy()
+        if kind == KINDS[1]:
+            bits ^= (random.random(len(bits)) < random.uniform(0.01, 0.3)).astype(np.uint8)  # '0' and '1' differ in it
+        asked.append(bits.tobytes().decode("ascii"))
+    return asked
+
+
+def _equal(connection: Connection, encoder: Encoder, code: str, k: int) -> bool:
+    values = {"code": code, "encoder": encoder.id, "k": k}
+    answers = [
+        [(row["image_id"], row["distance"]) for row in connection.execute(statement, values)]
+        for statement in (sql("exact_check_nearest"), sql("exact_check_scan"))
+    ]
+    return answers[0] == answers[1]

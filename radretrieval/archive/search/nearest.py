@@ -1,0 +1,201 @@
+"""The nearest codes, in SQL: exactly, or through an HNSW graph where the admin built that and no exact index."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from radretrieval.archive import connections
+from radretrieval.archive.encoders import Encoder
+from radretrieval.archive.filters import Filter
+from radretrieval.archive.queries import sql
+from radretrieval.archive.search import hnsw
+
+if TYPE_CHECKING:
+    import psycopg
+
+    Connection = psycopg.Connection[dict[str, Any]]
+
+BATCH = 128  # queries of one statement in `of_images`
+SPARE = 64  # images that `of_images` asks for beyond its limit, for those that tie with the last
+COUNTED = 10_000  # matching images are counted up to here
+HIDDEN = 1_000  # nearer ones that a filter hid, up to here
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One of the nearest codes, with its barcode (None while it has none) and its image."""
+
+    image_id: int
+    cnnc_distance: int
+    barcode: bytes | None
+    uri: str
+    sha256: bytes
+    irma_code: str | None
+    rows: int
+    columns: int
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What a filter did.
+
+    Attributes
+    ----------
+    matched : coded images that pass it, counted up to `COUNTED`.
+    hidden : images nearer than the last candidate that do not pass, counted up to `HIDDEN`; None without a candidate.
+    """
+
+    matched: int
+    hidden: int | None
+
+
+def candidates(
+    connection: Connection,
+    encoder: Encoder,
+    geometry: int,
+    code: NDArray[np.uint8],
+    limit: int,
+    wanted: Filter | None = None,
+) -> tuple[list[Candidate], str]:
+    """The `limit` images with the smallest Hamming distance to `code`, by (distance, id), and the path that answered.
+
+    Parameters
+    ----------
+    code : uint8 (bits / 8,), packed MSB first.
+    wanted : what the candidates must be; a filter is always answered exactly, so that `limit` come if there are.
+
+    Returns
+    -------
+    The candidates: those that tie with the last come too; fewer than `limit` only when no more pass the filter. And
+    `exact-index`, `exact-filter`, `exact-scan` or `hnsw`.
+
+    Raises UsageError for a filter that names no column or value.
+    """
+    wanted = wanted or Filter()
+    values: dict[str, Any] = {
+        "code": bit_text(code),
+        "encoder": encoder.id,
+        "geometry": geometry,
+        "limit": limit,
+        "filter": wanted.as_json(),
+    }
+    if hnsw.answers(encoder, limit, wanted):
+        return _as_candidates(hnsw.nearest(connection, values, limit, wanted.not_images)), "hnsw"
+    with connections.asked_rightly(connection, wanted.sql is not None), connection.cursor(binary=True) as cursor:
+        rows = cursor.execute(sql("nearest"), values).fetchall()
+    # nothing found has no path: nothing passed, and every code was considered
+    return _as_candidates(rows), rows[0]["path"] if rows else "exact-filter"
+
+
+def effect(
+    connection: Connection, encoder: Encoder, code: NDArray[np.uint8], wanted: Filter, found: Sequence[Candidate]
+) -> Effect:
+    """What a filter did to the answer `found`, which came of the same code and filter."""
+    values = {"encoder": encoder.id, "filter": wanted.as_json(), "most": COUNTED}
+    with connections.asked_rightly(connection, wanted.sql is not None), connection.cursor(binary=True) as cursor:
+        counted = cursor.execute(sql("nearest_matched"), values).fetchone()
+    assert counted is not None
+    if not found:
+        return Effect(counted["matched"], None)
+    last = found[-1].cnnc_distance
+    passed = sum(candidate.cnnc_distance < last for candidate in found)
+    values = {
+        "code": bit_text(code),
+        "encoder": encoder.id,
+        "distance": last - 1,
+        "own": list(wanted.not_images),
+        "most": HIDDEN + passed + len(wanted.not_images),
+    }
+    with connection.cursor(binary=True) as cursor:
+        nearer = cursor.execute(sql("nearest_hidden"), values).fetchone()
+    assert nearer is not None
+    return Effect(counted["matched"], min(max(nearer["nearer"] - nearer["own"] - passed, 0), HIDDEN))
+
+
+def _as_candidates(rows: Sequence[dict[str, Any]]) -> list[Candidate]:
+    return [
+        Candidate(
+            row["image_id"],
+            row["distance"],
+            row["barcode"],
+            row["uri"],
+            bytes(row["sha256"]),
+            row["irma_code"],
+            row["rows"],
+            row["columns"],
+        )
+        for row in rows
+    ]
+
+
+def of_images(
+    connection: Connection,
+    encoder: Encoder,
+    queries: NDArray[np.int64],
+    among: NDArray[np.int64],
+    limit: int,
+) -> Iterator[tuple[slice, NDArray[np.int64], NDArray[np.int32]]]:
+    """The `limit` nearest codes of many images, by the same distance and order as `candidates`, in batches.
+
+    Parameters
+    ----------
+    queries : (m,), images that have a code. among : (n,), the images that are searched; a query's own is left out.
+
+    Yields
+    ------
+    Which of the queries; the ids of their nearest images, int64 (batch, w), and their distances, int32 (batch, w).
+    w is `limit` or more, for those that tie with the last come too; shorter rows are filled up with the id and the
+    distance -1.
+    """
+    for start in range(0, len(queries), BATCH):
+        part = slice(start, min(start + BATCH, len(queries)))
+        rows = _with_ties(connection, encoder, queries[part], among, limit)
+        width = max([limit, *(len(found) for found, _ in rows.values())])
+        ids = np.full((part.stop - start, width), -1, np.int64)
+        distances = np.full(ids.shape, -1, np.int32)
+        for place, query in enumerate(queries[part].tolist()):
+            if query in rows:
+                found, far = rows[query]
+                ids[place, : len(found)], distances[place, : len(far)] = found, far
+        yield part, ids, distances
+
+
+def _with_ties(
+    connection: Connection, encoder: Encoder, queries: NDArray[np.int64], among: NDArray[np.int64], limit: int
+) -> dict[int, tuple[list[int], list[int]]]:
+    """Ids and distances of the nearest of each query; who has more ties than were asked for is asked again."""
+    result: dict[int, tuple[list[int], list[int]]] = {}
+    asked = limit + SPARE
+    while len(queries):
+        rows = _nearest_rows(connection, encoder, queries, among, asked)
+        again = []
+        for query, row in rows.items():
+            far = row["distances"]
+            if len(far) == asked and far[-1] == far[limit - 1] and asked < limit + 10_000:
+                again.append(query)
+                continue
+            kept = sum(distance <= far[limit - 1] for distance in far) if len(far) > limit else len(far)
+            result[query] = row["image_ids"][:kept], far[:kept]
+        queries, asked = np.array(again, np.int64), limit + 10_000  # as many ties as cnnc_nearest gives
+    return result
+
+
+def _nearest_rows(
+    connection: Connection, encoder: Encoder, queries: NDArray[np.int64], among: NDArray[np.int64], limit: int
+) -> dict[int, dict[str, Any]]:
+    values = {"encoder": encoder.id, "among": among.tolist(), "queries": queries.tolist(), "limit": limit}
+    # a code takes about 170 bytes in memory; beyond a quarter of a gigabyte PostgreSQL writes them to a file
+    memory = f"{min(max(4, len(among) * 170 // 1_000_000 + 4), 256)}MB"
+    with connection.transaction(), connection.cursor(binary=True) as cursor:
+        cursor.execute(sql("batch_settings"), {"memory": memory})
+        return {row["query"]: row for row in cursor.execute(sql("nearest_of_images"), values)}
+
+
+def bit_text(code: NDArray[np.uint8]) -> str:
+    """A packed code as PostgreSQL writes a bit string: '0100…'."""
+    return (np.unpackbits(code) + ord("0")).tobytes().decode("ascii")

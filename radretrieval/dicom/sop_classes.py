@@ -1,0 +1,47 @@
+"""The kinds of objects that are received and pulled (SOP classes of PS3.4, B.5), and what is certainly none."""
+
+from __future__ import annotations
+
+from radretrieval.dicom.transfer_syntaxes import TRANSFER_SYNTAXES
+
+# Projection radiography. Radiofluoroscopy, for its spot films; Secondary Capture, for that is what film digitisers and
+# older systems make of a radiograph. Not angiography (12.1): runs of many frames whose first, which stands for the
+# image, is from before the contrast medium.
+RADIOGRAPHS = (
+    "1.2.840.10008.5.1.4.1.1.1",  # Computed Radiography
+    "1.2.840.10008.5.1.4.1.1.1.1",  # Digital X-Ray, for presentation
+    "1.2.840.10008.5.1.4.1.1.1.1.1",  # Digital X-Ray, for processing
+    "1.2.840.10008.5.1.4.1.1.1.2",  # Digital Mammography, for presentation
+    "1.2.840.10008.5.1.4.1.1.1.2.1",  # Digital Mammography, for processing
+    "1.2.840.10008.5.1.4.1.1.1.3",  # Digital Intra-Oral X-Ray, for presentation
+    "1.2.840.10008.5.1.4.1.1.1.3.1",  # Digital Intra-Oral X-Ray, for processing
+    "1.2.840.10008.5.1.4.1.1.13.1.4",  # Breast Projection X-Ray, for presentation
+    "1.2.840.10008.5.1.4.1.1.13.1.5",  # Breast Projection X-Ray, for processing
+    "1.2.840.10008.5.1.4.1.1.12.2",  # X-Ray Radiofluoroscopic
+    "1.2.840.10008.5.1.4.1.1.7",  # Secondary Capture
+    "1.2.840.10008.5.1.4.1.1.7.2",  # Multi-frame Grayscale Byte Secondary Capture
+    "1.2.840.10008.5.1.4.1.1.7.3",  # Multi-frame Grayscale Word Secondary Capture
+)
+# Modalities (PS3.3, C.7.3.1.1.1): a study of nothing but these has no projection radiograph.
+OTHER_MODALITIES = frozenset(
+    (
+        *("CT", "MR", "US", "NM", "PT", "XA", "IVUS", "OCT", "OPT", "OP", "ES", "GM", "SM", "ECG", "HD"),
+        *("SR", "PR", "KO", "SEG", "DOC", "PLAN", "REG", "RTSTRUCT", "RTPLAN", "RTDOSE", "RTIMAGE", "RTRECORD"),
+    )
+)
+
+VERIFICATION = "1.2.840.10008.1.1"
+
+
+def storage_classes(every: bool = False) -> tuple[str, ...]:
+    """UIDs of the storage classes that are received: of radiographs, or every one of the standard."""
+    if not every:
+        return RADIOGRAPHS
+    from pynetdicom import AllStoragePresentationContexts
+
+    return tuple(str(context.abstract_syntax) for context in AllStoragePresentationContexts)
+
+
+def syntaxes_of(sop_class: str) -> tuple[str, ...]:
+    """The transfer syntaxes that objects of a class may come in; C-ECHO has no data set, and offers implicit VR."""
+    return TRANSFER_SYNTAXES[-1:] + TRANSFER_SYNTAXES[:1] if sop_class == VERIFICATION else TRANSFER_SYNTAXES

@@ -1,0 +1,145 @@
+"""The index of exported images as CSV or Parquet: a row an image, with its codes; under a key de-identified."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from radretrieval.errors import UsageError
+from radretrieval.export.write_image import replaced, subject_of_row
+from radretrieval.privacy.replacements import Keyed
+
+# What leaves in every export, with what it is; types as Parquet calls them, a string where none is named.
+COLUMNS = {
+    "file": "the image's file below this folder; empty where none was exported",
+    "frame": "which frame of the file, from 1",
+    "format": "what kind of file the archive has: png, jpeg, tiff or dicom",
+    "rows": "height in pixels",
+    "columns": "width in pixels",
+    "bits_stored": "bits of a grey value",
+    "photometric": "what pixel values mean, in DICOM's words",
+    "modality": "DICOM modality",
+    "body_part": "examined part of the body, in DICOM's words",
+    "view_position": "direction of the view, in DICOM's words",
+    "laterality": "side of a paired part of the body, R or L",
+    "irma_code": "IRMA code TTTT-DDD-AAA-BBB",
+    "split": "train, test, …",
+    "withdrawn": "its label was taken back by its publisher",
+    "sop_instance_uid": "DICOM SOP Instance UID",
+    "series_instance_uid": "DICOM Series Instance UID",
+    "study_instance_uid": "DICOM Study Instance UID",
+    "sop_class_uid": "DICOM SOP Class UID",
+    "transfer_syntax_uid": "DICOM Transfer Syntax UID",
+    "patient_key": "pseudonym of the patient",
+    "study_date": "DICOM Study Date",
+    "manufacturer": "manufacturer of the equipment",
+    "row_spacing": "distance of neighbouring rows in mm",
+    "column_spacing": "distance of neighbouring columns in mm",
+    "kvp": "peak voltage of the X-ray tube in kV",
+    "exposure": "exposure in mAs",
+    "cnnc": "CNN code, 1000 bits packed MSB first; hexadecimal digits in a CSV",
+    "barcode": "Radon barcode, bits packed MSB first; hexadecimal digits in a CSV",
+}
+# What leaves besides when nothing is hidden.
+OPEN_COLUMNS = {
+    "id": "number of the image in the archive",
+    "uri": "where the archive has the file",
+    "sha256": "SHA-256 of the file",
+    "pixels_sha256": "SHA-256 of the stored pixel values",
+}
+_TYPES = {
+    **dict.fromkeys(("frame", "rows", "columns", "bits_stored"), "int32"),
+    **dict.fromkeys(("row_spacing", "column_spacing", "kvp", "exposure"), "float64"),
+    **dict.fromkeys(("cnnc", "barcode"), "binary"),
+    "withdrawn": "bool_",
+    "study_date": "date32",
+    "id": "int64",
+}
+_GROUP = 10_000  # rows of a row group
+_WORD = re.compile(r"[A-Za-z0-9 _-]{0,16}")  # what DICOM allows, and what people write into labels
+_WORDS = ("modality", "body_part", "view_position", "laterality")
+
+Take = Callable[[dict[str, Any]], None]
+
+
+def columns_of(keyed: Keyed | None) -> dict[str, str]:
+    """The columns of an index and what they are."""
+    return COLUMNS if keyed is not None else COLUMNS | OPEN_COLUMNS
+
+
+def shown(row: dict[str, Any], file: str, keyed: Keyed | None) -> dict[str, Any]:
+    """A row of the archive as a row of the index; under a key without what identifies the patient."""
+    told = {name: row[name] for name in columns_of(keyed) if name != "file"} | {"file": file}
+    for name in ("sha256", "pixels_sha256"):
+        if told.get(name) is not None:
+            told[name] = told[name].hex()
+    if keyed is None:
+        return told
+    subject = subject_of_row(row)
+    for name in ("sop_instance_uid", "series_instance_uid", "study_instance_uid"):
+        told[name] = keyed.uid(row[name]) if row[name] else None
+    told["patient_key"] = keyed.pseudonym(subject) if row["patient_key"] else None
+    told["study_date"] = keyed.date(subject, row["study_date"]) if row["study_date"] else None
+    for name in _WORDS:
+        if told[name] is not None and not _WORD.fullmatch(told[name]):
+            told[name] = None
+    return told
+
+
+def check_format(name: str) -> None:
+    """Raises UsageError for a format that cannot be written here."""
+    if name == "parquet":
+        _pyarrow()
+
+
+@contextmanager
+def index_file(path: Path, columns: Sequence[str]) -> Iterator[Take]:
+    """What takes the rows; the file is there, whole, when the block ends well. CSV, or Parquet by the path's ending."""
+    with replaced(path) as draft, (_parquet if path.suffix == ".parquet" else _csv)(draft, columns) as take:
+        yield take
+
+
+@contextmanager
+def _csv(draft: Path, columns: Sequence[str]) -> Iterator[Take]:
+    with draft.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer.writeheader()
+        yield lambda row: writer.writerow({k: v.hex() if isinstance(v, bytes) else v for k, v in row.items()})
+
+
+@contextmanager
+def _parquet(draft: Path, columns: Sequence[str]) -> Iterator[Take]:
+    pyarrow = _pyarrow()
+    from pyarrow import parquet
+
+    schema = pyarrow.schema([(name, getattr(pyarrow, _TYPES.get(name, "string"))()) for name in columns])
+    waiting: list[dict[str, Any]] = []
+    with draft.open("wb") as file, parquet.ParquetWriter(file, schema) as writer:
+
+        def write() -> None:
+            writer.write_table(pyarrow.Table.from_pylist(waiting, schema=schema))
+            waiting.clear()
+
+        def take(row: dict[str, Any]) -> None:
+            waiting.append(row)
+            if len(waiting) >= _GROUP:
+                write()
+
+        yield take
+        if waiting:
+            write()
+
+
+def _pyarrow() -> Any:
+    try:
+        import pyarrow
+    except ImportError:
+        raise UsageError(
+            "--format parquet needs pyarrow, which is not installed; run: pip install 'radretrieval[parquet]', or "
+            "leave it at csv"
+        ) from None
+    return pyarrow

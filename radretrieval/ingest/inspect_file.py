@@ -1,0 +1,169 @@
+"""One file of an ingestion: its hash, and what a decoding process tells of it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from radretrieval.archive.images import NewImage
+from radretrieval.config import Settings
+from radretrieval.errors import ImageError
+from radretrieval.files.uris import frame_uri, to_uri
+
+if TYPE_CHECKING:
+    from radretrieval.imaging.radiograph import Radiograph
+
+LONGEST_UID = 64
+LONGEST_URI = 2000  # characters; an index of PostgreSQL takes 2,700 bytes
+
+
+@dataclass(frozen=True)
+class Examining:
+    """What decoding processes must be told: the settings of the same names, and where the store is."""
+
+    max_pixels: int
+    frames: str
+    keep: str
+    reduced_size: int
+    store: Path
+    header: tuple[str, ...]
+    header_more: tuple[str, ...]
+
+    @classmethod
+    def of(cls, settings: Settings) -> Examining:
+        """As these settings have it. Raises UsageError for attributes of the header that cannot be kept."""
+        if settings.header_more:
+            from radretrieval.imaging.header import check_keywords
+
+            check_keywords(settings.header_more)
+        return cls(
+            settings.max_pixels,
+            settings.frames,
+            settings.keep,
+            settings.reduced_size,
+            settings.store_folder,
+            settings.header,
+            settings.header_more,
+        )
+
+
+@dataclass(frozen=True)
+class File:
+    """A file that is to be examined: where it lies, and where the archive will say that it is.
+
+    kept : the store has it already, under its hash.
+    """
+
+    path: str
+    uri: str
+    origin: str | None = None
+    kept: bool = False
+
+
+@dataclass(frozen=True)
+class Examined:
+    """What a decoding process tells of a file: its images, one unless every frame is one, and their patient."""
+
+    images: list[NewImage]
+    patient_id: str | None
+    for_processing: bool = False
+
+
+def examine(file: File | str, examining: Examining) -> Examined:
+    """Read one file whole, in a decoding process, and keep of it what is to be kept.
+
+    Raises ImageError with the reason when it is no radiograph, EnvironmentUnusable when the store cannot take it.
+    """
+    from radretrieval.imaging.header import header_values
+    from radretrieval.imaging.reader import decode_image, read_bytes
+
+    if isinstance(file, str):
+        file = File(file, to_uri(file))
+    data = read_bytes(file.path, max_pixels=examining.max_pixels)
+    sha256 = hashlib.sha256(data).digest()
+    first = decode_image(data, max_pixels=examining.max_pixels)
+    if first.frames > 1 and examining.frames == "refuse":
+        raise ImageError(f"holds {first.frames} frames; RADRETRIEVAL_FRAMES=first or each takes them")
+    for uid in (first.sop_instance_uid, first.series_instance_uid, first.study_instance_uid):
+        if uid is not None and len(uid) > LONGEST_UID:
+            raise ImageError(f"its header has a UID of {len(uid)} characters; {LONGEST_UID} are legal (PS3.5, 9.1)")
+    more = header_values(data, examining.header_more, examining.max_pixels) if first.format == "dicom" else {}
+    frames = range(1, first.frames + 1) if first.frames > 1 and examining.frames == "each" else [1]
+    images = []
+    for frame in frames:
+        radiograph = first if frame == 1 else decode_image(data, max_pixels=examining.max_pixels, frame=frame)
+        kept = _keep(radiograph, data, sha256, frame, file, examining)
+        uri = frame_uri(file.uri, frame) if len(frames) > 1 else file.uri
+        images.append(_row(radiograph, sha256, uri, frame, file.origin, kept, more, examining.header))
+    return Examined(images, first.patient_id, first.for_processing)
+
+
+def _row(
+    radiograph: Radiograph,
+    sha256: bytes,
+    uri: str,
+    frame: int,
+    origin: str | None,
+    kept: str | None,
+    more: dict[str, str],
+    header: tuple[str, ...],
+) -> NewImage:
+    from radretrieval.imaging.header import ATTRIBUTES
+
+    wanted = {name for name, keywords in ATTRIBUTES.items() if set(keywords) & set(header)}
+    return NewImage(
+        sha256=sha256,
+        uri=uri,
+        format=radiograph.format,
+        rows=radiograph.rows,
+        columns=radiograph.columns,
+        bits_stored=radiograph.bits_stored,
+        photometric=radiograph.photometric,
+        sop_instance_uid=radiograph.sop_instance_uid,
+        series_instance_uid=radiograph.series_instance_uid,
+        study_instance_uid=radiograph.study_instance_uid,
+        sop_class_uid=radiograph.sop_class_uid,
+        transfer_syntax_uid=radiograph.transfer_syntax_uid,
+        pixels_sha256=radiograph.pixels_sha256,
+        frame=frame,
+        origin=origin,
+        kept=kept,
+        header=more or None,
+        **{name: getattr(radiograph, name) for name in wanted},
+    )
+
+
+def _keep(
+    radiograph: Radiograph, data: bytes, sha256: bytes, frame: int, file: File, examining: Examining
+) -> str | None:
+    """Keep what is to be kept of an image; says what the store has of it."""
+    from radretrieval.storage.content_store import Store
+
+    store = Store(examining.store)
+    if file.kept and file.uri.startswith("store:"):
+        return "copy"  # it has no other place
+    if examining.keep == "copy":
+        store.put(data)
+        return "copy"
+    if examining.keep == "reduced":
+        store.put_reduced(sha256, radiograph.pixels, examining.reduced_size, frame)
+        return "reduced"
+    return None
+
+
+def hashed(path: str) -> bytes | Exception:
+    """SHA-256 of a file, read in pieces; or why it cannot be taken."""
+    try:
+        if len(to_uri(path)) > LONGEST_URI:
+            return ImageError(f"has a path that is too long for the archive ({LONGEST_URI} characters of its URI)")
+        if os.path.isdir(path):
+            return ImageError("is a folder that cannot be listed; check who may read it")
+        if not os.path.isfile(path):
+            return ImageError("is not a regular file")
+        with open(path, "rb") as stream:
+            return hashlib.file_digest(stream, "sha256").digest()
+    except OSError as error:
+        return ImageError(f"cannot be read: {error.strerror}")

@@ -1,0 +1,162 @@
+"""Labels: what a person knows of each file.
+
+A labels CSV has a header (`,` or `;`), a column `file` (relative to the CSV) and any of `COLUMNS`; other columns are
+ignored. `radretrieval.ingest.imageclef_release` makes the same `Labels` of a published data set.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from radretrieval.errors import InputMissing, LabelsError, UsageError
+from radretrieval.files.uris import printable
+from radretrieval.ingest.problem import Problem
+from radretrieval.irma.code import normalise
+
+COLUMNS = ("irma_code", "split", "patient_id", "modality", "body_part", "view_position", "laterality")
+LONGEST_VALUE = 200  # characters
+
+Values = tuple[str | None, ...]  # in the order of `COLUMNS`
+
+
+@dataclass(frozen=True)
+class ImageFolder:
+    """A folder that the labels know.
+
+    Attributes
+    ----------
+    split : of all that is in it, even where no row says more.
+    rows_in : the CSV in which each image of it should have a row; None where that is missing.
+    """
+
+    split: str
+    rows_in: str | None
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The labels of many files.
+
+    Attributes
+    ----------
+    sources : the CSV files they come from, which are not taken for radiographs.
+    rows : absolute path → values in the order of `COLUMNS` (None where the CSV has none).
+    wrong : absolute path → why its row cannot be used.
+    no_code : absolute paths of which a row says outright that they have no IRMA code.
+    folders : absolute path → what a release says of that whole folder; empty for a labels CSV.
+    withdrawn : codes that their publisher took back; None where nobody said anything about that.
+    problems : what was wrong with the labels themselves.
+    recognised : the release that was found, in words.
+    """
+
+    sources: tuple[str, ...]
+    rows: dict[str, Values] = field(default_factory=dict)
+    wrong: dict[str, str] = field(default_factory=dict)
+    no_code: set[str] = field(default_factory=set)
+    folders: dict[str, ImageFolder] = field(default_factory=dict)
+    withdrawn: frozenset[str] | None = None
+    problems: list[Problem] = field(default_factory=list)
+    recognised: str | None = None
+
+    def of(self, path: str) -> dict[str, str | None]:
+        """The labels of a file, all None when nothing is said of it; raises LabelsError when its row is wrong."""
+        if path in self.wrong:
+            raise LabelsError(self.wrong[path])
+        found = dict(zip(COLUMNS, self.rows.get(path, (None,) * len(COLUMNS)), strict=True))
+        if found["split"] is None and (folder := self.folder(path)):
+            found["split"] = folder.split
+        return found
+
+    def folder(self, path: str) -> ImageFolder | None:
+        """The folder of `folders` that a file is in."""
+        return next((known for folder, known in self.folders.items() if path.startswith(folder + os.sep)), None)
+
+    def is_withdrawn(self, code: str | None) -> bool | None:
+        """Whether that code was taken back by its publisher; None where that is not known."""
+        return None if self.withdrawn is None or code is None else code in self.withdrawn
+
+
+@contextmanager
+def open_rows(path: str | Path, what: str = "labels") -> Iterator[csv.DictReader[str]]:
+    """The rows of a CSV with a header, `,` or `;`, in UTF-8; blanks around the names of its columns are taken off.
+
+    `what` its rows are, for messages. Raises LabelsError, also while rows are read, when it is no such CSV.
+    """
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as stream:
+            head = stream.readline()
+            stream.seek(0)
+            reader = csv.DictReader(stream, delimiter=";" if head.count(";") > head.count(",") else ",")
+            reader.fieldnames = [name.strip() for name in reader.fieldnames or []]
+            twice = [name for name, count in Counter(filter(None, reader.fieldnames)).items() if count > 1]
+            if twice:
+                raise LabelsError(f"the {what} {path} have more than one column {twice[0]!r}; leave one of them")
+            yield reader
+    except FileNotFoundError:
+        raise
+    except UnicodeDecodeError as error:
+        raise LabelsError(
+            f"the {what} {path} cannot be read as a CSV in UTF-8: {error}; save the file again in UTF-8"
+        ) from error
+    except (OSError, csv.Error) as error:
+        raise LabelsError(f"the {what} {path} cannot be read as a CSV in UTF-8: {error}") from error
+
+
+def read_labels(path: Path) -> Labels:
+    """Read a labels CSV.
+
+    Raises
+    ------
+    InputMissing : there is no such file.
+    LabelsError : it is no CSV with a column `file`, or it names no label at all.
+    """
+    labels = Labels((os.path.abspath(path),))
+    try:
+        with open_rows(path) as reader:
+            _check_header(path, list(reader.fieldnames or []))
+            for row in reader:
+                _take(labels, row, reader.line_num)
+    except FileNotFoundError:
+        raise InputMissing(f"the labels {path} do not exist; --labels names a CSV file with a column 'file'") from None
+    return labels
+
+
+def _check_header(path: Path, names: list[str]) -> None:
+    legal = f"a column 'file' and any of: {', '.join(COLUMNS)}"
+    if "file" not in names:
+        raise LabelsError(
+            f"the labels {path} have no column 'file' (they have: {', '.join(names) or 'nothing'}); needed: {legal}"
+        )
+    if not set(names) & set(COLUMNS):
+        raise LabelsError(f"the labels {path} name no label (they have: {', '.join(names)}); needed: {legal}")
+
+
+def _take(labels: Labels, row: dict[str, str | None], line: int) -> None:
+    (source,) = labels.sources
+    name = (row.get("file") or "").strip()
+    if not name:
+        raise LabelsError(f"{source}, line {line}: the column 'file' is empty; give the file's path or remove the line")
+    file = os.path.abspath(os.path.join(os.path.dirname(source), name))
+    odd = [
+        column for column in COLUMNS if len(value := row.get(column) or "") > LONGEST_VALUE or value != printable(value)
+    ]
+    if odd:
+        labels.wrong[file] = f"{source}, line {line}: {odd[0]} is not plain text of at most {LONGEST_VALUE} characters"
+        labels.rows[file] = (None,) * len(COLUMNS)
+        return
+    values: list[str | None] = [(row.get(column) or "").strip() or None for column in COLUMNS]
+    if values[0] is not None:
+        try:
+            values[0] = normalise(values[0])
+        except UsageError as error:
+            labels.wrong[file] = f"{source}, line {line}: {error}"
+            values[0] = None
+    if labels.rows.get(file, tuple(values)) != tuple(values):
+        labels.wrong[file] = f"{source}, line {line}: the file has another row with different labels; keep one of them"
+    labels.rows[file] = tuple(values)

@@ -1,0 +1,290 @@
+"""Files → archive: every file ends as added, unchanged or failed.
+
+Files are walked lazily, hashed in threads, looked up in batches; only contents that are new are decoded, in
+processes. Each batch is one transaction: a run that is killed loses at most a batch and the next run finishes it.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from radretrieval.archive import images, patient_keys
+from radretrieval.archive.connections import Database
+from radretrieval.archive.images import Failure, NewImage
+from radretrieval.config import Settings
+from radretrieval.errors import ImageError, InputMissing, RadretrievalError, UsageError
+from radretrieval.files.uris import printable, shown, to_path, to_uri
+from radretrieval.files.walk import walk
+from radretrieval.ingest.imageclef_release import codes_files, recognise
+from radretrieval.ingest.inbox_worker import for_processing, write_images
+from radretrieval.ingest.inspect_file import LONGEST_URI, Examined, Examining, examine, hashed
+from radretrieval.ingest.labels_csv import LONGEST_VALUE, Labels
+from radretrieval.ingest.problem import Problem
+from radretrieval.ingest.report import IngestReport
+from radretrieval.privacy.pseudonyms import check_value, load_secret, patient_key
+from radretrieval.storage.content_store import Store
+from radretrieval.storage.worker_pool import Decoders
+
+if TYPE_CHECKING:
+    import psycopg
+
+    Connection = psycopg.Connection[dict[str, Any]]
+
+BATCH = 256
+FLUSH_SECONDS = 2.0  # large files: what is done is committed, and seen, before a batch is full
+
+
+def ingest(
+    database: Database,
+    settings: Settings,
+    paths: Sequence[Path],
+    *,
+    labels: Labels | None = None,
+    split: str | None = None,
+    workers: int | None = None,
+    advance: Callable[[int], None] | None = None,
+    tell: Callable[[str], None] | None = None,
+) -> IngestReport:
+    """Bring files into the archive.
+
+    Parameters
+    ----------
+    paths : files and folders (recursive).
+    labels : what a labels CSV says; its own file is not taken for a radiograph. Without one, a release that
+        `release.recognise` knows labels its images itself.
+    split : the split of files whose labels name none.
+    workers : decoding processes; None for one a core.
+    advance : called with the number of files that were finished.
+    tell : called with the release that was recognised, before its images are read.
+
+    Raises
+    ------
+    InputMissing : a path does not exist (before anything is read).
+    LabelsError : the codes of a release cannot be used at all (before any image is read).
+    DatabaseUnavailable : the database went away; what was committed stays, the next run goes on from there.
+    """
+    if split is not None and (not split.strip() or len(split) > LONGEST_VALUE or split != printable(split)):
+        raise UsageError(
+            f"--split {printable(split)!r} is no name for a split; give it 1 to {LONGEST_VALUE} characters"
+        )
+    for path in paths:
+        if not os.path.exists(path):
+            raise InputMissing(f"{path} does not exist; name a radiograph or a folder of radiographs")
+    started = time.monotonic()
+    # given labels win, but the CSVs of a release are no radiographs whoever labels
+    passed = codes_files(paths) if labels else ()
+    labels = labels or recognise(paths)
+    if tell is not None and labels is not None and labels.recognised:
+        tell(labels.recognised)
+    job: Callable[[str], Examined] = partial(examine, examining=Examining.of(settings))
+    processes = workers or os.cpu_count() or 1
+    with (
+        database.connection() as connection,
+        ThreadPoolExecutor(4) as threads,
+        Decoders(processes, job, timeout=settings.decode_seconds, megabytes=settings.decode_megabytes) as decoders,
+    ):
+        run = _Run(connection, settings, labels, split, advance or (lambda count: None))
+        files = walk(paths, frozenset((*(labels.sources if labels else ()), *passed)))
+        for name, found in decoders.map(run.new_contents(files, threads)):
+            run.decoded(name, found)
+        run.flush()
+        run.forget_gone(paths)
+    if labels is not None:
+        run.report.rows_left(run.rows_left, labels)
+    run.report.seconds = time.monotonic() - started
+    return run.report
+
+
+class _Run:
+    """One ingestion: the report, and what waits for the next transaction."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        settings: Settings,
+        labels: Labels | None,
+        split: str | None,
+        advance: Callable[[int], None],
+    ) -> None:
+        self.connection = connection
+        self.settings = settings
+        self.labels = labels
+        self.split = split
+        self.advance = advance
+        self.report = IngestReport()
+        self.images: list[NewImage] = []
+        self.failures: list[Failure] = []
+        self.secret: bytes | None = None
+        self.flushed = time.monotonic()
+        self.rows_left = set(labels.rows) if labels is not None else set()
+        if labels is not None:
+            self.report.labels_read(labels)
+
+    def new_contents(self, files: Iterator[str], threads: ThreadPoolExecutor) -> Iterator[str]:
+        """Those files whose content the archive does not have; the others are finished here."""
+        while batch := list(islice(files, BATCH)):
+            self.report.seen += len(batch)
+            self.rows_left.difference_update(batch)
+            hashes = dict(zip(batch, threads.map(hashed, batch), strict=True))
+            good = {path: value for path, value in hashes.items() if isinstance(value, bytes)}
+            rows = images.known(self.connection, list(good.values()))
+            if rows:
+                images.take_turn(self.connection)
+            unchanged = [path for path, sha256 in good.items() if sha256 in rows and self.unchanged(path, rows[sha256])]
+            images.forget_failures(self.connection, [to_uri(path) for path in unchanged])
+            self.commit()
+            self.advance(len(unchanged))
+            for path, value in hashes.items():
+                if isinstance(value, Exception):
+                    self.fail(path, None, value)
+                elif value not in rows:
+                    yield path
+
+    def unchanged(self, path: str, row: dict[str, Any]) -> bool:
+        """The archive has this content; its place and labels may be new. False when its labels are wrong."""
+        try:
+            labels = self.labels_of(path, None)
+        except RadretrievalError as error:
+            self.fail(path, None, error)
+            return False
+        uri = to_uri(path)
+        own_row = False
+        if row["uri"] != uri:
+            if not _exists(row["uri"]):
+                images.moved(self.connection, row["id"], uri)
+            else:
+                own_row = self.is_copy(path, row["uri"])
+        no_code = self.labels is not None and path in self.labels.no_code
+        if not own_row and (no_code or any(value is not None for value in labels.values())):
+            self.report.relabelled += images.relabel(self.connection, row["id"], labels, no_code)
+        self.report.unchanged += 1
+        self.report.count_code(labels["irma_code"])
+        return True
+
+    def is_copy(self, path: str, uri: str) -> bool:
+        """Whether the image's own file, at `uri`, has a row: that decides; a row of this copy that differs is named."""
+        if self.labels is None or not uri.startswith("file:"):
+            return False
+        own = str(to_path(uri))
+        if own not in self.labels.rows:
+            return False
+        if self.labels.rows.get(path, self.labels.rows[own]) != self.labels.rows[own]:
+            message = f"has the content of {own} but a different code or split; that file's count. Keep one of the two"
+            self.report.note(Problem(path, "CopyWithOtherLabels", message))
+        return True
+
+    def decoded(self, path: str, found: Examined | Exception) -> None:
+        """A decoding process has finished with a file."""
+        if isinstance(found, Exception):
+            self.fail(path, None, found)
+            return
+        try:
+            labels = self.labels_of(path, found.patient_id)
+        except RadretrievalError as error:
+            self.fail(path, found.images[0].sha256, error)
+            return
+        given: dict[str, Any] = {name: value for name, value in labels.items() if value is not None}
+        self.images += [replace(image, **given) for image in found.images]
+        if found.for_processing:
+            self.report.note(for_processing(path))
+        if len(self.images) >= BATCH or time.monotonic() - self.flushed > FLUSH_SECONDS:
+            self.flush()
+
+    def labels_of(self, path: str, patient_id: str | None) -> dict[str, Any]:
+        """Columns of `image` that come from the labels, the options and the header's patient."""
+        labels: dict[str, Any] = {}
+        if self.labels is not None:
+            labels.update(self.labels.of(path))
+            labels["withdrawn"] = self.labels.is_withdrawn(labels["irma_code"])
+            self.report.no_code += path in self.labels.no_code
+            if path not in self.labels.rows:
+                self.report.no_row(path, self.labels)
+        patient_id = labels.pop("patient_id", None) or patient_id
+        labels["split"] = labels.get("split") or self.split
+        if patient_id is not None:
+            if self.secret is None:
+                self.secret = load_secret(self.settings)
+            patient_id = patient_key(self.secret, patient_id)
+        return {**dict.fromkeys(images.LABELS), **labels, "patient_key": patient_id}
+
+    def fail(self, path: str, sha256: bytes | None, error: Exception) -> None:
+        """This file was not taken, and why."""
+        kind, message = type(error).__name__, printable(str(error)) or type(error).__name__
+        self.report.fail(path, kind, message)
+        self.failures.append(Failure(to_uri(path)[:LONGEST_URI], sha256, kind, message))
+        if len(self.failures) >= BATCH:
+            self.flush()
+        self.advance(1)
+
+    def flush(self) -> None:
+        """Write what waits, in one transaction."""
+        batch, self.images = self.images, []
+        written = write_images(self.connection, batch)
+        finished: set[str] = set()
+        for one in written:
+            finished.add(one.image.uri.partition("#")[0])
+            if one.image.frame > 1:
+                continue  # a file counts once
+            self.report.added += one.outcome == "added"
+            self.report.unchanged += one.outcome != "added"
+            self.report.count_code(one.image.irma_code)
+            if one.problem:
+                self.report.note(Problem(shown(one.image.uri), "SameUid", one.problem))
+        copies = [one.image for one in written if one.outcome == "unchanged"]
+        rows = images.known(self.connection, [image.sha256 for image in copies if self.labels is not None])
+        for image in copies if rows else ():
+            self.is_copy(shown(image.uri), rows[image.sha256]["uri"])
+        images.forget_failures(self.connection, sorted(finished))
+        failures, self.failures = self.failures, []
+        images.keep_failures(self.connection, failures)
+        self.commit()
+        self.drop_needless([one.image for one in written if one.outcome == "same" and one.image.kept])
+        self.flushed = time.monotonic()
+        self.advance(len(finished))
+
+    def commit(self) -> None:
+        """What this transaction wrote stays, unless its pseudonyms are of a key that is not the archive's any more."""
+        if self.secret is not None:
+            patient_keys.require(self.connection, check_value(self.secret))
+        self.connection.commit()
+
+    def drop_needless(self, others: Sequence[NewImage]) -> None:
+        """Take out of the store what was kept of files that are images already in another encoding."""
+        if others:
+            named = images.named(self.connection, [image.sha256 for image in others])
+            store = Store(self.settings.store_folder)
+            for image in others:
+                if image.sha256 not in named:
+                    store.take(image.sha256)
+                    store.reduced_path(image.sha256, image.frame).unlink(missing_ok=True)
+            self.connection.commit()
+
+    def forget_gone(self, paths: Sequence[Path]) -> None:
+        """Failures of files that were below these paths and are no more, or that are the labels themselves."""
+        folders = [os.path.abspath(path) for path in paths]
+        own = self.labels.sources if self.labels else ()
+        gone = []
+        for uri in images.failed_uris(self.connection):
+            path = str(to_path(uri))
+            below = any(path == folder or path.startswith(folder + os.sep) for folder in folders)
+            if path in own or (below and len(uri) < LONGEST_URI and not os.path.lexists(path)):
+                gone.append(uri)
+        images.forget_failures(self.connection, gone)
+        self.connection.commit()
+
+
+def _exists(uri: str) -> bool:
+    if not uri.startswith("file:"):
+        return True  # its place is the store or a server: a file that turns up is another copy
+    try:
+        return to_path(uri).exists()
+    except (ImageError, OSError):
+        return False

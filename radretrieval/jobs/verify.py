@@ -1,0 +1,204 @@
+"""Is every image's file still there, unchanged? And is everything in the store somebody's?
+
+Files are read whole and hashed, in threads; images that were ingested before headers were kept get their columns from
+what is read. Nothing is deleted unless asked.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from radretrieval.archive import images, inbox, pull_state
+from radretrieval.archive.connections import Database
+from radretrieval.config import Reading, Settings
+from radretrieval.errors import ImageError
+from radretrieval.files.uris import printable, shown, to_path
+from radretrieval.ingest.inspect_file import Examined, Examining, File, examine
+from radretrieval.storage.content_store import Store
+from radretrieval.storage.worker_pool import Decoders
+
+if TYPE_CHECKING:
+    import psycopg
+
+    Connection = psycopg.Connection[dict[str, Any]]
+
+BATCH = 200
+ORPHAN_SECONDS = 3600.0  # a younger file in the store may be about to be told of
+
+
+@dataclass
+class VerifyReport:
+    """What was found: images = sound + gone + changed + unreachable.
+
+    gone : the file is nowhere. changed : another file is in its place. unreachable : its server does not answer.
+    completed : those that an older version ingested, which have now what their headers tell.
+    reduced : of those that are not sound, how many have a reduced copy that is shown instead.
+    orphans : files in the store that no image, no arrival and no failure names; removed : those that were taken away,
+        all that are older than an hour. orphan_files : their paths, the first thousand.
+    """
+
+    images: int = 0
+    sound: int = 0
+    gone: int = 0
+    changed: int = 0
+    unreachable: int = 0
+    reduced: int = 0
+    completed: int = 0
+    orphans: int = 0
+    removed: int = 0
+    orphan_files: list[str] = field(default_factory=list)
+    failures: list[dict[str, str]] = field(default_factory=list)  # path, error, message; the first thousand
+    seconds: float = 0.0
+
+    @property
+    def amiss(self) -> int:
+        """How many images have neither a sound file nor a reduced copy."""
+        return self.images - self.sound - self.reduced
+
+
+def verify(
+    database: Database,
+    settings: Settings,
+    *,
+    tidy: bool = False,
+    workers: int | None = None,
+    advance: Callable[[int], None] | None = None,
+) -> VerifyReport:
+    """Read the file of every image, and look through the store.
+
+    Parameters
+    ----------
+    tidy : take orphans out of the store, but for those younger than an hour.
+    workers : files that are read at a time; None for two a core.
+    advance : called with the number of images that were looked at.
+
+    An image whose file is gone gets `gone_at`; one that is back loses it.
+    """
+    started = time.monotonic()
+    report = VerifyReport()
+    reading = settings.reading
+    with ExitStack() as stack:
+        connection = stack.enter_context(database.connection())
+        threads = stack.enter_context(ThreadPoolExecutor(workers or 2 * (os.cpu_count() or 1)))
+        decoders = stack.enter_context(_decoders(settings))
+        after = 0
+        while rows := images.after(connection, after, BATCH):
+            connection.commit()  # nothing is held while files are read
+            after = rows[-1]["id"]
+            found = list(threads.map(lambda row: _look(row, reading), rows))
+            _count(connection, report, rows, found, reading)
+            sound = [row for row, (state, _) in zip(rows, found, strict=True) if state == "sound"]
+            report.completed += _complete(connection, sound, decoders, reading)
+            connection.commit()
+            if advance is not None:
+                advance(len(rows))
+        for path, sha256 in _orphans(connection, Store(settings.store_folder)):
+            report.orphans += 1
+            if report.orphans <= 1000:
+                report.orphan_files.append(printable(str(path)))
+            if tidy and _old(path):
+                inbox.hold(connection, sha256)
+                if sha256 not in images.named(connection, [sha256]):
+                    path.unlink(missing_ok=True)
+                    report.removed += 1
+                connection.commit()
+    report.seconds = time.monotonic() - started
+    return report
+
+
+def _look(row: dict[str, Any], reading: Reading) -> tuple[str, str]:
+    """`sound`, or what is amiss and why."""
+    from radretrieval.storage.source import original_bytes
+
+    try:
+        original_bytes(row["uri"], bytes(row["sha256"]), reading)
+    except ImageError as error:
+        if "not the file that was ingested" in str(error):
+            return "changed", str(error)
+        if row["uri"].startswith(("http:", "https:")):
+            return ("gone" if "answers 404" in str(error) else "unreachable"), str(error)
+        return ("gone" if _missing(row["uri"]) else "unreachable"), str(error)
+    return "sound", ""
+
+
+def _missing(uri: str) -> bool:
+    return not uri.startswith("file:") or not os.path.lexists(to_path(uri))
+
+
+def _count(
+    connection: Connection,
+    report: VerifyReport,
+    rows: list[dict[str, Any]],
+    found: list[tuple[str, str]],
+    reading: Reading,
+) -> None:
+    store = Store(reading.store) if reading.store else None
+    for row, (state, message) in zip(rows, found, strict=True):
+        report.images += 1
+        setattr(report, state, getattr(report, state) + 1)
+        if state == "sound":
+            continue
+        kept = store is not None and store.reduced_path(bytes(row["sha256"]), row["frame"]).exists()
+        report.reduced += kept
+        if len(report.failures) < 1000:
+            message = f"{message}; its reduced copy is shown instead" if kept else message
+            report.failures.append({"path": shown(row["uri"]), "error": state, "message": printable(message)})
+    for gone in (True, False):
+        states = {"gone"} if gone else {"sound"}
+        ids = [row["id"] for row, (state, _) in zip(rows, found, strict=True) if state in states]
+        pull_state.found_gone(connection, ids, gone)
+
+
+def _decoders(settings: Settings) -> Decoders[File | str, Examined]:
+    job = partial(examine, examining=replace(Examining.of(settings), keep="reference", frames="each"))
+    return Decoders(os.cpu_count() or 1, job, timeout=settings.decode_seconds, megabytes=settings.decode_megabytes)
+
+
+def _complete(
+    connection: Connection, rows: list[dict[str, Any]], decoders: Decoders[File | str, Examined], reading: Reading
+) -> int:
+    """Images that an older version ingested get what their headers tell; how many did."""
+    store = Store(reading.store) if reading.store else None
+    files: list[File | str] = []
+    able = [row for row in rows if row["incomplete"] and row["uri"].startswith("file:")]
+    for row in able:
+        copy = store.path(bytes(row["sha256"])) if store is not None else None
+        files.append(str(copy if copy is not None and copy.exists() else to_path(row["uri"])))
+    done = 0
+    for row, (_, found) in zip(able, decoders.map(files), strict=True):
+        if isinstance(found, Examined) and len(found.images) >= row["frame"]:
+            images.complete(connection, row["id"], found.images[row["frame"] - 1])
+            done += 1
+    return done
+
+
+def _old(path: Path) -> bool:
+    try:
+        return time.time() - path.stat().st_mtime > ORPHAN_SECONDS
+    except FileNotFoundError:  # somebody else was faster
+        return False
+
+
+def _orphans(connection: Connection, store: Store) -> Iterator[tuple[Path, bytes]]:
+    """Files of the store, and their hashes, that nobody names; half-written ones of killed processes too."""
+    waiting: list[tuple[Path, bytes]] = []
+
+    def nobodys() -> list[tuple[Path, bytes]]:
+        known = images.named(connection, [sha256 for _, sha256 in waiting])
+        connection.commit()
+        return [(path, sha256) for path, sha256 in waiting if sha256 not in known]
+
+    for path, sha256 in store.files():
+        waiting.append((path, sha256))
+        if len(waiting) == BATCH:
+            yield from nobodys()
+            waiting.clear()
+    yield from nobodys()

@@ -1,0 +1,308 @@
+"""A data set without its patient: PS3.15's basic profile, with dates moved instead of removed.
+
+Attributes go by the table (see `attributes`); UIDs, patient and dates are replaced under a key (see `keyed`), so that
+files of one export, and of later ones with the same key, stay linked and in order. What is written into the pixels
+is not seen here: `burned_in` tells of which objects that must be feared. Comments inside a compressed stream stay too.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import re
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from radretrieval.errors import ImageError
+from radretrieval.privacy.burned_in import burned_in
+from radretrieval.privacy.ps315 import BULK, DATES, NUMBERS, SHORT_TEXT, action_of
+from radretrieval.privacy.replacements import Keyed
+
+DUMMY = "ANONYMIZED"
+METHOD = "radretrieval: PS3.15 basic profile, dates moved per patient"
+# PS3.16, CID 7050: what was really applied
+METHOD_CODES = (
+    ("113100", "Basic Application Confidentiality Profile"),
+    ("113107", "Retain Longitudinal Temporal Information Modified Dates Option"),
+)
+_CS = re.compile(r"[A-Z0-9_ ]{0,16}")
+_TM = re.compile(r"\d{2}:?(?:\d{2}:?(?:\d{2}(?:\.\d{1,6})?)?)?")
+_UID = re.compile(r"[0-9.]{1,64}")
+# Where values stand that name this patient, to be looked for in what stays.
+_IDENTIFIERS = (
+    *("PatientID", "OtherPatientIDs", "AccessionNumber", "PatientBirthDate", "DeviceSerialNumber"),
+    *(
+        "InsurancePlanIdentification",
+        "PatientTelephoneNumbers",
+        "IssuerOfPatientID",
+        "MedicalRecordLocator",
+        "AdmissionID",
+        "StudyID",
+    ),
+)
+_MOST_DEPTH = 50
+
+
+@dataclass(frozen=True)
+class Deidentified:
+    """A file without its patient.
+
+    Attributes
+    ----------
+    data : the DICOM file, in the transfer syntax that it had.
+    sop_instance_uid : its new one.
+    burned_in : why text in the pixels must be feared; None where it need not.
+    """
+
+    data: bytes
+    sop_instance_uid: str
+    burned_in: str | None
+
+
+def subject_of(ds: Any) -> str:
+    """Whose file it is, for the key: the patient's identifier, or the study where there is none."""
+    for keyword in ("PatientID", "StudyInstanceUID", "SOPInstanceUID"):
+        value = str(ds.get(keyword) or "").strip("\0 ")
+        if value:
+            return f"{keyword} {value}"
+    return "nobody"
+
+
+def deidentify(ds: Any, keyed: Keyed, subject: str | None = None) -> Any:
+    """A new data set without what identifies the patient; the given one stays as it is, pixels are shared with it.
+
+    Parameters
+    ----------
+    ds : pydicom's Dataset of an image.
+    keyed : of what the replacements are made.
+    subject : whose image it is; without it `subject_of` tells.
+
+    Source: DICOM PS3.15 E.1, E.2 (basic profile), E.3.6 (modified dates); PS3.3 C.12.1, C.7.1.1; PS3.16 CID 7050.
+    """
+    from pydicom.dataset import Dataset
+    from pydicom.sequence import Sequence
+
+    subject = subject or subject_of(ds)
+    result = _Run(keyed, subject, _Traces.of(ds)).clean(ds)
+    result.PatientName = keyed.pseudonym(subject)
+    result.PatientID = keyed.pseudonym(subject)
+    result.PatientBirthDate = ""
+    result.PatientIdentityRemoved = "YES"
+    result.DeidentificationMethod = METHOD
+    codes = []
+    for value, meaning in METHOD_CODES:
+        code = Dataset()
+        code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = value, "DCM", meaning
+        codes.append(code)
+    result.DeidentificationMethodCodeSequence = Sequence(codes)
+    result.LongitudinalTemporalInformationModified = "MODIFIED"
+    return result
+
+
+def deidentify_file(data: bytes, keyed: Keyed, subject: str | None, max_pixels: int) -> Deidentified:
+    """`deidentify` of a DICOM file, in the same transfer syntax; the preamble is zeros, the meta header new.
+
+    Raises ImageError for what holds no image, or cannot be read or written.
+    """
+    from radretrieval.imaging.dicom import read_data_set
+
+    logging.getLogger("pydicom").setLevel(logging.CRITICAL)  # its messages quote values
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            ds, _ = read_data_set(data, max_pixels)
+            if not any(keyword in ds for keyword in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
+                raise ImageError("holds no pixels")
+            result = deidentify(ds, keyed, subject)
+            return Deidentified(_written(result, _syntax(data)), str(result.SOPInstanceUID), burned_in(ds))
+        except ImageError:
+            raise
+        except Exception as error:  # pydicom raises anything on damaged input; its text may quote the file
+            raise ImageError(f"its DICOM header cannot be de-identified ({type(error).__name__})") from error
+
+
+def _syntax(data: bytes) -> str:
+    from radretrieval.imaging.dicom import transfer_syntax
+
+    return transfer_syntax(data)[0]
+
+
+def _written(ds: Any, syntax: str) -> bytes:
+    from pydicom.dataset import FileMetaDataset
+    from pydicom.filewriter import dcmwrite
+    from pydicom.uid import UID
+
+    if not ds.get("SOPClassUID") or not ds.get("SOPInstanceUID"):
+        raise ImageError("its header lacks SOP Class or SOP Instance UID; a file needs both (PS3.10, 7.1)")
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = ds.SOPClassUID, ds.SOPInstanceUID
+    meta.TransferSyntaxUID = UID(syntax)
+    ds.file_meta, ds.preamble = meta, bytes(128)
+    buffer = io.BytesIO()
+    dcmwrite(buffer, ds, enforce_file_format=True)
+    return buffer.getvalue()
+
+
+@dataclass(frozen=True)
+class _Traces:
+    """What names the patient in the header itself, to be looked for in the short text that stays."""
+
+    words: frozenset[str]  # parts of persons' names
+    parts: tuple[str, ...]  # numbers and dates
+
+    @classmethod
+    def of(cls, ds: Any) -> _Traces:
+        words: set[str] = set()
+        parts: set[str] = set()
+        for element in _elements(ds):
+            if element.VR == "PN":
+                words.update(word for word in re.findall(r"\w{3,}", str(element.value).casefold()))
+            elif element.keyword in _IDENTIFIERS:
+                parts.update(v.strip().casefold() for v in str(element.value).split("\\") if len(v.strip()) >= 4)
+        return cls(frozenset(words), tuple(sorted(parts)))
+
+    def found_in(self, text: str) -> bool:
+        folded = text.casefold()
+        return any(part in folded for part in self.parts) or not self.words.isdisjoint(re.findall(r"\w{3,}", folded))
+
+
+def _elements(ds: Any, depth: int = 0) -> Iterator[Any]:
+    """Every element that can be read, of nested data sets too."""
+    for tag in list(ds.keys()):
+        if (element := _element(ds, tag)) is None:
+            continue
+        if element.VR != "SQ":
+            yield element
+        elif depth < _MOST_DEPTH:
+            for item in element.value or ():
+                yield from _elements(item, depth + 1)
+
+
+def _element(ds: Any, tag: Any) -> Any:
+    """One element; None for one that cannot be read, which does not stay."""
+    try:
+        return ds[tag]
+    except Exception:  # pydicom raises anything on a value that its representation does not allow
+        return None
+
+
+class _Run:
+    """One data set, with what is in it."""
+
+    def __init__(self, keyed: Keyed, subject: str, traces: _Traces) -> None:
+        self.keyed = keyed
+        self.subject = subject
+        self.traces = traces
+
+    def clean(self, ds: Any, depth: int = 0, all_dummies: bool = False) -> Any:
+        """The data set with what may stay; with `all_dummies` no text of it stays, only its form."""
+        from pydicom.dataset import Dataset
+
+        result = Dataset()
+        if depth > _MOST_DEPTH:
+            return result
+        for tag in list(ds.keys()):
+            if tag.group & 1:
+                continue
+            element = _element(ds, tag)
+            if element is None:
+                continue
+            action = action_of(int(tag), element.VR)
+            if all_dummies and action == "keep" and element.VR in SHORT_TEXT:
+                action = "dummy"
+            kept = self._sequence(element, action, depth) if element.VR == "SQ" else self._value(element, action)
+            if kept is not None:
+                result[tag] = kept
+        return result
+
+    def _sequence(self, element: Any, action: str, depth: int) -> Any:
+        from pydicom.dataelem import DataElement
+        from pydicom.sequence import Sequence
+
+        if action == "remove":
+            return None
+        items = [] if action == "empty" else [self.clean(i, depth + 1, action == "dummy") for i in element.value or ()]
+        return DataElement(element.tag, "SQ", Sequence(items))
+
+    def _value(self, element: Any, action: str) -> Any:
+        vr = element.VR
+        if action == "remove":
+            return None
+        if vr == "UI":
+            return self._each(element, self._kind if action == "kind" else self._uid)
+        if vr in DATES and action != "empty":
+            return self._each(element, {"DA": self._date, "DT": self._date_time, "TM": _time}[vr])
+        if action == "empty":
+            return self._with(element, b"" if vr in BULK else None)
+        if action == "dummy":
+            return self._dummy(element)
+        return self._kept(element) if action == "keep" else None  # else it is not what the table takes it for
+
+    def _dummy(self, element: Any) -> Any:
+        vr = element.VR
+        if vr in ("DS", "IS"):
+            return self._with(element, "0")
+        if vr in NUMBERS:
+            return self._with(element, 0)
+        if vr in BULK or vr == "UN":
+            return self._with(element, b"\0\0") if vr in ("OB", "OW") else None
+        return self._with(element, {"AS": "000Y", "UR": "http://anonymized.invalid"}.get(vr, DUMMY))
+
+    def _kept(self, element: Any) -> Any:
+        """As it is, if it is what its kind should be; else empty, or a dummy, or not at all."""
+        vr, value = element.VR, element.value
+        if element.keyword == "SpecificCharacterSet":
+            return element if _known_characters(value) else None
+        if element.keyword == "ICCProfile":
+            return element if isinstance(value, bytes) and value[36:40] == b"acsp" else None
+        if vr == "CS" and element.keyword != "PhotometricInterpretation":
+            return element if all(_CS.fullmatch(text) for text in _texts(value)) else self._with(element, None)
+        if vr in SHORT_TEXT and any(self.traces.found_in(text) for text in _texts(value)):
+            return self._with(element, DUMMY)
+        return element
+
+    def _each(self, element: Any, change: Callable[[str], str]) -> Any:
+        values = [change(text) for text in _texts(element.value)]
+        if element.VM > 1 and all(values):
+            return self._with(element, values)
+        return self._with(element, values[0] if len(values) == 1 else None)
+
+    def _uid(self, old: str) -> str:
+        from pydicom.uid import UID
+
+        registered = UID(old).name != old  # the standard's own, as a well-known frame of reference
+        return old if not old or registered else self.keyed.uid(old)
+
+    def _kind(self, old: str) -> str:
+        return old if _UID.fullmatch(old) else ""
+
+    def _date(self, old: str) -> str:
+        return self.keyed.dicom_date(self.subject, old)
+
+    def _date_time(self, old: str) -> str:
+        return self.keyed.dicom_date_time(self.subject, old)
+
+    @staticmethod
+    def _with(element: Any, value: Any) -> Any:
+        from pydicom.dataelem import DataElement
+
+        return DataElement(element.tag, element.VR, value)
+
+
+def _texts(value: Any) -> list[str]:
+    if value is None:
+        return []
+    several = value if isinstance(value, list | tuple) or hasattr(value, "append") else [value]
+    return [str(one).strip("\0 ") for one in several]
+
+
+def _time(old: str) -> str:
+    return old if _TM.fullmatch(old) else ""
+
+
+def _known_characters(value: Any) -> bool:
+    from pydicom.charset import python_encoding
+
+    return all(text in python_encoding for text in _texts(value))

@@ -1,0 +1,228 @@
+"""Patient pseudonyms: one patient stays one patient, without a name or a number.
+
+The key is a secret outside the database, in a file or in the environment: who reads the database alone cannot test a
+guessed identifier.
+
+A key can be rotated (`rotation`). Identifiers are not stored, so that pseudonyms can only be made from pseudonyms: the
+new one is the HMAC of the old one under a new key, and the key becomes a chain, oldest first, through which new
+patients go from its beginning.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import hmac
+import os
+import secrets
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from radretrieval.config import Settings
+from radretrieval.errors import EnvironmentUnusable, UsageError
+from radretrieval.files.atomic import sync_folder
+
+_CHAIN = b"chain:"  # what a key begins with that was rotated; the keys follow in hexadecimal digits, a colon between
+_WAY = "set RADRETRIEVAL_PATIENT_KEY_FILE to a file with at least 32 random characters"
+_held: dict[Path, tuple[int, int]] = {}  # key files that this process reads by: their inode, and an open descriptor
+
+
+def patient_key(secret: bytes, patient_id: str) -> str:
+    """HMAC-SHA-256 of a patient identifier, first 128 bits as 32 hexadecimal digits; through all keys of a chain."""
+    value = patient_id.strip()
+    for key in keys_of(secret):
+        value = rekeyed(key, value)
+    return value
+
+
+def rekeyed(key: bytes, value: str) -> str:
+    """One link of the chain: of an identifier the pseudonym, of a pseudonym the next one."""
+    return hmac.new(key, value.encode(), hashlib.sha256).hexdigest()[:32]
+
+
+def keys_of(secret: bytes) -> list[bytes]:
+    """The keys of a secret, oldest first: itself, unless it was rotated."""
+    if not secret.startswith(_CHAIN):
+        return [secret]
+    try:
+        return [bytes.fromhex(key.decode("ascii")) for key in secret[len(_CHAIN) :].split(b":")]
+    except ValueError:
+        raise EnvironmentUnusable(
+            "the key of the patient pseudonyms begins with 'chain:' but is damaged; restore it from its backup"
+        ) from None
+
+
+def extended(secret: bytes) -> bytes:
+    """The secret with a new random key at the end of its chain."""
+    return _CHAIN + b":".join(key.hex().encode() for key in (*keys_of(secret), secrets.token_bytes(32)))
+
+
+def check_value(secret: bytes) -> str:
+    """32 hexadecimal digits by which a secret is known again; the database may know them."""
+    return patient_key(secret, "radretrieval: the check value of a key, no patient")
+
+
+def load_secret(settings: Settings) -> bytes:
+    """The secret key of the pseudonyms; a missing default key is made, a missing named one is an error.
+
+    While this process lives its key file cannot be rotated: what it knows would be the old key.
+
+    Raises EnvironmentUnusable where there is no usable key, or a rotation goes on or was not finished.
+    """
+    if settings.patient_key is not None:
+        if settings.patient_key_file is not None:
+            raise EnvironmentUnusable(
+                "RADRETRIEVAL_PATIENT_KEY and RADRETRIEVAL_PATIENT_KEY_FILE both name a key of the patient pseudonyms; "
+                "set one of them"
+            )
+        return _long_enough(settings.patient_key.get_secret_value().strip().encode(), "RADRETRIEVAL_PATIENT_KEY")
+    path = key_file(settings)
+    secret = read_key(path, made=settings.patient_key_file is None, what="the patient pseudonyms", way=_WAY, hold=True)
+    if pending_file(path).exists():
+        raise EnvironmentUnusable(
+            f"the key of the patient pseudonyms, {path}, is being rotated, or a rotation was not finished; run: "
+            "radretrieval patient-key rotate"
+        )
+    return secret
+
+
+def read_key(path: Path, *, made: bool, what: str, way: str, hold: bool = False) -> bytes:
+    """A secret key from a file.
+
+    Parameters
+    ----------
+    made : a file that is missing is made, readable by its owner alone.
+    what, way : what the key is of, and the way out, for messages.
+    hold : keep the file open, and locked against `held_alone`, while this process lives.
+
+    Raises EnvironmentUnusable where it cannot be read or is shorter than 16 bytes.
+    """
+    try:
+        if made and not path.exists():
+            _create(path)
+        if hold:
+            _hold(path)
+        secret = path.read_bytes().strip()
+    except OSError as error:
+        raise EnvironmentUnusable(f"the key of {what}, {path}, cannot be read ({error.strerror}); {way}") from error
+    return _long_enough(secret, f"the key of {what}, {path},")
+
+
+def key_file(settings: Settings) -> Path:
+    """The file of the key. Raises UsageError where the key is in the environment."""
+    if settings.patient_key is not None:
+        raise UsageError(
+            "the key of the patient pseudonyms is in the environment (RADRETRIEVAL_PATIENT_KEY), which no command can "
+            "change; write it into a file, name that with RADRETRIEVAL_PATIENT_KEY_FILE, and rotate it there"
+        )
+    return (settings.patient_key_file or settings.home / "patient.key").resolve()
+
+
+def pending_file(path: Path) -> Path:
+    """Where the new key of a rotation waits until the archive has its pseudonyms."""
+    return path.with_name(f"{path.name}.next")
+
+
+@contextmanager
+def held_alone(path: Path) -> Iterator[bytes]:
+    """The secret of a key file that no other process (of this host, or that shares the file) uses meanwhile.
+
+    Raises EnvironmentUnusable where one does, or the file cannot be read.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except OSError as error:
+        raise EnvironmentUnusable(f"the key {path} cannot be read ({error.strerror}): nothing to rotate") from error
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise EnvironmentUnusable(
+                f"other processes use the key {path} (ingest, receive, pull, or a search); end them, then run it again"
+            ) from None
+        except OSError:  # a file system without locks: the archive's own lock remains
+            pass
+        if os.fstat(handle).st_ino != os.stat(path).st_ino:
+            raise EnvironmentUnusable(f"the key {path} was rotated just now; run it again if it is to be once more")
+        yield _long_enough(path.read_bytes().strip(), f"the key {path}")
+    finally:
+        os.close(handle)
+
+
+def write_pending(path: Path, secret: bytes) -> None:
+    """Bring the next key to the disk, beside the file, for the same owner. Raises EnvironmentUnusable."""
+    pending = pending_file(path)
+    try:
+        owner = path.stat()
+        handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with open(handle, "wb") as stream:
+                stream.write(secret + b"\n")
+                stream.flush()
+                os.fchmod(stream.fileno(), owner.st_mode & 0o777)
+                with suppress(PermissionError):
+                    os.fchown(stream.fileno(), owner.st_uid, owner.st_gid)
+                os.fsync(stream.fileno())
+            os.replace(draft, pending)
+        except BaseException:
+            Path(draft).unlink(missing_ok=True)
+            raise
+        sync_folder(path.parent)
+    except OSError as error:
+        raise EnvironmentUnusable(
+            f"the next key cannot be written beside {path} ({error.strerror}); let its folder be writable, or rotate "
+            "where it is"
+        ) from error
+
+
+def take_pending(path: Path) -> None:
+    """The next key becomes the key, in one step."""
+    os.replace(pending_file(path), path)
+    sync_folder(path.parent)
+
+
+def drop_pending(path: Path) -> None:
+    """The next key was never used."""
+    pending_file(path).unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
+def _long_enough(secret: bytes, named: str) -> bytes:
+    if len(secret) < 16:
+        raise EnvironmentUnusable(f"{named} is shorter than 16 bytes; write a longer one")
+    return secret
+
+
+def _hold(path: Path) -> None:
+    inode = path.stat().st_ino
+    if path in _held and _held[path][0] == inode:
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise EnvironmentUnusable(f"the key {path} is being rotated; run it again when that is done") from None
+    except OSError:  # a file system without locks
+        pass
+    if path in _held:
+        os.close(_held[path][1])
+    _held[path] = (os.fstat(handle).st_ino, handle)
+
+
+def _create(path: Path) -> None:
+    """Write a new key so that of two processes at once only one wins and both read the winner's."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # readable by its owner alone
+    try:
+        with open(handle, "w", encoding="ascii") as stream:
+            stream.write(secrets.token_hex(32) + "\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.link(draft, path)
+    except FileExistsError:
+        pass
+    finally:
+        os.unlink(draft)

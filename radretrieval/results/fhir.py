@@ -1,0 +1,230 @@
+"""An answer as FHIR R4 (hl7.org/fhir/R4): one Bundle of a report, an observation a hit, and the studies they are of.
+
+No name: patients are their pseudonyms in the archive, in an identifier of its own system.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from radretrieval import __version__
+from radretrieval.archive.encoders import Encoder
+from radretrieval.archive.images import Identity
+from radretrieval.errors import UsageError
+from radretrieval.files.output import check_output, whole
+from radretrieval.irma.tree import describe
+from radretrieval.search.request import Answer, Hit, Request
+
+Resource = dict[str, Any]
+
+_OURS, _IRMA, _PATIENT = "urn:radretrieval:concept", "urn:radretrieval:irma", "urn:radretrieval:patient-key"
+_DICOM, _UID, _URI = "http://dicom.nema.org/resources/ontology/DCM", "urn:dicom:uid", "urn:ietf:rfc:3986"
+_UCUM, _LOINC = "http://unitsofmeasure.org", "http://loinc.org"
+_CATEGORY = "http://terminology.hl7.org/CodeSystem/observation-category"
+_ABSENT = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
+_WORDS = {
+    "similar": "Similar image",
+    "rank": "Rank among the similar images",
+    "cnnc-distance": "Hamming distance of CNN codes",
+    "rbc-distance": "Hamming distance of Radon barcodes",
+    "irma-code": "IRMA code",
+    "image": "Image of the archive",
+    "instance": "DICOM SOP Instance UID",
+    "frame": "DICOM frame number",
+    "roi": "Region, x,y,width,height in pixels from the top left corner",
+    "roi-score": "Correlation of the region with the query's region",
+}
+
+
+@dataclass(frozen=True)
+class Told:
+    """What the bundle is made of: `query` is None where the query is neither of the archive nor DICOM."""
+
+    request: Request
+    answer: Answer
+    encoder: Encoder
+    query: Identity | None
+    hits: Mapping[int, Identity]
+
+
+def write_bundle(path: Path, told: Told) -> None:
+    """Write the bundle as JSON; raises UsageError when `path` cannot be written or does not end in .json."""
+    with whole(check_output(path, ".json", "FHIR bundle"), "FHIR bundle") as draft:
+        draft.write_text(json.dumps(bundle(told), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+
+
+def bundle(told: Told) -> Resource:
+    """The Bundle (type collection): DiagnosticReport, Observations, ImagingStudies, the query's Patient, the Device.
+
+    An ImagingStudy has the instances that the answer is of, and no others. Everything is preliminary: nobody has
+    looked at it yet. The number of resources is at most 2 hits + 4.
+    """
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    parts = _Parts()
+    patient = _patient(parts, told.query)
+    device = parts.add(_device(told.encoder))
+    identities = [told.query, *(told.hits.get(hit.image_id) for hit in told.answer.hits)]
+    studies = _studies(parts, [one for one in identities if one is not None])
+    query_study = _reference(studies, told.query)
+    common = {"status": "preliminary", **({"subject": patient} if patient else {})}
+    results = []
+    for hit in told.answer.hits:
+        derived = list(dict.fromkeys(filter(None, (query_study, _reference(studies, told.hits.get(hit.image_id))))))
+        observation = {
+            "resourceType": "Observation",
+            **common,
+            "category": [{"coding": [{"system": _CATEGORY, "code": "imaging", "display": "Imaging"}]}],
+            "code": _concept("similar"),
+            "effectiveDateTime": now,
+            "device": device,
+            **({"derivedFrom": [{"reference": one} for one in derived]} if derived else {}),
+            "component": _components(hit, told.hits.get(hit.image_id)),
+        }
+        results.append(parts.add(observation))
+    report = {
+        "resourceType": "DiagnosticReport",
+        **common,
+        "code": {"coding": [{"system": _LOINC, "code": "18748-4", "display": "Diagnostic imaging study"}]},
+        "effectiveDateTime": now,
+        "issued": now,
+        **({"result": results} if results else {}),
+        **({"imagingStudy": [{"reference": query_study}]} if query_study else {}),
+        "conclusion": _conclusion(told),
+    }
+    parts.add(report, first=True)
+    identifier = {"system": _URI, "value": f"urn:uuid:{uuid.uuid4()}"}
+    return {
+        "resourceType": "Bundle",
+        "identifier": identifier,
+        "type": "collection",
+        "timestamp": now,
+        "entry": parts.entries,
+    }
+
+
+class _Parts:
+    """The entries of a bundle, which refer to each other by their full URLs."""
+
+    def __init__(self) -> None:
+        self.entries: list[Resource] = []
+
+    def add(self, resource: Resource, first: bool = False) -> dict[str, str]:
+        """A reference to a resource that is now in the bundle."""
+        url = f"urn:uuid:{uuid.uuid4()}"
+        self.entries.insert(0 if first else len(self.entries), {"fullUrl": url, "resource": resource})
+        return {"reference": url}
+
+
+def _patient(parts: _Parts, query: Identity | None) -> dict[str, str] | None:
+    if query is None or query.patient_key is None:
+        return None
+    return parts.add({"resourceType": "Patient", "identifier": [_pseudonym(query.patient_key)]})
+
+
+def _pseudonym(key: str) -> dict[str, str]:
+    return {"system": _PATIENT, "value": key}
+
+
+def _device(encoder: Encoder) -> Resource:
+    names = [("radretrieval", "manufacturer-name"), (f"encoder {encoder.id}, profile {encoder.profile.name}", "other")]
+    return {
+        "resourceType": "Device",
+        "identifier": [{"system": "urn:radretrieval:weights-sha256", "value": encoder.weights_sha256.hex()}],
+        "deviceName": [{"name": name, "type": kind} for name, kind in names],
+        "version": [{"value": __version__}],
+    }
+
+
+def _studies(parts: _Parts, identities: list[Identity]) -> dict[str, str]:
+    """An ImagingStudy of each study, with the instances that are named; full URLs by Study Instance UID."""
+    found: dict[str, str] = {}
+    for study in dict.fromkeys(one.study_instance_uid for one in identities if _is_dicom(one)):
+        own = [one for one in identities if one.study_instance_uid == study and _is_dicom(one)]
+        key = next((one.patient_key for one in own if one.patient_key), None)
+        resource = {
+            "resourceType": "ImagingStudy",
+            "identifier": [{"system": _UID, "value": f"urn:oid:{study}"}],
+            "status": "available",
+            "subject": {"identifier": _pseudonym(key)} if key else _unknown(),
+            "series": [_series(own, uid) for uid in dict.fromkeys(one.series_instance_uid for one in own)],
+        }
+        found[str(study)] = parts.add(resource)["reference"]
+    return found
+
+
+def _series(identities: list[Identity], uid: str | None) -> Resource:
+    own = [one for one in identities if one.series_instance_uid == uid]
+    instances = {one.sop_instance_uid: one.sop_class_uid for one in own}
+    return {
+        "uid": uid,
+        "modality": {"system": _DICOM, "code": own[0].modality or "OT"},
+        "instance": [
+            {"uid": instance, "sopClass": {"system": _URI, "code": f"urn:oid:{kind}"}}
+            for instance, kind in instances.items()
+        ],
+    }
+
+
+def _unknown() -> Resource:
+    return {"extension": [{"url": _ABSENT, "valueCode": "unknown"}]}
+
+
+def _is_dicom(one: Identity | None) -> bool:
+    uids = ("sop_class_uid", "sop_instance_uid", "series_instance_uid", "study_instance_uid")
+    return one is not None and all(getattr(one, uid) for uid in uids)
+
+
+def _reference(studies: Mapping[str, str], one: Identity | None) -> str | None:
+    return studies.get(str(one.study_instance_uid)) if one is not None and _is_dicom(one) else None
+
+
+def _components(hit: Hit, identity: Identity | None) -> list[Resource]:
+    found: list[Resource] = [
+        {"code": _concept("rank"), "valueInteger": hit.rank},
+        {"code": _concept("cnnc-distance"), "valueQuantity": _quantity(hit.cnnc_distance, "bit")},
+        {"code": _concept("rbc-distance"), "valueQuantity": _quantity(hit.rbc_distance, "bit")},
+        {"code": _concept("image"), "valueString": f"id:{hit.image_id}"},
+    ]
+    if identity is not None and _is_dicom(identity):
+        found.append({"code": _concept("instance"), "valueString": f"urn:oid:{identity.sop_instance_uid}"})
+        if identity.frame > 1:
+            found.append({"code": _concept("frame"), "valueInteger": identity.frame})
+    if hit.irma_code:
+        found.append({"code": _concept("irma-code"), "valueCodeableConcept": _irma(hit.irma_code)})
+    if hit.roi is not None:
+        box = f"{hit.roi.x},{hit.roi.y},{hit.roi.width},{hit.roi.height}"
+        found.append({"code": _concept("roi"), "valueString": box})
+        found.append({"code": _concept("roi-score"), "valueQuantity": _quantity(round(float(hit.roi.score), 6), "1")})
+    return found
+
+
+def _concept(code: str) -> Resource:
+    return {"coding": [{"system": _OURS, "code": code, "display": _WORDS[code]}], "text": _WORDS[code]}
+
+
+def _irma(code: str) -> Resource:
+    try:
+        words = "; ".join(describe(code))
+    except UsageError:  # a foreign label
+        return {"text": code}
+    return {"coding": [{"system": _IRMA, "code": code, "display": words}], "text": words}
+
+
+def _quantity(value: float, unit: str) -> Resource:
+    return {"value": value, **({"unit": unit} if unit != "1" else {}), "system": _UCUM, "code": unit}
+
+
+def _conclusion(told: Told) -> str:
+    answer = told.answer
+    exact = "approximate index (HNSW)" if answer.path == "hnsw" else "exact"
+    region = f", region {','.join(map(str, told.request.roi))} of the query" if told.request.roi else ""
+    return (
+        f"{answer.returned} of {answer.requested} similar images, from {answer.candidates} nearest CNN codes ({exact}) "
+        f"re-ranked by Radon barcode{region}. Not reviewed by a person."
+    )

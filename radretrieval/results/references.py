@@ -1,0 +1,210 @@
+"""What an answer refers to: the query's own file, whose patient and study it belongs to, and the hits by their UIDs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from radretrieval.archive import connections, images
+from radretrieval.archive.images import Identity
+from radretrieval.errors import ImageError, InputMissing, RadretrievalError, UsageError
+from radretrieval.files.uris import printable
+from radretrieval.imaging.dicom import looks_like_dicom, read_data_set
+from radretrieval.imaging.header import described
+from radretrieval.imaging.reader import read_bytes
+from radretrieval.search.request import Hit
+from radretrieval.search.searcher import Searcher
+from radretrieval.storage.source import original_bytes
+
+# Objects that may have several frames: a reference to one of them names the frame (PS3.3, table 10-3).
+_FRAMED = frozenset(
+    f"1.2.840.10008.5.1.4.1.1.{last}"
+    for last in (
+        *("12.1", "12.1.1", "12.2", "12.2.1", "13.1.1", "13.1.2", "13.1.3", "13.1.4", "13.1.5"),
+        *("7.1", "7.2", "7.3", "7.4", "3.1", "20", "2.1", "4.1", "77.1.5.1", "77.1.5.2"),
+    )
+)
+# Attributes that an object of a patient's study has even where they are empty (type 2; PS3.3 C.7.1.1, C.7.2.1).
+_EXPECTED = (
+    *("PatientName", "PatientID", "PatientBirthDate", "PatientSex"),
+    *("StudyDate", "StudyTime", "ReferringPhysicianName", "StudyID", "AccessionNumber"),
+)
+_UIDS = {
+    "sop_class_uid": "SOP Class UID",
+    "sop_instance_uid": "SOP Instance UID",
+    "series_instance_uid": "Series Instance UID",
+    "study_instance_uid": "Study Instance UID",
+}
+_NO_DICOM = "is no DICOM object"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The query as a DICOM object.
+
+    Attributes
+    ----------
+    identity : its UIDs.
+    header : its data set (pydicom) without pixels: patient and study are copied from it, and from nowhere else.
+    """
+
+    identity: Identity
+    header: Any
+
+
+def subject_of(searcher: Searcher, query: Path | int, what: str) -> Subject:
+    """The query's own file, read for a DICOM object about it; `what` it is for, for messages: `--sr`.
+
+    Raises UsageError where the query is no DICOM object, its UIDs are missing or its file cannot be read.
+    """
+    name = f"id:{query}" if isinstance(query, int) else printable(str(query))
+    data, frame = _query_bytes(searcher, query, name, what)
+    if not _is_dicom(data):
+        raise UsageError(
+            f"{what}: {name} is no DICOM file, so that there is no patient and no study to which a DICOM object about "
+            "it could belong; search with the DICOM file, or use --fhir, --csv or --json"
+        )
+    identity, header = _from_file(data, searcher.settings.max_pixels, name)
+    lacking = unreferable(identity)
+    if lacking is not None:
+        lacking = "has no UIDs" if lacking == _NO_DICOM else lacking
+        raise UsageError(f"{what}: a DICOM object about {name} has nothing to refer to: it {lacking}; correct the file")
+    return Subject(replace(identity, frame=frame), _sound(header))
+
+
+def query_identity(searcher: Searcher, query: Path | int, image_id: int | None) -> Identity | None:
+    """What is known of the query: of an image of the archive by its row, of a DICOM file by its header; else None.
+
+    Parameters
+    ----------
+    image_id : of the answer; None for a file that is not in the archive.
+    """
+    if image_id is not None:
+        return _identities(searcher, [image_id]).get(image_id)
+    data, _ = _query_bytes(searcher, query, str(query), "--fhir")
+    if not _is_dicom(data):
+        return None
+    identity, header = _from_file(data, searcher.settings.max_pixels, str(query))
+    patient = described(header)["patient_id"]
+    if patient is None:
+        return identity
+    from radretrieval.privacy.pseudonyms import load_secret, patient_key
+
+    return replace(identity, patient_key=patient_key(load_secret(searcher.settings), patient))
+
+
+def hit_identities(searcher: Searcher, hits: Sequence[Hit]) -> dict[int, Identity]:
+    """What DICOM calls the hits, by image id, in one query."""
+    return _identities(searcher, [hit.image_id for hit in hits])
+
+
+def unreferable(identity: Identity | None) -> str | None:
+    """Why DICOM cannot refer to an image, in words after its name; None where it can."""
+    if identity is None:
+        return "is not in the archive any more"
+    values = [getattr(identity, name) for name in _UIDS]
+    if not any(values):
+        return _NO_DICOM
+    for name, value in zip(_UIDS, values, strict=True):
+        if value is None:
+            return f"has no {_UIDS[name]}"
+        if not _is_uid(value):
+            return f"has {printable(value)[:64]!r} as its {_UIDS[name]}, which is none"
+    return None
+
+
+def reference(identity: Identity) -> Any:
+    """A data set with the UIDs of an image, as highdicom takes evidence."""
+    from pydicom import Dataset
+
+    ds = Dataset()
+    ds.SOPClassUID, ds.SOPInstanceUID = identity.sop_class_uid, identity.sop_instance_uid
+    ds.SeriesInstanceUID, ds.StudyInstanceUID = identity.series_instance_uid, identity.study_instance_uid
+    return ds
+
+
+def frames_of(identity: Identity) -> list[int] | None:
+    """The frame that a reference names; None for an object that has no frames."""
+    return [identity.frame] if identity.frame > 1 or identity.sop_class_uid in _FRAMED else None
+
+
+def _identities(searcher: Searcher, ids: Sequence[int]) -> dict[int, Identity]:
+    """Of images that were ingested before the archive kept their SOP Class UID it is read from their file."""
+    with connections.translated(searcher.database.url):
+        found = images.identities(searcher.connection, ids)
+    for image_id, identity in found.items():
+        if identity.sop_class_uid is None and identity.sop_instance_uid is not None:
+            try:
+                data = original_bytes(identity.uri, identity.sha256, searcher.settings.reading)
+                own, _ = _from_file(data, searcher.settings.max_pixels, identity.uri)
+            except RadretrievalError:  # then it cannot be referred to, which is told
+                continue
+            if own.sop_instance_uid == identity.sop_instance_uid:
+                found[image_id] = replace(identity, sop_class_uid=own.sop_class_uid)
+    return found
+
+
+def _query_bytes(searcher: Searcher, query: Path | int, name: str, what: str) -> tuple[bytes, int]:
+    """The query's file, and which of its frames was asked for."""
+    try:
+        if isinstance(query, int):
+            with connections.translated(searcher.database.url):
+                images.by_id(searcher.connection, query)  # tells that there is none
+            identity = _identities(searcher, [query])[query]
+            return original_bytes(identity.uri, identity.sha256, searcher.settings.reading), identity.frame
+        return read_bytes(query, max_pixels=searcher.settings.max_pixels), 1
+    except InputMissing:
+        raise
+    except ImageError as error:
+        raise UsageError(f"{what}: the file of {name} {error}") from error
+
+
+def _is_dicom(data: bytes) -> bool:
+    return data[128:132] == b"DICM" or looks_like_dicom(data)
+
+
+def _from_file(data: bytes, max_pixels: int, name: str) -> tuple[Identity, Any]:
+    """UIDs and header of a DICOM file; raises UsageError for one that cannot be read."""
+    import warnings
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            header = read_data_set(data, max_pixels)[0]
+            told = described(header)
+    except ImageError as error:
+        raise UsageError(f"{name} {error}") from error
+    except Exception as error:  # pydicom raises anything on damaged input
+        raise UsageError(f"{name} has a damaged DICOM header: {error}") from error
+    for tag in list(header.keys()):
+        if tag.group >= 0x6000:  # overlays, pixels: nothing that is copied
+            del header[tag]
+    class_uid, instance, series, study = (told[name] for name in _UIDS)
+    return Identity(class_uid, instance, series, study, modality=told["modality"]), header
+
+
+def _sound(header: Any) -> Any:
+    """The header with every attribute that is expected of a patient and a study; illegal values are emptied."""
+    from pydicom.valuerep import DA, TM
+
+    for keyword in _EXPECTED:
+        value = header.get(keyword)
+        try:
+            if "Date" in keyword and value:
+                DA(value)
+            elif "Time" in keyword and value:
+                TM(value)
+            elif keyword == "PatientSex" and value not in ("M", "F", "O"):
+                value = ""
+        except ValueError:
+            value = ""
+        setattr(header, keyword, value if value is not None else "")
+    return header
+
+
+def _is_uid(value: str) -> bool:
+    """Whether a UID is one (PS3.5, 9.1); leading zeros, which are not allowed and in use, are let pass."""
+    return len(value) <= 64 and re.fullmatch(r"[0-9]+(\.[0-9]+)+", value) is not None

@@ -1,0 +1,294 @@
+"""An answer as a DICOM Structured Report: Comprehensive SR by template TID 1500, Measurement Report (PS3.16).
+
+One measurement group for the query and one for each hit, best first: the image, or the region in it (SCOORD), its IRMA
+code, its rank and distances, and which encoder measured them.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from radretrieval import __version__
+from radretrieval.archive.encoders import Encoder
+from radretrieval.archive.images import Identity
+from radretrieval.errors import UsageError
+from radretrieval.irma.code import AXES, axes
+from radretrieval.irma.tree import words
+from radretrieval.results.references import Subject, frames_of, reference, unreferable
+from radretrieval.search.request import Answer, Hit
+
+if TYPE_CHECKING:
+    from radretrieval.search.roi import Match
+
+SCHEME, IRMA = "99RADRET", "99IRMA"  # private schemes (PS3.16, 8); each document tells what they are
+_MEANINGS = {
+    "SIMILAR": "Similar image",
+    "QUERY": "Query image",
+    "RANK": "Rank among the similar images",
+    "CNNC": "Hamming distance of CNN codes",
+    "RBC": "Hamming distance of Radon barcodes",
+    "ROISCORE": "Correlation of the region with the query's region",
+    "IRMACODE": "IRMA code",
+}
+SERIES_NUMBER, CAPTURE_NUMBER = 9901, 9902  # beyond those of modalities
+MANUFACTURER = "radretrieval"
+
+Box = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a DICOM object is made of.
+
+    Attributes
+    ----------
+    subject : the query, whose patient and study the object belongs to.
+    identities : of the hits, by image id; one that cannot be referred to is named by its id alone.
+    encoder : whose codes were compared.
+    roi : the drawn region, x, y, width, height in pixels of the query.
+    """
+
+    subject: Subject
+    answer: Answer
+    identities: dict[int, Identity]
+    encoder: Encoder
+    roi: Box | None = None
+
+
+def new_uid() -> str:
+    """A UID that nobody else has, under 2.25, which needs no registration (PS3.5, B.2)."""
+    return f"2.25.{uuid.uuid4().int}"
+
+
+def concept(value: str) -> Any:
+    """One of our own concepts as highdicom has it."""
+    from highdicom.sr import CodedConcept
+
+    return CodedConcept(value, SCHEME, _MEANINGS[value])
+
+
+def structured_report(result: Result) -> Any:
+    """The report as a highdicom (pydicom) object that can be saved and sent.
+
+    It holds no name and no other attribute of a hit's patient: of a hit only UIDs, its IRMA code and what was measured.
+
+    Raises UsageError where the query's header is such that no report can be made from it.
+
+    Source: PS3.3 A.35.3 (Comprehensive SR), C.18.6 (SCOORD), PS3.16 TID 1500, 1410, 1501, 4019.
+    """
+    import highdicom as hd
+    from highdicom.sr.coding import CodedConcept
+    from pydicom.sr.codedict import codes
+
+    answer, subject = result.answer, result.subject
+    algorithm = _algorithm(result)
+    groups = [
+        _group("query", "QUERY", subject.identity, result.roi, algorithm, [], answer.query_irma_code),
+        *(_hit_group(hit, result.identities.get(hit.image_id), algorithm) for hit in answer.hits),
+    ]
+    device = hd.sr.DeviceObserverIdentifyingAttributes(
+        uid=f"2.25.{uuid.UUID(bytes=result.encoder.weights_sha256[:16]).int}",
+        name=MANUFACTURER,
+        manufacturer_name=MANUFACTURER,
+        model_name=result.encoder.profile.name,
+        serial_number=f"encoder {result.encoder.id}",
+    )
+    content = hd.sr.MeasurementReport(
+        observation_context=hd.sr.ObservationContext(
+            observer_device_context=hd.sr.ObserverContext(codes.DCM.Device, device)
+        ),
+        procedure_reported=CodedConcept("363679005", "SCT", "Imaging procedure"),
+        imaging_measurements=groups,
+        title=codes.DCM.ImagingMeasurementReport,
+        language_of_content_item_and_descendants=hd.sr.LanguageOfContentItemAndDescendants(
+            CodedConcept("en", "RFC5646", "English")
+        ),
+    )
+    evidence = [subject.header]
+    for hit in answer.hits:
+        identity = result.identities.get(hit.image_id)
+        if identity is not None and unreferable(identity) is None:
+            evidence.append(reference(identity))
+    return made(
+        hd.sr.ComprehensiveSR,
+        subject.header,
+        evidence=evidence,
+        content=content[0],
+        series_number=SERIES_NUMBER,
+        is_complete=True,
+        coding_schemes=_schemes(),
+        **equipment(),
+    )
+
+
+def made(kind: Any, header: Any, **values: Any) -> Any:
+    """An object of that kind with UIDs of its own, in the query's character set.
+
+    Raises UsageError for a header of the query that allows none.
+    """
+    import warnings
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the query's values, which are taken over as they are
+            one = kind(
+                series_instance_uid=new_uid(),
+                sop_instance_uid=new_uid(),
+                instance_number=1,
+                series_description="radretrieval: similar images",
+                specific_character_set=None,
+                **values,
+            )
+            # afterwards: highdicom refuses code extensions whose first value is empty, as Japanese files have them
+            if header.get("SpecificCharacterSet"):
+                one.SpecificCharacterSet = header.SpecificCharacterSet
+            return one
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UsageError(
+            f"no DICOM object can be made about the query: its header does not allow it ({reason}); correct the "
+            "query's file, or use --fhir, --csv or --json"
+        ) from error
+
+
+def equipment() -> dict[str, str]:
+    """Who made an object (PS3.3 C.7.5.1)."""
+    return {"manufacturer": MANUFACTURER, "manufacturer_model_name": "search", "software_versions": __version__}
+
+
+def left_out(answer: Answer, identities: dict[int, Identity]) -> list[str]:
+    """What a report cannot say of the hits, and what is doubtful in it, in words."""
+    told = []
+    for hit in answer.hits:
+        identity = identities.get(hit.image_id)
+        reason = unreferable(identity)
+        if reason is not None:
+            region = ", nor hold its region" if hit.roi else ""
+            told.append(
+                f"hit {hit.rank} (image {hit.image_id}) {reason}: the report names it in words, and cannot refer to "
+                f"it{region}"
+            )
+        elif identity is not None and identity.same_uid:
+            told.append(
+                f"hit {hit.rank} (image {hit.image_id}) has the SOP Instance UID of another image, whose pixels "
+                "differ: the report may lead to either"
+            )
+    return told
+
+
+def irma_meaning(code: str) -> str:
+    """An IRMA code in words, at most 64 characters (a Code Meaning, PS3.3 8.3): the narrowest term of each axis."""
+    try:
+        parts = dict(zip(AXES, axes(code, wildcard=True), strict=True))
+    except UsageError:  # a foreign label
+        return code[:64]
+    text = ""
+    for axis in "ADBT":  # what tells most comes first
+        for term in words(axis, parts[axis])[-1:]:
+            longer = f"{text}, {term}" if text else term
+            text = longer if len(longer) <= 64 else text
+    return text or "unspecified"
+
+
+def _hit_group(hit: Hit, identity: Identity | None, algorithm: Any) -> Any:
+    reason = unreferable(identity)
+    name = f"hit {hit.rank}: image {hit.image_id} of the archive{f', which {reason}' if reason else ''}"
+    numbers: list[tuple[str, float, str]] = [
+        ("RANK", hit.rank, "1"),
+        ("CNNC", hit.cnnc_distance, "bit"),
+        ("RBC", hit.rbc_distance, "bit"),
+    ]
+    box = None
+    if hit.roi is not None and reason is None:
+        box = _box(hit.roi)
+        numbers.append(("ROISCORE", round(float(hit.roi.score), 6), "1"))
+    return _group(name, "SIMILAR", None if reason else identity, box, algorithm, numbers, hit.irma_code)
+
+
+def _box(match: Match) -> Box:
+    return match.x, match.y, match.width, match.height
+
+
+def _group(
+    name: str,
+    finding: str,
+    identity: Identity | None,
+    box: Box | None,
+    algorithm: Any,
+    numbers: Sequence[tuple[str, float, str]],
+    irma_code: str | None,
+) -> Any:
+    """A measurement group: of a region (TID 1410) where there is one, else of the image (TID 1501)."""
+    import highdicom as hd
+    from highdicom.sr.coding import CodedConcept
+
+    units = {"1": CodedConcept("1", "UCUM", "no units"), "bit": CodedConcept("bit", "UCUM", "bit")}
+    common: dict[str, Any] = {
+        "tracking_identifier": hd.sr.TrackingIdentifier(uid=new_uid(), identifier=name),
+        "finding_type": concept(finding),
+        "algorithm_id": algorithm,
+        "measurements": [
+            hd.sr.Measurement(name=concept(what), value=value, unit=units[unit]) for what, value, unit in numbers
+        ],
+        "qualitative_evaluations": [
+            hd.sr.QualitativeEvaluation(concept("IRMACODE"), CodedConcept(code, IRMA, irma_meaning(code)))
+            for code in (irma_code,)
+            if code
+        ],
+    }
+    if identity is None:
+        return hd.sr.MeasurementsAndQualitativeEvaluations(**common)
+    where: dict[str, Any] = {
+        "referenced_sop_class_uid": identity.sop_class_uid,
+        "referenced_sop_instance_uid": identity.sop_instance_uid,
+        "referenced_frame_numbers": frames_of(identity),
+    }
+    if box is None:
+        source = hd.sr.SourceImageForMeasurementGroup(**where)
+        return hd.sr.MeasurementsAndQualitativeEvaluations(source_images=[source], **common)
+    region = hd.sr.ImageRegion(
+        graphic_type=hd.sr.GraphicTypeValues.POLYLINE,
+        graphic_data=rectangle(box),
+        source_image=hd.sr.SourceImageForRegion(**where),
+    )
+    return hd.sr.PlanarROIMeasurementsAndQualitativeEvaluations(referenced_region=region, **common)
+
+
+def rectangle(box: Box) -> Any:
+    """A region as a closed polyline, float64 (5, 2): (column, row) from the image's top left corner (PS3.3 C.18.6)."""
+    import numpy as np
+
+    x, y, width, height = box
+    corners = [(x, y), (x + width, y), (x + width, y + height), (x, y + height), (x, y)]
+    return np.array(corners, np.float64)
+
+
+def _algorithm(result: Result) -> Any:
+    """Which program measured, with what (TID 4019)."""
+    import highdicom as hd
+
+    answer, encoder = result.answer, result.encoder
+    parameters = [
+        f"encoder {encoder.id}",
+        f"weights SHA-256 {encoder.weights_sha256.hex()}",
+        f"profile {encoder.profile.name}, SHA-256 {encoder.profile.hash}",
+        f"{answer.candidates} nearest CNN codes re-ranked by Radon barcode",
+        f"candidates found by {answer.path}",
+    ]
+    if answer.path == "hnsw":
+        measured = f"found {answer.recall[0]:.4f} of the true nearest" if answer.recall else "never measured"
+        parameters.append(f"this index is approximate: {measured}")
+    return hd.sr.AlgorithmIdentification(MANUFACTURER, __version__, parameters=parameters, manufacturer=MANUFACTURER)
+
+
+def _schemes() -> list[Any]:
+    """What the private schemes are (Coding Scheme Identification Sequence, PS3.3 C.12.1)."""
+    from highdicom.coding_schemes import CodingSchemeIdentificationItem
+
+    return [
+        CodingSchemeIdentificationItem(SCHEME, name="Concepts of radretrieval", version=__version__),
+        CodingSchemeIdentificationItem(IRMA, name="IRMA code (TTTT-DDD-AAA-BBB)"),
+    ]

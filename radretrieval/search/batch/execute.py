@@ -1,0 +1,163 @@
+"""Answers of a batch: candidates by a statement for some queries, over a few connections, and their re-ranking."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from radretrieval.archive import connections
+from radretrieval.archive.search import batch
+from radretrieval.files.uris import shown
+from radretrieval.search.batch.lookup import Query
+from radretrieval.search.request import Request
+from radretrieval.search.rerank import rerank_many
+from radretrieval.search.searcher import Searcher
+
+if TYPE_CHECKING:
+    import psycopg
+
+    Connection = psycopg.Connection[dict[str, Any]]
+
+CHUNK = 16  # queries of one statement: short enough for a server that ends long ones
+CONNECTIONS = 4
+RANKED = 1 << 16  # candidates that are re-ranked at a time: with barcodes of 544 bytes, 36 MB
+
+_Hit = tuple[int, int, int]  # image id, distance of the codes, distance of the barcodes
+
+
+class Row(NamedTuple):
+    """A hit of a query; a query without hits has one row without a rank and without what follows it, but for `path`.
+
+    `query` and `file` are absolute paths or, of an image that was asked for by its id, id:N.
+    """
+
+    query: str
+    query_image_id: int | None
+    query_irma_code: str | None
+    rank: int | None
+    image_id: int | None
+    file: str | None
+    irma_code: str | None
+    cnnc_distance: int | None
+    rbc_distance: int | None
+    path: str
+    encoder_id: int
+
+
+@dataclass(frozen=True)
+class Answered:
+    """The answer to one query: its rows, and how many of them are hits."""
+
+    path: str
+    rows: list[Row]
+    hits: int
+
+
+@dataclass
+class Asking:
+    """A block whose answers are on the way."""
+
+    block: list[Query]
+    chunks: list[Future[list[Answered]]]
+
+    def results(self) -> list[tuple[Query, Answered | None]]:
+        """Each query with its answer, None for one that failed."""
+        answers = iter([answer for chunk in self.chunks for answer in chunk.result()])
+        return [(query, next(answers) if query.error is None else None) for query in self.block]
+
+
+class Asker:
+    """Answers queries over connections of its own; they and its threads end with `stack`."""
+
+    def __init__(self, searcher: Searcher, request: Request, stack: ExitStack) -> None:
+        self.searcher = searcher
+        self.request = request
+        self.free: queue.SimpleQueue[Connection] = queue.SimpleQueue()
+        self.threads = ThreadPoolExecutor(CONNECTIONS)
+        opened = []
+        for _ in range(CONNECTIONS):
+            opened.append(connections.connect(searcher.database.url, autocommit=True))
+            stack.callback(opened[-1].close)
+            self.free.put(opened[-1])
+        stack.push(partial(_end, self.threads, opened))
+
+    def ask(self, block: list[Query]) -> Asking:
+        able = [query for query in block if query.error is None]
+        chunks = [able[start : start + CHUNK] for start in range(0, len(able), CHUNK)]
+        return Asking(block, [self.threads.submit(self._answered, chunk) for chunk in chunks])
+
+    def _answered(self, chunk: list[Query]) -> list[Answered]:
+        """The answers to some queries, all as of one moment."""
+        searcher, request = self.searcher, self.request
+        wanted = [request.filter(query.image_id, query.patient_key) for query in chunk]
+        found = [query.cnnc for query in chunk if query.cnnc is not None]
+        with self._connection() as connection, connection.transaction():
+            connections.one_moment(connection)
+            near = batch.nearest_of(connection, searcher.encoder, searcher.geometry, found, request.candidates, wanted)
+            ranked = _ranked(chunk, near, request.top)
+            facts = batch.facts(connection, sorted({hit[0] for hits in ranked for hit in hits}))
+        return [self._rows(query, one.path, hits, facts) for query, one, hits in zip(chunk, near, ranked, strict=True)]
+
+    @contextmanager
+    def _connection(self) -> Iterator[Connection]:
+        connection = self.free.get()
+        try:
+            yield connection
+        finally:
+            self.free.put(connection)
+
+    def _rows(self, query: Query, path: str, hits: list[_Hit], facts: dict[int, batch.Found]) -> Answered:
+        encoder = self.searcher.encoder.id
+        head = (query.name, query.image_id, query.irma_code)
+        rows = [
+            Row(*head, rank, image_id, shown(facts[image_id].uri), facts[image_id].irma_code, cnnc, rbc, path, encoder)
+            for rank, (image_id, cnnc, rbc) in enumerate(hits, start=1)
+        ]
+        return Answered(path, rows or [Row(*head, None, None, None, None, None, None, path, encoder)], len(hits))
+
+
+def _ranked(chunk: Sequence[Query], near: Sequence[batch.Near], top: int) -> list[list[_Hit]]:
+    """The best of each query; those with about as many candidates are ranked together."""
+    hits: list[list[_Hit]] = [[] for _ in chunk]
+    places = sorted(
+        (place for place, one in enumerate(near) if len(one.image_ids)), key=lambda p: len(near[p].image_ids)
+    )
+    while places:
+        # the last is the longest: as many as fit beside it
+        width = len(near[places[-1]].image_ids)
+        together = places[-max(1, RANKED // width) :]
+        del places[-len(together) :]
+        ids = np.full((len(together), width), -1, np.int64)
+        far = np.zeros(ids.shape, np.int32)
+        bars = np.zeros((*ids.shape, near[together[0]].barcodes.shape[1]), np.uint8)
+        for row, place in enumerate(together):
+            n = len(near[place].image_ids)
+            ids[row, :n], far[row, :n], bars[row, :n] = (
+                near[place].image_ids,
+                near[place].distances,
+                near[place].barcodes,
+            )
+        queries = np.stack([bits for place in together if (bits := chunk[place].rbc) is not None])
+        order, rbc = rerank_many(queries, bars, far, ids)
+        best = order[:, :top]
+        columns = [np.take_along_axis(values, best, 1).tolist() for values in (ids, far, rbc)]
+        for place, *row_of in zip(together, *columns, strict=True):
+            hits[place] = [hit for hit in zip(*row_of, strict=True) if hit[0] >= 0]
+    return hits
+
+
+def _end(threads: ThreadPoolExecutor, opened: list[Connection], *problem: Any) -> None:
+    """End the threads; what the database still works on is cancelled where something went wrong."""
+    threads.shutdown(wait=False, cancel_futures=True)
+    if problem[0] is not None:
+        for connection in opened:
+            with suppress(Exception):
+                connection.cancel_safe(timeout=2)
+    threads.shutdown(wait=True)

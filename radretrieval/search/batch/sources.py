@@ -1,0 +1,89 @@
+"""Where the queries of a batch come from: a folder, a CSV, or the whole archive. Each is read lazily, in one order."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from radretrieval.errors import InputMissing, LabelsError, UsageError
+from radretrieval.files.uris import printable
+from radretrieval.files.walk import walk
+from radretrieval.ingest.labels_csv import open_rows
+
+COLUMNS = ("file", "image_id", "id")  # of a CSV; the first of them that it has is taken
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One query: a file by its absolute path, an image by its id, or why a row is neither.
+
+    `name` is how people read it: the path, id:N, or the line of the CSV.
+    """
+
+    name: str
+    what: str | int | UsageError
+
+
+Source = Callable[[], Iterator[Asked]]
+
+
+def source_of(path: Path, leave_out: Path | None = None) -> Source:
+    """The queries that a folder holds or a CSV names; each call of what is returned goes through them anew.
+
+    Parameters
+    ----------
+    path : a folder: every file in it and below, in the order of their names. A CSV with a column `file` (relative to
+        the CSV), `image_id` or `id`: its rows, in their order.
+    leave_out : a file of the folder that is no query: the output of an earlier run.
+
+    Raises
+    ------
+    InputMissing : there is no such folder or file. LabelsError : it is no such CSV. UsageError : it holds no query.
+    """
+    if not os.path.exists(path):
+        raise InputMissing(f"{path} does not exist; --batch names a folder of radiographs or a CSV of queries")
+    skip = frozenset() if leave_out is None else frozenset({os.path.abspath(leave_out)})
+    folder = os.path.isdir(path)
+
+    def source() -> Iterator[Asked]:
+        return (_file(name) for name in walk([path], skip)) if folder else _rows(path)
+
+    if next(source(), None) is None:
+        raise UsageError(f"{path} holds no query: {'there is no file in it' if folder else 'it has no row'}")
+    return source
+
+
+def _rows(path: Path) -> Iterator[Asked]:
+    with open_rows(path, "queries") as reader:
+        names = list(reader.fieldnames or [])
+        column = next((name for name in COLUMNS if name in names), None)
+        if column is None:
+            there = printable(", ".join(names)) or "nothing"
+            raise LabelsError(
+                f"the queries {printable(str(path))} have no column {', '.join(COLUMNS)} (they have: {there}); --batch "
+                "takes a CSV with one of them, or a folder of radiographs"
+            )
+        for row in reader:
+            yield _asked(path, column, (row.get(column) or "").strip(), reader.line_num)
+
+
+def _asked(path: Path, column: str, value: str, line: int) -> Asked:
+    if column == "file" and value:
+        return _file(os.path.abspath(os.path.join(os.path.dirname(os.path.abspath(path)), value)))
+    digits = value.removeprefix("id:")
+    if digits.isascii() and digits.isdecimal() and len(digits) < 24:
+        return by_id(int(digits))
+    problem = f"holds {printable(value)!r}, which is no id of an image" if value else "is empty"
+    name = f"{printable(str(path))}, line {line}"
+    return Asked(name, UsageError(f"its column {column!r} {problem}; correct the line or remove it"))
+
+
+def _file(path: str) -> Asked:
+    return Asked(printable(path), path)
+
+
+def by_id(image_id: int) -> Asked:
+    """An image of the archive as a query."""
+    return Asked(f"id:{image_id}", image_id)

@@ -1,0 +1,140 @@
+"""What is asked and what is answered."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from radretrieval.archive.filters import ONE_PER, Condition, Filter
+from radretrieval.archive.search.nearest import Effect
+from radretrieval.errors import UsageError
+
+if TYPE_CHECKING:
+    from radretrieval.search.roi import Match
+
+STAGES = ("read", "encode", "barcode", "candidates", "rerank", "roi", "total")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked.
+
+    Attributes
+    ----------
+    query : a file, or the id of an image of the archive.
+    top, candidates : how many hits, from how many of the nearest codes.
+    roi : x, y, width, height in pixels of the query's original image.
+    where, where_sql, one_per, max_distance : what a hit must be, see `archive.filters.Filter`.
+    exclude_same_patient : leave the query's patient out.
+    """
+
+    query: Path | int
+    top: int = 10
+    candidates: int = 50
+    roi: tuple[int, int, int, int] | None = None
+    where: tuple[Condition, ...] = ()
+    where_sql: str | None = None
+    one_per: str | None = None
+    max_distance: int | None = None
+    exclude_same_patient: bool = False
+
+    def filter(self, image_id: int | None, patient_key: str | None) -> Filter:
+        """What a candidate must be for a query that is this image (None: not in the archive), of this patient."""
+        return Filter(
+            where=self.where,
+            sql=self.where_sql,
+            not_images=() if image_id is None else (image_id,),
+            not_patient=patient_key if self.exclude_same_patient else None,
+            one_per=self.one_per,
+            max_distance=self.max_distance,
+        )
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One of the answers; `roi` is None when none was asked for or when the file cannot be read (`roi_error`).
+
+    reduced : why the original could not be read, where the region was found in a reduced copy.
+    """
+
+    rank: int
+    image_id: int
+    uri: str
+    sha256: bytes
+    irma_code: str | None
+    cnnc_distance: int
+    rbc_distance: int
+    roi: Match | None = None
+    roi_error: str | None = None
+    reduced: str | None = None
+
+
+@dataclass
+class Answer:
+    """A ranked answer.
+
+    Attributes
+    ----------
+    query_image_id : the id of the query in the archive, None for a file that is not in it.
+    path : `exact-index`, `exact-filter`, `exact-scan` or `hnsw`, which way the candidates were found.
+    recall : of `hnsw`, what was last measured: mean and worst; None where nothing was, and where the path is exact.
+    candidates : how many codes were re-ranked: as many as were asked for, and those that tie with the last.
+    effect : what the filter did; None where there was none.
+    pending : images that have no code yet and cannot be found; counted only when there are fewer candidates than asked.
+    timings_ms : milliseconds of each stage of `STAGES`; of a new file, `candidates` is what was waited for the database
+        after the barcode, which is computed meanwhile.
+    """
+
+    encoder_id: int
+    requested: int
+    candidates: int
+    hits: list[Hit]
+    path: str
+    recall: tuple[float, float] | None
+    effect: Effect | None
+    pending: int
+    query_image_id: int | None
+    query_irma_code: str | None
+    timings_ms: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def returned(self) -> int:
+        """How many hits there are."""
+        return len(self.hits)
+
+
+def check(request: Request) -> None:
+    for name, value in (("--top", request.top), ("--candidates", request.candidates)):
+        if not 1 <= value <= 100_000:
+            raise UsageError(f"{name} {value}: it takes a number from 1 to 100000")
+    if request.candidates < request.top:
+        raise UsageError(
+            f"--candidates {request.candidates} is smaller than --top {request.top}: hits are candidates; "
+            f"use --candidates {request.top} or more"
+        )
+    if request.one_per not in (None, *ONE_PER):
+        raise UsageError(f"--one-per {request.one_per}: it is one of: {', '.join(ONE_PER)}")
+    if request.max_distance is not None and not 0 <= request.max_distance <= 1000:
+        raise UsageError(f"--max-distance {request.max_distance}: it takes a number of bits from 0 to 1000")
+
+
+class Clock:
+    """Milliseconds of each stage, from the clock's making to the answer."""
+
+    def __init__(self) -> None:
+        self.start = time.perf_counter()
+        self.spent = dict.fromkeys(STAGES, 0.0)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        before = time.perf_counter()
+        yield
+        self.spent[name] += time.perf_counter() - before
+
+    def milliseconds(self) -> dict[str, float]:
+        self.spent["total"] = time.perf_counter() - self.start
+        return {name: round(seconds * 1000, 3) for name, seconds in self.spent.items()}

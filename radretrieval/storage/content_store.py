@@ -1,0 +1,115 @@
+"""The store: files that the archive keeps itself, each under the SHA-256 of its content.
+
+A file is written under a temporary name, brought to the disk and renamed: whatever happens, what has its name is whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from radretrieval.errors import EnvironmentUnusable
+from radretrieval.files.atomic import sync_folder
+from radretrieval.imaging.resample import resample
+
+_SIZE = "original"  # in the text of a reduced picture: rows and columns that the original has
+
+
+class Store:
+    """Files by content in folders `ab/cd/`, the first digits of their names."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def path(self, sha256: bytes) -> Path:
+        """Where the file with this content is kept, if it is."""
+        name = sha256.hex()
+        return self.folder / name[:2] / name[2:4] / name
+
+    def reduced_path(self, sha256: bytes, frame: int = 1) -> Path:
+        """Where the reduced pixels of a frame of the file with this content are kept, if they are."""
+        return self.path(sha256).with_suffix(f".{frame}.png")
+
+    def put(self, data: bytes) -> bytes:
+        """Keep a file; when this returns it is on the disk, whole: a damaged one is replaced. Returns its SHA-256.
+
+        Raises EnvironmentUnusable where it cannot be written: a full disk, or no right to.
+        """
+        sha256 = hashlib.sha256(data).digest()
+        path = self.path(sha256)
+        if not _holds(path, data):
+            self._write(path, data)
+        return sha256
+
+    def put_reduced(self, sha256: bytes, pixels: NDArray[np.float32], size: int, frame: int = 1) -> None:
+        """Keep the pixels of a file, float32 (rows, columns), 0…1, as 16-bit grey, the longest side at most `size`."""
+        from PIL import Image, PngImagePlugin
+
+        rows, columns = pixels.shape
+        scale = min(1.0, size / max(rows, columns))
+        small = resample(pixels, (max(1, round(rows * scale)), max(1, round(columns * scale))))
+        told = PngImagePlugin.PngInfo()
+        told.add_text(_SIZE, f"{rows} {columns}")
+        buffer = io.BytesIO()
+        Image.fromarray(np.round(small * 65535).astype(np.uint16)).save(buffer, "PNG", pnginfo=told)
+        if not (path := self.reduced_path(sha256, frame)).exists():
+            self._write(path, buffer.getvalue())
+
+    def reduced(self, sha256: bytes, frame: int = 1) -> NDArray[np.float32] | None:
+        """Reduced pixels brought back to the size of the original, float32 (rows, columns), 0…1; None if not kept."""
+        from PIL import Image
+
+        try:
+            with Image.open(self.reduced_path(sha256, frame)) as image:
+                rows, columns = map(int, str(image.info[_SIZE]).split())
+                small = np.asarray(image, np.float32) / np.float32(65535)
+        except FileNotFoundError:
+            return None
+        return resample(small, (rows, columns))
+
+    def files(self) -> Iterator[tuple[Path, bytes]]:
+        """Every file of the store, with the SHA-256 of its name; what a killed process left half has that of nobody."""
+        for folder in sorted(self.folder.glob("??/??")):
+            for path in sorted(folder.iterdir()):
+                try:
+                    yield path, bytes.fromhex(path.name.partition(".")[0])
+                except ValueError:
+                    yield path, b""
+
+    def take(self, sha256: bytes) -> None:
+        """Forget a file, if it is kept."""
+        self.path(sha256).unlink(missing_ok=True)
+
+    def _write(self, path: Path, data: bytes) -> None:
+        draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                with open(draft, "wb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+                os.replace(draft, path)
+            except BaseException:
+                draft.unlink(missing_ok=True)
+                raise
+            sync_folder(path.parent)
+        except OSError as error:
+            raise EnvironmentUnusable(
+                f"the store {self.folder} cannot take a file ({error.strerror}); make room, or let RADRETRIEVAL_STORE "
+                "name a folder that can be written"
+            ) from error
+
+
+def _holds(path: Path, data: bytes) -> bool:
+    try:
+        return path.read_bytes() == data
+    except OSError:  # not there, or not to be read: writing it tells more
+        return False

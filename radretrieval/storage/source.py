@@ -1,0 +1,77 @@
+"""The file of an image that is in the archive, read again: only if it is still the one that was ingested."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from radretrieval.config import Reading
+from radretrieval.errors import ImageError, InputMissing
+from radretrieval.files.uris import frame_of, to_path
+from radretrieval.imaging.radiograph import Radiograph
+from radretrieval.imaging.reader import decode_image, read_bytes
+from radretrieval.imaging.resample import resample
+from radretrieval.storage.content_store import Store
+from radretrieval.storage.wado import fetch
+
+
+@dataclass(frozen=True)
+class Original:
+    """Where the file of an image is, and the SHA-256 that it must have."""
+
+    uri: str
+    sha256: bytes
+
+
+def read_resampled(original: Original, size: int, reading: Reading) -> NDArray[np.float32]:
+    """The pixels of an image as float32 (size, size), 0…1: a job for decoding processes. Raises as `read_original`."""
+    return resample(read_original(original.uri, original.sha256, reading).pixels, size)
+
+
+def read_original(uri: str, sha256: bytes, reading: Reading) -> Radiograph:
+    """Read the file of an image: the copy that the store keeps, else the file itself, else the reduced copy.
+
+    Parameters
+    ----------
+    uri, sha256 : of the image, as the archive has them.
+    reading : where else it may be kept, and how large it may be: an image that claims more is refused.
+
+    Returns
+    -------
+    The radiograph; of a reduced copy the pixels at their first size, and in `unreachable` why nothing better was read.
+
+    Raises
+    ------
+    ImageError : the file is gone, is not the one that was ingested, or cannot be decoded, and no copy is kept.
+    """
+    frame = frame_of(uri)
+    try:
+        data = original_bytes(uri, sha256, reading)
+    except ImageError as error:
+        pixels = Store(reading.store).reduced(sha256, frame) if reading.store else None
+        if pixels is None:
+            raise
+        return Radiograph(pixels, "png", 16, "MONOCHROME2", unreachable=str(error))
+    return decode_image(data, max_pixels=reading.max_pixels, frame=frame)
+
+
+def original_bytes(uri: str, sha256: bytes, reading: Reading) -> bytes:
+    """The file of an image, whole and unchanged, from the store or from where it lies; raises ImageError."""
+    store = Store(reading.store) if reading.store else None
+    kept = store is not None and store.path(sha256).exists()
+    try:
+        if store is not None and (kept or uri.startswith("store:")):
+            data = read_bytes(store.path(sha256), max_pixels=reading.max_pixels)
+        elif uri.startswith(("http:", "https:")):
+            data = fetch(uri.partition("#")[0], reading)
+        else:
+            data = read_bytes(to_path(uri), max_pixels=reading.max_pixels)
+    except InputMissing as error:
+        raise ImageError(f"is gone ({error}): bring the file back, or ingest it from its new place") from None
+    if hashlib.sha256(data).digest() != sha256:
+        where = "the store has another file in its place" if kept else "its content has changed; ingest it again"
+        raise ImageError(f"is not the file that was ingested: {where}")
+    return data

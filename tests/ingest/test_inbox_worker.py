@@ -1,0 +1,167 @@
+"""From arrivals to images: what dies, is refused or comes twice on the way loses nothing."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import psycopg
+import pydicom
+import pytest
+from nodes import a_file, until
+
+from radretrieval.archive import inbox
+from radretrieval.archive.connections import Database
+from radretrieval.config import Settings
+from radretrieval.dicom.scp.commit_queue import Depot
+from radretrieval.ingest.inbox_worker import Intake
+from radretrieval.storage.content_store import Store
+
+TakeIn = Callable[[Path], None]
+
+
+@pytest.fixture
+def store(settings: Settings) -> Store:
+    return Store(settings.store_folder)
+
+
+@pytest.fixture
+def take_in(database: Database, settings: Settings) -> Iterator[TakeIn]:
+    """Take a file in as the node does."""
+    depot = Depot(database, settings, lambda: None)
+    yield lambda path: depot.take_in(path.read_bytes(), "SENDER", str(pydicom.dcmread(path).SOPInstanceUID))
+    depot.close()
+
+
+def files(store: Store) -> int:
+    return sum(path.is_file() for path in store.folder.rglob("*"))
+
+
+def waiting(database: Database) -> int:
+    with database.connection() as connection:
+        return inbox.count(connection)
+
+
+def twins(folder: Path, seed: int = 0) -> tuple[Path, Path]:
+    """One image in two encodings."""
+    first, second = folder / f"{seed}a.dcm", folder / f"{seed}b.dcm"
+    a_file(first, seed)
+    ds = pydicom.dcmread(first)
+    ds.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2"
+    ds.save_as(second, implicit_vr=True, little_endian=True)
+    return first, second
+
+
+def test_one_that_the_database_refuses_fails_alone(
+    database: Database, settings: Settings, take_in: TakeIn, tmp_path: Path
+) -> None:
+    for number in range(5):
+        a_file(tmp_path / f"{number}.dcm", number)
+        ds = pydicom.dcmread(tmp_path / f"{number}.dcm")
+        ds.BodyPartExamined = "REFUSED" if number == 2 else "CHEST"
+        ds.save_as(tmp_path / f"{number}.dcm")
+        take_in(tmp_path / f"{number}.dcm")
+    with psycopg.connect(database.url) as connection:
+        connection.execute("ALTER TABLE radretrieval.image ADD CONSTRAINT no CHECK (body_part <> 'REFUSED')")
+    report = Intake(database, settings, 1).finish()
+    assert (report.added, report.failed, waiting(database)) == (4, 1, 0)
+    assert "violates check constraint" in report.failures[0]["message"]
+
+
+def test_decoders_that_are_killed_lose_nothing(
+    database: Database, settings: Settings, store: Store, take_in: TakeIn, tmp_path: Path
+) -> None:
+    paths = [tmp_path / f"{number}.dcm" for number in range(40)]
+    for number, path in enumerate(paths):
+        a_file(path, number, side=100)
+        take_in(path)
+    intake = Intake(database, settings, 2)
+    stop = threading.Event()
+    thread = threading.Thread(target=intake.run, args=(stop,))
+    thread.start()
+    me = psutil.Process()
+    until(lambda: any("worker_pool" in " ".join(child.cmdline()) for child in me.children()), "no decoders")
+    for child in me.children():
+        if "decoders" in " ".join(child.cmdline()):
+            child.kill()
+    until(lambda: waiting(database) == 0, "arrivals are left")
+    stop.set()
+    intake.wake()
+    thread.join()
+    assert intake.report.added + intake.report.failed == len(paths)
+    assert files(store) == len(paths)
+    for path in paths:  # who failed by no fault of its own is an image when it is sent again
+        take_in(path)
+    Intake(database, settings, 2).finish()
+    with database.connection() as connection:
+        row = connection.execute("SELECT (SELECT count(*) FROM image) AS a, (SELECT count(*) FROM ingest_failure) AS b")
+        assert row.fetchone() == {"a": len(paths), "b": 0}
+    assert files(store) == len(paths)
+
+
+def test_a_file_that_a_kill_left_without_a_row_is_taken_as_if_it_were_new(
+    database: Database, settings: Settings, store: Store, take_in: TakeIn, tmp_path: Path
+) -> None:
+    first, second = twins(tmp_path)
+    take_in(first)
+    Intake(database, settings, 1).finish()
+    left = store.put(second.read_bytes())
+    take_in(second)
+    assert waiting(database) == 1
+    report = Intake(database, settings, 1).finish()
+    assert (report.added, report.unchanged) == (0, 1)
+    assert not store.path(left).exists()
+    assert files(store) == 1
+
+
+def test_an_image_of_a_folder_needs_no_file_in_the_store(
+    database: Database, settings: Settings, store: Store, take_in: TakeIn, tmp_path: Path
+) -> None:
+    from radretrieval.ingest.run import ingest
+
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    a_file(folder / "1.dcm")
+    assert ingest(database, settings, [folder]).added == 1
+    take_in(folder / "1.dcm")
+    assert (waiting(database), files(store)) == (0, 0)
+
+
+def test_twins_that_come_again_and_again_while_images_are_made(
+    database: Database, settings: Settings, store: Store, take_in: TakeIn, tmp_path: Path
+) -> None:
+    """Who takes a file from the store, and who finds that it is there, wait for each other, and never in a ring."""
+    pairs = [twins(tmp_path, seed) for seed in range(3)]
+    stop = threading.Event()
+    intake = Intake(database, settings, 1)
+    thread = threading.Thread(target=intake.run, args=(stop,))
+    thread.start()
+    faults: list[Exception] = []
+
+    def send(place: int) -> None:
+        try:
+            for _ in range(25):
+                for pair in pairs:
+                    take_in(pair[place])
+                    intake.wake()
+        except Exception as error:
+            faults.append(error)
+
+    senders = [threading.Thread(target=send, args=(place,)) for place in (0, 1, 1)]
+    for sender in senders:
+        sender.start()
+    for sender in senders:
+        sender.join()
+    until(lambda: waiting(database) == 0, "arrivals are left")
+    stop.set()
+    intake.wake()
+    thread.join()
+    assert faults == []
+    assert intake.report.failures == []
+    with database.connection() as connection:
+        kept = [row["sha256"] for row in connection.execute("SELECT sha256 FROM image")]
+    assert len(kept) == len(pairs)
+    assert files(store) == len(kept)
+    assert all(store.path(sha256).exists() for sha256 in kept)

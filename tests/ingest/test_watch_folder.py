@@ -1,0 +1,118 @@
+"""A watched folder: what lies still is ingested, what is written to is left alone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import COMMAND
+from PIL import Image
+
+from radretrieval.archive.connections import Database
+from radretrieval.config import Settings
+from radretrieval.errors import InputMissing, UsageError
+from radretrieval.files.uris import to_uri
+from radretrieval.ingest.watch_folder import Watch, watch
+
+
+def png(path: Path, grey: int) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture = Image.linear_gradient("L").rotate(grey)
+    picture.save(path)
+    return path
+
+
+def rows(database: Database, query: str = "SELECT uri FROM image ORDER BY id") -> list[dict[str, Any]]:
+    with database.connection() as connection:
+        return connection.execute(query).fetchall()
+
+
+def until(true: Callable[[], bool]) -> None:
+    for _ in range(600):
+        if true():
+            return
+        time.sleep(0.05)
+    raise AssertionError("it did not come to pass within 30 s")
+
+
+def test_a_file_is_taken_when_it_lay_still(tmp_path: Path) -> None:
+    looked = Watch([tmp_path], settle=0.0)
+    path = png(tmp_path / "a" / "x.png", 1)
+    assert list(looked.still()) == []  # seen for the first time
+    path.write_bytes(path.read_bytes() + b"more")
+    assert list(looked.still()) == []  # it has grown
+    assert list(looked.still()) == [str(path)]
+    looked.finished(str(path))
+    assert list(looked.still()) == []
+    os.utime(path, ns=(1, 1))  # written to again
+    assert list(looked.still()) == []
+    assert list(looked.still()) == [str(path)]
+    assert list(Watch([tmp_path], settle=3600).still()) == []
+
+
+def test_files_are_ingested_and_moved(database: Database, settings: Settings, tmp_path: Path) -> None:
+    folder, target = tmp_path / "in", tmp_path / "done"
+    png(folder / "a" / "x.png", 10)
+    (folder / "bad.png").write_text("no picture")
+    png(target / "a" / "x.png", 99)  # another file has its name there
+    stop, told = threading.Event(), []
+    thread = threading.Thread(
+        target=watch,
+        args=(database, settings, [folder]),
+        kwargs={"settle": 0.1, "every": 0.05, "stop": stop, "move_to": target, "tell": told.append},
+    )
+    thread.start()
+    try:
+        until(lambda: (target / "a" / "x-2.png").exists() and not (folder / "a" / "x.png").exists())
+        png(folder / "later.png", 20)
+        until(lambda: (target / "later.png").exists() and not (folder / "later.png").exists())
+    finally:
+        stop.set()
+        thread.join()
+    assert [row["uri"] for row in rows(database)] == [to_uri(target / "a" / "x-2.png"), to_uri(target / "later.png")]
+    assert (folder / "bad.png").exists()
+    assert sum(report.failed for report in told) == 1  # it is not tried again and again
+
+
+@pytest.mark.parametrize(
+    ("folder", "target", "reason"),
+    [("missing", None, "is no folder"), ("in", "in/done", "lies in the watched folder")],
+)
+def test_what_cannot_be_watched_is_refused(
+    database: Database, settings: Settings, tmp_path: Path, folder: str, target: str | None, reason: str
+) -> None:
+    (tmp_path / "in").mkdir()
+    with pytest.raises((InputMissing, UsageError), match=reason):
+        watch(
+            database,
+            settings,
+            [tmp_path / folder],
+            settle=1,
+            every=1,
+            stop=threading.Event(),
+            move_to=tmp_path / target if target else None,
+        )
+
+
+def test_the_command_ends_in_order(archive_url: str, database: Database, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    png(folder / "x.png", 30)
+    command = [COMMAND, "--database-url", archive_url, "ingest", str(folder), "--watch", "--settle", "0.1", "--json"]
+    environment = os.environ | {"RADRETRIEVAL_HOME": str(tmp_path / "home")}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+        try:
+            until(lambda: len(rows(database)) == 1)
+            run.send_signal(signal.SIGTERM)
+            out, errors = run.communicate(timeout=60)
+        finally:
+            run.kill()
+    assert run.returncode == 0, errors
+    assert '"added": 1' in out
+    assert "1 added, 0 unchanged, 0 failed" in errors

@@ -1,0 +1,261 @@
+"""The worker: every image coded once, whoever works; what cannot be coded fails alone and is named."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psycopg
+import pytest
+from conftest import COMMAND, clean_environment
+from PIL import Image
+from tiny import TINY, add_encoder, weights
+
+from radretrieval.archive import codes, encoders
+from radretrieval.archive.connections import Database
+from radretrieval.archive.embedded import shared_server
+from radretrieval.archive.embedded.cluster import Cluster
+from radretrieval.archive.embedded.server import processes
+from radretrieval.coding.cnnc import Coder
+from radretrieval.coding.radon import barcode
+from radretrieval.config import Settings
+from radretrieval.errors import NoEncoder
+from radretrieval.imaging import read_image
+from radretrieval.imaging.resample import resample
+from radretrieval.ingest.run import ingest
+from radretrieval.jobs.encode import pending, work
+
+
+def fill(database: Database, settings: Settings, folder: Path, n: int, start: int = 0) -> list[Path]:
+    folder.mkdir(exist_ok=True)
+    paths = [folder / f"{number:03}.png" for number in range(start, start + n)]
+    for number, path in enumerate(paths, start):
+        Image.fromarray(np.random.default_rng(number).integers(0, 256, (40, 50), np.uint8)).save(path)
+    ingest(database, settings, paths)
+    return paths
+
+
+def encoder_of(database: Database, seed: int = 0) -> int:
+    with database.connection() as connection:
+        return add_encoder(connection, seed)
+
+
+def stored(database: Database, encoder: int) -> codes.CodeSet:
+    with database.connection() as connection:
+        return codes.of_splits(connection, encoder, 1, None)
+
+
+def wait_until(condition: Any, seconds: float = 60) -> None:
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "it did not come to pass"
+        time.sleep(0.1)
+
+
+def test_codes_are_those_of_the_pixels(database: Database, settings: Settings, tmp_path: Path) -> None:
+    paths = fill(database, settings, tmp_path / "in", 11)
+    encoder = encoder_of(database)
+    finished: list[int] = []
+    report = work(database, settings, device="cpu", batch=4, advance=finished.append)
+    assert (report.encoded, report.failed, sum(finished), pending(database)) == (11, 0, 11, 0)
+    found = stored(database, encoder)
+    pixels = [read_image(path).pixels for path in paths]
+    assert np.array_equal(found.rbc, barcode(np.stack([resample(p, 192) for p in pixels])))
+    reals = Coder(weights(), TINY, "cpu").preactivations(np.stack([resample(p, 32) for p in pixels]))
+    clear = np.abs(reals) > 1e-4  # a batch of another size may round otherwise
+    assert np.array_equal(np.unpackbits(found.cnnc, axis=1)[clear], (reals > 0)[clear])
+    assert work(database, settings, device="cpu").encoded == 0
+
+
+def test_a_poison_image_fails_alone_and_is_named(database: Database, settings: Settings, tmp_path: Path) -> None:
+    paths = fill(database, settings, tmp_path / "in", 8)
+    encoder = encoder_of(database)
+    paths[2].unlink()
+    paths[5].write_bytes(paths[6].read_bytes())
+    report = work(database, settings, device="cpu", batch=4)
+    assert (report.encoded, report.failed) == (6, 2)
+    messages = {Path(failure["path"]).name: failure["message"] for failure in report.failures}
+    assert "is gone" in messages["002.png"]
+    assert "its content has changed" in messages["005.png"]
+    with database.connection() as connection:
+        rows = connection.execute("SELECT image_id, error, attempts FROM coding_failure ORDER BY 1").fetchall()
+    assert [(row["image_id"], row["error"], row["attempts"]) for row in rows] == [
+        (3, "ImageError", 1),
+        (6, "ImageError", 1),
+    ]
+    fill(database, settings, tmp_path / "in", 6)  # both files are back as they were
+    report = work(database, settings, device="cpu")
+    assert (report.encoded, report.failed) == (2, 0)
+    assert len(stored(database, encoder).image_ids) == 8
+    with database.connection() as connection:
+        assert connection.execute("SELECT * FROM coding_failure").fetchall() == []
+
+
+def test_a_poison_image_with_an_odd_name_is_named_too(database: Database, settings: Settings, tmp_path: Path) -> None:
+    path = fill(database, settings, tmp_path / "in", 1)[0]
+    odd = path.with_name("caf\udce9.png")
+    path.rename(odd)
+    ingest(database, settings, [odd])
+    encoder_of(database)
+    odd.unlink()
+    report = work(database, settings, device="cpu")
+    assert (report.encoded, report.failed, report.left) == (0, 1, 0)
+    assert report.failures[0]["path"].endswith("caf\\udce9.png")
+
+
+def test_images_that_another_worker_holds_are_told(database: Database, settings: Settings, tmp_path: Path) -> None:
+    fill(database, settings, tmp_path / "in", 5)
+    encoder_of(database)
+    with database.connection() as other:
+        other.execute("SELECT FROM image WHERE id IN (2, 4) FOR NO KEY UPDATE")
+        report = work(database, settings, device="cpu")
+    assert (report.encoded, report.left) == (3, 2)
+
+
+def test_a_second_encoder_is_filled_beside_the_first(database: Database, settings: Settings, tmp_path: Path) -> None:
+    fill(database, settings, tmp_path / "in", 5)
+    first, second = encoder_of(database), encoder_of(database, seed=1)
+    work(database, settings, device="cpu")
+    assert pending(database, second) == 5
+    work(database, settings, device="cpu", encoder_id=second)
+    assert pending(database, second) == 0
+    one, other = stored(database, first), stored(database, second)
+    assert not np.array_equal(one.cnnc, other.cnnc)
+    assert np.array_equal(one.rbc, other.rbc)
+    with database.connection() as connection:
+        assert connection.execute("SELECT count(*) FROM barcode").fetchone() == {"count": 5}
+        assert encoders.get(connection).id == first
+
+
+def test_several_workers_share_the_work(database: Database, settings: Settings, tmp_path: Path) -> None:
+    fill(database, settings, tmp_path / "in", 60)
+    encoder = encoder_of(database)
+    reports: list[Any] = []
+    threads = [
+        threading.Thread(target=lambda: reports.append(work(database, settings, device="cpu", batch=4, workers=1)))
+        for _ in range(3)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(report.encoded for report in reports) == 60
+    assert stored(database, encoder).image_ids.tolist() == list(range(1, 61))
+
+
+def test_without_an_encoder(database: Database, settings: Settings) -> None:
+    with pytest.raises(NoEncoder, match="radretrieval train"):
+        work(database, settings)
+
+
+@pytest.fixture
+def daemon(archive_url: str, tmp_path: Path) -> Any:
+    """A real `radretrieval work` that waits for images."""
+    with (tmp_path / "work.log").open("w") as log:
+        process = subprocess.Popen(
+            [COMMAND, "work", "--device", "cpu", "--batch", "8", "--json"],
+            env=clean_environment(tmp_path / "home", archive_url),
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        )
+        yield process
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+def test_a_waiting_worker_wakes_and_ends_on_sigterm(
+    database: Database, settings: Settings, tmp_path: Path, daemon: subprocess.Popen[str]
+) -> None:
+    def listening() -> bool:
+        with psycopg.connect(database.url) as connection:
+            return bool(
+                connection.execute(
+                    "SELECT FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%'"
+                ).rowcount
+            )
+
+    wait_until(listening)
+    wait_until(lambda: "waiting for one" in (tmp_path / "work.log").read_text())
+    encoder = encoder_of(database)
+    fill(database, settings, tmp_path / "in", 3)
+    wait_until(lambda: len(stored(database, encoder).image_ids) == 3)
+    fill(database, settings, tmp_path / "in", 3, start=3)
+    began = time.monotonic()
+    wait_until(lambda: len(stored(database, encoder).image_ids) == 6)
+    assert time.monotonic() - began < 30  # a notice woke it: polling takes a minute
+    # its connections are cut: it comes back by itself
+    with psycopg.connect(database.url, autocommit=True) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+    fill(database, settings, tmp_path / "in", 2, start=6)
+    wait_until(lambda: len(stored(database, encoder).image_ids) == 8)
+    os.kill(daemon.pid, signal.SIGTERM)
+    output, _ = daemon.communicate(timeout=30)
+    assert daemon.returncode == 0
+    assert '"encoded": 8' in output
+    assert "Traceback" not in (tmp_path / "work.log").read_text()
+
+
+def test_a_waiting_worker_does_not_try_a_poison_image_at_every_call(
+    database: Database, settings: Settings, tmp_path: Path, daemon: subprocess.Popen[str]
+) -> None:
+    fill(database, settings, tmp_path / "in", 2)[0].unlink()
+    encoder = encoder_of(database)
+    for number in range(2, 5):
+        wait_until(lambda done=number - 1: len(stored(database, encoder).image_ids) == done)
+        fill(database, settings, tmp_path / "in", 1, start=number)
+    wait_until(lambda: len(stored(database, encoder).image_ids) == 4)
+    with database.connection() as connection:
+        rows = connection.execute("SELECT image_id, attempts FROM coding_failure").fetchall()
+    assert rows == [{"image_id": 1, "attempts": 1}]
+    assert (tmp_path / "work.log").read_text().count("image 1, ") == 1
+
+
+def test_a_waiting_worker_starts_its_embedded_server_again(tmp_path: Path) -> None:
+    home = Path(tempfile.mkdtemp(prefix="rr-"))
+    home.chmod(0o755)  # the server runs as another user under root
+    log = (tmp_path / "work.log").open("w")
+    daemon = subprocess.Popen([COMMAND, "work", "--device", "cpu"], env=clean_environment(home, None), stderr=log)
+    try:
+        wait_until(lambda: "waiting for one" in (tmp_path / "work.log").read_text())
+        for process in processes(Cluster.find(home).data):  # type: ignore[union-attr]
+            process.kill()
+        wait_until(lambda: "trying again" in (tmp_path / "work.log").read_text())
+        wait_until(lambda: (tmp_path / "work.log").read_text().count("waiting for one") > 1)
+        assert processes(Cluster.find(home).data)  # type: ignore[union-attr]
+    finally:
+        daemon.terminate()
+        daemon.wait(60)
+        log.close()
+    try:
+        assert daemon.returncode == 0
+        assert not processes(Cluster.find(home).data)  # type: ignore[union-attr]  # the last user stopped it
+    finally:
+        shared_server.stop(home, force=True)
+        shutil.rmtree(home)
+
+
+def test_sigterm_ends_a_busy_worker_after_its_batch(
+    database: Database, settings: Settings, tmp_path: Path, daemon: subprocess.Popen[str]
+) -> None:
+    fill(database, settings, tmp_path / "in", 400)
+    encoder = encoder_of(database)
+    wait_until(lambda: len(stored(database, encoder).image_ids) >= 8)
+    os.kill(daemon.pid, signal.SIGTERM)
+    daemon.communicate(timeout=30)
+    assert daemon.returncode == 0
+    done = len(stored(database, encoder).image_ids)
+    assert done % 8 == 0
+    assert pending(database) == 400 - done

@@ -1,0 +1,300 @@
+"""The structured report and the secondary capture of an answer, by the real command, checked by others' programs."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+import pytest
+from answering import CR, IMAGES, MULTI, NAME, Made, film, uid
+from conftest import Run
+from peers_out import needs
+
+from radretrieval.archive.images import Identity
+from radretrieval.cli.search_out import Outputs
+from radretrieval.errors import UsageError
+from radretrieval.irma.tree import rows
+from radretrieval.results.references import Subject, hit_identities, subject_of, unreferable
+from radretrieval.results.secondary_capture import secondary_capture
+from radretrieval.results.structured_report import Result, irma_meaning, left_out, rectangle, structured_report
+from radretrieval.search.request import Request
+from radretrieval.search.searcher import Searcher
+
+ROI = "5,6,12,10"
+
+
+def errors(path: Path) -> list[str]:
+    """What dciodvfy calls an error."""
+    needs("dciodvfy")
+    told = subprocess.run(["dciodvfy", path], capture_output=True, text=True, errors="replace", check=False)
+    assert path.exists()
+    return [line for line in (told.stdout + told.stderr).splitlines() if line.startswith("Error")]
+
+
+@pytest.fixture(scope="module")
+def asked(answers: Made) -> Run:
+    """An answer with everything that can be written of it."""
+    names = ("--sr", "sr.dcm", "--sc", "sc.dcm", "--csv", "hits.csv", "--picture", "sheet.png")
+    return answers.search("id:1", "--roi", ROI, *names, "--json")
+
+
+def groups(report: Any) -> list[Any]:
+    content = report.content
+    return [*content.get_image_measurement_groups(), *content.get_planar_roi_measurement_groups()]
+
+
+def numbers(group: Any) -> dict[str, float]:
+    return {one.name.value: one.value for one in group.get_measurements()}
+
+
+def test_the_report_is_valid_and_others_read_it(answers: Made, asked: Run) -> None:
+    needs("dsrdump")
+    path = answers.folder / "sr.dcm"
+    assert errors(path) == []
+    told = subprocess.run(["dsrdump", path], capture_output=True, text=True, errors="replace", check=True)
+    assert told.stderr == ""
+    assert '<CONTAINER:(,,"Imaging Measurement Report")=' in told.stdout
+    assert told.stdout.count('"Measurement Group"') == 1 + len(asked.json["hits"])
+    assert '(1121-120-942-700,99IRMA,"left knee, anteroposterior (AP, coronal), musculoskeletal system")' in told.stdout
+
+
+def test_what_is_read_back_is_what_was_answered(answers: Made, asked: Run) -> None:
+    import highdicom as hd
+
+    report = hd.sr.srread(answers.folder / "sr.dcm")
+    hits = asked.json["hits"]
+    found = {int(numbers(group)["RANK"]): group for group in groups(report) if numbers(group)}
+    assert sorted(found) == [hit["rank"] for hit in hits]
+    for hit in hits:
+        group, told = found[hit["rank"]], numbers(found[hit["rank"]])
+        assert (told["CNNC"], told["RBC"]) == (hit["cnnc_distance"], hit["rbc_distance"])
+        codes_of = [one.value.value for one in group.get_qualitative_evaluations()]
+        assert codes_of == ([hit["irma_code"]] if hit["irma_code"] else [])
+        name = group.tracking_identifier
+        if hit["image_id"] > IMAGES:
+            assert name == f"hit {hit['rank']}: image {hit['image_id']} of the archive, which is no DICOM object"
+            assert group.source_images == []
+            continue
+        assert name == f"hit {hit['rank']}: image {hit['image_id']} of the archive"
+        box = hit["roi"]
+        corners = rectangle((box["x"], box["y"], box["width"], box["height"]))
+        np.testing.assert_array_equal(group.roi.value, corners)
+        assert group.roi.graphic_type == hd.sr.GraphicTypeValues.POLYLINE
+        assert told["ROISCORE"] == pytest.approx(box["score"], abs=1e-5)
+        source = group.roi.ContentSequence[0].ReferencedSOPSequence[0]
+        number = min(hit["image_id"] - 1, 6)
+        assert source.ReferencedSOPInstanceUID == uid("instance", number)
+        frame = {7: 1, 8: 2}.get(hit["image_id"])
+        assert source.get("ReferencedFrameNumber") == frame
+    units = {one.unit.value for group in groups(report) for one in group.get_measurements()}
+    assert units == {"1", "bit"}
+
+
+def test_evidence_names_every_image_in_its_study_and_series(answers: Made, asked: Run) -> None:
+    import highdicom as hd
+
+    report = hd.sr.srread(answers.folder / "sr.dcm")
+    kinds = [CR, CR + ".1"] * 3 + [MULTI]
+    expected = {(uid("study", n // 2), uid("series", n), uid("instance", n), kinds[n]) for n in range(7)}
+    assert set(report.get_evidence()) == expected
+    current = {one[2] for one in report.get_evidence(current_procedure_only=True)}
+    assert current == {uid("instance", 0), uid("instance", 1)}  # of the query's study
+    for rank in (hit["rank"] for hit in asked.json["hits"] if hit["image_id"] > IMAGES):
+        assert f"hit {rank} (image " in asked.stderr
+    assert asked.stderr.count("is no DICOM object: the report names it in words") == 2
+
+
+@pytest.mark.parametrize("name", ["sr.dcm", "sc.dcm"])
+def test_an_object_belongs_to_the_patient_of_the_query_alone(answers: Made, asked: Run, name: str) -> None:
+    ds = pydicom.dcmread(answers.folder / name)
+    assert (str(ds.PatientName), ds.PatientID, ds.PatientBirthDate) == (f"{NAME}0", "pid-0", "19700102")
+    assert (ds.StudyInstanceUID, ds.AccessionNumber, ds.StudyID) == (uid("study", 0), "acc-0", "7")
+    assert ds.SeriesInstanceUID not in {uid("series", n) for n in range(7)}
+    data = (answers.folder / name).read_bytes()
+    for other in range(1, 4):
+        for secret in (f"pid-{other}", f"acc-{other}", f"{NAME}{other}"):
+            assert secret.encode("latin-1") not in data
+    assert b"x-rays" not in data  # nor the name of a file
+
+
+def test_the_capture_is_the_sheet(answers: Made, asked: Run) -> None:
+    from PIL import Image
+
+    path = answers.folder / "sc.dcm"
+    assert errors(path) == []
+    ds = pydicom.dcmread(path)
+    assert (ds.PhotometricInterpretation, ds.BurnedInAnnotation, ds.Modality) == ("RGB", "YES", "OT")
+    assert ds.SourceImageSequence[0].ReferencedSOPInstanceUID == uid("instance", 0)
+    with Image.open(answers.folder / "sheet.png") as picture:
+        shown = np.asarray(picture)
+    # but for the names of files the same
+    assert ds.pixel_array.shape[1:] == shown.shape[1:]
+    assert (ds.pixel_array[:270] == shown[:270]).all()
+
+
+def test_the_csv_is_that_of_a_batch(answers: Made, asked: Run) -> None:
+    (answers.folder / "ids.csv").write_text("id\n1\n")
+    answers.search("--batch", "ids.csv", "--out", "batch.csv")
+    assert (answers.folder / "hits.csv").read_text() == (answers.folder / "batch.csv").read_text()
+
+
+def test_a_new_file_and_what_it_replaces(answers: Made) -> None:
+    (answers.folder / "again.dcm").write_text("old")
+    answers.search("new.dcm", "--sr", "again.dcm", "--where", "modality=CR")
+    ds = pydicom.dcmread(answers.folder / "again.dcm")
+    assert (ds.PatientID, ds.StudyInstanceUID) == ("pid-15", uid("study", 15))
+    assert len(ds.CurrentRequestedProcedureEvidenceSequence) == 1
+    assert len(ds.PertinentOtherEvidenceSequence) == 3
+    assert errors(answers.folder / "again.dcm") == []
+    assert not list(answers.folder.glob(".*.part"))
+
+
+def test_what_cannot_be_written(answers: Made) -> None:
+    for arguments, reason in (
+        (("new.png", "--stow", "http://127.0.0.1:9/", "--sc", "o.dcm"), "--sc: new.png is no DICOM file"),
+        (("id:1", "--sr", "o.dcm", "--sc", "/proc/o.dcm"), "cannot write the secondary capture /proc/o.dcm"),
+        (("--all", "--out", "h.csv", "--sr", "o.dcm"), "--sr is of one query"),
+    ):
+        done = answers.search(*arguments, check=False)
+        assert (done.returncode, done.stdout) == (2, ""), (arguments, done.stderr)
+        assert reason in done.stderr
+    assert not list(answers.folder.glob("o.*"))
+    assert not list(answers.folder.glob(".*.part"))
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ({"sr": "o.txt"}, "let it end in .dcm"),
+        ({"sr": "nowhere/o.dcm"}, "does not exist"),
+        ({"fhir": "o.xml"}, "let it end in .json"),
+        ({"csv": "o.parquet"}, "let it end in .csv"),
+        ({"sr": "o.dcm", "sc": "./o.dcm"}, "two outputs would be the same file"),
+        ({"store_to": "pacs:104"}, "the form is AET@host:port"),
+        ({"store_to": "P@h:104", "ae_title": "seventeen letters"}, "--ae-title seventeen letters: an AE title has"),
+        ({"stow": "ftp://h/x"}, "the root of a DICOMweb server"),
+    ],
+)
+def test_what_is_refused_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, values: dict[str, Any], reason: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = ("picture", "sr", "sc", "fhir", "csv")
+    given: dict[str, Any] = {**dict.fromkeys(names), "store_to": None, "stow": None, "ae_title": "US", **values}
+    outputs = Outputs(**given | {name: Path(given[name]) for name in names if given[name]})
+    with pytest.raises(UsageError, match=re.escape(reason)):
+        outputs.check()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_query_that_no_report_can_be_about(answers: Made, tmp_path: Path) -> None:
+    (tmp_path / "torn.dcm").write_bytes((answers.folder / "new.dcm").read_bytes()[:132])
+    written(tmp_path / "nostudy.dcm", film(31, np.zeros((9, 9), np.uint8), StudyInstanceUID=""))
+    nothing = dict.fromkeys(("SOPInstanceUID", "SOPClassUID", "SeriesInstanceUID", "StudyInstanceUID"), "")
+    film(31, np.zeros((9, 9), np.uint8), **nothing).save_as(
+        tmp_path / "nouids.dcm", implicit_vr=False, little_endian=True, enforce_file_format=False
+    )
+    with answers.searcher() as searcher:
+        for query, reason in (
+            (answers.folder / "new.png", "new.png is no DICOM file, so that there is no patient.*use --fhir"),
+            (9, "--sr: id:9 is no DICOM file"),
+            (tmp_path / "nostudy.dcm", "it has no Study Instance UID"),
+            (tmp_path / "nouids.dcm", "it has no UIDs"),
+            (tmp_path / "torn.dcm", "torn.dcm the DICOM file ends after its preamble"),
+            (99, "the archive has no image 99"),
+        ):
+            with pytest.raises(UsageError, match=reason):
+                subject_of(searcher, query, "--sr")
+
+
+def test_files_that_are_gone(answers: Made) -> None:
+    import highdicom as hd
+
+    hidden = answers.folder / "hidden"
+    shutil.move(answers.folder / "x-rays" / "2.dcm", hidden)
+    try:
+        with answers.searcher() as searcher:
+            with pytest.raises(UsageError, match="--sr: the file of id:3 is gone"):
+                subject_of(searcher, 3, "--sr")
+            report = reported(searcher, subject_of(searcher, 1, "--sr"), (5, 6, 12, 10))
+    finally:
+        shutil.move(hidden, answers.folder / "x-rays" / "2.dcm")
+    # such a hit is referred to, without a region
+    groups_of = hd.sr.ComprehensiveSR.from_dataset(report).content.get_image_measurement_groups()
+    sources = [group.source_images[0].referenced_sop_instance_uid for group in groups_of if group.source_images]
+    assert sources == [uid("instance", 2)]
+
+
+def test_unusual_headers(answers: Made, tmp_path: Path) -> None:
+    pixels = np.zeros((40, 40), np.uint8)
+    kanji = film(
+        32, pixels, SpecificCharacterSet=["", "ISO 2022 IR 87"], PatientName="Yamada^Tarou=山田^太郎=やまだ^たろう"
+    )
+    utf8 = film(33, pixels, SpecificCharacterSet="ISO_IR 192", PatientName="Ёлкин^Иван")
+    bare = film(34, pixels)
+    for keyword in ("PatientName", "PatientBirthDate", "PatientSex", "StudyTime", "SpecificCharacterSet", "StudyID"):
+        delattr(bare, keyword)
+    for number, ds in enumerate((kanji, utf8, bare)):
+        written(tmp_path / f"{number}.dcm", ds)
+    (tmp_path / "3.dcm").write_bytes((tmp_path / "2.dcm").read_bytes().replace(b"20260102", b"20269902"))
+    written(tmp_path / "4.dcm", film(35, pixels, SOPClassUID="1.2.3.4"))
+    with answers.searcher() as searcher:
+        for number, name in enumerate((kanji.PatientName, utf8.PatientName, "", "")):
+            subject = subject_of(searcher, tmp_path / f"{number}.dcm", "--sr")
+            sheet = np.zeros((5, 7, 3), np.uint8)
+            for kind, made in (("sr", reported(searcher, subject)), ("sc", secondary_capture(sheet, subject))):
+                out = written(tmp_path / f"{kind}{number}.dcm", made)
+                assert errors(out) == []
+                assert pydicom.dcmread(out).PatientName == name
+        with pytest.raises(UsageError, match="its header does not allow it"):
+            reported(searcher, subject_of(searcher, tmp_path / "4.dcm", "--sr"))
+
+
+def test_an_image_that_was_ingested_before_its_class_was_kept(answers: Made) -> None:
+    with answers.searcher() as searcher, searcher.connection.transaction(force_rollback=True):
+        searcher.connection.execute("UPDATE radretrieval.image SET sop_class_uid = NULL, same_uid = id = 4")
+        answer = searcher.search(Request(1))
+        identities = hit_identities(searcher, answer.hits)
+    assert {identities[n].sop_class_uid for n in (3, 5)} == {CR}
+    assert [line for line in left_out(answer, identities) if "image 4)" in line] == [
+        f"hit {next(h.rank for h in answer.hits if h.image_id == 4)} (image 4) has the SOP Instance UID of another "
+        "image, whose pixels differ: the report may lead to either"
+    ]
+
+
+def written(path: Path, ds: Any) -> Path:
+    ds.save_as(path, enforce_file_format=True)
+    return path
+
+
+def reported(searcher: Searcher, subject: Subject, roi: tuple[int, int, int, int] | None = None) -> Any:
+    """A report about any query with the hits of image 1."""
+    answer = searcher.search(Request(1, roi=roi))
+    return structured_report(Result(subject, answer, hit_identities(searcher, answer.hits), searcher.encoder, roi))
+
+
+def test_which_images_can_be_referred_to() -> None:
+    uids = ("sop_instance_uid", "series_instance_uid", "study_instance_uid")
+    whole = {"sop_class_uid": CR, **dict.fromkeys(uids, "1.2")}
+    assert unreferable(Identity(**whole)) is None
+    assert unreferable(None) == "is not in the archive any more"
+    assert unreferable(Identity(None, None, None, None)) == "is no DICOM object"
+    assert unreferable(Identity(**whole | {"series_instance_uid": None})) == "has no Series Instance UID"
+    assert unreferable(Identity(**whole | {"sop_instance_uid": "1.02.x"})) == (
+        "has '1.02.x' as its SOP Instance UID, which is none"
+    )
+
+
+def test_every_word_of_the_tree_fits_a_code_meaning() -> None:
+    for term in rows():
+        text = {"T": "0000", "D": "000", "A": "000", "B": "000"}
+        text[term.axis] = term.prefix.ljust(len(text[term.axis]), "0")
+        meaning = irma_meaning("-".join(text.values()))
+        assert 0 < len(meaning) <= 64
+        assert meaning.isascii()
+    assert irma_meaning("1121-120-942-700") == "left knee, anteroposterior (AP, coronal), musculoskeletal system"

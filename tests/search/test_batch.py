@@ -1,0 +1,237 @@
+"""Many queries give the hits that each gives alone, in their order, whatever overtook what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from tiny import TINY, add_encoder
+
+from radretrieval.archive import codes
+from radretrieval.archive.connections import Database
+from radretrieval.archive.filters import parse
+from radretrieval.archive.search import batch as archive_batch
+from radretrieval.archive.search import hnsw
+from radretrieval.config import Settings
+from radretrieval.errors import InputMissing, LabelsError, UsageError
+from radretrieval.files.uris import to_path
+from radretrieval.ingest.run import ingest
+from radretrieval.search.batch import execute, run
+from radretrieval.search.batch.execute import Row
+from radretrieval.search.batch.run import BatchReport, search_many
+from radretrieval.search.batch.sources import Asked, by_id, source_of
+from radretrieval.search.request import Request
+from radretrieval.search.searcher import Searcher
+
+IMAGES, UNCODED, NEW = 90, 3, 12
+
+
+@dataclass(frozen=True)
+class Filled:
+    """An archive whose codes tie at the 50th place, files that are in it, and files that are not."""
+
+    searcher: Searcher
+    ids: list[int]
+    new: Path
+    known: list[str]
+
+
+def write(path: Path, rng: np.random.Generator) -> None:
+    Image.fromarray(rng.integers(0, 256, (40, 40), np.uint8)).save(path)
+
+
+@pytest.fixture
+def filled(database: Database, settings: Settings, tmp_path: Path) -> Iterator[Filled]:
+    rng = np.random.default_rng(5)
+    folder, new = tmp_path / "x-rays", tmp_path / "new"
+    for made in (folder, new, new / "below"):
+        made.mkdir()
+    for number in range(IMAGES + UNCODED):
+        write(folder / f"{number:03}.png", rng)
+    for number in range(NEW):
+        write(new / ("below" if number % 2 else ".") / f"{number}.png", rng)
+    rows = [f"{n:03}.png,{'ab'[n % 2]},{f'p{n // 3}' if n % 7 else ''},1121-1{n % 2}0-500-000" for n in range(IMAGES)]
+    labels = folder / "labels.csv"
+    labels.write_text("\n".join(["file,split,patient_id,irma_code", *rows]) + "\n")
+    from radretrieval.ingest.labels_csv import read_labels
+
+    ingest(database, settings, [folder], labels=read_labels(labels))
+    with database.connection() as connection:
+        encoder = add_encoder(connection)
+        shape = TINY.barcode
+        geometry = codes.geometry_id(connection, shape.size, shape.angles, 272, shape.rule)
+        found = connection.execute("SELECT id, uri FROM radretrieval.image ORDER BY id").fetchall()
+        ids = [row["id"] for row in found][:IMAGES]
+        # few bits that differ: nearly every distance is shared
+        cnnc = np.zeros((IMAGES, 125), np.uint8)
+        cnnc[:, 0] = rng.integers(0, 256, IMAGES) & 0b10010001
+        codes.write_cnnc(connection, encoder, ids, cnnc, 1000)
+        bars = rng.integers(0, 256, (IMAGES, 544), np.uint8)
+        codes.write_barcodes(connection, geometry, ids[1:], bars[1:])  # one has no barcode
+    with Searcher(database, settings, "cpu") as searcher:
+        yield Filled(searcher, [row["id"] for row in found], new, [str(to_path(row["uri"])) for row in found])
+
+
+def answers(filled: Filled, request: Request, queries: list[Asked]) -> tuple[list[Row], BatchReport]:
+    report = BatchReport()
+    counted: list[int] = []
+    rows = [row for some in search_many(filled.searcher, request, queries, report, counted.append) for row in some]
+    assert sum(counted) == report.queries == len(queries)
+    assert report.rows == len(rows)
+    assert report.answered + len(report.failures) == report.queries
+    return rows, report
+
+
+def alone(filled: Filled, request: Request, asked: Asked) -> list[Row]:
+    """What `search` gives for one query, as rows."""
+    what = Path(asked.what) if isinstance(asked.what, str) else asked.what
+    assert not isinstance(what, UsageError)
+    answer = filled.searcher.search(replace(request, query=what))
+    head, tail = (asked.name, answer.query_image_id, answer.query_irma_code), (answer.path, answer.encoder_id)
+    rows = [
+        Row(*head, h.rank, h.image_id, str(to_path(h.uri)), h.irma_code, h.cnnc_distance, h.rbc_distance, *tail)
+        for h in answer.hits
+    ]
+    return rows or [Row(*head, None, None, None, None, None, None, *tail)]
+
+
+def every_query(filled: Filled) -> list[Asked]:
+    files = [*source_of(filled.new)(), *(Asked(path, path) for path in filled.known[:20])]
+    return [*map(by_id, filled.ids), *files, by_id(filled.ids[4])]
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        Request(query=0),
+        Request(query=0, top=3, candidates=7),
+        Request(query=0, top=90, candidates=90),
+        Request(query=0, where=(parse("split=a"),)),
+        Request(query=0, where=(parse("irma_code=1121-11*"), parse("split!=a")), max_distance=1),
+        Request(query=0, where=(parse("modality=ZZ"),)),
+        Request(query=0, one_per="patient", top=5, candidates=20),
+        Request(query=0, where_sql="i.id % 3 = 0", candidates=20),
+    ],
+    ids=["plain", "few", "all", "split", "code and distance", "nothing passes", "one a patient", "own SQL"],
+)
+def test_each_query_has_the_hits_that_it_has_alone(filled: Filled, request_: Request) -> None:
+    queries = every_query(filled)
+    rows, report = answers(filled, request_, queries)
+    expected = [alone(filled, request_, asked) for asked in queries]
+    assert rows == [row for some in expected for row in some]
+    assert report.failures == []
+    assert report.short == sum(sum(row.rank is not None for row in some) < request_.top for some in expected)
+
+
+def test_codes_tie_at_the_last_place(filled: Filled) -> None:
+    """Else the test above would not tell whether ties are settled alike."""
+    found = [filled.searcher.search(Request(query=image_id)).candidates for image_id in filled.ids[:IMAGES]]
+    assert sum(candidates > 50 for candidates in found) > IMAGES / 2
+
+
+def test_an_unknown_patient_fails_its_query_alone(filled: Filled) -> None:
+    request = Request(query=0, exclude_same_patient=True)
+    queries = [by_id(image_id) for image_id in filled.ids[:21]]
+    rows, report = answers(filled, request, queries)
+    assert [one["path"] for one in report.failures] == [f"id:{filled.ids[n]}" for n in (0, 7, 14)]
+    good = [query for n, query in enumerate(queries) if n % 7]
+    assert rows == [row for asked in good for row in alone(filled, request, asked)]
+
+
+def test_queries_that_cannot_be_answered_are_named_and_the_others_go_on(filled: Filled, tmp_path: Path) -> None:
+    (tmp_path / "text.png").write_text("no picture")
+    (tmp_path / "torn.png").write_bytes(Path(filled.known[0]).read_bytes()[:200])
+    listed = tmp_path / "queries.csv"
+    listed.write_text(f"file;note\ngone.png;\ntext.png;\n{filled.known[0]};\n;\ntorn.png;\nnew/0.png;ü\n", "utf-8-sig")
+    rows, report = answers(filled, Request(query=0, top=2), list(source_of(listed)()))
+    assert list(dict.fromkeys(row.query for row in rows)) == [filled.known[0], str(tmp_path / "new" / "0.png")]
+    assert [(one["path"], one["error"]) for one in report.failures] == [
+        (str(tmp_path / "gone.png"), "InputMissing"),
+        (str(tmp_path / "text.png"), "ImageError"),
+        (f"{listed}, line 5", "UsageError"),
+        (str(tmp_path / "torn.png"), "ImageError"),
+    ]
+    listed.write_text("image_id,x\n5,\n12345,\nid:6,\nfive,\n99999999999999999999,\n")
+    rows, report = answers(filled, Request(query=0, top=1), list(source_of(listed)()))
+    assert [row.query for row in rows] == ["id:5", "id:6"]
+    assert [one["path"] for one in report.failures] == ["id:12345", f"{listed}, line 5", "id:99999999999999999999"]
+
+
+@pytest.mark.parametrize(("block", "chunk", "connections"), [(1, 1, 1), (7, 2, 2), (1000, 3, 4)])
+def test_the_order_does_not_depend_on_how_many_work_at_once(
+    filled: Filled, monkeypatch: pytest.MonkeyPatch, block: int, chunk: int, connections: int
+) -> None:
+    queries = every_query(filled)[:40]
+    expected, _ = answers(filled, Request(query=0), queries)
+    monkeypatch.setattr(run, "BLOCK", block)
+    monkeypatch.setattr(execute, "CHUNK", chunk)
+    monkeypatch.setattr(execute, "CONNECTIONS", connections)
+    monkeypatch.setattr(execute, "RANKED", 100)
+    assert answers(filled, Request(query=0), queries)[0] == expected
+
+
+def test_hnsw_answers_where_it_answers_one(filled: Filled) -> None:
+    with filled.searcher.database.connection() as connection:
+        hnsw.build(connection, filled.searcher.encoder)
+    with Searcher(filled.searcher.database, filled.searcher.settings, "cpu") as searcher:
+        indexed = replace(filled, searcher=searcher)
+        queries = [by_id(image_id) for image_id in filled.ids[:20]]
+        rows, report = answers(indexed, Request(query=0), queries)
+        assert set(report.path) == {"hnsw"}
+        assert rows == [row for asked in queries for row in alone(indexed, Request(query=0), asked)]
+
+
+def test_a_wrong_filter_ends_the_batch(filled: Filled) -> None:
+    for request, reason in (
+        (Request(query=0, where=(parse("colour=red"),)), "colour"),
+        (Request(query=0, where_sql="i.nothing > 3"), "nothing"),
+        (Request(query=0, top=60), "smaller than --top"),
+    ):
+        with pytest.raises(UsageError, match=reason):
+            answers(filled, request, [by_id(filled.ids[0])])
+
+
+def test_coded_ids_are_read_page_by_page(filled: Filled, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archive_batch, "PAGE", 7)
+    found = list(archive_batch.coded_ids(filled.searcher.connection, filled.searcher.encoder))
+    assert found == filled.ids[:IMAGES]
+
+
+def test_an_archive_without_codes_says_so(database: Database, settings: Settings) -> None:
+    with database.connection() as connection:
+        add_encoder(connection)
+    with Searcher(database, settings) as searcher, pytest.raises(UsageError, match="no image to compare with"):
+        list(search_many(searcher, Request(query=0), [by_id(1)], BatchReport(), lambda count: None))
+
+
+def test_sources_that_hold_no_query(tmp_path: Path) -> None:
+    with pytest.raises(InputMissing, match="--batch"):
+        source_of(tmp_path / "none")
+    with pytest.raises(UsageError, match="no file in it"):
+        source_of(tmp_path)
+    listed = tmp_path / "a.csv"
+    for text, reason in (
+        ("image_id\n", "no row"),
+        ("name,uid\n1,2\n", "no column file, image_id, id"),
+        ("", "nothing"),
+        ("file,file\na,b\n", "more than one column"),
+    ):
+        listed.write_text(text)
+        with pytest.raises(UsageError, match=reason):
+            source_of(listed)
+    listed.write_bytes(b"\x89PNG\r\n\x1a\n\xff\xfe")
+    with pytest.raises(LabelsError, match="UTF-8"):
+        source_of(listed)
+
+
+def test_a_folder_is_walked_by_name_without_the_output(tmp_path: Path) -> None:
+    for name in ("b/2.png", "b/1.png", "a.png", "out.csv", ".hidden.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    source = source_of(tmp_path, leave_out=tmp_path / "out.csv")
+    expected = [str(tmp_path / name) for name in ("a.png", "b/1.png", "b/2.png")]
+    assert [one.what for one in source()] == [one.what for one in source()] == expected
