@@ -155,7 +155,7 @@ def test_upgrading_twice_changes_nothing(archive_url: str) -> None:
 def test_two_upgrades_at_once(empty_database_url: str) -> None:
     with ThreadPoolExecutor(2) as threads:
         # two processes: Alembic keeps its context in a module
-        code = f"from radretrieval.archive import migrate; migrate.upgrade({empty_database_url!r})"
+        code = f"from radretrieval.archive import migrations; migrations.upgrade({empty_database_url!r})"
         runs = list(threads.map(lambda _: subprocess.run([sys.executable, "-c", code], check=False), range(2)))
     assert [run.returncode for run in runs] == [0, 0]
     assert connections.check(Database(empty_database_url))["revision"] == REVISION

@@ -84,7 +84,7 @@ def test_decoders_that_are_killed_lose_nothing(
     me = psutil.Process()
     until(lambda: any("worker_pool" in " ".join(child.cmdline()) for child in me.children()), "no decoders")
     for child in me.children():
-        if "decoders" in " ".join(child.cmdline()):
+        if "worker_pool" in " ".join(child.cmdline()):
             child.kill()
     until(lambda: waiting(database) == 0, "arrivals are left")
     stop.set()

@@ -21,27 +21,27 @@ from radretrieval.privacy.pseudonyms import load_secret, patient_key, pending_fi
 PATIENTS = ["4711", "4711", "4712", None]
 # what is killed: before it, or after it, the process ends as by kill -9
 STEPS = {
-    "before the next key is written": ("pseudonym", "write_pending", True),
-    "after it is written": ("pseudonym", "write_pending", False),
+    "before the next key is written": ("pseudonyms", "write_pending", True),
+    "after it is written": ("pseudonyms", "write_pending", False),
     "before the pseudonyms": ("patient_keys", "replace", True),
     "before the commit": ("patient_keys", "replace", False),
-    "after the commit": ("pseudonym", "take_pending", True),
-    "at the end": ("pseudonym", "take_pending", False),
+    "after the commit": ("pseudonyms", "take_pending", True),
+    "at the end": ("pseudonyms", "take_pending", False),
 }
 KILLED = """
 import os, sys
-from radretrieval import pseudonym, rotation
 from radretrieval.archive import patient_keys
-from radretrieval.archive.connections import Archive
+from radretrieval.archive.connections import Database
 from radretrieval.config import Settings
-module, name, before = {"pseudonym": pseudonym, "patient_keys": patient_keys}[sys.argv[1]], sys.argv[2], sys.argv[3]
+from radretrieval.privacy import key_rotation, pseudonyms
+module, name, before = {"pseudonyms": pseudonyms, "patient_keys": patient_keys}[sys.argv[1]], sys.argv[2], sys.argv[3]
 real = getattr(module, name)
 def killed(*given):
     if before == "False":
         real(*given)
     os.kill(os.getpid(), 9)
 setattr(module, name, killed)
-rotation.rotate(Archive(os.environ["RADRETRIEVAL_DATABASE_URL"]), Settings())
+key_rotation.rotate(Database(os.environ["RADRETRIEVAL_DATABASE_URL"]), Settings())
 """
 
 
