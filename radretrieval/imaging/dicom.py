@@ -12,13 +12,14 @@ import logging
 import struct
 import warnings
 import zlib
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from radretrieval.errors import ImageError
 from radretrieval.imaging.grey import Stored, grey_pixels, integer, palette_pixels, text
-from radretrieval.imaging.header import described, in_frame
+from radretrieval.imaging.header import described, in_frame, more_of
 from radretrieval.imaging.radiograph import Radiograph
 from radretrieval.imaging.raster import (
     Samples,
@@ -116,6 +117,18 @@ def read_data_set(data: bytes, max_pixels: int) -> tuple[Any, str]:
         raise ImageError("the DICOM file ends after its preamble or header; copy the file again")
     ds = read_dataset(io.BytesIO(body), syntax == _IMPLICIT, syntax != _BIG_ENDIAN)
     return ds, syntax
+
+
+def header_values(data: bytes, keywords: Sequence[str], max_pixels: int) -> dict[str, str]:
+    """`more_of` a file; raises ImageError where it cannot be read."""
+    if not keywords:
+        return {}
+    try:
+        return more_of(read_data_set(data, max_pixels)[0], keywords)
+    except ImageError:
+        raise
+    except Exception as error:  # pydicom raises anything on damaged input
+        raise ImageError(f"the DICOM header is damaged: {error}") from error
 
 
 def transfer_syntax(data: bytes) -> tuple[str, int]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
-from radretrieval.errors import ImageError, UsageError
+from radretrieval.errors import UsageError
 from radretrieval.imaging.grey import text
 
 # Beside every PN: identifiers of a person (PS3.15, table E.1-1), of which only keyed hashes are kept.
@@ -120,17 +120,3 @@ def _exposure_in_uas(ds: Any) -> float | None:
     """Exposure in mAs where only the attribute in µAs has it."""
     value = _positive(ds, "ExposureInuAs")
     return None if value is None else value / 1000
-
-
-def header_values(data: bytes, keywords: Sequence[str], max_pixels: int) -> dict[str, str]:
-    """`more_of` a file; raises ImageError where it cannot be read."""
-    from radretrieval.imaging.dicom import read_data_set
-
-    if not keywords:
-        return {}
-    try:
-        return more_of(read_data_set(data, max_pixels)[0], keywords)
-    except ImageError:
-        raise
-    except Exception as error:  # pydicom raises anything on damaged input
-        raise ImageError(f"the DICOM header is damaged: {error}") from error

@@ -77,7 +77,7 @@ def examine(file: File | str, examining: Examining) -> Examined:
 
     Raises ImageError with the reason when it is no radiograph, EnvironmentUnusable when the store cannot take it.
     """
-    from radretrieval.imaging.header import header_values
+    from radretrieval.imaging.dicom import header_values
     from radretrieval.imaging.reader import decode_image, read_bytes
 
     if isinstance(file, str):
