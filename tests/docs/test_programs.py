@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from programs import PACKAGES, REQUIRE, lacking, needs_program, required
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
