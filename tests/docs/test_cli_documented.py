@@ -13,7 +13,7 @@ from typer.main import get_command
 
 def test_the_reference_is_of_the_real_commands() -> None:
     told = written(PAGE.read_text(encoding="utf-8"))
-    assert told == real(), "the commands changed: run python tests/support/cli_reference.py --write"
+    assert told == real(), "the commands changed: run python packaging/cli_reference.py --write"
 
 
 # The contract of the command line (docs/cli.md): scripts of others depend on these.

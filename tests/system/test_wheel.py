@@ -19,7 +19,7 @@ MAIN = "import sys; sys.argv[0] = 'radretrieval'; from radretrieval.cli import m
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel, built from a source archive: so that one is complete too."""
     out = tmp_path_factory.mktemp("dist")
-    # Without isolation: the build needs hatchling alone, which the test extra brings, and no network.
+    # Without isolation: the build needs what the test extra brings, and no network.
     command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(out), str(ROOT)]
     run = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert run.returncode == 0, run.stdout + run.stderr

@@ -1,7 +1,7 @@
 """The reference of the settings in docs/configuration.md, made from `radretrieval.config.Settings`.
 
-python tests/support/configuration_reference.py            prints it
-python tests/support/configuration_reference.py --write    puts it between the markers of docs/configuration.md
+python packaging/configuration_reference.py            prints it
+python packaging/configuration_reference.py --write    puts it between the markers of docs/configuration.md
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 from generated import main
 
-PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
+PAGE = Path(__file__).parents[1] / "docs" / "configuration.md"
 # Their default is computed, and another one for each user.
 COMPUTED = {"home": "the user's data folder; of root: `/var/lib/radretrieval`"}
 

@@ -1,7 +1,7 @@
 """The reference of the command line in docs/cli.md, made from the real commands.
 
-python tests/support/cli_reference.py            prints it
-python tests/support/cli_reference.py --write    puts it between the markers of docs/cli.md
+python packaging/cli_reference.py            prints it
+python packaging/cli_reference.py --write    puts it between the markers of docs/cli.md
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 from generated import main
 
-PAGE = Path(__file__).parents[2] / "docs" / "cli.md"
+PAGE = Path(__file__).parents[1] / "docs" / "cli.md"
 
 # Commands and parameters are click's; Typer brings a copy of click, so its classes are not named here.
 Command = Any
