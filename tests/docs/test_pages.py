@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -99,11 +100,17 @@ def code(text: str) -> Iterator[str]:
     yield from re.findall(r"`([^`\n]+)`", text)
 
 
-def command_of(words: list[str]) -> tuple[Any, list[str]] | None:
-    """The command that words after `radretrieval` name, and the words after it; None where they name none."""
+@cache
+def root() -> Any:
+    """The command line."""
     from radretrieval.cli import app
 
-    command: Any = get_command(app)
+    return get_command(app)
+
+
+def command_of(words: list[str]) -> tuple[Any, list[str]] | None:
+    """The command that words after `radretrieval` name, and the words after it; None where they name none."""
+    command = root()
     while words and hasattr(command, "commands"):
         if words[0] not in command.commands:
             return None
