@@ -7,13 +7,14 @@ BIN := .venv/bin
 BENCHMARKS := $(filter-out benchmarks/_% benchmarks/make_% benchmarks/soak.py benchmarks/soak_receive.py benchmarks/corpus.py \
   benchmarks/stand_in.py benchmarks/exact.py,$(wildcard benchmarks/*.py))
 
-.PHONY: help demo test test-image lint bench soak clean
+.PHONY: help demo test test-image lint docs bench soak clean
 
 help:
 	@echo 'make demo   a small archive from nothing: ingest, train, encode, search, evaluate (about 3 minutes)'
 	@echo 'make test   ruff, mypy and pytest, as CI runs them'
 	@echo 'make test-image  builds and runs docker/ with podman and buildah, as root; takes many minutes and the registries'
 	@echo 'make lint   ruff and mypy only'
+	@echo 'make docs   the documentation as a site, in build/site; a broken link fails it'
 	@echo 'make bench  every benchmark; the results go to benchmarks/results/'
 	@echo 'make soak   kills ingest, worker, server and receive at random moments; takes long'
 	@echo 'make clean  removes .venv, caches and build results'
@@ -31,6 +32,11 @@ lint: .venv/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The notice is about a later MkDocs than the one that constraints.txt names.
+docs: .venv/.installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo 'build/site/index.html'
 
 # A benchmark that fails, or skips (77), leaves the result of its last success as it was.
 bench: $(BENCHMARKS:benchmarks/%.py=bench-%)

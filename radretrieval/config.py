@@ -45,13 +45,13 @@ class Settings(BaseSettings):
 
     Attributes
     ----------
-    database_url : libpq URL of the archive (`postgresql://…`); None starts the embedded server in `home`.
+    database_url : URL of the archive, `postgresql://user@host:5432/database`; without it the embedded server in `home`.
     database_password_file : file that holds the password for `database_url` (a container secret).
     home : folder of the embedded server and of the cache of weights.
-    embedded_start_seconds : how long the embedded server may take to start or to recover.
+    embedded_start_seconds : seconds that the embedded server may take to start or to recover.
     max_pixels : an image that claims more pixels is refused before memory is taken.
-    decode_seconds : a file that takes longer to decode has failed.
-    decode_megabytes : memory that one decoding process may take.
+    decode_seconds : a file that takes longer to decode has failed, in seconds.
+    decode_megabytes : memory that one decoding process may take, in MB.
     patient_key_file : key of the patients' pseudonyms (default: `patient.key` in `home`, made when first needed);
         every host that ingests into one archive needs the same key.
     patient_key : that key itself, in the place of a file.
@@ -60,13 +60,13 @@ class Settings(BaseSettings):
     keep : what is kept there of the files of ingested folders and of pulled images. `reference`: nothing, each is read
         where it lies; `copy`: the file; `reduced`: its pixels, the longest side at most `reduced_size`.
         Received files have no other place: of those the file itself is kept.
-    reduced_size : pixels.
+    reduced_size : longest side of a reduced copy, in pixels.
     frames : of a file with several frames, `first`: the first one is the image; `each`: every one is an image;
         `refuse`: none.
     header : DICOM attributes, by keyword and with commas between them, that images get columns from; others of these
         columns stay empty.
     header_more : DICOM attributes, by keyword, that are kept beside those, in the column `header`.
-    credentials : file of user and password, or of a bearer token, for the DICOMweb server that references name.
+    credentials : file of one line, user:password or Bearer TOKEN, for the DICOMweb server that references name.
     """
 
     model_config = SettingsConfigDict(env_prefix="RADRETRIEVAL_", env_ignore_empty=True, extra="ignore")

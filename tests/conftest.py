@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from databases import BACKEND, BackendMissingError, Server, choose, database_of, start
+from programs import required
 
 if TYPE_CHECKING:
     from anchored import Anchored
@@ -33,6 +34,10 @@ def pytest_configure() -> None:
             choose(os.environ)
         except BackendMissingError as error:
             raise pytest.UsageError(str(error)) from None
+    try:
+        required()
+    except ValueError as error:
+        raise pytest.UsageError(str(error)) from None
 
 
 def server_of(config: pytest.Config) -> Server:

@@ -28,7 +28,7 @@ _TYPES = {
 
 @dataclass(frozen=True)
 class NewImage:
-    """A row of `image` before it has an id; the columns are DESIGN.md's."""
+    """A row of `image` before it has an id; what each column is stands in its comment."""
 
     sha256: bytes
     uri: str

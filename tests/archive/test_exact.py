@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ import pytest
 from anchored import COUNT, EQUAL, Anchored, Truth, asking, disturbed, nearest, rows, sound, text
 from databases import Server
 from numpy.typing import NDArray
+from programs import needs_program
 
 from radretrieval.archive import encoders
 from radretrieval.archive.connections import Database
@@ -188,10 +188,7 @@ def tools(server: Server) -> Path:
         from radretrieval.archive.embedded.account import binaries
 
         return binaries(None)
-    found = shutil.which("pg_dump")
-    if found is None:
-        pytest.skip(f"no pg_dump for a server of the backend {server.backend}")
-    return Path(found).parent
+    return needs_program("pg_dump").parent
 
 
 def test_a_check_of_an_index_that_is_not_there(indexed: Database, anchored: Anchored) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 from conftest import Run
 from orthanc import Space, corpus, film, space, uid_of
+from programs import needs_program
 
 from radretrieval.archive.connections import Database
 from radretrieval.dicom.pull.dimse import Address, Dimse, address
@@ -98,8 +98,7 @@ def _association(classes: list[str]) -> str:
 
 @pytest.fixture
 def node(server: Any, tmp_path: Path) -> Iterator[Node]:
-    if shutil.which("dcmqrscp") is None:
-        pytest.skip("dcmqrscp is not installed (Debian: dcmtk)")
+    needs_program("dcmqrscp")
     (tmp_path / "node").mkdir()
     with space(server.url) as place:
         made = Node(place, tmp_path / "node")

@@ -14,8 +14,9 @@ from pathlib import Path
 import pydicom
 import pytest
 from databases import Server
-from nodes import Receiving, a_file, call, namespace, need, pixels, profile, storescu, until
+from nodes import Receiving, a_file, call, namespace, pixels, profile, storescu, until
 from pacs import Orthanc, orthanc
+from programs import needs_program
 
 from radretrieval.archive.connections import Database
 from radretrieval.config import Settings
@@ -26,7 +27,7 @@ from radretrieval.ingest.inbox_worker import Intake
 @pytest.fixture(scope="module")
 def node(server: Server, migrated_template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Receiving]:
     """A node for the tests of this module, that takes everything and makes images of it."""
-    need("storescu", "echoscu", "dcmsend")
+    needs_program("storescu", "echoscu", "dcmsend")
     folder = tmp_path_factory.mktemp("node")
     with (
         server.database(template=migrated_template) as url,
@@ -38,7 +39,7 @@ def node(server: Server, migrated_template: str, tmp_path_factory: pytest.TempPa
 @pytest.fixture
 def few(archive_url: str, tmp_path: Path) -> Iterator[Receiving]:
     """A node of this test's own that takes radiographs from some peers and makes no images."""
-    need("storescu", "echoscu")
+    needs_program("storescu", "echoscu")
     peers = ("--peer", "SENDER@127.0.0.1", "--peer", "AWAY@192.0.2.1", "--no-intake")
     with Receiving(tmp_path / "home", archive_url, *peers) as running:
         yield running
@@ -150,7 +151,7 @@ def test_silent_connections_and_too_many_associations(node: Receiving) -> None:
 @pytest.fixture
 def plain(archive_url: str, tmp_path: Path) -> Iterator[Receiving]:
     """A node of this test's own that takes everything and makes no images."""
-    need("storescu", "dcmsend")
+    needs_program("storescu", "dcmsend")
     with Receiving(tmp_path / "home", archive_url, "--all-classes", "--no-intake") as running:
         yield running
 
@@ -176,7 +177,7 @@ def test_dcmsend_sends_every_valid_file_in_its_own_syntax(plain: Receiving, shar
 def test_orthanc_forwards_every_file_and_the_broken_ones_end_with_a_reason(
     archive_url: str, shared: Path, tmp_path: Path
 ) -> None:
-    need("Orthanc", "curl")
+    needs_program("Orthanc", "curl")
     if "host=/" not in archive_url:
         pytest.skip("from a network namespace only a database with a Unix socket is reached")
     files, broken = valid(shared), sorted((shared / "data" / "dicom" / "broken").glob("*.dcm"))
@@ -293,7 +294,7 @@ def test_a_file_that_fails_is_kept_with_its_reason_and_tried_when_it_comes_again
 
 
 def test_a_full_disk_is_told_and_nothing_half_is_left(archive_url: str, tmp_path: Path) -> None:
-    need("storescu")
+    needs_program("storescu")
     small = tmp_path / "small"
     small.mkdir()
     if os.geteuid() or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "none", small]).returncode:

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from nodes import Receiving, a_file, call, need
+from nodes import Receiving, a_file, call
+from programs import needs_program
 
 
 def authority(folder: Path, name: str) -> None:
@@ -27,7 +28,7 @@ def authority(folder: Path, name: str) -> None:
 
 @pytest.fixture(scope="module")
 def papers(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    need("openssl", "storescu", "echoscu")
+    needs_program("openssl", "storescu", "echoscu")
     folder = tmp_path_factory.mktemp("papers")
     authority(folder, "ours")
     authority(folder, "other")

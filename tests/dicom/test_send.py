@@ -16,7 +16,8 @@ import numpy as np
 import pydicom
 import pytest
 from answering import CR, DX, Made, film
-from peers_out import Orthanc, namespace, needs, orthanc, scp, storescp, wait_for
+from peers_out import Orthanc, namespace, orthanc, scp, storescp, wait_for
+from programs import needs_program
 from pydicom import Dataset
 
 from radretrieval.dicom import send
@@ -161,7 +162,7 @@ def test_a_peer_that_goes_away_in_between(objects: list[Dataset]) -> None:
 
 
 def test_storescp_that_refuses_everything(objects: list[Dataset], tmp_path: Path) -> None:
-    needs("storescp")
+    needs_program("storescp")
     with (
         namespace() as place,
         storescp(place, folder(tmp_path / "scp"), "--refuse") as name,

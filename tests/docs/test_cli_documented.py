@@ -1,4 +1,4 @@
-"""Every command is in the README's reference, with its real options."""
+"""Every command is in docs/cli.md, with its real options."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ from typing import Annotated
 
 import pytest
 import typer
-from readme_reference import BEGIN, END, README, real, reference, replaced, written
+from cli_reference import PAGE, real, reference
+from generated import BEGIN, END, replaced, written
 from typer.main import get_command
 
 
-def test_the_reference_in_the_readme_is_the_real_one() -> None:
-    told = written(README.read_text())
-    assert told == real(), "the commands changed: run python tests/readme_reference.py --write"
+def test_the_reference_is_of_the_real_commands() -> None:
+    told = written(PAGE.read_text(encoding="utf-8"))
+    assert told == real(), "the commands changed: run python packaging/cli_reference.py --write"
 
 
-# The contract of DESIGN.md: scripts of others depend on these.
+# The contract of the command line (docs/cli.md): scripts of others depend on these.
 @pytest.mark.parametrize(
     ("command", "options"),
     [
@@ -51,7 +52,7 @@ def test_the_reference_in_the_readme_is_the_real_one() -> None:
     ],
 )
 def test_the_contract_is_kept(command: str, options: list[str]) -> None:
-    sections = {part.partition("`")[0]: part for part in real().split("### `radretrieval ")[1:]}
+    sections = {part.partition("`")[0]: part for part in real().split("## `radretrieval ")[1:]}
     assert command in sections
     assert [option for option in options if f"{option}" not in sections[command]] == []
 
@@ -92,9 +93,9 @@ def toy() -> str:
 
 
 def test_the_generator_walks_groups_and_leaves_out_what_is_hidden(toy: str) -> None:
-    assert toy.count("### ") == 2
-    assert "### `radretrieval db check`\n\nLooks.\n" in toy
-    assert "### `radretrieval search`\n\nFinds.\n\nAnd more.\n" in toy
+    assert toy.count("## `") == 2
+    assert "## `radretrieval db check`\n\nLooks.\n" in toy
+    assert "## `radretrieval search`\n\nFinds.\n\nAnd more.\n" in toy
     assert "internal" not in toy
     assert "--secret" not in toy
 

@@ -67,7 +67,7 @@ def test_an_incomplete_submission_is_refused() -> None:
 
 
 def test_constant_answers_reach_the_published_goldens() -> None:
-    """Computed for the 1,732 listed test images of 2009 by the official program (shared/notes/method.md)."""
+    """Computed for the 1,732 listed test images of 2009 by the official program."""
     found = {row.name: row for row in scores.baselines(TEST_2009, TRAIN_2009, "imageclef")}
     names = ("always the commonest code", "always *", "best constant without *", "best constant")
     commonest, nothing, best, bound = (found[name] for name in names)
@@ -108,7 +108,7 @@ def test_class_sizes_sum_to_the_whole() -> None:
 
 
 def test_the_sizes_of_2009() -> None:
-    """Classes of at most 4 training images: 14.4 % of test; the ten largest: 10.6 % (shared/notes/method.md)."""
+    """Classes of at most 4 training images: 14.4 % of test; the ten largest: 10.6 %."""
     number = {kind.irma_code: kind.train for kind in classes()}
     sizes = np.array([number[code] for code in TEST_2009])
     found = {size.least: size for size in scores.by_size(TEST_2009, TEST_2009, sizes, "imageclef")}

@@ -52,7 +52,7 @@ REFUSED = {
     "broken/pyd_waveform_ecg.dcm": r"holds no image \(12-lead ECG Waveform Storage without Pixel Data\)",
     "broken/pyd_empty_charset_LEI.dcm": "holds no image: the DICOM data set is cut off or empty",
 }
-# sound, although the manifest could not decode them; DCMTK gives the same extremes (shared/notes/dicom.md, 4)
+# sound, although the manifest could not decode them; DCMTK gives the same extremes
 SOUND = {"broken/RG2_JPLY.dcm": (0, 960, 450.880), "broken/pyd_JPEG-lossy.dcm": (0, 264, 14.370)}
 
 

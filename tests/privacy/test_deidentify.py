@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import shutil
 import subprocess
 import zlib
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from planted import CR, PIXELS, SYNTAXES, Planted
+from programs import needs_program
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
@@ -102,15 +102,15 @@ def test_the_given_data_set_stays_as_it_is() -> None:
     assert planted.ds.to_json() == before
 
 
-@pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="dciodvfy (dicom3tools) is not installed")
 @pytest.mark.parametrize("syntax", SYNTAXES)
 def test_it_is_as_valid_as_before(syntax: str, tmp_path: Path) -> None:
+    needs_program("dciodvfy")
     data = Planted().file(syntax)
     assert _errors(deidentify_file(data, KEYED, None, MOST).data, tmp_path) - _errors(data, tmp_path) == set()
 
 
-@pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="dciodvfy (dicom3tools) is not installed")
 def test_real_files_are_as_valid_as_before_and_show_the_same(shared: Path, tmp_path: Path) -> None:
+    needs_program("dciodvfy")
     from radretrieval.imaging.reader import decode_image
 
     files = [p for p in sorted((shared / "data" / "dicom" / "valid").glob("*.dcm")) if p.stat().st_size < 1_000_000]

@@ -13,7 +13,7 @@ import pydicom
 import pytest
 from answering import CR, IMAGES, MULTI, NAME, Made, film, uid
 from conftest import Run
-from peers_out import needs
+from programs import needs_program
 
 from radretrieval.archive.images import Identity
 from radretrieval.cli.search_out import Outputs
@@ -30,7 +30,7 @@ ROI = "5,6,12,10"
 
 def errors(path: Path) -> list[str]:
     """What dciodvfy calls an error."""
-    needs("dciodvfy")
+    needs_program("dciodvfy")
     told = subprocess.run(["dciodvfy", path], capture_output=True, text=True, errors="replace", check=False)
     assert path.exists()
     return [line for line in (told.stdout + told.stderr).splitlines() if line.startswith("Error")]
@@ -53,7 +53,7 @@ def numbers(group: Any) -> dict[str, float]:
 
 
 def test_the_report_is_valid_and_others_read_it(answers: Made, asked: Run) -> None:
-    needs("dsrdump")
+    needs_program("dsrdump")
     path = answers.folder / "sr.dcm"
     assert errors(path) == []
     told = subprocess.run(["dsrdump", path], capture_output=True, text=True, errors="replace", check=True)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import ast
 import contextlib
 import json
-import os
 import re
 import shutil
 import signal
@@ -33,14 +32,6 @@ PROGRAMS = ("podman", "buildah", "runc", "mmdebstrap")
 PACKAGES = "python3,python3-venv,python-is-python3,ca-certificates"
 PASSWORD = "a password: with / signs @ that # URLs ? do not like"
 Done = subprocess.CompletedProcess[str]
-
-
-def missing() -> str | None:
-    """Why no image can be built here; None if one can."""
-    if os.geteuid() != 0:
-        return "the image is built by root only (chroot isolation, runc)"
-    absent = [name for name in PROGRAMS if shutil.which(name) is None]
-    return f"not installed: {', '.join(absent)} (apt-get install {' '.join(absent)})" if absent else None
 
 
 def called(command: Sequence[object], *, check: bool = True, seconds: float = 600, **options: Any) -> Done:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shutil
 import signal
 import subprocess
 import threading
@@ -17,8 +16,8 @@ from typing import Any
 import numpy as np
 import psycopg
 import pydicom
-import pytest
 from conftest import COMMAND, clean_environment
+from programs import lacking, needs_program
 from psycopg.rows import dict_row
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
@@ -27,13 +26,6 @@ from radretrieval.storage.content_store import Store
 
 CR = "1.2.840.10008.5.1.4.1.1.1"
 PATIENCE = 60.0
-
-
-def need(*programs: str) -> None:
-    """Skip the test where one of these is not installed."""
-    for program in programs:
-        if shutil.which(program) is None:
-            pytest.skip(f"{program} is not installed")
 
 
 class Receiving:
@@ -193,10 +185,10 @@ def pixels(path: Path) -> tuple[str, str, bytes]:
 @contextlib.contextmanager
 def namespace() -> Iterator[list[str]]:
     """A network of this test's own, with a loopback and nothing else: the words that run a command in it."""
-    need("ip")
+    needs_program("ip")
     name = f"rr{os.getpid()}"
     if os.geteuid() != 0 or subprocess.run(["ip", "netns", "add", name], capture_output=True).returncode:
-        pytest.skip("network namespaces need root")
+        lacking("netns", "network namespaces need root")
     inside = ["ip", "netns", "exec", name]
     try:
         subprocess.run([*inside, "ip", "link", "set", "lo", "up"], check=True)

@@ -10,7 +10,6 @@ import ctypes
 import json
 import os
 import secrets
-import shutil
 import subprocess
 import threading
 import time
@@ -21,6 +20,7 @@ from typing import TypeVar
 import pytest
 import requests
 from conftest import COMMAND, Run, clean_environment
+from programs import lacking, needs_program
 
 T = TypeVar("T")
 
@@ -73,14 +73,15 @@ class Space:
 @contextlib.contextmanager
 def space(url: str) -> Iterator[Space]:
     """A new namespace, for commands that use the archive at `url`; skips where there can be none."""
-    if os.geteuid() != 0 or shutil.which("ip") is None:
-        pytest.skip("network namespaces need root and iproute2")
+    needs_program("ip")
+    if os.geteuid() != 0:
+        lacking("netns", "network namespaces need root")
     if "host=/" not in url and "host=%2F" not in url:
         pytest.skip("the database is reached by TCP, which does not lead out of a network namespace")
     made = Space()
     done = subprocess.run(["ip", "netns", "add", made.name], capture_output=True, text=True, check=False)
     if done.returncode:
-        pytest.skip(f"no network namespace can be made: {done.stderr.strip()}")
+        lacking("netns", f"no network namespace can be made: {done.stderr.strip()}")
     try:
         subprocess.run(made.command("ip", "link", "set", "lo", "up"), check=True)
         yield made
@@ -165,8 +166,9 @@ class Orthanc:
 @contextlib.contextmanager
 def orthanc_in(place: Space, folder: Path) -> Iterator[Orthanc]:
     """A running Orthanc; skips where it is not installed."""
-    if shutil.which("Orthanc") is None or not PLUGIN.exists():
-        pytest.skip("Orthanc and its DICOMweb plugin are not installed (Debian: orthanc, orthanc-dicomweb)")
+    needs_program("Orthanc")
+    if not PLUGIN.exists():
+        lacking("orthanc", "Orthanc's DICOMweb plugin is not installed")
     server = Orthanc(place, folder)
     try:
         server.start()

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from nodes import PATIENCE, need
+from nodes import PATIENCE
+from programs import needs_program
 
 HTTP = 18042
 
@@ -40,7 +41,7 @@ class Orthanc:
 @contextlib.contextmanager
 def orthanc(folder: Path, inside: Sequence[str], port: int) -> Iterator[Orthanc]:
     """An Orthanc whose neighbour, the node that is tested, listens on 127.0.0.1:port of the same namespace."""
-    need("Orthanc", "curl")
+    needs_program("Orthanc", "curl")
     folder.mkdir(exist_ok=True)
     settings = {
         "StorageDirectory": str(folder / "storage"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import shutil
 import socket
 import subprocess
 import time
@@ -17,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pytest
+from programs import lacking, needs_program
 
 PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 
@@ -39,8 +38,9 @@ class Namespace:
 @contextmanager
 def namespace() -> Iterator[Namespace]:
     """A namespace with a cable to it; skips the test where this user may not make one."""
-    if os.geteuid() != 0 or shutil.which("ip") is None:
-        pytest.skip("a network namespace needs root and iproute2")
+    needs_program("ip")
+    if os.geteuid() != 0:
+        lacking("netns", "a network namespace needs root")
     name = f"ro{secrets.token_hex(4)}"
     net = f"169.254.{1 + secrets.randbelow(250)}.{4 * secrets.randbelow(60)}".rsplit(".", 1)
     here, there = f"{net[0]}.{int(net[1]) + 1}", f"{net[0]}.{int(net[1]) + 2}"
@@ -55,22 +55,15 @@ def namespace() -> Iterator[Namespace]:
     ]
     made = subprocess.run(["ip", "netns", "add", name], capture_output=True, text=True, check=False)
     if made.returncode:
-        pytest.skip(f"no network namespace can be made here: {made.stderr.strip()}")
+        lacking("netns", f"no network namespace can be made here: {made.stderr.strip()}")
     try:
         for step in steps:
             done = subprocess.run(step, capture_output=True, text=True, check=False)
             if done.returncode:
-                pytest.skip(f"no network namespace can be made here: {' '.join(step)}: {done.stderr.strip()}")
+                lacking("netns", f"no network namespace can be made: {' '.join(step)}: {done.stderr.strip()}")
         yield Namespace(name, there)
     finally:
         subprocess.run(["ip", "netns", "del", name], check=False)
-
-
-def needs(*programs: str) -> None:
-    """Skip the test where one of them is not installed."""
-    for program in programs:
-        if shutil.which(program) is None:
-            pytest.skip(f"{program} is not installed")
 
 
 def wait_for(ready: Callable[[], bool], seconds: float = 20) -> None:
@@ -123,9 +116,9 @@ class Orthanc:
 
 @contextmanager
 def orthanc(place: Namespace, folder: Path, **changes: Any) -> Iterator[Orthanc]:
-    needs("Orthanc")
+    needs_program("Orthanc")
     if not PLUGIN.exists():
-        pytest.skip("Orthanc's DICOMweb plugin is not installed")
+        lacking("orthanc", "Orthanc's DICOMweb plugin is not installed")
     settings = {
         "Name": "out",
         "StorageDirectory": str(folder / "db"),
@@ -158,7 +151,7 @@ def orthanc(place: Namespace, folder: Path, **changes: Any) -> Iterator[Orthanc]
 @contextmanager
 def storescp(place: Namespace, folder: Path, *options: str) -> Iterator[str]:
     """DCMTK's storescp, which writes into `folder`; how it is named to --store-to."""
-    needs("storescp")
+    needs_program("storescp")
     command = ("storescp", "-aet", "STORESCP", "-od", folder, *options, "11112")
 
     def ready() -> bool:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,8 +19,9 @@ import numpy as np
 import psycopg
 import pytest
 from conftest import COMMAND, clean_environment
-from containers import PASSWORD, ROOT, Done, Engine, Services, called, free_port, missing, password_server
+from containers import PASSWORD, PROGRAMS, ROOT, Done, Engine, Services, called, free_port, password_server
 from databases import with_database
+from programs import needs_program
 
 BASE, IMAGE = "localhost/python:3-debian", "localhost/radretrieval:tested"
 IMAGES, CLASSES = 48, 6
@@ -33,8 +33,9 @@ if not os.environ.get(ASKED):
         f"the image takes the registries, 8 GB of disk and 15 minutes of busy cores: {ASKED}=1 or `make test-image`",
         allow_module_level=True,
     )
-if reason := missing():
-    pytest.skip(reason, allow_module_level=True)
+if os.geteuid() != 0:
+    pytest.skip("the image is built by root only (chroot isolation, runc)", allow_module_level=True)
+needs_program(*PROGRAMS)
 
 
 @pytest.fixture(scope="module")
@@ -212,8 +213,7 @@ def _one(url: str, query: str) -> Any:
 
 
 def test_a_file_is_received_stored_and_found(site: Site, tmp_path: Path) -> None:
-    if shutil.which("storescu") is None:
-        pytest.skip("not installed: storescu (apt-get install dcmtk)")
+    needs_program("storescu")
     services = site.services
     film = write_radiograph(tmp_path / "film.dcm")
     node = services.start("receive")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import psutil
-from nodes import Receiving, a_file, need, storescu, until
+from nodes import Receiving, a_file, storescu, until
+from programs import needs_program
 
 
 def members(node: Receiving) -> list[psutil.Process]:
@@ -14,7 +15,7 @@ def members(node: Receiving) -> list[psutil.Process]:
 
 
 def test_a_crew(archive_url: str, tmp_path: Path) -> None:
-    need("storescu")
+    needs_program("storescu")
     paths = [tmp_path / f"{number}.dcm" for number in range(8)]
     for number, path in enumerate(paths):
         a_file(path, number)

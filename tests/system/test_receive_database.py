@@ -10,7 +10,8 @@ from pathlib import Path
 import psycopg
 import pytest
 from databases import Server, database_of
-from nodes import Receiving, a_file, need, storescu, until
+from nodes import Receiving, a_file, storescu, until
+from programs import needs_program
 
 from radretrieval.archive import migrations
 from radretrieval.archive.embedded import server as embedded_server
@@ -25,7 +26,7 @@ def refused(node: Receiving, path: Path) -> None:
 
 
 def test_a_database_that_goes_away_and_comes_back(archive_url: str, server: Server, tmp_path: Path) -> None:
-    need("storescu")
+    needs_program("storescu")
     paths = [tmp_path / f"{number}.dcm" for number in range(4)]
     for number, path in enumerate(paths):
         a_file(path, number)
@@ -70,7 +71,7 @@ def home() -> Iterator[Path]:
 
 
 def test_an_embedded_server_that_is_killed_is_started_again(home: Path, tmp_path: Path) -> None:
-    need("storescu")
+    needs_program("storescu")
     url = shared_server.start(home)
     migrations.upgrade(url)
     for number in range(2):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -19,7 +20,7 @@ MAIN = "import sys; sys.argv[0] = 'radretrieval'; from radretrieval.cli import m
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel, built from a source archive: so that one is complete too."""
     out = tmp_path_factory.mktemp("dist")
-    # Without isolation: the build needs hatchling alone, which the test extra brings, and no network.
+    # Without isolation: the build needs what the test extra brings, and no network.
     command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(out), str(ROOT)]
     run = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert run.returncode == 0, run.stdout + run.stderr
@@ -63,7 +64,7 @@ def test_every_file_of_the_package_is_in_it(contents: set[str]) -> None:
     files = {path for path in package.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
     assert {str(path.relative_to(ROOT)) for path in files} <= contents
     assert "radretrieval/irma/terms.csv" in contents
-    assert "radretrieval/archive/statements.sql" in contents
+    assert "radretrieval/archive/queries.sql" in contents
 
 
 def test_the_migrations_are_in_it(contents: set[str]) -> None:
@@ -77,6 +78,17 @@ def test_nothing_else_is_in_it(contents: set[str]) -> None:
     assert {name.split("/")[0].split("-")[0] for name in contents} == {"radretrieval"}
     assert not any("__pycache__" in name for name in contents)
     assert any(name.endswith("licenses/LICENSE") for name in contents)
+
+
+def test_an_index_page_shows_no_link_that_leads_nowhere_there(installed: Path) -> None:
+    (metadata,) = installed.glob("*.dist-info/METADATA")
+    head, _, page = metadata.read_text(encoding="utf-8").partition("\n\n")
+    assert "Description-Content-Type: text/markdown" in head
+    assert page.startswith("# radretrieval\n")
+    assert "make demo" in page
+    assert "quickstart" in page
+    assert [target for target in re.findall(r"\]\(([^)]*)\)", page) if "://" not in target] == []
+    assert "What `make demo` writes" not in page, "the caption of a picture that is not there"
 
 
 def test_the_unpacked_wheel_is_what_runs(installed: Path) -> None:

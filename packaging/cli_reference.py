@@ -1,20 +1,19 @@
-"""The README's reference of the command line, made from the real commands.
+"""The reference of the command line in docs/cli.md, made from the real commands.
 
-python tests/readme_reference.py            prints it
-python tests/readme_reference.py --write    puts it between the README's markers
+python packaging/cli_reference.py            prints it
+python packaging/cli_reference.py --write    puts it between the markers of docs/cli.md
 """
 
 from __future__ import annotations
 
-import argparse
 import inspect
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-README = Path(__file__).parents[2] / "README.md"
-BEGIN, END = "<!-- reference -->", "<!-- /reference -->"
+from generated import main
+
+PAGE = Path(__file__).parents[1] / "docs" / "cli.md"
 
 # Commands and parameters are click's; Typer brings a copy of click, so its classes are not named here.
 Command = Any
@@ -61,26 +60,12 @@ def reference(app: Command) -> str:
     """
     # The context class is that of the click that made the command.
     root = app.context_class(app, info_name="radretrieval")
-    lines = ["Options of every command, before its name:", "", *table(root)]
+    lines = ["## Options of every command", "", "They stand before the command's name.", "", *table(root)]
     for context in commands(root):
         usage = " ".join(context.command.collect_usage_pieces(context))
-        lines += [f"### `{context.command_path}`", "", text_of(context.command), ""]
+        lines += [f"## `{context.command_path}`", "", text_of(context.command), ""]
         lines += ["```", f"{context.command_path} {usage}".rstrip(), "```", "", *table(context)]
     return "\n".join(lines)
-
-
-def written(readme: str) -> str:
-    """What stands between the markers of a README; raises ValueError where they are missing."""
-    if BEGIN not in readme or END not in readme:
-        raise ValueError(f"the README has no {BEGIN} … {END}")
-    return readme.partition(BEGIN)[2].partition(END)[0].strip("\n")
-
-
-def replaced(readme: str, text: str) -> str:
-    """The README with the reference renewed."""
-    written(readme)
-    before, _, rest = readme.partition(BEGIN)
-    return f"{before}{BEGIN}\n{text.strip()}\n{END}{rest.partition(END)[2]}"
 
 
 def real() -> str:
@@ -93,9 +78,4 @@ def real() -> str:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="The README's reference of the command line.")
-    parser.add_argument("--write", action="store_true", help="renew the README instead of printing")
-    if parser.parse_args().write:
-        README.write_text(replaced(README.read_text(), real()))
-    else:
-        sys.stdout.write(real() + "\n")
+    main(PAGE, real())

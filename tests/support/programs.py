@@ -1,0 +1,55 @@
+"""Programs that tests need: where one is missing the test is skipped, or fails where it must not be skipped.
+
+RADRETRIEVAL_TEST_REQUIRE=dcmtk,orthanc names what must be there; `.ci/run` sets it to what it could install.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+REQUIRE = "RADRETRIEVAL_TEST_REQUIRE"
+DCMTK = ("dcmqrscp", "dcmsend", "dsrdump", "echoscu", "storescp", "storescu")
+# What RADRETRIEVAL_TEST_REQUIRE may name, and the Debian packages that bring it.
+PACKAGES = {
+    "dcmtk": "dcmtk",
+    "orthanc": "orthanc orthanc-dicomweb",
+    "dciodvfy": "dicom3tools",
+    "netns": "iproute2; the right to make network namespaces",
+    "curl": "curl",
+    "openssl": "openssl",
+}
+NAMES = {"Orthanc": "orthanc", "ip": "netns", **dict.fromkeys(DCMTK, "dcmtk")}
+
+
+def needs_program(*programs: str) -> Path:
+    """Skip the test, or fail it, where one of these programs is not installed; else the path of the last one."""
+    for program in programs:
+        if (found := shutil.which(program)) is None:
+            lacking(NAMES.get(program, program), f"{program} is not installed")
+    return Path(found)
+
+
+def lacking(name: str, reason: str) -> NoReturn:
+    """Skip the test for want of `name`; fail it where RADRETRIEVAL_TEST_REQUIRE names that."""
+    told = f"{reason} (Debian: {PACKAGES[name]})" if name in PACKAGES else reason
+    if name in required():
+        pytest.fail(f"{told}, and {REQUIRE} names {name}", pytrace=False)
+    pytest.skip(told, allow_module_level=True)
+
+
+def required() -> set[str]:
+    """The names in RADRETRIEVAL_TEST_REQUIRE.
+
+    Raises
+    ------
+    ValueError : one of them is unknown, so that it would require nothing.
+    """
+    names = {name.strip() for name in os.environ.get(REQUIRE, "").split(",")} - {""}
+    if unknown := names - PACKAGES.keys():
+        raise ValueError(f"{REQUIRE} names {', '.join(sorted(unknown))}; known are {', '.join(PACKAGES)}")
+    return names
