@@ -32,18 +32,13 @@ SELECT sop_instance_uid, id, uri, frame, pixels_sha256 FROM image WHERE sop_inst
 
 -- :image_relabel Labels given for an image that is in the archive already; NULL leaves a column as it is, `no_code` takes
 -- the IRMA code away, and another code ends that the old one was withdrawn.
-UPDATE image i SET irma_code = n.irma_code, split = n.split, patient_key = n.patient_key, modality = n.modality,
-    body_part = n.body_part, view_position = n.view_position, laterality = n.laterality,
-    withdrawn = coalesce(%(withdrawn)s, i.withdrawn AND n.irma_code IS NOT DISTINCT FROM i.irma_code)
-FROM (SELECT id, CASE WHEN %(no_code)s THEN NULL ELSE coalesce(%(irma_code)s, irma_code) END AS irma_code,
-             coalesce(%(split)s, split) AS split, coalesce(%(patient_key)s, patient_key) AS patient_key,
-             coalesce(%(modality)s, modality) AS modality, coalesce(%(body_part)s, body_part) AS body_part,
-             coalesce(%(view_position)s, view_position) AS view_position, coalesce(%(laterality)s, laterality) AS laterality
-      FROM image WHERE id = %(id)s) n
-WHERE i.id = n.id
-  AND (i.irma_code, i.split, i.patient_key, i.modality, i.body_part, i.view_position, i.laterality, i.withdrawn)
-      IS DISTINCT FROM (n.irma_code, n.split, n.patient_key, n.modality, n.body_part, n.view_position, n.laterality,
-                        coalesce(%(withdrawn)s, i.withdrawn AND n.irma_code IS NOT DISTINCT FROM i.irma_code));
+UPDATE image i SET ({labels}) = ({new})
+FROM (SELECT o.id, c.irma_code, {given},
+             coalesce(%(withdrawn)s, o.withdrawn AND c.irma_code IS NOT DISTINCT FROM o.irma_code) AS withdrawn
+      FROM image o,
+           LATERAL (SELECT CASE WHEN %(no_code)s THEN NULL ELSE coalesce(%(irma_code)s, o.irma_code) END AS irma_code) c
+      WHERE o.id = %(id)s) n
+WHERE i.id = n.id AND ({old}) IS DISTINCT FROM ({new});
 
 -- :image_moved The file of an image, and of the other frames in it, is at another place now.
 UPDATE image i SET uri = %(uri)s || coalesce(substring(i.uri FROM '#frame=[0-9]+$'), ''), gone_at = NULL
@@ -62,13 +57,7 @@ SELECT id, uri, sha256, frame, format = 'dicom' AND pixels_sha256 IS NULL AS inc
 FROM image WHERE id > %(after)s ORDER BY id LIMIT %(limit)s;
 
 -- :image_complete What the header of an image tells and was not kept before.
-UPDATE image SET sop_class_uid = coalesce(sop_class_uid, %(sop_class_uid)s),
-    transfer_syntax_uid = coalesce(transfer_syntax_uid, %(transfer_syntax_uid)s),
-    pixels_sha256 = coalesce(pixels_sha256, %(pixels_sha256)s), study_date = coalesce(study_date, %(study_date)s),
-    manufacturer = coalesce(manufacturer, %(manufacturer)s), row_spacing = coalesce(row_spacing, %(row_spacing)s),
-    column_spacing = coalesce(column_spacing, %(column_spacing)s), kvp = coalesce(kvp, %(kvp)s),
-    exposure = coalesce(exposure, %(exposure)s)
-WHERE id = %(id)s;
+UPDATE image SET {columns} WHERE id = %(id)s;
 
 -- :content_named Contents that something in the archive names.
 SELECT sha256 FROM image WHERE sha256 = ANY(%(sha256)s)
@@ -255,6 +244,343 @@ GROUP BY q.image_id;
 
 -- :many_images Images by id, with code and barcode where they have them.
 SELECT i.id, i.uri, i.sha256, i.patient_key, i.irma_code, substring(bit_send(c.code) FROM 5) AS code, b.code AS barcode
+FROM image i LEFT JOIN cnnc c ON c.encoder_id = %(encoder)s AND c.image_id = i.id
+LEFT JOIN barcode b ON b.geometry_id = %(geometry)s AND b.image_id = i.id
+WHERE i.id = ANY(%(ids)s::bigint[]);
+
+-- :many_contents The same by the hashes of their files.
+SELECT i.id, i.uri, i.sha256, i.patient_key, i.irma_code, substring(bit_send(c.code) FROM 5) AS code, b.code AS barcode
+FROM image i LEFT JOIN cnnc c ON c.encoder_id = %(encoder)s AND c.image_id = i.id
+LEFT JOIN barcode b ON b.geometry_id = %(geometry)s AND b.image_id = i.id
+WHERE i.sha256 = ANY(%(sha256)s::bytea[]);
+
+-- :many_coded Images that have a code of an encoder, by id, from a place on.
+SELECT image_id FROM cnnc WHERE encoder_id = %(encoder)s AND image_id > %(after)s ORDER BY image_id LIMIT %(limit)s;
+
+-- :many_nearest The nearest codes of each of many queries, with the barcodes of those that have one, a row a query.
+SELECT q.place::int AS place, min(n.path) AS path,
+       array_agg(n.image_id ORDER BY n.image_id) FILTER (WHERE b.code IS NOT NULL) AS image_ids,
+       array_agg(n.distance ORDER BY n.image_id) FILTER (WHERE b.code IS NOT NULL) AS distances,
+       string_agg(b.code, ''::bytea ORDER BY n.image_id) AS barcodes
+FROM unnest(%(codes)s::bit(1000)[], %(filters)s::jsonb[]) WITH ORDINALITY q (code, filter, place)
+CROSS JOIN LATERAL cnnc_nearest(q.code, %(limit)s, %(encoder)s, q.filter) n
+LEFT JOIN barcode b ON b.image_id = n.image_id AND b.geometry_id = %(geometry)s
+GROUP BY q.place;
+
+-- :many_facts Where the files of images are, and what they show.
+SELECT id, uri, irma_code FROM image WHERE id = ANY(%(ids)s::bigint[]);
+
+-- :batch_settings For one transaction of long scans: room for the codes, and no JIT, which costs more than it saves here.
+SELECT set_config('work_mem', %(memory)s, true), set_config('jit', 'off', true);
+
+-- :index_build An HNSW index over the codes of one encoder; m = 32, because at 16 whole clusters of codes are never found.
+CREATE INDEX {index}_new ON {partition} USING hnsw (code bit_hamming_ops) WITH (m = 32, ef_construction = 64);
+
+-- :index_rename The new index takes the old one's place.
+ALTER INDEX radretrieval.{index}_new RENAME TO {index};
+
+-- :index_drop Searches scan exactly again.
+DROP INDEX IF EXISTS {index};
+
+-- :index_sample Codes to ask the index for.
+SELECT image_id, code::text AS code FROM {partition} ORDER BY md5(image_id::text) LIMIT %(sample)s;
+
+-- :schema_usable Whether this role can make tables in a schema radretrieval that the DBA made for it.
+SELECT coalesce(has_schema_privilege(to_regnamespace('radretrieval')::oid, 'CREATE'), false) AS usable;
+
+-- :hnsw_settings For one transaction: look at enough of the graph, and at nothing but the graph.
+SELECT set_config('hnsw.ef_search', %(ef)s, true), set_config('enable_seqscan', 'off', true),
+       set_config('enable_sort', 'off', true);
+
+-- :hnsw_settings_off Back to the planner's choice, should the transaction go on.
+SELECT set_config('enable_seqscan', 'on', true), set_config('enable_sort', 'on', true);
+
+-- :partition_rows Codes of one encoder.
+SELECT count(*) AS rows FROM {partition};
+
+-- :index_memory Memory for building an index, for one transaction.
+SELECT set_config('maintenance_work_mem', %(memory)s, true);
+
+-- :now The database's clock.
+SELECT clock_timestamp() AS now;
+
+-- :listen The channel of the triggers `pending_notice`.
+LISTEN radretrieval_pending;
+
+-- :left_out What of some splits (NULL: of all) is scored, and what is not and why.
+SELECT count(irma_code) FILTER (WHERE %(withdrawn)s OR NOT withdrawn) AS labelled,
+       count(*) FILTER (WHERE irma_code IS NULL) AS unlabelled,
+       count(irma_code) FILTER (WHERE withdrawn AND NOT %(withdrawn)s) AS withdrawn
+FROM image WHERE %(splits)s::text[] IS NULL OR split = ANY(%(splits)s);
+
+-- :session For every connection: our tables before pgvector's, claims that may be held while a large batch is decoded, and
+-- statements that see what others have committed, as the triggers of codes need it.
+SELECT set_config('search_path', 'radretrieval, public', false),
+       set_config('default_transaction_isolation', 'read committed', false),
+       set_config('idle_in_transaction_session_timeout', '0', false);
+
+-- :read_only This transaction writes nothing.
+SET TRANSACTION READ ONLY;
+
+-- :one_moment Every statement of this transaction sees the same moment.
+SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY;
+
+-- :code_counts Codes of one encoder, and how many of their images have a class; one that was taken back is none.
+SELECT count(*) AS codes, count(i.irma_code) FILTER (WHERE NOT i.withdrawn) AS labelled,
+       count(DISTINCT i.irma_code) FILTER (WHERE NOT i.withdrawn) AS classes
+FROM cnnc c JOIN image i ON i.id = c.image_id WHERE c.encoder_id = %(encoder)s;
+
+-- :code_equal Distinct codes of one encoder, and images that share theirs.
+SELECT count(*) AS distinct, coalesce(sum(images) FILTER (WHERE images > 1), 0)::bigint AS sharing
+FROM (SELECT count(*) AS images FROM cnnc WHERE encoder_id = %(encoder)s GROUP BY code) g;
+
+-- :code_collisions Codes that images of different classes share: all counted, the worst with their classes and some ids.
+WITH coded AS NOT MATERIALIZED (
+    SELECT c.code, c.image_id, i.irma_code FROM cnnc c JOIN image i ON i.id = c.image_id
+    WHERE c.encoder_id = %(encoder)s AND i.irma_code IS NOT NULL AND NOT i.withdrawn),
+shared AS (
+    SELECT code, count(*) AS images, count(DISTINCT irma_code) AS classes FROM coded
+    GROUP BY code HAVING min(irma_code) <> max(irma_code)),
+worst AS (
+    SELECT code, images, classes, count(*) OVER () AS all_codes, (sum(images) OVER ())::bigint AS all_images,
+           row_number() OVER (ORDER BY classes DESC, images DESC, code) AS place
+    FROM shared ORDER BY place LIMIT %(most)s)
+SELECT w.place, w.images, w.classes, w.all_codes, w.all_images, c.irma_code, count(*) AS members,
+       (array_agg(c.image_id ORDER BY c.image_id))[1:%(image_ids)s] AS image_ids
+FROM worst w JOIN coded c ON c.code = w.code
+GROUP BY w.place, w.images, w.classes, w.all_codes, w.all_images, c.irma_code
+ORDER BY w.place, members DESC, c.irma_code;
+
+-- :code_sample Some codes of one encoder (of labelled images, if so asked), the same ones at every call.
+SELECT substring(bit_send(c.code) FROM 5) AS code, i.irma_code FROM cnnc c JOIN image i ON i.id = c.image_id
+WHERE c.encoder_id = %(encoder)s AND (NOT %(labelled)s OR i.irma_code IS NOT NULL AND NOT i.withdrawn)
+ORDER BY md5(c.image_id::text) COLLATE "C", c.image_id LIMIT %(most)s;
+
+-- :code_all Every code of one encoder.
+SELECT substring(bit_send(code) FROM 5) AS code FROM cnnc WHERE encoder_id = %(encoder)s;
+
+-- :exact_turn Whether this process may build the index of this encoder; the lock ends with the connection.
+SELECT pg_try_advisory_lock(726632015, %(encoder)s) AS mine;
+
+-- :exact_sample Some codes from all over the partition, to choose anchors from.
+SELECT substring(bit_send(code) FROM 5) AS code FROM {partition} TABLESAMPLE BERNOULLI (%(percent)s) REPEATABLE (0)
+LIMIT %(most)s;
+
+-- :exact_new An index that is not live yet.
+INSERT INTO exact_index (encoder_id, live) VALUES (%(encoder)s, false) RETURNING id;
+
+-- :exact_table Where the rows of an index lie. key is anchor * 1024 + distance.
+CREATE TABLE {exact} (key integer NOT NULL, facet_id integer NOT NULL, image_id bigint NOT NULL, code bit(1000) NOT NULL);
+
+-- :exact_stage The anchor of each image, while the index is built.
+CREATE UNLOGGED TABLE {exact}_stage (image_id bigint NOT NULL, anchor integer NOT NULL);
+
+-- :exact_readers Roles that may read the codes.
+SELECT quote_ident(r.rolname) AS role FROM pg_class c, aclexplode(c.relacl) a JOIN pg_roles r ON r.oid = a.grantee
+WHERE c.oid = 'radretrieval.cnnc'::regclass AND a.privilege_type = 'SELECT' AND r.rolname <> current_user
+UNION SELECT 'PUBLIC' FROM pg_class c, aclexplode(c.relacl) a
+WHERE c.oid = 'radretrieval.cnnc'::regclass AND a.privilege_type = 'SELECT' AND a.grantee = 0;
+
+-- :exact_grant They may read the index of them.
+GRANT SELECT ON {exact} TO {role};
+
+-- :exact_lock Who writes codes or labels has ended, and nobody begins, until this transaction ends.
+LOCK TABLE image, {partition} IN SHARE MODE;
+
+-- :exact_codes_after Codes of one encoder, by id, from a place on; the key begins with the encoder.
+SELECT image_id, substring(bit_send(code) FROM 5) AS code FROM {partition}
+WHERE encoder_id = %(encoder)s AND image_id > %(after)s ORDER BY image_id LIMIT %(limit)s;
+
+-- :exact_facets The facets of these images.
+SELECT radretrieval.exact_facets(%(ids)s);
+
+-- :exact_memory For one transaction: memory for sorting and for building indexes, and no nested loops over whole tables, which
+-- the planner takes for joins of one row where many columns are compared.
+SELECT set_config('work_mem', %(memory)s, true), set_config('maintenance_work_mem', %(memory)s, true),
+       set_config('jit', 'off', true), set_config('enable_nestloop', 'off', true);
+
+-- :exact_analyze_stage Statistics for the statement that follows.
+ANALYZE {exact}_stage;
+
+-- :exact_fill The rows, in the order of their keys; the server measures the distances. Images that changed meanwhile are
+-- looked at again.
+INSERT INTO {exact} (key, facet_id, image_id, code)
+SELECT s.anchor * 1024 + (a.code <~> c.code)::int, t.id, s.image_id, c.code
+FROM {exact}_stage s JOIN {partition} c ON c.image_id = s.image_id
+JOIN exact_anchor a ON a.index_id = {index} AND a.anchor = s.anchor
+JOIN image i ON i.id = s.image_id
+JOIN facet t ON (t.format, t.photometric, t.modality, t.body_part, t.view_position, t.laterality, t.irma_code, t.split, t.withdrawn)
+    = (i.format, i.photometric, coalesce(i.modality, ''), coalesce(i.body_part, ''), coalesce(i.view_position, ''),
+       coalesce(i.laterality, ''), coalesce(i.irma_code, ''), coalesce(i.split, ''), i.withdrawn)
+ORDER BY 1;
+
+-- :exact_stage_off The stage has served.
+DROP TABLE {exact}_stage;
+
+-- :exact_index_key What a search reads.
+CREATE INDEX ON {exact} (key);
+
+-- :exact_index_image What changes of an image read.
+ALTER TABLE {exact} ADD PRIMARY KEY (image_id);
+
+-- :exact_index_facet What a search among few images reads.
+CREATE INDEX ON {exact} (facet_id);
+
+-- :exact_bounds How near and how far the codes of each anchor are.
+UPDATE exact_anchor a SET nearest = n.nearest, farthest = n.farthest, codes = n.codes
+FROM (SELECT key >> 10 AS anchor, min(key & 1023) AS nearest, max(key & 1023) AS farthest, count(*) AS codes
+      FROM {exact} GROUP BY 1) n
+WHERE a.index_id = {index} AND a.anchor = n.anchor;
+
+-- :exact_cells Which facets the codes of each anchor have.
+INSERT INTO exact_cell (index_id, facet_id, anchor, codes)
+SELECT {index}, facet_id, key >> 10, count(*) FROM {exact} GROUP BY 2, 3;
+
+-- :exact_vacuum Statistics, and marks of what every search can see.
+VACUUM (ANALYZE) {exact};
+
+-- :exact_vacuum_parts The same.
+VACUUM (ANALYZE) exact_anchor, exact_cell, facet;
+
+-- :exact_touched Images that changed meanwhile; they are taken off the list.
+WITH taken AS (
+    DELETE FROM exact_touched t WHERE t.ctid = ANY (ARRAY(
+        SELECT o.ctid FROM exact_touched o WHERE o.index_id = {index} LIMIT %(most)s))
+    RETURNING t.image_id)
+SELECT DISTINCT image_id FROM taken;
+
+-- :exact_take These images leave the index.
+DELETE FROM {exact} WHERE image_id = ANY(%(ids)s);
+
+-- :exact_codes_of The codes that these images have now.
+SELECT image_id, substring(bit_send(code) FROM 5) AS code FROM {partition}
+WHERE encoder_id = %(encoder)s AND image_id = ANY(%(ids)s) ORDER BY image_id;
+
+-- :exact_put They enter the index, each with its anchor.
+SELECT radretrieval.exact_put({index}, %(ids)s, %(anchors)s);
+
+-- :exact_forget No search begins to use these indexes any more; their tables are removed later.
+DELETE FROM exact_index WHERE encoder_id = %(encoder)s AND live = %(live)s;
+
+-- :exact_live Searches use this index.
+UPDATE exact_index SET live = true, live_at = clock_timestamp() WHERE id = %(index)s;
+
+-- :exact_orphans Tables of indexes that are gone, and a transaction id of now.
+SELECT c.oid::regclass::text AS name, pg_current_xact_id()::text AS now FROM pg_class c
+WHERE c.relnamespace = 'radretrieval'::regnamespace AND c.relkind = 'r' AND c.relname ~ '^exact_[0-9]+(_stage)?$'
+  AND NOT EXISTS (SELECT FROM exact_index x WHERE x.id = substring(c.relname FROM '[0-9]+')::int);
+
+-- :exact_readers_left A search that began before.
+SELECT pid FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid() AND age(backend_xmin) > age(%(xid)s::xid);
+
+-- :exact_table_off A table that no search reads.
+DROP TABLE IF EXISTS {table};
+
+-- :exact_anchor_codes The anchors of an index, by number.
+SELECT substring(bit_send(code) FROM 5) AS code FROM exact_anchor WHERE index_id = %(index)s ORDER BY anchor;
+
+-- :exact_say Tell the triggers of this transaction which anchors these images are near to.
+SELECT set_config('radretrieval.anchors', %(said)s, true);
+
+-- :index_facts The indexes of an encoder's codes: the exact one with how many codes it was built of and when, others that
+-- were begun and not finished, and what was measured of an HNSW graph.
+SELECT x.id AS exact, x.live_at, (SELECT sum(a.codes)::bigint FROM exact_anchor a WHERE a.index_id = x.id) AS built_of,
+       (SELECT count(*) FROM exact_index u WHERE u.encoder_id = e.id AND NOT u.live) AS unfinished,
+       h.recall, h.recall_worst, h.measured_at
+FROM encoder e LEFT JOIN exact_index x ON x.encoder_id = e.id AND x.live LEFT JOIN hnsw_audit h ON h.encoder_id = e.id
+WHERE e.id = %(encoder)s;
+
+-- :exact_of The index that searches use.
+SELECT id FROM exact_index WHERE encoder_id = %(encoder)s AND live;
+
+-- :exact_check_codes Whether every code is in the index, once and as it is.
+SELECT count(c.image_id) AS codes, count(*) FILTER (WHERE e.image_id IS NULL) AS missing,
+       count(*) FILTER (WHERE c.image_id IS NULL OR e.code <> c.code) AS extra
+FROM {partition} c FULL JOIN {exact} e ON e.image_id = c.image_id;
+
+-- :exact_check_rows Whether distances are true, and within the bounds of their anchors.
+SELECT (SELECT count(*) FROM exact_anchor a WHERE a.index_id = {index}) AS anchors,
+       count(*) FILTER (WHERE a.anchor IS NULL OR (e.key & 1023) <> (e.code <~> a.code)::int) AS distances,
+       count(*) FILTER (WHERE (e.key & 1023) NOT BETWEEN a.nearest AND a.farthest) AS bounds
+FROM {exact} e LEFT JOIN exact_anchor a ON a.index_id = {index} AND a.anchor = e.key >> 10;
+
+-- :exact_check_facets Whether rows have the facets of their images, and cells are noted.
+SELECT count(*) FILTER (WHERE t.id IS NULL OR (t.format, t.photometric, t.modality, t.body_part, t.view_position, t.laterality,
+                                               t.irma_code, t.split, t.withdrawn)
+           IS DISTINCT FROM (i.format, i.photometric, coalesce(i.modality, ''), coalesce(i.body_part, ''),
+                             coalesce(i.view_position, ''), coalesce(i.laterality, ''), coalesce(i.irma_code, ''),
+                             coalesce(i.split, ''), i.withdrawn)) AS facets,
+       (SELECT count(*) FROM (SELECT DISTINCT facet_id, key >> 10 AS anchor FROM {exact}) n
+        WHERE NOT EXISTS (SELECT FROM exact_cell c
+                          WHERE c.index_id = {index} AND c.facet_id = n.facet_id AND c.anchor = n.anchor)) AS cells
+FROM {exact} e JOIN image i ON i.id = e.image_id LEFT JOIN facet t ON t.id = e.facet_id;
+
+-- :exact_check_nearest The nearest codes, as searches find them.
+SELECT image_id, distance FROM cnnc_nearest(%(code)s::bit(1000), %(k)s, %(encoder)s) ORDER BY distance, image_id;
+
+-- :exact_check_scan The nearest codes by a plain scan, ties included.
+SELECT image_id, distance FROM (
+    SELECT image_id, (code <~> %(code)s::bit(1000))::int AS distance FROM cnnc WHERE encoder_id = %(encoder)s
+    ORDER BY distance FETCH FIRST (%(k)s) ROWS WITH TIES) h
+ORDER BY distance, image_id LIMIT %(k)s + 10000;
+
+-- :arrival_hold One process at a time has to do with these contents of the store; in one order, so that none waits in a ring.
+SELECT pg_advisory_xact_lock(key) FROM (SELECT DISTINCT unnest(%(keys)s::bigint[]) AS key ORDER BY 1) held;
+
+-- :arrival_add Tell of files that came and are on the disk.
+INSERT INTO arrival (sha256, uri, origin, sop_instance_uid)
+SELECT n.* FROM unnest(%(sha256)s::bytea[], %(uri)s::text[], %(origin)s::text[], %(sop_instance_uid)s::text[])
+    AS n (sha256, uri, origin, sop_instance_uid)
+WHERE NOT EXISTS (SELECT FROM image i WHERE i.sha256 = n.sha256)
+ON CONFLICT (sha256) DO NOTHING RETURNING sha256;
+
+-- :arrival_unneeded Which of these contents the store keeps for nobody.
+SELECT s.sha256 FROM unnest(%(sha256)s::bytea[]) AS s (sha256)
+WHERE NOT EXISTS (SELECT FROM arrival a WHERE a.sha256 = s.sha256)
+  AND NOT EXISTS (SELECT FROM image i WHERE i.sha256 = s.sha256 AND (i.kept = 'copy' OR starts_with(i.uri, 'store:')))
+  AND NOT EXISTS (SELECT FROM ingest_failure f WHERE f.sha256 = s.sha256);
+
+-- :arrival_take The oldest files that came and that nobody else is about to read.
+SELECT id, sha256, uri, origin, sop_instance_uid FROM arrival ORDER BY id LIMIT %(limit)s FOR UPDATE SKIP LOCKED;
+
+-- :arrival_done Files that came and are images now, or have failed.
+DELETE FROM arrival WHERE id = ANY(%(ids)s);
+
+-- :arrival_count How many files came and are not read yet.
+SELECT count(*) FROM arrival;
+
+-- :pull_mark How far the pulls of one query from one peer have come.
+SELECT change, study_date, pulled_at, reconciled_at FROM pull WHERE url = %(url)s AND query = %(query)s;
+
+-- :pull_keep A pull has come so far.
+INSERT INTO pull (url, query, change, study_date, reconciled_at)
+VALUES (%(url)s, %(query)s, %(change)s, %(study_date)s, %(reconciled_at)s)
+ON CONFLICT (url, query) DO UPDATE SET change = coalesce(excluded.change, pull.change),
+    study_date = coalesce(excluded.study_date, pull.study_date), pulled_at = now(),
+    reconciled_at = coalesce(excluded.reconciled_at, pull.reconciled_at);
+
+-- :images_of_origin Images of a peer by id, a page of them, and whether they were found gone.
+SELECT sop_instance_uid, study_instance_uid, id, gone_at FROM image
+WHERE origin = %(origin)s AND sop_instance_uid IS NOT NULL AND id > %(after)s
+ORDER BY id LIMIT %(limit)s;
+
+-- :images_gone These are gone where they came from, or are back there.
+UPDATE image SET gone_at = CASE WHEN %(gone)s THEN coalesce(gone_at, now()) END
+WHERE id = ANY(%(ids)s) AND (gone_at IS NULL) = %(gone)s;
+
+-- :sop_known Which of these SOP Instance UIDs are images, or came already. (Of those that share one, the first is in the index.)
+SELECT sop_instance_uid FROM image WHERE sop_instance_uid = ANY(%(uids)s) AND NOT same_uid
+UNION SELECT sop_instance_uid FROM arrival WHERE sop_instance_uid = ANY(%(uids)s);
+
+-- :images_filter A filter, checked, as a condition on image i.
+SELECT coalesce((radretrieval.filter_read(%(filter)s::jsonb)).images, 'true') AS images;
+
+-- :export_ids Images of an export.
+SELECT i.id FROM image i WHERE (%(ids)s::bigint[] IS NULL OR i.id = ANY(%(ids)s)) AND {images} ORDER BY i.id;
+
+-- :export_rows Images with all columns, codes and barcodes.
+SELECT i.*, substring(bit_send(c.code) FROM 5) AS cnnc, b.code AS barcode
 FROM image i LEFT JOIN cnnc c ON c.encoder_id = %(encoder)s AND c.image_id = i.id
 LEFT JOIN barcode b ON b.geometry_id = %(geometry)s AND b.image_id = i.id
 WHERE i.id = ANY(%(ids)s::bigint[]);
