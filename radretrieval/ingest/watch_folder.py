@@ -1,7 +1,7 @@
 """A watched folder: files that no longer change are ingested, and by option moved away.
 
 The folder is polled, since network shares deliver no inotify events. A file is ingested once its size and modification
-time stayed the same for `settle` seconds, so that no half-written file is read; a failed file is retried when it changes.
+time stayed the same for `settle` seconds: no half-written file is read. A failed file is retried when it changes.
 """
 
 from __future__ import annotations

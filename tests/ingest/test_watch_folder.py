@@ -88,8 +88,8 @@ def test_what_cannot_be_watched_is_refused(
     database: Database, settings: Settings, tmp_path: Path, folder: str, target: str | None, reason: str
 ) -> None:
     (tmp_path / "in").mkdir()
+    options = WatchOptions(move_to=tmp_path / target if target else None)
     with pytest.raises((InputMissing, UsageError), match=reason):
-        options = WatchOptions(move_to=tmp_path / target if target else None)
         watch(database, settings, [tmp_path / folder], options, threading.Event())
 
 
