@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from radretrieval.archive.queries import sql
+from radretrieval.archive.schema.columns import COMPLETED, IMAGE, LABELS
 from radretrieval.errors import UsageError
 
 if TYPE_CHECKING:
@@ -15,20 +16,10 @@ if TYPE_CHECKING:
 
     Connection = psycopg.Connection[dict[str, Any]]
 
-_TYPES = {
-    **dict.fromkeys(("sha256", "pixels_sha256"), "bytea"),
-    **dict.fromkeys(("rows", "columns", "frame"), "int4"),
-    "bits_stored": "int2",
-    **dict.fromkeys(("withdrawn", "same_uid"), "bool"),
-    **dict.fromkeys(("row_spacing", "column_spacing", "kvp", "exposure"), "float8"),
-    "study_date": "date",
-    "header": "jsonb",
-}
-
 
 @dataclass(frozen=True)
 class NewImage:
-    """A row of `image` before it has an id; what each column is stands in its comment."""
+    """A row of `image` before it has an id; its fields are the columns of `schema.columns.IMAGE`."""
 
     sha256: bytes
     uri: str
@@ -62,21 +53,6 @@ class NewImage:
     header: dict[str, str] | None = None
     origin: str | None = None
     kept: str | None = None
-
-
-# What a person, not the file, may say of an image.
-LABELS = (
-    "irma_code",
-    "split",
-    "patient_key",
-    "modality",
-    "body_part",
-    "view_position",
-    "laterality",
-    "withdrawn",
-)
-
-COLUMNS = tuple(field.name for field in fields(NewImage))
 
 
 @dataclass(frozen=True)
@@ -133,12 +109,12 @@ def add(connection: Connection, images: Sequence[NewImage]) -> set[bytes]:
         return set()
     take_turn(connection)
     connection.execute(sql("images_staging"))
-    names = ", ".join(COLUMNS)
+    names = ", ".join(column.name for column in IMAGE)
     with connection.cursor() as cursor:
         with cursor.copy(f"COPY incoming (id, {names}) FROM STDIN (FORMAT BINARY)") as copy:
-            copy.set_types(["int8", *(_TYPES.get(name, "text") for name in COLUMNS)])
+            copy.set_types(["int8", *(column.type for column in IMAGE)])
             for place, image in enumerate(images):
-                copy.write_row((place, *(_value(image, name) for name in COLUMNS)))
+                copy.write_row((place, *(_value(image, column.name) for column in IMAGE)))
         added = cursor.execute(sql("images_merge").replace("{columns}", names))
         return {row["sha256"] for row in added}
 
@@ -157,12 +133,22 @@ def by_sop_instance(connection: Connection, uids: Sequence[str]) -> list[dict[st
 
 
 def relabel(connection: Connection, image_id: int, labels: dict[str, Any], no_code: bool = False) -> bool:
-    """Give an image those of `LABELS` that are named and not None; tells whether anything changed.
+    """Set those of `LABELS` that are named and not None; returns whether anything changed.
 
-    With `no_code` its IRMA code is taken away: whoever labels says that it has none.
+    With `no_code` the IRMA code becomes NULL: the labels declare that the image has none.
     """
     values = {**dict.fromkeys(LABELS), **labels, "id": image_id, "no_code": no_code}
-    return connection.execute(sql("image_relabel"), values).rowcount > 0
+    plain = [name for name in LABELS if name not in ("irma_code", "withdrawn")]
+    parts = {
+        "{labels}": ", ".join(LABELS),
+        "{new}": ", ".join(f"n.{name}" for name in LABELS),
+        "{old}": ", ".join(f"i.{name}" for name in LABELS),
+        "{given}": ", ".join(f"coalesce(%({name})s, o.{name}) AS {name}" for name in plain),
+    }
+    statement = sql("image_relabel")
+    for mark, part in parts.items():
+        statement = statement.replace(mark, part)
+    return connection.execute(statement, values).rowcount > 0
 
 
 def moved(connection: Connection, image_id: int, uri: str) -> None:
@@ -190,17 +176,11 @@ def named(connection: Connection, hashes: Sequence[bytes]) -> set[bytes]:
     return {row["sha256"] for row in connection.execute(sql("content_named"), {"sha256": list(hashes)})}
 
 
-# What a header tells that older versions did not keep.
-COMPLETED = (
-    *("sop_class_uid", "transfer_syntax_uid", "pixels_sha256", "study_date", "manufacturer", "row_spacing"),
-    *("column_spacing", "kvp", "exposure"),
-)
-
-
 def complete(connection: Connection, image_id: int, image: NewImage) -> None:
-    """Fill those of `COMPLETED` that are empty."""
+    """Fill those columns of `COMPLETED` that are NULL."""
     values = {name: getattr(image, name) for name in COMPLETED}
-    connection.execute(sql("image_complete"), {"id": image_id, **values})
+    columns = ", ".join(f"{name} = coalesce({name}, %({name})s)" for name in COMPLETED)
+    connection.execute(sql("image_complete").replace("{columns}", columns), {"id": image_id, **values})
 
 
 def keep_failures(connection: Connection, failures: Iterable[Failure]) -> None:

@@ -30,20 +30,15 @@ ON CONFLICT DO NOTHING RETURNING sha256, id;
 -- :image_by_sop The images that hold a SOP Instance UID.
 SELECT sop_instance_uid, id, uri, frame, pixels_sha256 FROM image WHERE sop_instance_uid = ANY(%(uids)s) ORDER BY id;
 
--- :image_relabel Labels given for an image that is in the archive already; NULL leaves a column as it is, `no_code` takes
--- the IRMA code away, and another code ends that the old one was withdrawn.
-UPDATE image i SET irma_code = n.irma_code, split = n.split, patient_key = n.patient_key, modality = n.modality,
-    body_part = n.body_part, view_position = n.view_position, laterality = n.laterality,
-    withdrawn = coalesce(%(withdrawn)s, i.withdrawn AND n.irma_code IS NOT DISTINCT FROM i.irma_code)
-FROM (SELECT id, CASE WHEN %(no_code)s THEN NULL ELSE coalesce(%(irma_code)s, irma_code) END AS irma_code,
-             coalesce(%(split)s, split) AS split, coalesce(%(patient_key)s, patient_key) AS patient_key,
-             coalesce(%(modality)s, modality) AS modality, coalesce(%(body_part)s, body_part) AS body_part,
-             coalesce(%(view_position)s, view_position) AS view_position, coalesce(%(laterality)s, laterality) AS laterality
-      FROM image WHERE id = %(id)s) n
-WHERE i.id = n.id
-  AND (i.irma_code, i.split, i.patient_key, i.modality, i.body_part, i.view_position, i.laterality, i.withdrawn)
-      IS DISTINCT FROM (n.irma_code, n.split, n.patient_key, n.modality, n.body_part, n.view_position, n.laterality,
-                        coalesce(%(withdrawn)s, i.withdrawn AND n.irma_code IS NOT DISTINCT FROM i.irma_code));
+-- :image_relabel Labels given for an image that is in the archive already; NULL leaves a column as it is, `no_code` sets
+-- the IRMA code to NULL, and another code resets `withdrawn`.
+UPDATE image i SET ({labels}) = ({new})
+FROM (SELECT o.id, c.irma_code, {given},
+             coalesce(%(withdrawn)s, o.withdrawn AND c.irma_code IS NOT DISTINCT FROM o.irma_code) AS withdrawn
+      FROM image o,
+           LATERAL (SELECT CASE WHEN %(no_code)s THEN NULL ELSE coalesce(%(irma_code)s, o.irma_code) END AS irma_code) c
+      WHERE o.id = %(id)s) n
+WHERE i.id = n.id AND ({old}) IS DISTINCT FROM ({new});
 
 -- :image_moved The file of an image, and of the other frames in it, is at another place now.
 UPDATE image i SET uri = %(uri)s || coalesce(substring(i.uri FROM '#frame=[0-9]+$'), ''), gone_at = NULL
@@ -61,14 +56,8 @@ WHERE i.sha256 IN (SELECT n.sha256 FROM image n WHERE n.uri IN (%(old)s, %(old)s
 SELECT id, uri, sha256, frame, format = 'dicom' AND pixels_sha256 IS NULL AS incomplete
 FROM image WHERE id > %(after)s ORDER BY id LIMIT %(limit)s;
 
--- :image_complete What the header of an image tells and was not kept before.
-UPDATE image SET sop_class_uid = coalesce(sop_class_uid, %(sop_class_uid)s),
-    transfer_syntax_uid = coalesce(transfer_syntax_uid, %(transfer_syntax_uid)s),
-    pixels_sha256 = coalesce(pixels_sha256, %(pixels_sha256)s), study_date = coalesce(study_date, %(study_date)s),
-    manufacturer = coalesce(manufacturer, %(manufacturer)s), row_spacing = coalesce(row_spacing, %(row_spacing)s),
-    column_spacing = coalesce(column_spacing, %(column_spacing)s), kvp = coalesce(kvp, %(kvp)s),
-    exposure = coalesce(exposure, %(exposure)s)
-WHERE id = %(id)s;
+-- :image_complete Columns from the header that an older version did not keep.
+UPDATE image SET {columns} WHERE id = %(id)s;
 
 -- :content_named Contents that something in the archive names.
 SELECT sha256 FROM image WHERE sha256 = ANY(%(sha256)s)
@@ -591,11 +580,7 @@ SELECT coalesce((radretrieval.filter_read(%(filter)s::jsonb)).images, 'true') AS
 SELECT i.id FROM image i WHERE (%(ids)s::bigint[] IS NULL OR i.id = ANY(%(ids)s)) AND {images} ORDER BY i.id;
 
 -- :export_rows Images with all columns, codes and barcodes.
-SELECT i.id, i.uri, i.sha256, i.format, i.rows, i.columns, i.bits_stored, i.photometric, i.modality, i.body_part,
-       i.view_position, i.laterality, i.sop_instance_uid, i.series_instance_uid, i.study_instance_uid, i.patient_key,
-       i.irma_code, i.split, i.withdrawn, i.frame, i.sop_class_uid, i.transfer_syntax_uid, i.pixels_sha256, i.same_uid,
-       i.study_date, i.manufacturer, i.row_spacing, i.column_spacing, i.kvp, i.exposure, i.header,
-       substring(bit_send(c.code) FROM 5) AS cnnc, b.code AS barcode
+SELECT i.*, substring(bit_send(c.code) FROM 5) AS cnnc, b.code AS barcode
 FROM image i LEFT JOIN cnnc c ON c.encoder_id = %(encoder)s AND c.image_id = i.id
 LEFT JOIN barcode b ON b.geometry_id = %(geometry)s AND b.image_id = i.id
 WHERE i.id = ANY(%(ids)s::bigint[]);

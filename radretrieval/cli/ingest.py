@@ -126,7 +126,7 @@ def _watch(
     split: str | None,
     workers: int | None,
 ) -> IngestReport:
-    from radretrieval.ingest.watch_folder import watch
+    from radretrieval.ingest.watch_folder import WatchOptions, watch
 
     def told(report: IngestReport) -> None:
         tell(f"{report.added} added, {report.unchanged} unchanged, {report.failed} failed")
@@ -135,19 +135,8 @@ def _watch(
     stop = threading.Event()
     stop_on_signals(stop)
     tell(f"watching {', '.join(map(str, paths))}; Ctrl-C or SIGTERM ends it")
-    return watch(
-        database,
-        settings,
-        paths,
-        settle=settle,
-        every=min(2.0, max(settle / 2, 0.1)),
-        stop=stop,
-        move_to=move_to,
-        labels=labels,
-        split=split,
-        workers=workers,
-        tell=told,
-    )
+    options = WatchOptions(settle, None, move_to, labels, split, workers)
+    return watch(database, settings, paths, options, stop, told)
 
 
 def _tell_codes(codes: dict[str, int], most: int = 5) -> None:

@@ -1,4 +1,4 @@
-"""One file of an ingestion: its hash, and what a decoding process tells of it."""
+"""One file of an ingestion: its hash, and the rows of `image` that a decoding process makes of it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LONGEST_URI = 2000  # characters; an index of PostgreSQL takes 2,700 bytes
 
 @dataclass(frozen=True)
 class Examining:
-    """What decoding processes must be told: the settings of the same names, and where the store is."""
+    """Options of decoding processes: the settings of the same names, and the folder of the store."""
 
     max_pixels: int
     frames: str
@@ -34,7 +34,7 @@ class Examining:
 
     @classmethod
     def of(cls, settings: Settings) -> Examining:
-        """As these settings have it. Raises UsageError for attributes of the header that cannot be kept."""
+        """The options in `settings`. Raises UsageError for header attributes that must not or cannot be kept."""
         if settings.header_more:
             from radretrieval.imaging.header import check_keywords
 
@@ -52,9 +52,9 @@ class Examining:
 
 @dataclass(frozen=True)
 class File:
-    """A file that is to be examined: where it lies, and where the archive will say that it is.
+    """A file to inspect: its path, and the URI that its image will have.
 
-    kept : the store has it already, under its hash.
+    kept : the file is in the store already, under its hash.
     """
 
     path: str
@@ -65,7 +65,7 @@ class File:
 
 @dataclass(frozen=True)
 class Examined:
-    """What a decoding process tells of a file: its images, one unless every frame is one, and their patient."""
+    """An inspected file: its images, one unless each frame becomes one, and the patient identifier of its header."""
 
     images: list[NewImage]
     patient_id: str | None
@@ -73,9 +73,9 @@ class Examined:
 
 
 def examine(file: File | str, examining: Examining) -> Examined:
-    """Read one file whole, in a decoding process, and keep of it what is to be kept.
+    """Read and decode one file, in a decoding process, and put into the store what `keep` asks for.
 
-    Raises ImageError with the reason when it is no radiograph, EnvironmentUnusable when the store cannot take it.
+    Raises ImageError with the reason when it is no radiograph, EnvironmentUnusable when the store cannot be written.
     """
     from radretrieval.imaging.dicom import header_values
     from radretrieval.imaging.reader import decode_image, read_bytes
@@ -139,12 +139,12 @@ def _row(
 def _keep(
     radiograph: Radiograph, data: bytes, sha256: bytes, frame: int, file: File, examining: Examining
 ) -> str | None:
-    """Keep what is to be kept of an image; says what the store has of it."""
+    """Put the file, or its reduced pixels, into the store as `keep` asks for; returns the value of `image.kept`."""
     from radretrieval.storage.content_store import Store
 
     store = Store(examining.store)
     if file.kept and file.uri.startswith("store:"):
-        return "copy"  # it has no other place
+        return "copy"  # the store is its only place
     if examining.keep == "copy":
         store.put(data)
         return "copy"

@@ -14,12 +14,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from radretrieval.archive.schema.columns import LABELS
 from radretrieval.errors import InputMissing, LabelsError, UsageError
 from radretrieval.files.uris import printable
 from radretrieval.ingest.problem import Problem
 from radretrieval.irma.code import normalise
 
-COLUMNS = ("irma_code", "split", "patient_id", "modality", "body_part", "view_position", "laterality")
+# A person gives the patient's identifier; the archive keeps its pseudonym. `withdrawn` is a publisher's to say.
+COLUMNS = tuple("patient_id" if name == "patient_key" else name for name in LABELS if name != "withdrawn")
 LONGEST_VALUE = 200  # characters
 
 Values = tuple[str | None, ...]  # in the order of `COLUMNS`

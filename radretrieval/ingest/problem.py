@@ -1,4 +1,4 @@
-"""What was wrong around the files of an ingestion, though no file failed of it: each is counted and named."""
+"""Problems around the files of an ingestion that made no file fail: each is counted and named."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from typing import NamedTuple
 
 
 class Problem(NamedTuple):
-    """One thing that a person should look at.
+    """Something to look at, though no file failed because of it.
 
     Attributes
     ----------
     path : the file or folder that it is about.
     error : which kind, one of `KINDS`.
-    message : what was met, what was done about it, and the way out.
+    message : what was found, what was done about it, and what to do.
     """
 
     path: str
@@ -20,7 +20,7 @@ class Problem(NamedTuple):
     message: str
 
 
-# The kinds, and how they are called when they are counted.
+# The kinds, and their plural for counts.
 KINDS = {
     "HalfRelease": "parts of the release that are missing",
     "RowWithoutImage": "rows that name none of these files",
@@ -32,3 +32,12 @@ KINDS = {
     "ForProcessing": "images that are raw values of the detector",
     "CopyWithOtherLabels": "files with the content of another one and different labels",
 }
+
+
+def for_processing(path: str) -> Problem:
+    """The problem of an image that was never meant for display."""
+    message = (
+        "holds raw values of the detector (FOR PROCESSING): it is searchable as it is, but looks like no film; send "
+        "the image FOR PRESENTATION instead"
+    )
+    return Problem(path, "ForProcessing", message)

@@ -19,15 +19,16 @@ from typing import TYPE_CHECKING, Any
 from radretrieval.archive import images, patient_keys
 from radretrieval.archive.connections import Database
 from radretrieval.archive.images import Failure, NewImage
+from radretrieval.archive.schema.columns import LABELS
 from radretrieval.config import Settings
 from radretrieval.errors import ImageError, InputMissing, RadretrievalError, UsageError
 from radretrieval.files.uris import printable, shown, to_path, to_uri
 from radretrieval.files.walk import walk
 from radretrieval.ingest.imageclef_release import codes_files, recognise
-from radretrieval.ingest.inbox_worker import for_processing, write_images
 from radretrieval.ingest.inspect_file import LONGEST_URI, Examined, Examining, examine, hashed
 from radretrieval.ingest.labels_csv import LONGEST_VALUE, Labels
-from radretrieval.ingest.problem import Problem
+from radretrieval.ingest.problem import Problem, for_processing
+from radretrieval.ingest.register import register_images
 from radretrieval.ingest.report import IngestReport
 from radretrieval.privacy.pseudonyms import check_value, load_secret, patient_key
 from radretrieval.storage.content_store import Store
@@ -91,7 +92,7 @@ def ingest(
         ThreadPoolExecutor(4) as threads,
         Decoders(processes, job, timeout=settings.decode_seconds, megabytes=settings.decode_megabytes) as decoders,
     ):
-        run = _Run(connection, settings, labels, split, advance or (lambda count: None))
+        run = IngestRun(connection, settings, labels, split, advance or (lambda count: None))
         files = walk(paths, frozenset((*(labels.sources if labels else ()), *passed)))
         for name, found in decoders.map(run.new_contents(files, threads)):
             run.decoded(name, found)
@@ -103,7 +104,7 @@ def ingest(
     return run.report
 
 
-class _Run:
+class IngestRun:
     """One ingestion: the report, and what waits for the next transaction."""
 
     def __init__(
@@ -213,13 +214,12 @@ class _Run:
             if self.secret is None:
                 self.secret = load_secret(self.settings)
             patient_id = patient_key(self.secret, patient_id)
-        return {**dict.fromkeys(images.LABELS), **labels, "patient_key": patient_id}
+        return {**dict.fromkeys(LABELS), **labels, "patient_key": patient_id}
 
     def fail(self, path: str, sha256: bytes | None, error: Exception) -> None:
         """This file was not taken, and why."""
-        kind, message = type(error).__name__, printable(str(error)) or type(error).__name__
-        self.report.fail(path, kind, message)
-        self.failures.append(Failure(to_uri(path)[:LONGEST_URI], sha256, kind, message))
+        failure = self.report.fail(path, error)
+        self.failures.append(Failure(to_uri(path)[:LONGEST_URI], sha256, failure["error"], failure["message"]))
         if len(self.failures) >= BATCH:
             self.flush()
         self.advance(1)
@@ -227,7 +227,7 @@ class _Run:
     def flush(self) -> None:
         """Write what waits, in one transaction."""
         batch, self.images = self.images, []
-        written = write_images(self.connection, batch)
+        written = register_images(self.connection, batch)
         finished: set[str] = set()
         for one in written:
             finished.add(one.image.uri.partition("#")[0])

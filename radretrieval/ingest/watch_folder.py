@@ -1,7 +1,7 @@
-"""A watched folder: files that lie still are ingested, and by option moved away.
+"""A watched folder: files that no longer change are ingested, and by option moved away.
 
-Polled, for changes on a network share are announced to nobody. A file is taken once its size and time of change were
-the same for a while: who is still writing it is not disturbed, and a file that failed is tried again when it changes.
+The folder is polled, since network shares deliver no inotify events. A file is ingested once its size and modification
+time stayed the same for `settle` seconds: no half-written file is read. A failed file is retried when it changes.
 """
 
 from __future__ import annotations
@@ -34,35 +34,56 @@ from radretrieval.ingest.run import ingest
 
 log = logging.getLogger(__name__)
 
-MOST = 1000  # files of one round: what is done is seen, and moved, before more are begun
+MOST = 1000  # files of one round, so that results are committed and files moved before more are begun
 RETRY_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
+class WatchOptions:
+    """How folders are watched.
+
+    Attributes
+    ----------
+    settle : seconds for which a file must not have changed.
+    every : seconds between two scans; None for half of `settle`, 0.1 to 2.
+    move_to : where ingested files are moved, under their path below the watched folder; None leaves them in place.
+        Failed files stay where they are.
+    labels, split, workers : as `ingest` takes them.
+    """
+
+    settle: float = 5.0
+    every: float | None = None
+    move_to: Path | None = None
+    labels: Labels | None = None
+    split: str | None = None
+    workers: int | None = None
+
+
+@dataclass(frozen=True)
 class State:
-    """What tells whether a file was written to: its size in bytes and its time of change in ns."""
+    """What shows that a file was written to: its size in bytes and its modification time in ns."""
 
     size: int
     changed: int
 
 
-class Watch:
-    """Folders that are looked through again and again.
+class FolderScan:
+    """Repeated scans of folders.
 
     Parameters
     ----------
-    folders : each is walked whole, whatever lies below it.
-    settle : seconds for which a file must have lain still.
+    folders : each is walked recursively.
+    settle : seconds for which a file must not have changed.
     """
 
     def __init__(self, folders: Sequence[Path], settle: float) -> None:
         self._folders = folders
         self._settle = settle
-        self._seen: dict[str, tuple[State, float]] = {}  # since when it is so, on the monotonic clock
+        self._seen: dict[str, tuple[State, float]] = {}  # state, and since when on the monotonic clock
         self._done: dict[str, State] = {}
 
-    def still(self, skip: frozenset[str] = frozenset()) -> Iterator[str]:
-        """Files that lie still and were not finished as they are; at most `MOST`."""
+    def settled(self, skip: frozenset[str] = frozenset()) -> Iterator[str]:
+        """Scan once: files that did not change for `settle` seconds and are not done; at most `MOST`."""
         now = time.monotonic()
         there: set[str] = set()
         found = 0
@@ -81,8 +102,8 @@ class Watch:
             for path in [path for path in known if path not in there]:
                 del known[path]
 
-    def finished(self, path: str) -> None:
-        """A file was taken, or refused, as it was when it was last seen."""
+    def mark_done(self, path: str) -> None:
+        """Leave a file out of later scans until it changes."""
         if path in self._seen:
             self._done[path] = self._seen.pop(path)[0]
 
@@ -91,50 +112,38 @@ def watch(
     database: Database,
     settings: Settings,
     folders: Sequence[Path],
-    *,
-    settle: float,
-    every: float,
+    options: WatchOptions,
     stop: threading.Event,
-    move_to: Path | None = None,
-    labels: Labels | None = None,
-    split: str | None = None,
-    workers: int | None = None,
-    tell: Callable[[IngestReport], None] | None = None,
+    on_round: Callable[[IngestReport], None] | None = None,
 ) -> IngestReport:
-    """Ingest what comes into folders until told to stop; a database that is away is waited for.
+    """Ingest files that appear in folders until `stop` is set; retries while the database is unavailable.
 
     Parameters
     ----------
-    settle : seconds for which a file must have lain still. every : seconds between two looks.
-    move_to : where files go that are in the archive, below the path that they had; None leaves them where they are.
-        Those that failed stay, for someone to look at them.
-    tell : called with the report of each round that found something.
+    on_round : called with the report of each round that found files.
 
-    Returns the sum of the rounds. Raises UsageError for a folder that is none, or a target inside of one.
+    Returns the sum of the rounds. Raises InputMissing for a folder that does not exist, UsageError for a `move_to`
+    inside a watched folder.
     """
     for folder in folders:
         if not folder.is_dir():
             raise InputMissing(f"--watch: {folder} is no folder; name a folder that files come into")
-        if move_to is not None and move_to.resolve().is_relative_to(folder.resolve()):
-            raise UsageError(f"--move-to: {move_to} lies in the watched folder {folder}; name one outside of it")
-    looked = Watch(folders, settle)
-    total = IngestReport()
-    skip = frozenset(labels.sources) if labels else frozenset[str]()
+        if options.move_to is not None and options.move_to.resolve().is_relative_to(folder.resolve()):
+            raise UsageError(
+                f"--move-to: {options.move_to} lies in the watched folder {folder}; name one outside of it"
+            )
+    scan = FolderScan(folders, options.settle)
+    every = min(2.0, max(options.settle / 2, 0.1)) if options.every is None else options.every
+    skip = frozenset(options.labels.sources) if options.labels else frozenset[str]()
+    total = IngestReport.bounded()
     while not stop.is_set():
         try:
-            paths = list(looked.still(skip))
+            paths = list(scan.settled(skip))
             if paths:
-                report = ingest(
-                    database, settings, [Path(path) for path in paths], labels=labels, split=split, workers=workers
-                )
-                failed = {failure["path"] for failure in report.failures}
-                for path in paths:
-                    looked.finished(path)
-                    if move_to is not None and path not in failed:
-                        _move(database, path, folders, move_to)
+                report = _round(database, settings, folders, options, scan, paths)
                 total.add(report)
-                if tell is not None:
-                    tell(report)
+                if on_round is not None:
+                    on_round(report)
                 if len(paths) == MOST:
                     continue
         except (DatabaseUnavailable, EmbeddedServerError, EnvironmentUnusable) as error:
@@ -144,16 +153,41 @@ def watch(
     return total
 
 
+def _round(
+    database: Database,
+    settings: Settings,
+    folders: Sequence[Path],
+    options: WatchOptions,
+    scan: FolderScan,
+    paths: Sequence[str],
+) -> IngestReport:
+    """Ingest settled files, mark them done, and move those that did not fail."""
+    report = ingest(
+        database,
+        settings,
+        [Path(path) for path in paths],
+        labels=options.labels,
+        split=options.split,
+        workers=options.workers,
+    )
+    failed = {failure["path"] for failure in report.failures}
+    for path in paths:
+        scan.mark_done(path)
+        if options.move_to is not None and path not in failed:
+            _move(database, path, folders, options.move_to)
+    return report
+
+
 def _state(path: str) -> State | None:
     try:
         status = os.stat(path)
     except OSError:
-        return None  # it went away meanwhile
+        return None  # deleted meanwhile
     return State(status.st_size, status.st_mtime_ns)
 
 
 def _move(database: Database, path: str, folders: Sequence[Path], target: Path) -> None:
-    """Move a file that is in the archive: it is at both places until the archive knows the new one."""
+    """Move an ingested file: copy, update its URI, delete; at every moment the archive names a file that exists."""
     folder = next(f for f in map(os.path.abspath, folders) if path.startswith(f + os.sep))
     place = target / os.path.relpath(path, folder)
     try:
@@ -175,7 +209,7 @@ def _move(database: Database, path: str, folders: Sequence[Path], target: Path) 
 
 
 def _free(place: Path, path: str) -> Path:
-    """A name that no other file has: with a number before the suffix where needed; a copy of the file is no other."""
+    """A free name: numbered before the suffix where a file with other content has it."""
     import filecmp
 
     number, free = 1, place

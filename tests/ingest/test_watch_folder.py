@@ -19,7 +19,7 @@ from radretrieval.archive.connections import Database
 from radretrieval.config import Settings
 from radretrieval.errors import InputMissing, UsageError
 from radretrieval.files.uris import to_uri
-from radretrieval.ingest.watch_folder import Watch, watch
+from radretrieval.ingest.watch_folder import FolderScan, WatchOptions, watch
 
 
 def png(path: Path, grey: int) -> Path:
@@ -43,18 +43,18 @@ def until(true: Callable[[], bool]) -> None:
 
 
 def test_a_file_is_taken_when_it_lay_still(tmp_path: Path) -> None:
-    looked = Watch([tmp_path], settle=0.0)
+    looked = FolderScan([tmp_path], settle=0.0)
     path = png(tmp_path / "a" / "x.png", 1)
-    assert list(looked.still()) == []  # seen for the first time
+    assert list(looked.settled()) == []  # seen for the first time
     path.write_bytes(path.read_bytes() + b"more")
-    assert list(looked.still()) == []  # it has grown
-    assert list(looked.still()) == [str(path)]
-    looked.finished(str(path))
-    assert list(looked.still()) == []
+    assert list(looked.settled()) == []  # it has grown
+    assert list(looked.settled()) == [str(path)]
+    looked.mark_done(str(path))
+    assert list(looked.settled()) == []
     os.utime(path, ns=(1, 1))  # written to again
-    assert list(looked.still()) == []
-    assert list(looked.still()) == [str(path)]
-    assert list(Watch([tmp_path], settle=3600).still()) == []
+    assert list(looked.settled()) == []
+    assert list(looked.settled()) == [str(path)]
+    assert list(FolderScan([tmp_path], settle=3600).settled()) == []
 
 
 def test_files_are_ingested_and_moved(database: Database, settings: Settings, tmp_path: Path) -> None:
@@ -65,8 +65,7 @@ def test_files_are_ingested_and_moved(database: Database, settings: Settings, tm
     stop, told = threading.Event(), []
     thread = threading.Thread(
         target=watch,
-        args=(database, settings, [folder]),
-        kwargs={"settle": 0.1, "every": 0.05, "stop": stop, "move_to": target, "tell": told.append},
+        args=(database, settings, [folder], WatchOptions(0.1, 0.05, target), stop, told.append),
     )
     thread.start()
     try:
@@ -89,16 +88,9 @@ def test_what_cannot_be_watched_is_refused(
     database: Database, settings: Settings, tmp_path: Path, folder: str, target: str | None, reason: str
 ) -> None:
     (tmp_path / "in").mkdir()
+    options = WatchOptions(move_to=tmp_path / target if target else None)
     with pytest.raises((InputMissing, UsageError), match=reason):
-        watch(
-            database,
-            settings,
-            [tmp_path / folder],
-            settle=1,
-            every=1,
-            stop=threading.Event(),
-            move_to=tmp_path / target if target else None,
-        )
+        watch(database, settings, [tmp_path / folder], options, threading.Event())
 
 
 def test_the_command_ends_in_order(archive_url: str, database: Database, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from radretrieval.files.uris import printable
-from radretrieval.ingest.inbox_worker import IntakeReport
+from radretrieval.ingest.report import InboxReport
 
 MOST_NAMED = 1000
 
@@ -42,7 +42,7 @@ class PullReport:
                 {"path": printable(path), "error": type(error).__name__, "message": printable(str(error))}
             )
 
-    def take(self, intake: IntakeReport) -> None:
+    def take(self, intake: InboxReport) -> None:
         """What became of the files that were fetched."""
         self.added += intake.added
         self.unchanged += intake.unchanged

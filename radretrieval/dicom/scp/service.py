@@ -17,7 +17,8 @@ from radretrieval.dicom.scp.processes import Crew, listening
 from radretrieval.dicom.scp.server import Listener, Node, sender
 from radretrieval.errors import EnvironmentUnusable, ImageError
 from radretrieval.files.uris import printable
-from radretrieval.ingest.inbox_worker import Intake, IntakeReport
+from radretrieval.ingest.inbox_worker import Intake
+from radretrieval.ingest.report import InboxReport
 
 if TYPE_CHECKING:
     from pynetdicom.events import Event
@@ -112,7 +113,7 @@ def receive(
     crew: tuple[int, Sequence[str]] | None = None,
     shared: int | None = None,
     ready: Callable[[int], None] = lambda port: None,
-) -> IntakeReport:
+) -> InboxReport:
     """Take files in, and make images of them, until told to stop.
 
     Parameters

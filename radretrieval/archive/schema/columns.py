@@ -1,0 +1,67 @@
+"""The columns of `image` that files and labels fill: one table, of which statements and records are made.
+
+Nothing but the standard library is imported, so that the command line and decoding processes may read it.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Column(NamedTuple):
+    """A column of `image`.
+
+    Attributes
+    ----------
+    name : as in SQL.
+    type : of PostgreSQL, as COPY names it.
+    facet : exact indexes keep it beside the codes, so that filters on it are fast.
+    label : a person may set it (`ingest --labels`); else it comes from the file.
+    completed : `verify` fills it from the header where an older version ingested the image.
+    """
+
+    name: str
+    type: str
+    facet: bool = False
+    label: bool = False
+    completed: bool = False
+
+
+IMAGE = (
+    Column("sha256", "bytea"),
+    Column("uri", "text"),
+    Column("format", "text", facet=True),
+    Column("rows", "int4"),
+    Column("columns", "int4"),
+    Column("bits_stored", "int2"),
+    Column("photometric", "text", facet=True),
+    Column("irma_code", "text", facet=True, label=True),
+    Column("split", "text", facet=True, label=True),
+    Column("patient_key", "text", label=True),
+    Column("modality", "text", facet=True, label=True),
+    Column("body_part", "text", facet=True, label=True),
+    Column("view_position", "text", facet=True, label=True),
+    Column("laterality", "text", facet=True, label=True),
+    Column("withdrawn", "bool", facet=True, label=True),
+    Column("sop_instance_uid", "text"),
+    Column("series_instance_uid", "text"),
+    Column("study_instance_uid", "text"),
+    Column("frame", "int4"),
+    Column("sop_class_uid", "text", completed=True),
+    Column("transfer_syntax_uid", "text", completed=True),
+    Column("pixels_sha256", "bytea", completed=True),
+    Column("same_uid", "bool"),
+    Column("study_date", "date", completed=True),
+    Column("manufacturer", "text", completed=True),
+    Column("row_spacing", "float8", completed=True),
+    Column("column_spacing", "float8", completed=True),
+    Column("kvp", "float8", completed=True),
+    Column("exposure", "float8", completed=True),
+    Column("header", "jsonb"),
+    Column("origin", "text"),
+    Column("kept", "text"),
+)
+
+FACETS = tuple(column.name for column in IMAGE if column.facet)
+LABELS = tuple(column.name for column in IMAGE if column.label)
+COMPLETED = tuple(column.name for column in IMAGE if column.completed)
