@@ -1,6 +1,6 @@
 """Patient pseudonyms: one patient stays one patient, without a name or a number.
 
-The key is a secret outside the database, in a file or in the environment: who reads the database alone cannot test a
+The key is a secret outside the database, in a file: who reads the database alone cannot test a
 guessed identifier.
 
 A key can be rotated (`rotation`). Identifiers are not stored, so that pseudonyms can only be made from pseudonyms: the
@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from radretrieval.config import Settings
-from radretrieval.errors import EnvironmentUnusable, UsageError
+from radretrieval.errors import EnvironmentUnusable
 from radretrieval.files.atomic import sync_folder, write_bytes
 
 _CHAIN = b"chain:"  # what a key begins with that was rotated; the keys follow in hexadecimal digits, a colon between
@@ -70,13 +70,6 @@ def load_secret(settings: Settings) -> bytes:
 
     Raises EnvironmentUnusable where there is no usable key, or a rotation goes on or was not finished.
     """
-    if settings.patient_key is not None:
-        if settings.patient_key_file is not None:
-            raise EnvironmentUnusable(
-                "RADRETRIEVAL_PATIENT_KEY and RADRETRIEVAL_PATIENT_KEY_FILE both name a key of the patient pseudonyms; "
-                "set one of them"
-            )
-        return _long_enough(settings.patient_key.get_secret_value().strip().encode(), "RADRETRIEVAL_PATIENT_KEY")
     path = key_file(settings)
     secret = read_key(path, made=settings.patient_key_file is None, what="the patient pseudonyms", way=_WAY, hold=True)
     if pending_file(path).exists():
@@ -111,12 +104,7 @@ def read_key(path: Path, *, made: bool, what: str, way: str, hold: bool = False)
 
 
 def key_file(settings: Settings) -> Path:
-    """The file of the key. Raises UsageError where the key is in the environment."""
-    if settings.patient_key is not None:
-        raise UsageError(
-            "the key of the patient pseudonyms is in the environment (RADRETRIEVAL_PATIENT_KEY), which no command can "
-            "change; write it into a file, name that with RADRETRIEVAL_PATIENT_KEY_FILE, and rotate it there"
-        )
+    """The file of the key of the patient pseudonyms."""
     return (settings.patient_key_file or settings.home / "patient.key").resolve()
 
 
