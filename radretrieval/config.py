@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import SecretStr, field_validator
+from pydantic import field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from radretrieval.errors import UsageError
 
 # Columns of image come from these, where a file has them (PS3.3 C.7); a site that wants less names fewer.
 HEADER = (
@@ -54,7 +56,6 @@ class Settings(BaseSettings):
     decode_megabytes : memory that one decoding process may take, in MB.
     patient_key_file : key of the patients' pseudonyms (default: `patient.key` in `home`, made when first needed);
         every host that ingests into one archive needs the same key.
-    patient_key : that key itself, in the place of a file.
     store : folder of the files that the archive keeps itself, by content (default: `store` in `home`); every host that
         reads images needs the same one, as a mounted path.
     keep : what is kept there of the files of ingested folders and of pulled images. `reference`: nothing, each is read
@@ -79,7 +80,6 @@ class Settings(BaseSettings):
     decode_seconds: float = 120.0
     decode_megabytes: int = 4096
     patient_key_file: Path | None = None
-    patient_key: SecretStr | None = None
     store: Path | None = None
     keep: Literal["reference", "copy", "reduced"] = "reference"
     reduced_size: int = 1024
@@ -93,6 +93,17 @@ class Settings(BaseSettings):
     def _listed(cls, value: Any) -> Any:
         """Names with commas or blanks between them, as people write them into an environment."""
         return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _no_key_in_the_environment(self) -> Settings:
+        """An ignored key would silently make other pseudonyms of the same patients."""
+        if any(value and name.upper() == "RADRETRIEVAL_PATIENT_KEY" for name, value in os.environ.items()):
+            raise UsageError(
+                "RADRETRIEVAL_PATIENT_KEY is set, but a key in the environment is not supported any more; write its "
+                "value into a file, name that with RADRETRIEVAL_PATIENT_KEY_FILE, and unset RADRETRIEVAL_PATIENT_KEY: "
+                "the pseudonyms stay the same"
+            )
+        return self
 
     @property
     def store_folder(self) -> Path:

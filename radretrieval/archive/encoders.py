@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from radretrieval.archive.queries import sql
 from radretrieval.archive.schema.names import partition
 from radretrieval.errors import NoEncoder, UsageError
+from radretrieval.files.atomic import write_bytes
 from radretrieval.profile import Profile
 
 if TYPE_CHECKING:
@@ -117,17 +117,6 @@ def weights(connection: Connection, encoder: Encoder, cache: Path) -> bytes:
         row = cursor.execute(sql("encoder_weights"), {"id": encoder.id}).fetchone()
     assert row is not None
     found = bytes(row["weights"])
-    _keep(path, found)
+    with suppress(OSError):  # a cache that cannot be written costs time, not the run
+        write_bytes(path, found, parents=True)
     return found
-
-
-def _keep(path: Path, content: bytes) -> None:
-    """Write to a temporary name, then rename; a cache that cannot be written costs time, not the run."""
-    draft = path.with_name(f"{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_bytes(content)
-        os.replace(draft, path)
-    except OSError:
-        with suppress(OSError):
-            draft.unlink()

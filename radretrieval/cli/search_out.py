@@ -179,9 +179,9 @@ def _dicom(
 
 
 def _save(one: Any, path: Path, what: str) -> None:
-    from radretrieval.files.output import whole
+    from radretrieval.files.output import output_file
 
-    with whole(path, what) as draft:
+    with output_file(path, what) as draft:
         one.save_as(draft, enforce_file_format=True)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from radretrieval.errors import UsageError
-from radretrieval.export.write_image import replaced, subject_of_row
+from radretrieval.export.write_image import export_file, subject_of_row
 from radretrieval.privacy.replacements import Keyed
 
 # What leaves in every export, with what it is; types as Parquet calls them, a string where none is named.
@@ -99,7 +99,7 @@ def check_format(name: str) -> None:
 @contextmanager
 def index_file(path: Path, columns: Sequence[str]) -> Iterator[Take]:
     """What takes the rows; the file is there, whole, when the block ends well. CSV, or Parquet by the path's ending."""
-    with replaced(path) as draft, (_parquet if path.suffix == ".parquet" else _csv)(draft, columns) as take:
+    with export_file(path) as draft, (_parquet if path.suffix == ".parquet" else _csv)(draft, columns) as take:
         yield take
 
 

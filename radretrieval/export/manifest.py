@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 from types import TracebackType
 
-from radretrieval.export.write_image import Left, replaced
+from radretrieval.export.write_image import Left, export_file
 
 COLUMNS = {
     "file": "the file below this folder",
@@ -69,7 +69,7 @@ class Journal:
         self._file.close()
         files, written = 0, set[bytes]()
         with (
-            replaced(self.path) as draft,
+            export_file(self.path) as draft,
             self.path.open(encoding="utf-8", newline="") as old,
             draft.open("w", encoding="utf-8", newline="") as new,
         ):

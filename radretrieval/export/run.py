@@ -28,7 +28,8 @@ from radretrieval.config import Settings
 from radretrieval.errors import EnvironmentUnusable, NoEncoder, UsageError
 from radretrieval.export import index_file, manifest
 from radretrieval.export.manifest import Journal
-from radretrieval.export.write_image import How, Leaving, Left, file_name, leave, replaced, subject_of_row
+from radretrieval.export.write_image import How, Leaving, Left, export_file, file_name, leave, subject_of_row
+from radretrieval.files.atomic import DRAFT_SUFFIX
 from radretrieval.files.uris import printable, shown
 from radretrieval.privacy.pseudonyms import read_key
 from radretrieval.privacy.replacements import Keyed
@@ -198,9 +199,9 @@ class _Run:
             except ValueError:
                 raise UsageError(f"{manifest} is damaged; name a new folder") from None
             self._check(told)
-            for draft in () if told.get("complete") else self.folder.rglob(".*.part"):
+            for draft in () if told.get("complete") else self.folder.rglob(f".*{DRAFT_SUFFIX}"):
                 draft.unlink(missing_ok=True)  # of a run that was killed
-        elif any(path.name != ".lock" and path.suffix != ".part" for path in self.folder.iterdir()):
+        elif any(path.name != ".lock" and path.suffix != DRAFT_SUFFIX for path in self.folder.iterdir()):
             (self.folder / ".lock").unlink()
             raise UsageError(f"{self.folder} is not empty and holds no export; name a new folder")
         self.write_manifest(complete=False)
@@ -298,9 +299,9 @@ class _Run:
             "columns": {"files.csv": manifest.COLUMNS, self.index: index_file.columns_of(self.keyed)},
         }
         with ExitStack() as stack:
-            draft = stack.enter_context(replaced(self.folder / "manifest.json"))
+            draft = stack.enter_context(export_file(self.folder / "manifest.json"))
             draft.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-            draft = stack.enter_context(replaced(self.folder / "README.md"))
+            draft = stack.enter_context(export_file(self.folder / "README.md"))
             draft.write_text(_readme(document), encoding="utf-8")
 
 
@@ -311,7 +312,7 @@ def _sha256(path: Path) -> str:
 
 def _readme(document: dict[str, Any]) -> str:
     hidden = (
-        "It is de-identified by the basic profile of DICOM PS3.15 (2026c): patients and UIDs are replaced, days are "
+        "It is de-identified by the basic profile of DICOM PS3.15 (2026c): patients and UIDs are export_file, days are "
         "moved back by a number of days that is the same for all images of a patient. Nobody has looked at the pixels: "
         "the column burned_in of files.csv tells where text in them must be feared.\n\n"
         if document["deidentified"]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +11,7 @@ from typing import Any
 
 from radretrieval.config import Reading
 from radretrieval.errors import EnvironmentUnusable, ImageError
+from radretrieval.files.atomic import replacing
 from radretrieval.privacy.replacements import Keyed
 
 _SUFFIXES = {"dicom": ".dcm", "png": ".png", "jpeg": ".jpg", "tiff": ".tif"}
@@ -94,27 +93,20 @@ def leave(leaving: Leaving, how: How) -> Left:
         from radretrieval.privacy.strip_metadata import strip
 
         data, burned_in = strip(data, how.reading.max_pixels), UNKNOWN
-    with replaced(Path(leaving.target)) as draft:
+    with export_file(Path(leaving.target)) as draft:
         draft.write_bytes(data)
     return Left(hashlib.sha256(data).hexdigest(), len(data), burned_in)
 
 
 @contextmanager
-def replaced(target: Path) -> Iterator[Path]:
-    """A draft beside a file, which takes its place, whole and on the disk, when the block ends well.
+def export_file(target: Path) -> Iterator[Path]:
+    """`replacing` for a file of an export, with the folders that are missing.
 
     Raises EnvironmentUnusable where it cannot be written.
     """
-    draft = target.with_name(f".{secrets.token_hex(8)}.part")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        with replacing(target, parents=True) as draft:
             yield draft
-            with open(draft, "rb") as file:
-                os.fsync(file.fileno())
-            os.replace(draft, target)
-        finally:
-            draft.unlink(missing_ok=True)
     except OSError as error:
         raise EnvironmentUnusable(
             f"the export cannot be written to {target.parent} ({error.strerror}); make room or let it be writable, "

@@ -1,13 +1,14 @@
-"""Files for people: refused before the work begins if they cannot be written, and complete or not there after it."""
+"""Files that a user names for results: refused before the work begins if they cannot be written."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from radretrieval.errors import UsageError
+from radretrieval.files.atomic import DRAFT_SUFFIX, replacing
 
 
 def check_output(path: Path | str, suffix: str, what: str) -> Path:
@@ -28,26 +29,35 @@ def check_output(path: Path | str, suffix: str, what: str) -> Path:
         raise UsageError(f"the folder {target.parent} for the {what} does not exist; make it or name another")
     if os.path.isdir(target):
         raise UsageError(f"{target} is a folder; name a file for the {what}")
-    with whole(target, what, trial=True) as draft:  # rights, a name that is too long, a full disk: only writing tells
-        draft.touch()
+    with _refused(target, what):  # rights, a name that is too long, a full disk: only writing tells
+        _draft(target).touch()
+        _draft(target).unlink()
     return target
 
 
 @contextmanager
-def whole(path: Path, what: str, trial: bool = False) -> Iterator[Path]:
-    """A temporary name beside `path`, which it gets when the block ends well; in a `trial` it is removed instead.
+def output_file(path: Path, what: str) -> Iterator[Path]:
+    """`replacing` for a file that a user named; a draft that a killed run left is overwritten.
+
+    Parameters
+    ----------
+    what : what it is, for the message.
 
     Raises
     ------
     UsageError : it cannot be written.
     """
-    draft = path.with_name(f".{path.name}.part")
-    try:
+    with _refused(path, what), replacing(path, draft=_draft(path)) as draft:
         yield draft
-        if not trial:
-            os.replace(draft, path)
+
+
+def _draft(path: Path) -> Path:
+    return path.with_name(f".{path.name}{DRAFT_SUFFIX}")
+
+
+@contextmanager
+def _refused(path: Path, what: str) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise UsageError(f"cannot write the {what} {path}: {error.strerror or error}; name another file") from error
-    finally:
-        with suppress(OSError):
-            draft.unlink()

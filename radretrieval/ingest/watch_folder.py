@@ -25,7 +25,7 @@ from radretrieval.errors import (
     InputMissing,
     UsageError,
 )
-from radretrieval.files.atomic import sync_folder
+from radretrieval.files.atomic import replacing
 from radretrieval.files.uris import printable, to_uri
 from radretrieval.files.walk import walk
 from radretrieval.ingest.labels_csv import Labels
@@ -191,15 +191,10 @@ def _move(database: Database, path: str, folders: Sequence[Path], target: Path) 
     folder = next(f for f in map(os.path.abspath, folders) if path.startswith(f + os.sep))
     place = target / os.path.relpath(path, folder)
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
         place = _free(place, path)
         if not place.exists():
-            draft = place.with_name(f".{place.name}.{os.getpid()}")
-            shutil.copy2(path, draft)
-            with open(draft, "rb") as file:
-                os.fsync(file.fileno())
-            os.replace(draft, place)
-            sync_folder(place.parent)  # before the other place is given up
+            with replacing(place, parents=True) as draft:  # on the disk before the other place is given up
+                shutil.copy2(path, draft)
         with database.connection() as connection:
             images.moved_from(connection, to_uri(path), to_uri(place))
             connection.commit()

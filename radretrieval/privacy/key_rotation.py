@@ -44,7 +44,6 @@ def rotate(database: Database, settings: Settings) -> Rotation:
 
     Raises
     ------
-    UsageError : the key is in the environment.
     EnvironmentUnusable : other processes use the key or write to the archive, the key is not the archive's, or cannot
         be replaced.
     DatabaseUnavailable : the database went away; run it again.

@@ -1,35 +1,38 @@
-"""Which attributes of a data set may leave, and as what: PS3.15's table as dicom-anonymizer keeps it, and stricter.
+"""What becomes of each attribute of a de-identified data set: the table of DICOM PS3.15, and stricter rules beside it.
 
-The table (PS3.15, E.1-1, edition 2026c) names what must go; what it does not name may stay. Here stays of that only
-what is known to be harmless: no private and unknown attributes, no retired text, no long free text, no addresses.
+`ps315.csv` is table E.1-1, edition 2026c, of the attributes that the basic profile changes or removes; it is made by
+`benchmarks/make_ps315.py`. The standard lets stay what the table does not name. Here of that only what is known to be
+harmless stays: no private and unknown attributes, no retired text, no long free text, no addresses.
 """
 
 from __future__ import annotations
 
+import csv
 from functools import lru_cache
+from importlib import resources
 
-TABLE = "dicomfields_2026c"
+# What is done for an action code of the table.
 _ACTIONS = {
-    "D_TAGS": "dummy",
-    "Z_D_TAGS": "dummy",
-    "X_D_TAGS": "dummy",
-    "X_Z_D_TAGS": "dummy",
-    "Z_TAGS": "empty",
-    "X_Z_TAGS": "empty",
-    "X_TAGS": "remove",
-    "U_TAGS": "uid",
-    "X_Z_U_STAR_TAGS": "references",
+    "D": "dummy",
+    "Z/D": "dummy",
+    "X/D": "dummy",
+    "X/Z/D": "dummy",
+    "Z": "empty",
+    "X/Z": "empty",
+    "X": "remove",
+    "U": "uid",
+    "X/Z/U*": "references",
 }
 
 DATES = frozenset(("DA", "DT", "TM"))
 NUMBERS = frozenset(("US", "SS", "UL", "SL", "UV", "SV", "FL", "FD", "AT", "US or SS"))
 BULK = frozenset(("OB", "OW", "OD", "OF", "OL", "OV", "OB or OW", "US or OW", "US or SS or OW"))
 SHORT_TEXT = frozenset(("LO", "SH"))
-# What is written by people and can say anything: removed where the table does not name it, but in codes.
+# Free text: removed where the table does not name the attribute, except the values of codes.
 LONG_TEXT = frozenset(("LT", "ST", "UT", "UC", "UR", "AE", "AS", "PN"))
 _CODES = ("LongCodeValue", "URNCodeValue", "ExtendedCodeValue")
 
-# Binary values that are pictures, or what shows them.
+# Bulk data that stays: pixels, and what they are displayed with.
 PICTURES = frozenset(
     (
         *("PixelData", "FloatPixelData", "DoubleFloatPixelData", "LUTData", "ICCProfile", "BlendingLookupTableData"),
@@ -38,7 +41,7 @@ PICTURES = frozenset(
     )
 )
 
-# UIDs that name a kind of thing, not a thing.
+# UIDs of kinds of things, not of one thing.
 KINDS = frozenset(
     (
         *("SOPClassUID", "ReferencedSOPClassUID", "RelatedGeneralSOPClassUID", "OriginalSpecializedSOPClassUID"),
@@ -47,8 +50,8 @@ KINDS = frozenset(
     )
 )
 
-# A day that many patients share, as that of a calibration, tells who knows it by how much dates were moved. The
-# versions of context groups are published days; what belongs to them goes with them (PS3.3, 8.2).
+# Days that many patients share, as that of a calibration: whoever knows one can compute by how much dates were moved.
+# The versions of context groups are published days; the attributes that depend on them are removed too (PS3.3, 8.2).
 _SHARED_DAYS = (
     *("DateOfLastCalibration", "TimeOfLastCalibration", "DateTimeOfLastCalibration", "CalibrationDate"),
     *("CalibrationTime", "CalibrationDateTime", "DateOfLastDetectorCalibration", "TimeOfLastDetectorCalibration"),
@@ -58,7 +61,7 @@ _SHARED_DAYS = (
     *("ContextGroupLocalVersion", "ContextGroupExtensionCreatorUID", "MappingResource", "MappingResourceUID"),
     *("MappingResourceName", "TemplateVersion", "TemplateLocalVersion"),
 )
-# Of persons, and not in the table.
+# Of persons or sites, and not in the table.
 _PERSONAL = (
     *("PatientBirthDateInAlternativeCalendar", "PatientDeathDateInAlternativeCalendar", "PatientAlternativeCalendar"),
     *("PatientBirthTime", "StorageMediaFileSetID", "OwnerID", "RadiationMachineName"),
@@ -67,23 +70,19 @@ _PERSONAL = (
 
 @lru_cache(maxsize=1)
 def actions() -> dict[int, str]:
-    """By tag, what the table asks for; what is not in it is not in the table.
+    """The action for each tag that is in the table, or of which more is removed than the table asks for.
 
-    `remove`; `empty`; `dummy`: a value that tells nothing; `uid`: another UID; `references`: a sequence whose UIDs
-    become others, so that they stay references; `date`: moved, whatever else the table asks for.
+    `remove`; `empty`; `dummy`: a constant value; `uid`: a replaced UID; `references`: a sequence whose UIDs are
+    replaced; `date`: moved back, whatever the table asks for.
     """
-    from dicomanonymizer.dicomfields_selector import dicom_anonymization_database_selector
     from pydicom.datadict import dictionary_has_tag, dictionary_VR, tag_for_keyword
 
-    table = dicom_anonymization_database_selector(TABLE)
     found: dict[int, str] = {}
-    for name, action in _ACTIONS.items():
-        for tag in table[name]:
-            if len(tag) != 2:  # a mask of curves or overlays, of which nothing stays anyway
-                continue
-            number = tag[0] << 16 | tag[1]
-            moved = dictionary_has_tag(number) and dictionary_VR(number) in DATES
-            found[number] = "date" if moved else action
+    with resources.files(__package__).joinpath("ps315.csv").open(encoding="utf-8") as file:
+        for row in csv.DictReader(line for line in file if not line.startswith("#")):
+            tag = int(row["tag"], 16)
+            moved = dictionary_has_tag(tag) and dictionary_VR(tag) in DATES
+            found[tag] = "date" if moved else _ACTIONS[row["action"]]
     for keyword in (*_SHARED_DAYS, *_PERSONAL):
         known = tag_for_keyword(keyword)
         assert known is not None, keyword
@@ -93,9 +92,10 @@ def actions() -> dict[int, str]:
 
 
 def action_of(tag: int, vr: str) -> str:
-    """What becomes of an attribute with this value representation: as `actions` says, or `keep`, or `kind`.
+    """What becomes of an attribute with this value representation: an action of `actions`, `keep` or `kind`.
 
-    `keep`: as it is, if it is what it should be; `kind`: a UID that names no thing but a kind of things.
+    `keep`: it stays if its value has the form that its representation asks for. `kind`: a UID of a kind of things,
+    as a SOP class, which stays.
 
     Source: DICOM PS3.15, E.3 and table E.1-1.
     """

@@ -1,6 +1,6 @@
 """Patient pseudonyms: one patient stays one patient, without a name or a number.
 
-The key is a secret outside the database, in a file or in the environment: who reads the database alone cannot test a
+The key is a secret outside the database, in a file: who reads the database alone cannot test a
 guessed identifier.
 
 A key can be rotated (`rotation`). Identifiers are not stored, so that pseudonyms can only be made from pseudonyms: the
@@ -15,14 +15,13 @@ import hashlib
 import hmac
 import os
 import secrets
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from radretrieval.config import Settings
-from radretrieval.errors import EnvironmentUnusable, UsageError
-from radretrieval.files.atomic import sync_folder
+from radretrieval.errors import EnvironmentUnusable
+from radretrieval.files.atomic import sync_folder, write_bytes
 
 _CHAIN = b"chain:"  # what a key begins with that was rotated; the keys follow in hexadecimal digits, a colon between
 _WAY = "set RADRETRIEVAL_PATIENT_KEY_FILE to a file with at least 32 random characters"
@@ -71,13 +70,6 @@ def load_secret(settings: Settings) -> bytes:
 
     Raises EnvironmentUnusable where there is no usable key, or a rotation goes on or was not finished.
     """
-    if settings.patient_key is not None:
-        if settings.patient_key_file is not None:
-            raise EnvironmentUnusable(
-                "RADRETRIEVAL_PATIENT_KEY and RADRETRIEVAL_PATIENT_KEY_FILE both name a key of the patient pseudonyms; "
-                "set one of them"
-            )
-        return _long_enough(settings.patient_key.get_secret_value().strip().encode(), "RADRETRIEVAL_PATIENT_KEY")
     path = key_file(settings)
     secret = read_key(path, made=settings.patient_key_file is None, what="the patient pseudonyms", way=_WAY, hold=True)
     if pending_file(path).exists():
@@ -101,7 +93,8 @@ def read_key(path: Path, *, made: bool, what: str, way: str, hold: bool = False)
     """
     try:
         if made and not path.exists():
-            _create(path)
+            # of two processes at once one makes the key, and both read that
+            write_bytes(path, f"{secrets.token_hex(32)}\n".encode(), mode=0o600, parents=True, overwrite=False)
         if hold:
             _hold(path)
         secret = path.read_bytes().strip()
@@ -111,12 +104,7 @@ def read_key(path: Path, *, made: bool, what: str, way: str, hold: bool = False)
 
 
 def key_file(settings: Settings) -> Path:
-    """The file of the key. Raises UsageError where the key is in the environment."""
-    if settings.patient_key is not None:
-        raise UsageError(
-            "the key of the patient pseudonyms is in the environment (RADRETRIEVAL_PATIENT_KEY), which no command can "
-            "change; write it into a file, name that with RADRETRIEVAL_PATIENT_KEY_FILE, and rotate it there"
-        )
+    """The file of the key of the patient pseudonyms."""
     return (settings.patient_key_file or settings.home / "patient.key").resolve()
 
 
@@ -156,20 +144,7 @@ def write_pending(path: Path, secret: bytes) -> None:
     pending = pending_file(path)
     try:
         owner = path.stat()
-        handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with open(handle, "wb") as stream:
-                stream.write(secret + b"\n")
-                stream.flush()
-                os.fchmod(stream.fileno(), owner.st_mode & 0o777)
-                with suppress(PermissionError):
-                    os.fchown(stream.fileno(), owner.st_uid, owner.st_gid)
-                os.fsync(stream.fileno())
-            os.replace(draft, pending)
-        except BaseException:
-            Path(draft).unlink(missing_ok=True)
-            raise
-        sync_folder(path.parent)
+        write_bytes(pending, secret + b"\n", mode=owner.st_mode & 0o777, owner=(owner.st_uid, owner.st_gid))
     except OSError as error:
         raise EnvironmentUnusable(
             f"the next key cannot be written beside {path} ({error.strerror}); let its folder be writable, or rotate "
@@ -210,19 +185,3 @@ def _hold(path: Path) -> None:
     if path in _held:
         os.close(_held[path][1])
     _held[path] = (os.fstat(handle).st_ino, handle)
-
-
-def _create(path: Path) -> None:
-    """Write a new key so that of two processes at once only one wins and both read the winner's."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # readable by its owner alone
-    try:
-        with open(handle, "w", encoding="ascii") as stream:
-            stream.write(secrets.token_hex(32) + "\n")
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.link(draft, path)
-    except FileExistsError:
-        pass
-    finally:
-        os.unlink(draft)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radretrieval.errors import UsageError
-from radretrieval.files.output import check_output, whole
+from radretrieval.files.output import check_output, output_file
 from radretrieval.irma.code import axes
 from radretrieval.irma.tree import words
 
@@ -41,7 +41,7 @@ def save(path: Path | str, compose: Callable[[], Image]) -> None:
     ------
     UsageError : as `output.check_output`, and `compose` has not been called then; or the disk became full.
     """
-    with whole(check_output(path, ".png", "picture"), "picture") as draft:
+    with output_file(check_output(path, ".png", "picture"), "picture") as draft:
         compose().save(draft, "PNG")
 
 

@@ -10,7 +10,7 @@ from radretrieval.archive.codes import CodeSet
 from radretrieval.evaluation import Evaluation
 from radretrieval.evaluation.rankings import Ranking
 from radretrieval.evaluation.scores import errors
-from radretrieval.files.output import check_output, whole
+from radretrieval.files.output import check_output, output_file
 from radretrieval.files.uris import shown
 
 COLUMNS = (
@@ -38,7 +38,7 @@ def write_hits(path: Path, result: Evaluation) -> None:
     Raises UsageError when the name does not end in .csv or cannot be written.
     """
     with (
-        whole(check_output(path, ".csv", "list of hits"), "list of hits") as temporary,
+        output_file(check_output(path, ".csv", "list of hits"), "list of hits") as temporary,
         temporary.open("w", encoding="utf-8", newline="") as file,
     ):
         writer = csv.writer(file, lineterminator="\n")

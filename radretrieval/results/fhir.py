@@ -17,7 +17,7 @@ from radretrieval import __version__
 from radretrieval.archive.encoders import Encoder
 from radretrieval.archive.images import Identity
 from radretrieval.errors import UsageError
-from radretrieval.files.output import check_output, whole
+from radretrieval.files.output import check_output, output_file
 from radretrieval.irma.tree import describe
 from radretrieval.search.request import Answer, Hit, Request
 
@@ -55,7 +55,7 @@ class Told:
 
 def write_bundle(path: Path, told: Told) -> None:
     """Write the bundle as JSON; raises UsageError when `path` cannot be written or does not end in .json."""
-    with whole(check_output(path, ".json", "FHIR bundle"), "FHIR bundle") as draft:
+    with output_file(check_output(path, ".json", "FHIR bundle"), "FHIR bundle") as draft:
         draft.write_text(json.dumps(bundle(told), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 

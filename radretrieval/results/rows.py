@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from radretrieval.errors import UsageError
-from radretrieval.files.output import check_output, whole
+from radretrieval.files.output import check_output, output_file
 from radretrieval.files.uris import printable, shown
 from radretrieval.search.batch.execute import Row
 from radretrieval.search.request import Answer, Request
@@ -68,7 +68,10 @@ def writing(path: Path) -> Iterator[Writer]:
     the disk is full.
     """
     target = check_rows(path)
-    with whole(target, _WHAT) as draft, (_parquet if target.suffix.lower() == ".parquet" else _csv)(draft) as writer:
+    with (
+        output_file(target, _WHAT) as draft,
+        (_parquet if target.suffix.lower() == ".parquet" else _csv)(draft) as writer,
+    ):
         yield writer
 
 

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radretrieval.errors import EnvironmentUnusable
-from radretrieval.files.atomic import sync_folder
+from radretrieval.files.atomic import write_bytes
 from radretrieval.imaging.resample import resample
 
 _SIZE = "original"  # in the text of a reduced picture: rows and columns that the original has
@@ -88,19 +86,8 @@ class Store:
         self.path(sha256).unlink(missing_ok=True)
 
     def _write(self, path: Path, data: bytes) -> None:
-        draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                with open(draft, "wb") as file:
-                    file.write(data)
-                    file.flush()
-                    os.fsync(file.fileno())
-                os.replace(draft, path)
-            except BaseException:
-                draft.unlink(missing_ok=True)
-                raise
-            sync_folder(path.parent)
+            write_bytes(path, data, parents=True)
         except OSError as error:
             raise EnvironmentUnusable(
                 f"the store {self.folder} cannot take a file ({error.strerror}); make room, or let RADRETRIEVAL_STORE "

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from radretrieval.errors import UsageError
-from radretrieval.files.output import check_output, whole
+from radretrieval.files.output import check_output, output_file
 
 
 def names(folder: Path) -> list[str]:
@@ -46,13 +46,13 @@ def test_what_is_broken_off_leaves_the_old_file_alone(tmp_path: Path, error: Bas
     expected = UsageError if isinstance(error, OSError) else KeyboardInterrupt
 
     def broken_off() -> None:
-        with whole(target, "list") as draft:
+        with output_file(target, "list") as draft:
             draft.write_text("half")
             raise error
 
     with pytest.raises(expected):
         broken_off()
     assert (names(tmp_path), target.read_text()) == (["a.csv"], "old")
-    with whole(target, "list") as draft:
+    with output_file(target, "list") as draft:
         draft.write_text("new")
     assert (names(tmp_path), target.read_text()) == (["a.csv"], "new")

@@ -17,7 +17,7 @@ from urllib.parse import quote
 from radretrieval.archive.embedded import account as accounts
 from radretrieval.archive.embedded.account import Account
 from radretrieval.errors import EmbeddedServerError
-from radretrieval.files.atomic import sync_folder
+from radretrieval.files.atomic import sync_folder, write_bytes
 
 NAME = "radretrieval"
 """Name of the database and of its superuser."""
@@ -148,11 +148,7 @@ class Cluster:
         text = "# Written at each start of the embedded server; put your own settings into postgresql.conf.\n"
         text += "".join(f"{name} = '{value}'\n" for name, value in settings.items())
         # replaced, not written in place: root must not follow a link that the server's user may have laid
-        handle, name = tempfile.mkstemp(dir=self.data, prefix="radretrieval.conf.")
-        with open(handle, "w") as file:
-            file.write(text)
-            os.fchmod(file.fileno(), 0o644)
-        os.replace(name, self.data / "radretrieval.conf")
+        write_bytes(self.data / "radretrieval.conf", text.encode(), mode=0o644)
         if self.sockets != self.data:
             _make_private(self.sockets, account)
 
