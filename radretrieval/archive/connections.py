@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,10 +11,18 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 from radretrieval.archive.queries import sql
 from radretrieval.config import Settings
-from radretrieval.errors import DatabaseUnavailable, EnvironmentUnusable, SchemaOutdated, UsageError
+from radretrieval.errors import (
+    DatabaseUnavailable,
+    EmbeddedServerError,
+    EnvironmentUnusable,
+    SchemaOutdated,
+    UsageError,
+)
 
 if TYPE_CHECKING:
     import psycopg
+
+log = logging.getLogger(__name__)
 
 OLDEST_SERVER = 150000
 OLDEST_PGVECTOR = (0, 7, 0)
@@ -175,6 +184,18 @@ def database_url(settings: Settings) -> str:
     if settings.database_password_file is not None:
         url = _with_password(url, settings)
     return url
+
+
+def restart_embedded(database: Database, settings: Settings) -> None:
+    """Start the embedded server again after it was lost, for no other process does; a failure is logged."""
+    if not database.embedded:
+        return
+    from radretrieval.archive.embedded import shared_server
+
+    try:
+        shared_server.start(settings.home, settings.embedded_start_seconds)
+    except EmbeddedServerError as error:
+        log.warning("%s", error)
 
 
 def _with_password(url: str, settings: Settings) -> str:

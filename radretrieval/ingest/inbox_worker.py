@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from radretrieval.archive import images, inbox, patient_keys
+from radretrieval.archive import connections, images, inbox, patient_keys
 from radretrieval.archive.connections import Database
 from radretrieval.archive.images import Failure, NewImage
 from radretrieval.archive.inbox import Arrival
@@ -163,7 +163,7 @@ class Intake:
                     log.warning("%s (trying again in %d s)", error, RETRY_SECONDS)
                     stop.wait(RETRY_SECONDS)
                     if not stop.is_set():
-                        revive(self.database, self.settings)
+                        connections.restart_embedded(self.database, self.settings)
 
     def finish(self) -> IntakeReport:
         """Take what has arrived until nothing is left. Raises DatabaseUnavailable, EnvironmentUnusable."""
@@ -277,15 +277,3 @@ def for_processing(path: str) -> Problem:
         "the image FOR PRESENTATION instead"
     )
     return Problem(path, "ForProcessing", message)
-
-
-def revive(database: Database, settings: Settings) -> None:
-    """Start the embedded server again, if it is the archive's: it has nobody but its users to do so."""
-    if not database.embedded:
-        return
-    from radretrieval.archive.embedded import shared_server
-
-    try:
-        shared_server.start(settings.home, settings.embedded_start_seconds)
-    except EmbeddedServerError as error:
-        log.warning("%s", error)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from radretrieval.evaluation import Evaluation, Scored
+from radretrieval.evaluation import Evaluation, ScoredRanking
 from radretrieval.evaluation.scores import PERMUTATIONS, Comparison, SizeScore
 from radretrieval.report.table import table
 
@@ -11,11 +11,11 @@ RULES = {"imageclef": "ImageCLEF's hierarchical error", "paper": "the paper's Eq
 
 def print_evaluation(result: Evaluation) -> None:
     """Print every figure: the rankings beside what was published, axes, class sizes, baselines, the comparison."""
-    wanted = result.wanted
-    searched = "everything" if "all" in wanted.against else " and ".join(wanted.against)
+    options = result.options
+    searched = "everything" if "all" in options.against else " and ".join(options.against)
     print(
-        f"{len(result.queries.image_ids)} queries of {wanted.split} against {len(result.searched.image_ids)} images of "
-        f"{searched}; error: {RULES[wanted.rule]}"
+        f"{len(result.queries.image_ids)} queries of {options.split} against {len(result.searched.image_ids)} images "
+        f"of {searched}; error: {RULES[options.rule]}"
     )
     _rankings(result)
     print(result.caveat)
@@ -65,7 +65,7 @@ def _rankings(result: Evaluation) -> None:
     table(head, [cells for _, cells in sorted(rows, key=lambda row: row[0])], align="lrrrrr")
 
 
-def encoder_of(row: Scored) -> str:
+def encoder_of(row: ScoredRanking) -> str:
     """The encoder of a ranking; barcodes know none."""
     return "" if row.ranking.kind == "rbc" else str(row.ranking.encoder_id)
 

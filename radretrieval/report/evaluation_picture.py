@@ -122,7 +122,7 @@ def _compose(result: Evaluation, pixels_of: Callable[[CodeSet, int], Pixels | No
 
     first = result.rows[0]
     true = result.queries.labels
-    each = errors(true, first.ranking.predicted, result.wanted.rule).sum(1)
+    each = errors(true, first.ranking.predicted, result.options.rule).sum(1)
     right, wrong = examples(np.array([t == p for t, p in zip(true, first.ranking.predicted, strict=True)]), each)
     lines = code_lines("1121-120-942-700")
     row = _SIDE + text_height([*lines, lines[-1]]) + _GAP

@@ -54,11 +54,11 @@ def _rows(result: Evaluation, ranking: Ranking) -> Iterator[tuple[object, ...]]:
         hits = [hit for hit in ranking.places[place].tolist() if hit >= 0]
         if not hits:
             predicted = ranking.predicted[place]
-            yield (*head, 1, "", "", predicted, "", "", _error(code, predicted, result.wanted.rule))
+            yield (*head, 1, "", "", predicted, "", "", _error(code, predicted, result.options.rule))
         for rank, hit in enumerate(hits):
             found = labels[hit]
             distances = (_known(ranking.cnnc[place, rank]), _known(ranking.rbc[place, rank]))
-            error = _error(code, found, result.wanted.rule)
+            error = _error(code, found, result.options.rule)
             hit_id = int(result.searched.image_ids[hit])
             yield (*head, rank + 1, hit_id, _file(result.searched, hit), found, *distances, error)
 

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from radretrieval.errors import UsageError
 from radretrieval.files.output import check_output, whole
 from radretrieval.files.uris import printable, shown
-from radretrieval.search.batch.execute import Row
+from radretrieval.search.batch.execute import HitRow
 from radretrieval.search.request import Answer, Request
 
 ENDINGS = (".csv", ".parquet")
@@ -31,7 +31,7 @@ _NUMBERS = {
 class Writer(Protocol):
     """Takes rows, in their order."""
 
-    def __call__(self, rows: Sequence[Row]) -> None: ...
+    def __call__(self, rows: Sequence[HitRow]) -> None: ...
 
 
 def check_rows(path: Path) -> Path:
@@ -46,18 +46,18 @@ def check_rows(path: Path) -> Path:
     return check_output(path, path.suffix.lower(), _WHAT)
 
 
-def rows_of(answer: Answer, request: Request) -> list[Row]:
+def rows_of(answer: Answer, request: Request) -> list[HitRow]:
     """The answer to one query as the rows that a batch has of it."""
     query = request.query
     name = f"id:{query}" if isinstance(query, int) else printable(os.path.abspath(query))
     head, tail = (name, answer.query_image_id, answer.query_irma_code), (answer.path, answer.encoder_id)
     return [
-        Row(
+        HitRow(
             *(*head, hit.rank, hit.image_id, shown(hit.uri)),
             *(hit.irma_code, hit.cnnc_distance, hit.rbc_distance, *tail),
         )
         for hit in answer.hits
-    ] or [Row(*head, None, None, None, None, None, None, *tail)]
+    ] or [HitRow(*head, None, None, None, None, None, None, *tail)]
 
 
 @contextmanager
@@ -76,7 +76,7 @@ def writing(path: Path) -> Iterator[Writer]:
 def _csv(draft: Path) -> Iterator[Writer]:
     with draft.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(Row._fields)
+        writer.writerow(HitRow._fields)
         yield writer.writerows
 
 
@@ -85,8 +85,8 @@ def _parquet(draft: Path) -> Iterator[Writer]:
     pyarrow = _pyarrow()
     from pyarrow import parquet
 
-    schema = pyarrow.schema([(name, getattr(pyarrow, _NUMBERS.get(name, "string"))()) for name in Row._fields])
-    waiting: list[Row] = []
+    schema = pyarrow.schema([(name, getattr(pyarrow, _NUMBERS.get(name, "string"))()) for name in HitRow._fields])
+    waiting: list[HitRow] = []
     with draft.open("wb") as file, parquet.ParquetWriter(file, schema) as writer:
 
         def write() -> None:
@@ -95,7 +95,7 @@ def _parquet(draft: Path) -> Iterator[Writer]:
             writer.write_table(pyarrow.Table.from_arrays(arrays, schema=schema))
             waiting.clear()
 
-        def take(rows: Sequence[Row]) -> None:
+        def take(rows: Sequence[HitRow]) -> None:
             waiting.extend(rows)
             if len(waiting) >= GROUP:
                 write()

@@ -12,12 +12,12 @@ from pyarrow import parquet
 from radretrieval.errors import UsageError
 from radretrieval.results import rows as rows_module
 from radretrieval.results.rows import check_rows, writing
-from radretrieval.search.batch.execute import Row
+from radretrieval.search.batch.execute import HitRow
 
 ROWS = [
-    Row('/a, b/ü;"1".png', None, None, 1, 2**40, "/x.png", "1121-120-942-700", 0, 4352, "exact-index", 1),
-    Row("id:7", 7, "1121-120-942-700", None, None, None, None, None, None, "exact-filter", 1),
-    Row("id:8", 8, None, 1, 3, "/line\\nbreak.png", None, 17, 90, "hnsw", 2),
+    HitRow('/a, b/ü;"1".png', None, None, 1, 2**40, "/x.png", "1121-120-942-700", 0, 4352, "exact-index", 1),
+    HitRow("id:7", 7, "1121-120-942-700", None, None, None, None, None, None, "exact-filter", 1),
+    HitRow("id:8", 8, None, 1, 3, "/line\\nbreak.png", None, 17, 90, "hnsw", 2),
 ]
 
 
@@ -30,10 +30,10 @@ def test_csv_and_parquet_hold_the_same(tmp_path: Path, monkeypatch: pytest.Monke
             write(ROWS[2:])
     with (tmp_path / "hits.csv").open(newline="", encoding="utf-8") as file:
         header, *lines = csv.reader(file)
-    assert tuple(header) == Row._fields
+    assert tuple(header) == HitRow._fields
     assert lines == [["" if cell is None else str(cell) for cell in row] for row in ROWS]
     table = parquet.read_table(tmp_path / "hits.parquet")
-    assert [Row(**row) for row in table.to_pylist()] == ROWS
+    assert [HitRow(**row) for row in table.to_pylist()] == ROWS
     assert str(table.schema.field("image_id").type) == "int64"
     assert str(table.schema.field("query").type) == "string"
     assert parquet.ParquetFile(tmp_path / "hits.parquet").num_row_groups == 2
@@ -45,7 +45,7 @@ def test_without_a_row_there_is_an_empty_table(tmp_path: Path, ending: str) -> N
     with writing(tmp_path / f"hits.{ending}"):
         pass
     if ending == "csv":
-        assert (tmp_path / "hits.csv").read_text() == ",".join(Row._fields) + "\n"
+        assert (tmp_path / "hits.csv").read_text() == ",".join(HitRow._fields) + "\n"
     else:
         assert parquet.read_table(tmp_path / "hits.parquet").num_rows == 0
 

@@ -11,12 +11,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from radretrieval.archive import inbox
-from radretrieval.archive.connections import Database, connect, translated
+from radretrieval.archive.connections import Database, connect, restart_embedded, translated
 from radretrieval.archive.inbox import Arrival
 from radretrieval.config import Settings
 from radretrieval.errors import DatabaseUnavailable, EnvironmentUnusable
 from radretrieval.files.uris import store_uri
-from radretrieval.ingest.inbox_worker import revive
 from radretrieval.storage.content_store import Store
 
 if TYPE_CHECKING:
@@ -112,7 +111,7 @@ class Depot:
                 if self._away is None:
                     log.warning("%s (files are refused until then)", error)
                 self._away = str(error)
-                revive(self._archive, self._settings)
+                restart_embedded(self._archive, self._settings)
             else:
                 log.exception("files cannot be taken in")
             return
