@@ -57,17 +57,17 @@ def search_batch(
     as_json: bool,
 ) -> None:
     """Answer the queries of `batch`, or all images where that is None, into the file `out`."""
-    from radretrieval.results.rows import check_rows, writing
+    from radretrieval.results.rows import check_hits_file, hits_file
     from radretrieval.search.batch import run
     from radretrieval.search.searcher import Searcher
 
-    check_rows(out)
+    check_hits_file(out)
     given = _given(batch, out)
     with opened(context) as (database, settings), Searcher(database, settings, device, encoder) as searcher:
         source = given or _everything(searcher)
         total = sum(1 for _ in source()) if sys.stderr.isatty() else None
         report = run.BatchReport()
-        with writing(out) as write, bar("search", total) as advance:
+        with hits_file(out) as write, bar("search", total) as advance:
             for rows in run.search_batch(searcher, request, source(), report, advance):
                 write(rows)
         document = _document(report, searcher.encoder, out)

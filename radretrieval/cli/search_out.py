@@ -133,10 +133,10 @@ def write(outputs: Outputs, searcher: Searcher, request: Request, answer: Answer
 
         write_picture(outputs.picture, searcher, request, answer)
     if outputs.csv is not None:
-        from radretrieval.results.rows import rows_of, writing
+        from radretrieval.results.rows import hit_rows, hits_file
 
-        with writing(outputs.csv) as writer:
-            writer(rows_of(answer, request))
+        with hits_file(outputs.csv) as writer:
+            writer(hit_rows(answer, request))
     if outputs.fhir is None and about is None:
         return []
     from radretrieval.results.references import hit_identities

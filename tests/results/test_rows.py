@@ -11,7 +11,7 @@ from pyarrow import parquet
 
 from radretrieval.errors import UsageError
 from radretrieval.results import rows as rows_module
-from radretrieval.results.rows import check_rows, writing
+from radretrieval.results.rows import check_hits_file, hits_file
 from radretrieval.search.batch.execute import HitRow
 
 ROWS = [
@@ -24,7 +24,7 @@ ROWS = [
 def test_csv_and_parquet_hold_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rows_module, "GROUP", 2)
     for name in ("hits.csv", "hits.parquet"):
-        with writing(tmp_path / name) as write:
+        with hits_file(tmp_path / name) as write:
             write(ROWS[:2])
             write([])
             write(ROWS[2:])
@@ -42,7 +42,7 @@ def test_csv_and_parquet_hold_the_same(tmp_path: Path, monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
 def test_without_a_row_there_is_an_empty_table(tmp_path: Path, ending: str) -> None:
-    with writing(tmp_path / f"hits.{ending}"):
+    with hits_file(tmp_path / f"hits.{ending}"):
         pass
     if ending == "csv":
         assert (tmp_path / "hits.csv").read_text() == ",".join(HitRow._fields) + "\n"
@@ -51,7 +51,7 @@ def test_without_a_row_there_is_an_empty_table(tmp_path: Path, ending: str) -> N
 
 
 def fail(target: Path) -> None:
-    with writing(target) as write:
+    with hits_file(target) as write:
         write(ROWS)
         raise RuntimeError
 
@@ -75,12 +75,12 @@ def test_names_that_cannot_be_written(tmp_path: Path) -> None:
         ("folder.csv", "is a folder"),
     ):
         with pytest.raises(UsageError, match=reason):
-            check_rows(tmp_path / name)
-    assert check_rows(tmp_path / "HITS.CSV") == tmp_path / "HITS.CSV"
+            check_hits_file(tmp_path / name)
+    assert check_hits_file(tmp_path / "HITS.CSV") == tmp_path / "HITS.CSV"
 
 
 def test_without_pyarrow_it_is_said_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(UsageError, match=r"pip install 'radretrieval\[parquet\]'"):
-        check_rows(tmp_path / "hits.parquet")
-    check_rows(tmp_path / "hits.csv")
+        check_hits_file(tmp_path / "hits.parquet")
+    check_hits_file(tmp_path / "hits.csv")
