@@ -19,7 +19,7 @@ from radretrieval.jobs.encode import EncodeOptions, encode
 from radretrieval.jobs.train import TrainOptions, train
 from radretrieval.phantom import write_archive
 from radretrieval.profile import PAPER
-from radretrieval.report.answer import write_picture
+from radretrieval.report.search_picture import write_search_picture
 from radretrieval.search.request import Request
 from radretrieval.search.searcher import Searcher
 
@@ -77,7 +77,7 @@ def _search(database: Database, settings: Settings, folder: Path, say: Say) -> N
     with Searcher(database, settings) as searcher:
         answer = searcher.search(request)
         picture = folder / "answer.png"
-        write_picture(picture, searcher, request, answer)
+        write_search_picture(picture, searcher, request, answer)
     say(f"6. searched for the images most like {to_path(query['uri']).name}, {query['irma_code']}:")
     for hit in answer.hits:
         box = f"{hit.roi.x},{hit.roi.y}" if hit.roi else "-"

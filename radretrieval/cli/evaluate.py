@@ -96,17 +96,17 @@ def evaluate(
         with bar("evaluate", None) as advance:
             result = run(database, settings, options, advance=advance)
         if hits is not None:
-            from radretrieval.report.hits import write_hits
+            from radretrieval.report.evaluation_csv import write_evaluation_csv
 
-            write_hits(hits, result)
+            write_evaluation_csv(hits, result)
         if picture is not None:
-            from radretrieval.report.evaluation_picture import write_evaluation
+            from radretrieval.report.evaluation_picture import write_evaluation_picture
 
-            write_evaluation(picture, result, settings.reading)
+            write_evaluation_picture(picture, result, settings.reading)
     if as_json:
         print_json(result.document())
     else:
-        from radretrieval.report.evaluation import print_evaluation
+        from radretrieval.report.evaluation_tables import print_evaluation
 
         print_evaluation(result)
     for note in result.notes:

@@ -26,7 +26,9 @@ def load_pyarrow() -> Any:
 
 
 @contextmanager
-def table_file(path: Path, columns: Mapping[str, str], *, parquet: bool = False, group: int) -> Iterator[AppendRows]:
+def table_file(
+    path: Path, columns: Mapping[str, str], *, parquet: bool = False, group: int = 50_000
+) -> Iterator[AppendRows]:
     """Write a table to a file; the block gets a function that appends rows.
 
     Parameters

@@ -1,4 +1,4 @@
-"""The report of an encoder's codes for people: the key figures, tables, and a picture of the histograms."""
+"""The report of an encoder's codes: key figures, tables, and a picture of the histograms."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ _LISTED, _CLASSES = 12, 4  # bit numbers and IRMA codes that a line names; the J
 
 
 def key_figures(report: CodeReport) -> list[tuple[str, str]]:
-    """The report in a dozen lines: what is told, and the figure."""
+    """Names and values of the key figures, a dozen lines."""
     density, dead, twice, near = report.density, report.dead, report.duplicates, report.nearest
     figures = [
         ("codes", f"{report.codes}, of {report.bits} bits each"),
         ("labelled", f"{report.labelled} images of {report.classes} IRMA codes"),
         ("bit density", f"mean {density.mean:.3f}; {density.min:.3f} to {density.max:.3f}"),
         ("dead bits", f"{len(dead.zero)} always 0, {len(dead.one)} always 1"),
-        ("duplicate bits", f"{twice.redundant} say what another bit says"),
+        ("duplicate bits", f"{twice.redundant} equal or complement another bit"),
         ("entropy", f"{report.entropy_bits:.1f} of {report.bits} bits"),
         ("distinct codes", f"{report.distinct_codes} ({report.sharing} images share theirs)"),
     ]
@@ -139,7 +139,7 @@ def _compose(report: CodeReport) -> Image:
     height = max(_HEIGHT, len(figures) * (PLAIN + 10) + 50 + text_height([(line, SMALL, FAINT) for line in notes]))
     canvas = Image.new("RGB", (2 * _CHART + _PANEL + 2 * _GAP + 2 * _MARGIN, height + 50 + 2 * _MARGIN), PAPER)
     draw = ImageDraw.Draw(canvas)
-    title = f"Encoder {report.encoder_id} ({report.profile}): the report of its {report.codes} codes"
+    title = f"Encoder {report.encoder_id} ({report.profile}): report of its {report.codes} codes"
     write(draw, (_MARGIN, _MARGIN), canvas.width - 2 * _MARGIN, [(title, LARGE + 4, INK)])
     top, lefts = _MARGIN + 50, [_MARGIN + place * (_CHART + _GAP) for place in range(3)]
     _densities(canvas, (lefts[0], top, lefts[0] + _CHART, top + _HEIGHT), report)

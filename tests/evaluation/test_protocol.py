@@ -29,8 +29,8 @@ from radretrieval.ingest.run import ingest
 from radretrieval.irma.error import irma_error, paper_error
 from radretrieval.irma.imageclef import classes
 from radretrieval.jobs.encode import encode
-from radretrieval.report.evaluation_picture import confusions, examples, write_evaluation
-from radretrieval.report.hits import COLUMNS, write_hits
+from radretrieval.report.evaluation_csv import COLUMNS, write_evaluation_csv
+from radretrieval.report.evaluation_picture import confusions, examples, write_evaluation_picture
 from radretrieval.search.request import Request
 from radretrieval.search.searcher import Searcher
 
@@ -394,7 +394,7 @@ class TestReports:
     ) -> None:
         fill(connection, 20, 10)
         result = evaluate(database, settings, STORED)
-        write_hits(tmp_path / "hits.csv", result)
+        write_evaluation_csv(tmp_path / "hits.csv", result)
         with (tmp_path / "hits.csv").open(newline="") as file:
             rows = list(csv.DictReader(file))
         assert tuple(rows[0]) == COLUMNS
@@ -409,7 +409,7 @@ class TestReports:
         labels = dict(zip(stored["i"], stored["c"], strict=True))
         assert all(labels[int(line["image_id"])] == line["hit_irma_code"] for line in rows)
         assert not list(tmp_path.glob(".hits*"))
-        write_hits(tmp_path / "paper.csv", evaluate(database, settings, replace(STORED, rule="paper")))
+        write_evaluation_csv(tmp_path / "paper.csv", evaluate(database, settings, replace(STORED, rule="paper")))
         with (tmp_path / "paper.csv").open(newline="") as file:
             for line in csv.DictReader(file):
                 assert float(line["error"]) == pytest.approx(paper_error(line["irma_code"], line["hit_irma_code"]))
@@ -418,7 +418,7 @@ class TestReports:
         self, database: Database, settings: Settings, connection: Any, tmp_path: Path
     ) -> None:
         fill(connection, 0, 1)
-        write_hits(tmp_path / "hits.csv", evaluate(database, settings, replace(STORED, against=("test",))))
+        write_evaluation_csv(tmp_path / "hits.csv", evaluate(database, settings, replace(STORED, against=("test",))))
         with (tmp_path / "hits.csv").open(newline="") as file:
             rows = list(csv.DictReader(file))
         assert [(row["rank"], row["image_id"], row["hit_irma_code"]) for row in rows] == [("1", "", NOTHING)] * 3
@@ -451,7 +451,7 @@ class TestReports:
         self, database: Database, settings: Settings, connection: Any, tmp_path: Path
     ) -> None:
         fill(connection, 20, 10)
-        write_evaluation(tmp_path / "e.png", evaluate(database, settings, STORED), settings.reading)
+        write_evaluation_picture(tmp_path / "e.png", evaluate(database, settings, STORED), settings.reading)
         with Image.open(tmp_path / "e.png") as picture:
             assert picture.width > 1500
             assert picture.height > 1000
@@ -530,7 +530,7 @@ class TestNetwork:
         self, database: Database, settings: Settings, folder: Path, tmp_path: Path
     ) -> None:
         result = evaluate(database, settings, EvaluationOptions())
-        write_hits(tmp_path / "hits.csv", result)
+        write_evaluation_csv(tmp_path / "hits.csv", result)
         with (tmp_path / "hits.csv").open(newline="") as file:
             rows = [row for row in csv.DictReader(file) if row["ranking"] == "softmax(32)"]
         predicted = next(row.ranking.predicted for row in result.rows if row.ranking.kind == "softmax")
