@@ -16,7 +16,7 @@ from radretrieval.archive import codes as archive_codes
 from radretrieval.archive import encoders
 from radretrieval.archive.bulk_copy import copy_codes
 from radretrieval.archive.connections import connect
-from radretrieval.archive.search.anchor_hints import Near
+from radretrieval.archive.search.anchor_hints import AnchorHints
 from radretrieval.archive.search.exact_check import check
 from radretrieval.archive.search.nearest import bit_text
 
@@ -45,7 +45,7 @@ def writes(database: Filled, drawn: Model | Flat, graph: bool) -> dict[str, Any]
         add_images(connection, first, kinds, flags_of(count, 5))
     vacuum(database.where, "image", "bench_bare")
     ids = first + 1 + np.arange(count)
-    ours, near = database.encoder.id, {database.encoder.id: Near(), other: Near()}
+    ours, near = database.encoder.id, {database.encoder.id: AnchorHints(), other: AnchorHints()}
 
     def coded(encoder: int) -> Callable[[Any, slice], None]:
         def put(connection: Any, part: slice) -> None:

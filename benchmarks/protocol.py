@@ -20,7 +20,7 @@ from radretrieval.archive import codes, encoders, images
 from radretrieval.archive.connections import Database
 from radretrieval.archive.images import NewImage
 from radretrieval.config import Settings
-from radretrieval.evaluation import Evaluation, Wanted, evaluate
+from radretrieval.evaluation import Evaluation, EvaluationOptions, evaluate
 from radretrieval.irma.imageclef import WITHDRAWN, classes
 from radretrieval.profile import PAPER, Network
 from radretrieval.search.request import Request
@@ -37,7 +37,7 @@ def main() -> None:
         train, test = fill(where)
         print(f"evaluating {test} queries against {train}", file=sys.stderr)
         started = time.perf_counter()
-        result = evaluate(where, settings, Wanted(network=False, withdrawn=True))
+        result = evaluate(where, settings, EvaluationOptions(network=False, withdrawn=True))
         seconds = time.perf_counter() - started
         assert (len(result.queries.image_ids), len(result.searched.image_ids)) == (test, train)
         single, asked, same = one_by_one(where, settings, result)

@@ -68,23 +68,23 @@ def random_weights() -> bytes:
     """A network of the real shape that has learnt nothing."""
     import torch
 
-    from radretrieval.coding.network import TableOne
+    from radretrieval.coding.network import PaperCnn
     from radretrieval.coding.training import weights_of
 
     torch.manual_seed(0)
-    return weights_of(TableOne(PAPER.network, 12))
+    return weights_of(PaperCnn(PAPER.network, 12))
 
 
 def fill(where: Database, settings: Settings, weights: bytes) -> None:
     """Ingest and encode the images."""
     from radretrieval.ingest.run import ingest
-    from radretrieval.jobs.encode import work
+    from radretrieval.jobs.encode import EncodeOptions, encode
 
     print("ingesting and encoding", file=sys.stderr)
     ingest(where, settings, [folder for folder in FOLDERS if folder.exists()])
     with where.connection() as connection:
         encoders.add(connection, PAPER, weights, [], {})
-    work(where, settings, device="cpu")
+    encode(where, settings, EncodeOptions(device="cpu"))
 
 
 def new_files(folder: Path, count: int) -> list[Path]:

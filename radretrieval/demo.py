@@ -11,15 +11,15 @@ from radretrieval.archive import images
 from radretrieval.archive.connections import Database, open_database
 from radretrieval.archive.embedded import shared_server
 from radretrieval.config import Settings
-from radretrieval.evaluation import Wanted, evaluate
+from radretrieval.evaluation import evaluate
 from radretrieval.files.uris import to_path
 from radretrieval.ingest.labels_csv import read_labels
 from radretrieval.ingest.run import ingest
-from radretrieval.jobs.encode import work
-from radretrieval.jobs.train import train
+from radretrieval.jobs.encode import EncodeOptions, encode
+from radretrieval.jobs.train import TrainOptions, train
 from radretrieval.phantom import write_archive
 from radretrieval.profile import PAPER
-from radretrieval.report.answer import write_picture
+from radretrieval.report.search_picture import write_search_picture
 from radretrieval.search.request import Request
 from radretrieval.search.searcher import Searcher
 
@@ -60,13 +60,13 @@ def run(folder: Path, say: Say) -> None:
 
 def _train_and_encode(database: Database, settings: Settings, say: Say) -> None:
     say(f"4. training the paper's network, {EPOCHS} epochs instead of {PAPER.training.epochs} …")
-    trained = train(database, settings, PAPER, epochs=EPOCHS)
+    trained = train(database, settings, TrainOptions(epochs=EPOCHS))
     say(f"   encoder {trained.encoder_id}: loss {trained.train_loss:.2f}, {trained.seconds:.0f} s on {trained.device}")
     with database.connection() as connection:
         from radretrieval.archive import encoders
 
         encoders.activate(connection, trained.encoder_id)
-    done = work(database, settings, encoder_id=trained.encoder_id)
+    done = encode(database, settings, EncodeOptions(encoder_id=trained.encoder_id))
     say(f"5. encoded {done.encoded} images ({done.images_per_second:.0f} a second): CNN codes and Radon barcodes")
 
 
@@ -77,7 +77,7 @@ def _search(database: Database, settings: Settings, folder: Path, say: Say) -> N
     with Searcher(database, settings) as searcher:
         answer = searcher.search(request)
         picture = folder / "answer.png"
-        write_picture(picture, searcher, request, answer)
+        write_search_picture(picture, searcher, request, answer)
     say(f"6. searched for the images most like {to_path(query['uri']).name}, {query['irma_code']}:")
     for hit in answer.hits:
         box = f"{hit.roi.x},{hit.roi.y}" if hit.roi else "-"
@@ -89,7 +89,7 @@ def _search(database: Database, settings: Settings, folder: Path, say: Say) -> N
 
 
 def _evaluate(database: Database, settings: Settings, say: Say) -> None:
-    result = evaluate(database, settings, Wanted())
+    result = evaluate(database, settings)
     first, *others = result.rows
     say(
         f"7. scored {len(result.queries.image_ids)} test images against {len(result.searched.image_ids)}: "

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from radretrieval.archive.bulk_copy import copy_codes
 from radretrieval.archive.queries import sql
-from radretrieval.archive.search.anchor_hints import Near
+from radretrieval.archive.search.anchor_hints import AnchorHints
 
 if TYPE_CHECKING:
     import psycopg
@@ -135,11 +135,11 @@ def write_cnnc(
     ids: Sequence[int],
     codes: NDArray[np.uint8],
     bits: int,
-    near: Near | None = None,
+    hints: AnchorHints | None = None,
 ) -> None:
-    """Store codes, uint8 (n, bits / 8), and forget the failures of their images; `near` spares the database work."""
-    if near is not None:
-        near.tell(connection, encoder_id, ids, codes)
+    """Store codes, uint8 (n, bits / 8), and forget the failures of their images; `hints` spares the database work."""
+    if hints is not None:
+        hints.send(connection, encoder_id, ids, codes)
     copy_codes(connection, "cnnc", encoder_id, np.asarray(ids, np.int64), codes, bits)
     connection.execute(sql("coding_failure_forget"), {"encoder": encoder_id, "ids": list(ids)})
 

@@ -40,6 +40,11 @@ class Encoder:
     exact: int | None
     trained_on: str | None
 
+    @property
+    def work_command(self) -> str:
+        """The command that computes the codes that images lack."""
+        return "radretrieval work --once" + ("" if self.active else f" --encoder {self.id}")
+
 
 def add(
     connection: Connection, profile: Profile, weights: bytes, classes: Sequence[str], metrics: dict[str, Any]

@@ -83,18 +83,18 @@ def report(
     from dataclasses import asdict
 
     from radretrieval.files.output import check_output
-    from radretrieval.jobs.code_report import health
-    from radretrieval.report.health import health_picture, print_health
+    from radretrieval.jobs.code_report import code_report
+    from radretrieval.report.code_report import code_report_picture, print_code_report
 
     if picture is not None:
         check_output(picture, ".png", "picture")
     with opened(context) as (database, _), bar("codes", None) as advance:
-        found = health(database, encoder, advance=advance)
+        found = code_report(database, encoder, advance=advance)
     if picture is not None:
-        health_picture(picture, found)
+        code_report_picture(picture, found)
     if as_json:
         print_json(asdict(found))
     else:
-        print_health(found)
+        print_code_report(found)
     for note in found.notes:
         tell(note)

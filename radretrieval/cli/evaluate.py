@@ -75,14 +75,14 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Score the first hit of every labelled image of a split, by every way of ranking, beside the published errors."""
-    from radretrieval.evaluation import Wanted
+    from radretrieval.evaluation import EvaluationOptions
     from radretrieval.evaluation import evaluate as run
     from radretrieval.files.output import check_output
 
     for target, suffix, what in ((picture, ".png", "picture"), (hits, ".csv", "list of hits")):
         if target is not None:
             check_output(target, suffix, what)
-    wanted = Wanted(
+    options = EvaluationOptions(
         split=split,
         against=tuple(against or ["train"]),
         encoder_ids=tuple(encoder or ()),
@@ -90,22 +90,23 @@ def evaluate(
         withdrawn=withdrawn,
         network=network,
         compare=compare,
+        device=device,
     )
     with opened(context) as (database, settings):
         with bar("evaluate", None) as advance:
-            result = run(database, settings, wanted, device=device, advance=advance)
+            result = run(database, settings, options, advance=advance)
         if hits is not None:
-            from radretrieval.report.hits import write_hits
+            from radretrieval.report.evaluation_csv import write_evaluation_csv
 
-            write_hits(hits, result)
+            write_evaluation_csv(hits, result)
         if picture is not None:
-            from radretrieval.report.evaluation_picture import write_evaluation
+            from radretrieval.report.evaluation_picture import write_evaluation_picture
 
-            write_evaluation(picture, result, settings.reading)
+            write_evaluation_picture(picture, result, settings.reading)
     if as_json:
         print_json(result.document())
     else:
-        from radretrieval.report.evaluation import print_evaluation
+        from radretrieval.report.evaluation_tables import print_evaluation
 
         print_evaluation(result)
     for note in result.notes:

@@ -24,7 +24,7 @@ from radretrieval.cli.search_out import (
 )
 
 if TYPE_CHECKING:
-    from radretrieval.archive.search.nearest import Effect
+    from radretrieval.archive.search.nearest import FilterEffect
     from radretrieval.search.request import Answer, Request
 
 
@@ -196,7 +196,7 @@ def _document(answer: Answer) -> dict[str, Any]:
     }
 
 
-def _effect(effect: Effect | None) -> dict[str, Any]:
+def _effect(effect: FilterEffect | None) -> dict[str, Any]:
     """What the filter did; `…_at_least` where counting ended there."""
     if effect is None:
         return {"matched": None, "hidden": None}

@@ -14,7 +14,7 @@ from radretrieval.cli.common import bar, opened, print_json, tell, tell_failures
 if TYPE_CHECKING:
     from radretrieval.archive.encoders import Encoder
     from radretrieval.search.batch.run import BatchReport
-    from radretrieval.search.batch.sources import Asked
+    from radretrieval.search.batch.sources import BatchQuery
     from radretrieval.search.request import Request
     from radretrieval.search.searcher import Searcher
 
@@ -57,18 +57,18 @@ def search_batch(
     as_json: bool,
 ) -> None:
     """Answer the queries of `batch`, or all images where that is None, into the file `out`."""
-    from radretrieval.results.rows import check_rows, writing
-    from radretrieval.search.batch.run import BatchReport, search_many
+    from radretrieval.results.rows import check_hits_file, hits_file
+    from radretrieval.search.batch import run
     from radretrieval.search.searcher import Searcher
 
-    check_rows(out)
+    check_hits_file(out)
     given = _given(batch, out)
     with opened(context) as (database, settings), Searcher(database, settings, device, encoder) as searcher:
         source = given or _everything(searcher)
         total = sum(1 for _ in source()) if sys.stderr.isatty() else None
-        report = BatchReport()
-        with writing(out) as write, bar("search", total) as advance:
-            for rows in search_many(searcher, request, source(), report, advance):
+        report = run.BatchReport()
+        with hits_file(out) as write, bar("search", total) as advance:
+            for rows in run.search_batch(searcher, request, source(), report, advance):
                 write(rows)
         document = _document(report, searcher.encoder, out)
     if as_json:
@@ -81,17 +81,17 @@ def search_batch(
         raise typer.Exit(1)
 
 
-def _given(batch: Path | None, out: Path) -> Callable[[], Iterator[Asked]] | None:
-    from radretrieval.search.batch.sources import source_of
+def _given(batch: Path | None, out: Path) -> Callable[[], Iterator[BatchQuery]] | None:
+    from radretrieval.search.batch.sources import query_source
 
-    return None if batch is None else source_of(batch, leave_out=out)
+    return None if batch is None else query_source(batch, leave_out=out)
 
 
-def _everything(searcher: Searcher) -> Callable[[], Iterator[Asked]]:
+def _everything(searcher: Searcher) -> Callable[[], Iterator[BatchQuery]]:
     from radretrieval.archive.search.batch import coded_ids
-    from radretrieval.search.batch.sources import by_id
+    from radretrieval.search.batch.sources import image_query
 
-    return lambda: map(by_id, coded_ids(searcher.connection, searcher.encoder))
+    return lambda: map(image_query, coded_ids(searcher.connection, searcher.encoder))
 
 
 def _document(report: BatchReport, encoder: Encoder, out: Path) -> dict[str, Any]:

@@ -129,14 +129,14 @@ def subject(outputs: Outputs, searcher: Searcher, request: Request) -> Subject |
 def write(outputs: Outputs, searcher: Searcher, request: Request, answer: Answer, about: Subject | None) -> list[Any]:
     """Write the files; returns the DICOM objects that are to be sent."""
     if outputs.picture is not None:
-        from radretrieval.report.answer import write_picture
+        from radretrieval.report.search_picture import write_search_picture
 
-        write_picture(outputs.picture, searcher, request, answer)
+        write_search_picture(outputs.picture, searcher, request, answer)
     if outputs.csv is not None:
-        from radretrieval.results.rows import rows_of, writing
+        from radretrieval.results.rows import hit_rows, hits_file
 
-        with writing(outputs.csv) as writer:
-            writer(rows_of(answer, request))
+        with hits_file(outputs.csv) as writer:
+            writer(hit_rows(answer, request))
     if outputs.fhir is None and about is None:
         return []
     from radretrieval.results.references import hit_identities
@@ -170,10 +170,10 @@ def _dicom(
         for remark in left_out(answer, identities):
             tell(remark)
     if outputs.sc is not None:
-        from radretrieval.report.answer import sheet
+        from radretrieval.report.search_picture import search_picture_pixels
         from radretrieval.results.secondary_capture import secondary_capture
 
-        made.append(secondary_capture(sheet(searcher, request, answer), about))
+        made.append(secondary_capture(search_picture_pixels(searcher, request, answer), about))
         _save(made[-1], outputs.sc, "secondary capture")
     return made
 

@@ -23,29 +23,18 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Train an encoder on the labelled images and store it; the first one becomes active."""
+    from radretrieval.jobs.train import TrainOptions
     from radretrieval.jobs.train import train as run
     from radretrieval.profile import by_name
 
-    chosen = by_name(profile)
-    with opened(context) as (database, settings), bar("read and train", None) as advance:
-        rounds = epochs or chosen.training.epochs
+    options = TrainOptions(by_name(profile), split, epochs, device, seed)
+    with opened(context) as (database, settings), bar("read and train", None) as shown:
 
-        def on_images(done: int, total: int) -> None:
-            if done == 1:
-                advance.set_total(total * (1 + rounds))
-            advance(1)
+        def advance(count: int, total: int, step: str) -> None:
+            shown.set_total(total)
+            shown(count, step)
 
-        report = run(
-            database,
-            settings,
-            chosen,
-            split=split,
-            epochs=epochs,
-            device=device,
-            seed=seed,
-            on_images=on_images,
-            on_batch=lambda epoch, count, loss: advance(count, f"epoch {epoch + 1}/{rounds}, loss {loss:.3f}"),
-        )
+        report = run(database, settings, options, advance=advance)
     if as_json:
         print_json(asdict(report))
     else:

@@ -37,8 +37,7 @@ def work(
     as_json: AsJson = False,
 ) -> None:
     """Encode the images that have no code yet. SIGTERM ends it after the batch."""
-    from radretrieval.jobs.encode import pending
-    from radretrieval.jobs.encode import work as run
+    from radretrieval.jobs.encode import EncodeOptions, encode, pending
 
     stop = threading.Event()
     stop_on_signals(stop)
@@ -47,17 +46,8 @@ def work(
             tell("encoding what has no code, then waiting for more; Ctrl-C or SIGTERM ends it")
         total = pending(database, encoder) if once else None
         with bar("encode", total) as advance:
-            report = run(
-                database,
-                settings,
-                once=once,
-                device=device,
-                batch=batch,
-                workers=workers,
-                encoder_id=encoder,
-                advance=advance,
-                stop=stop,
-            )
+            options = EncodeOptions(once, device, batch, workers, encoder)
+            report = encode(database, settings, options, advance=advance, stop=stop)
     document = {
         "encoded": report.encoded,
         "failed": report.failed,

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from radretrieval.coding.network import TableOne, choose_device
+from radretrieval.coding.network import PaperCnn, choose_device
 from radretrieval.profile import Profile
 
 
@@ -15,7 +15,7 @@ class Coder:
 
     Parameters
     ----------
-    weights : safetensors bytes, as `training.train` gives them.
+    weights : safetensors bytes, as `training.train_network` gives them.
     profile : the profile that the weights were trained with.
     device : `auto`, `cpu`, `cuda`, …
 
@@ -32,7 +32,7 @@ class Coder:
         torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.allow_tf32 = False
         with torch.device("meta"):  # no time for random weights that are overwritten at once
-            model = TableOne(profile.network, state["full3.bias"].shape[0])
+            model = PaperCnn(profile.network, state["full3.bias"].shape[0])
         model.load_state_dict(state, assign=True)
         if self.device.type == "cpu":  # pooling is vectorised over channels: 1.5 times the images a second
             model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

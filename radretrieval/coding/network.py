@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from radretrieval.profile import Network
 
 
-class TableOne(nn.Module):
+class PaperCnn(nn.Module):
     """Three convolution blocks, two full layers of `code_bits` units, one softmax layer.
 
     The CNN code is taken at the second full layer, before its ReLU and dropout.

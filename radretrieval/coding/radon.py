@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from scipy.sparse import csc_array
 
+    from radretrieval.profile import Barcode
+
 SIZE = 192
 ANGLES = 16
 LARGEST_SIZE = 1024
@@ -59,6 +61,11 @@ def code_bytes(size: int = SIZE, angles: int = ANGLES) -> int:
     if angles < 1:
         raise ValueError(f"angles is {angles}; a barcode has at least 1 projection")
     return (bins(size) * angles + 7) // 8
+
+
+def geometry(shape: Barcode) -> tuple[int, int, int, str]:
+    """Size, angles, bins and rule: what tells apart barcodes that cannot be compared."""
+    return shape.size, shape.angles, bins(shape.size), shape.rule
 
 
 def barcode(images: NDArray[Any], size: int = SIZE, angles: int = ANGLES) -> NDArray[np.uint8]:

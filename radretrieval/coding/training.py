@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from radretrieval.coding.network import TableOne, choose_device
+from radretrieval.coding.network import PaperCnn, choose_device
 from radretrieval.profile import Profile
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedNetwork:
     """What a training run leaves: weights as safetensors bytes, and the mean loss and accuracy of each epoch.
 
     `precision` is that of the products (`float16`, `bfloat16` or `float32`); weights and sums are float32 always.
@@ -30,7 +30,7 @@ class Trained:
     precision: str
 
 
-def train(
+def train_network(
     images: NDArray[np.float16],
     labels: NDArray[np.int64],
     profile: Profile,
@@ -39,7 +39,7 @@ def train(
     device: str = "auto",
     seed: int = 0,
     on_batch: Callable[[int, int, float], None] | None = None,
-) -> Trained:
+) -> TrainedNetwork:
     """Train a network from random weights.
 
     Parameters
@@ -61,7 +61,7 @@ def train(
     torch.manual_seed(seed)
     draw = torch.Generator().manual_seed(seed)
     settings = profile.training
-    model = TableOne(profile.network, int(labels.max()) + 1).to(target)
+    model = PaperCnn(profile.network, int(labels.max()) + 1).to(target)
     # a third faster on a CPU, and what tensor cores want
     model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = torch.optim.SGD(
@@ -100,7 +100,7 @@ def train(
                 on_batch(epoch, len(chosen), value)
         losses.append(total / len(x))
         accuracies.append(right / len(x))
-    return Trained(weights_of(model), losses, accuracies, str(target), str(precision).removeprefix("torch."))
+    return TrainedNetwork(weights_of(model), losses, accuracies, str(target), str(precision).removeprefix("torch."))
 
 
 def _precision(device: torch.device) -> torch.dtype:
@@ -122,7 +122,7 @@ def shifted(batch: Tensor, share: float, draw: torch.Generator) -> Tensor:
     return torch.stack([padded[i, :, r : r + side, c : c + side] for i, (r, c) in enumerate(moves)])
 
 
-def weights_of(model: TableOne) -> bytes:
+def weights_of(model: PaperCnn) -> bytes:
     """The model's weights as safetensors, float32, contiguous."""
     from safetensors.torch import save
 

@@ -1,4 +1,4 @@
-"""Who takes part in an evaluation: encoders, and for each the queries and the images that are searched."""
+"""The encoders of an evaluation, and for each the queries and the images that are searched."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What is evaluated.
+class EvaluationOptions:
+    """Which queries, images and rankings are evaluated.
 
     Attributes
     ----------
@@ -32,6 +32,7 @@ class Wanted:
     withdrawn : count images whose label was withdrawn, too.
     network : also the rankings that need the network, which reads and encodes every file again.
     compare : two rankings, each `ENCODER`, `KIND` or `ENCODER:KIND` with a kind of `rankings.KINDS`.
+    device : where the network runs: `auto`, `cpu`, `cuda`, …
     """
 
     split: str = "test"
@@ -41,6 +42,7 @@ class Wanted:
     withdrawn: bool = False
     network: bool = True
     compare: tuple[str, str] | None = None
+    device: str = "auto"
 
     @property
     def searched_splits(self) -> list[str] | None:
@@ -49,16 +51,18 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Party:
-    """An encoder with the queries and the searched images: labelled, coded, by id."""
+class EncoderRun:
+    """An encoder with its queries and searched images, all of which have a label and codes; both by id."""
 
     encoder: Encoder
     queries: CodeSet
     searched: CodeSet
 
 
-def gather(connection: Connection, wanted: Wanted, compared: Sequence[int]) -> tuple[list[Party], list[str]]:
-    """The encoders that are named, the active one and those that can stand beside it; all over the same images.
+def select_encoders(
+    connection: Connection, options: EvaluationOptions, compared: Sequence[int]
+) -> tuple[list[EncoderRun], list[str]]:
+    """The encoders of the options, and those that are compared; all with the same searched images.
 
     Parameters
     ----------
@@ -66,30 +70,32 @@ def gather(connection: Connection, wanted: Wanted, compared: Sequence[int]) -> t
 
     Returns
     -------
-    The first is the one whose search is scored. And in words who was left out, and why.
+    The runs, the first of which is scored in detail; and which encoders were left out, with the reason.
 
     Raises
     ------
-    NoEncoder : the archive has none. UsageError : an unknown encoder; a query without a code (an incomplete submission
-        is none); nothing to search; or a named encoder that has codes of other images than the first.
+    NoEncoder : the archive has none. UsageError : an unknown encoder; a query without a code (a score needs an answer
+        to every query); nothing to search; or a named encoder that has codes of other images than the first.
     """
-    first = encoders.get(connection, next(iter(wanted.encoder_ids), None))
-    parties, notes = [_party(connection, first, wanted)], []
-    for encoder_id in dict.fromkeys([*wanted.encoder_ids, *compared]):
-        if encoder_id != first.id:
-            parties.append(_beside(parties[0], _party(connection, encoders.get(connection, encoder_id), wanted)))
-    if not wanted.encoder_ids:
-        named = {party.encoder.id for party in parties}
-        for found in _newest(connection, first):
-            party, why = _first_able(connection, found, wanted, parties[0])
-            if party is None:
-                notes.append(f"encoder {found[0].id} ({found[0].profile.name}) is left out: {why}")
-            elif party.encoder.id not in named:
-                parties.append(party)
-    return parties, notes
+    first = _encoder_run(connection, encoders.get(connection, next(iter(options.encoder_ids), None)), options)
+    runs, notes = [first], []
+    for encoder_id in dict.fromkeys([*options.encoder_ids, *compared]):
+        if encoder_id != first.encoder.id:
+            run = _encoder_run(connection, encoders.get(connection, encoder_id), options)
+            _require_same_images(first, run)
+            runs.append(run)
+    if not options.encoder_ids:
+        named = {run.encoder.id for run in runs}
+        for candidates in _other_profiles(connection, first.encoder):
+            newest, why = _first_comparable(connection, candidates, options, first)
+            if newest is None:
+                notes.append(f"encoder {candidates[0].id} ({candidates[0].profile.name}) is left out: {why}")
+            elif newest.encoder.id not in named:
+                runs.append(newest)
+    return runs, notes
 
 
-def _newest(connection: Connection, first: Encoder) -> list[list[Encoder]]:
+def _other_profiles(connection: Connection, first: Encoder) -> list[list[Encoder]]:
     """The encoders of each profile that is not the first encoder's, the newest first."""
     found: dict[str, list[Encoder]] = {}
     for row in encoders.listed(connection):
@@ -99,71 +105,65 @@ def _newest(connection: Connection, first: Encoder) -> list[list[Encoder]]:
     return list(found.values())
 
 
-def _first_able(
-    connection: Connection, candidates: Sequence[Encoder], wanted: Wanted, first: Party
-) -> tuple[Party | None, str]:
-    """The first that can stand beside another, or why the very first cannot."""
+def _first_comparable(
+    connection: Connection, candidates: Sequence[Encoder], options: EvaluationOptions, first: EncoderRun
+) -> tuple[EncoderRun | None, str]:
+    """The first candidate that has codes of the same images, or the reason why the newest one has not."""
     reasons = []
     for encoder in candidates:
         try:
-            return _beside(first, _party(connection, encoder, wanted)), ""
+            run = _encoder_run(connection, encoder, options)
+            _require_same_images(first, run)
+            return run, ""
         except UsageError as error:
             reasons.append(str(error))
     return None, reasons[0]
 
 
-def _beside(first: Party, other: Party) -> Party:
-    """The other one, if it searches the same images: scores over others are not compared."""
+def _require_same_images(first: EncoderRun, other: EncoderRun) -> None:
     for one, another in ((other, first), (first, other)):
         lacking = np.setdiff1d(another.searched.image_ids, one.searched.image_ids)
         if len(lacking):
             raise UsageError(
                 f"encoder {one.encoder.id} has no code of {len(lacking)} images that encoder {another.encoder.id} "
-                f"searches, and scores over other images are not compared; run: {work(one.encoder)}"
+                f"searches, and scores over other images are not compared; run: {one.encoder.work_command}"
             )
-    return other
 
 
-def _party(connection: Connection, encoder: Encoder, wanted: Wanted) -> Party:
-    from radretrieval.coding.radon import bins
+def _encoder_run(connection: Connection, encoder: Encoder, options: EvaluationOptions) -> EncoderRun:
+    from radretrieval.coding.radon import geometry
 
-    shape = encoder.profile.barcode
-    # one that nobody has written yet is that of no barcode
-    geometry = codes.known_geometry(connection, shape.size, shape.angles, bins(shape.size), shape.rule) or 0
+    # 0 is the id of no geometry: nobody has written a barcode of this one yet
+    geometry_id = codes.known_geometry(connection, *geometry(encoder.profile.barcode)) or 0
 
     def scored(splits: Sequence[str] | None) -> CodeSet:
         return codes.of_splits(
-            connection, encoder.id, geometry, splits, labelled_only=True, withdrawn_too=wanted.withdrawn
+            connection, encoder.id, geometry_id, splits, labelled_only=True, withdrawn_too=options.withdrawn
         )
 
-    labelled = _labelled(connection, wanted)
-    queries, searched = scored([wanted.split]), scored(wanted.searched_splits)
+    labelled = _labelled(connection, options)
+    queries, searched = scored([options.split]), scored(options.searched_splits)
     if missing := labelled - len(queries.image_ids):
         raise UsageError(
-            f"{missing} of the {labelled} labelled images of {wanted.split} have no code of encoder {encoder.id}, and "
-            f"a score over the others is none; run: {work(encoder)} (what cannot be encoded is named there, and in "
-            "the table coding_failure)"
+            f"{missing} of the {labelled} labelled images of {options.split} have no code of encoder {encoder.id}, and "
+            f"a score over the others is none; run: {encoder.work_command} (what cannot be encoded is named there, "
+            "and in the table coding_failure)"
         )
     if not len(searched.image_ids):
         raise UsageError(
-            f"no labelled image that is to be searched has a code of encoder {encoder.id}; run: {work(encoder)}"
+            f"no labelled image that is to be searched has a code of encoder {encoder.id}; run: {encoder.work_command}"
         )
-    return Party(encoder, queries, searched)
+    return EncoderRun(encoder, queries, searched)
 
 
-def _labelled(connection: Connection, wanted: Wanted) -> int:
-    """How many queries there must be; every split that is named has images that count."""
-    splits = dict.fromkeys([wanted.split, *(wanted.searched_splits or [])])
-    numbers = {split: images.left_out(connection, [split], wanted.withdrawn)["labelled"] for split in splits}
+def _labelled(connection: Connection, options: EvaluationOptions) -> int:
+    """How many queries the split has; raises UsageError for a named split without labelled images."""
+    splits = dict.fromkeys([options.split, *(options.searched_splits or [])])
+    numbers = {split: images.left_out(connection, [split], options.withdrawn)["labelled"] for split in splits}
     for split, number in numbers.items():
         if not number:
             raise UsageError(
                 f"the split {split!r} has no image with an IRMA code; {images.splits_phrase(connection)}. "
                 "Labels come with: radretrieval ingest FOLDER --labels labels.csv"
             )
-    return numbers[wanted.split]
-
-
-def work(encoder: Encoder) -> str:
-    """The command that fills what an encoder lacks."""
-    return "radretrieval work --once" + ("" if encoder.active else f" --encoder {encoder.id}")
+    return numbers[options.split]

@@ -1,95 +1,84 @@
-"""What the archive does not hold and only the network can tell: the reals behind the codes, and its own classes."""
+"""The network's outputs that the archive does not store: pre-activations of the code layer, and the softmax's class."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from radretrieval.archive import encoders
+from radretrieval.archive.coder import load_coder
 from radretrieval.archive.codes import CodeSet
 from radretrieval.archive.connections import Database
-from radretrieval.archive.encoders import Encoder
 from radretrieval.config import Settings
-from radretrieval.evaluation.encoder_runs import Party
-from radretrieval.files.uris import printable, shown
+from radretrieval.evaluation.encoder_runs import EncoderRun
+from radretrieval.files.failures import FailureList
+from radretrieval.files.uris import shown
+from radretrieval.storage.prepare import PreparedImage, PrepareTask, prepare_pool
+from radretrieval.storage.source import Original
 
 if TYPE_CHECKING:
     from radretrieval.coding.cnnc import Coder
-    from radretrieval.storage.source import Original
     from radretrieval.storage.worker_pool import Decoders
 
 BATCH = 64
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What the network makes of some images.
+class NetworkOutputs:
+    """Outputs of the network for some images.
 
     Attributes
     ----------
-    reals : float32 (n, bits), the code layer's pre-activations; NaN for an image whose file cannot be read any more.
-    classes : n IRMA codes, the likeliest class of each; None likewise.
-    failures : those files: path, error, message.
+    reals : float32 (n, bits), the code layer's pre-activations; NaN for an image whose file cannot be read.
+    classes : n IRMA codes, the likeliest class of each image; None for an image whose file cannot be read.
+    failures : the files that cannot be read.
     """
 
     reals: NDArray[np.float32]
     classes: list[str | None]
-    failures: list[dict[str, str]]
+    failures: FailureList = field(default_factory=lambda: FailureList(limit=None))
 
 
-def look(
-    database: Database, settings: Settings, party: Party, device: str, advance: Callable[[int], None]
-) -> tuple[Seen, Seen]:
-    """Read and encode the files of queries and searched images again.
+def run_network(
+    database: Database, settings: Settings, run: EncoderRun, device: str, advance: Callable[[int], None]
+) -> tuple[NetworkOutputs, NetworkOutputs]:
+    """Read and encode the files of an encoder's queries and of its searched images again.
 
     Raises EnvironmentUnusable when the device is not there.
     """
-    from radretrieval.coding.cnnc import Coder
-    from radretrieval.storage.source import read_resampled
-    from radretrieval.storage.worker_pool import Decoders
-
-    encoder = party.encoder
     with database.connection() as connection:
-        coder = Coder(encoders.weights(connection, encoder, settings.home / "weights"), encoder.profile, device)
-    job = partial(read_resampled, size=encoder.profile.network.input_size, reading=settings.reading)
-    with Decoders(
-        os.cpu_count() or 1, job, timeout=settings.decode_seconds, megabytes=settings.decode_megabytes
-    ) as decoders:
-        first = _seen(coder, decoders, party.queries, encoder, advance)
-        return first, _seen(coder, decoders, party.searched, encoder, advance)
+        coder = load_coder(connection, run.encoder, settings, device)
+    with prepare_pool(settings) as decoders:
+        queries = _outputs(coder, decoders, run.queries, run.encoder.classes, advance)
+        return queries, _outputs(coder, decoders, run.searched, run.encoder.classes, advance)
 
 
-def _seen(
+def _outputs(
     coder: Coder,
-    decoders: Decoders[Original, NDArray[np.float32]],
+    decoders: Decoders[PrepareTask, PreparedImage],
     images: CodeSet,
-    encoder: Encoder,
+    classes: tuple[str, ...],
     advance: Callable[[int], None],
-) -> Seen:
-    from radretrieval.storage.source import Original
-
-    reals = np.full((len(images.image_ids), encoder.profile.network.code_bits), np.nan, np.float32)
-    found = Seen(reals, [None] * len(reals), [])
-    results = enumerate(decoders.map([Original(*pair) for pair in zip(images.uris, images.sha256, strict=True)]))
+) -> NetworkOutputs:
+    network = coder.profile.network
+    reals = np.full((len(images.image_ids), network.code_bits), np.nan, np.float32)
+    outputs = NetworkOutputs(reals, [None] * len(reals))
+    files = (Original(*pair) for pair in zip(images.uris, images.sha256, strict=True))
+    results = enumerate(decoders.map(PrepareTask(file, network.input_size) for file in files))
     while batch := list(islice(results, BATCH)):
-        able = []
-        for place, (source, pixels) in batch:
-            if isinstance(pixels, Exception):
-                path, error = shown(source.uri), type(pixels).__name__
-                found.failures.append({"path": path, "error": error, "message": printable(str(pixels))})
+        able: dict[int, NDArray[np.float32]] = {}
+        for place, (task, result) in batch:
+            if isinstance(result, Exception):
+                outputs.failures.add(shown(task.file.uri), result, str(result))
             else:
-                able.append((place, pixels))
+                able[place] = result.network_input
         if able:
-            places = [place for place, _ in able]
-            reals[places], best = coder.reals_and_classes(np.stack([pixels for _, pixels in able]))
-            for place, number in zip(places, best.tolist(), strict=True):
-                found.classes[place] = encoder.classes[number]
+            reals[list(able)], best = coder.reals_and_classes(np.stack(list(able.values())))
+            for place, number in zip(able, best.tolist(), strict=True):
+                outputs.classes[place] = classes[number]
         advance(len(batch))
-    return found
+    return outputs

@@ -1,4 +1,4 @@
-"""From an archive to the table: which images, which encoders, which rankings, and their figures."""
+"""The evaluation of encoders: their rankings of the queries, the rankings' scores, and what they are compared with."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from radretrieval.archive.connections import Database
 from radretrieval.config import Settings
 from radretrieval.errors import UsageError
 from radretrieval.evaluation import rankings, scores
-from radretrieval.evaluation.encoder_runs import Party, Wanted, gather, work
-from radretrieval.evaluation.network_outputs import look
+from radretrieval.evaluation.encoder_runs import EncoderRun, EvaluationOptions, select_encoders
+from radretrieval.evaluation.network_outputs import run_network
 from radretrieval.evaluation.published import PUBLISHED, Published, why_not
 from radretrieval.evaluation.rankings import Ranking
 from radretrieval.evaluation.scores import Baseline, Comparison, Score, SizeScore
@@ -25,8 +25,8 @@ Advance = Callable[[int, str], None]
 
 
 @dataclass(frozen=True)
-class Scored:
-    """A ranking with its figures."""
+class ScoredRanking:
+    """A ranking with its scores."""
 
     ranking: Ranking
     score: Score
@@ -34,25 +34,25 @@ class Scored:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Everything that the protocol tells.
+    """The result of an evaluation.
 
     Attributes
     ----------
-    wanted : what was asked. parties : the encoders with their images, which are the same of all.
+    options : what was evaluated. runs : the encoders with their images, which are the same for all.
     rows : the rankings; the first is that of `search` with the first encoder.
     sizes, baselines : see `scores`; class sizes are those of the first row.
-    published : what others reached, where queries and searched images are in number those of 2009; else empty.
-    caveat : what is to be said of them, or why there are none.
-    comparison : None if none was asked for, or if it could not be made (`notes`).
-    unlabelled, withdrawn : images of the query split that are not scored, and why.
+    published : errors of others, where queries and searched images are in number those of 2009; else empty.
+    caveat : what holds of the published errors, or why there are none.
+    comparison : None if none was asked for, or if a ranking is missing (`notes`).
+    unlabelled, withdrawn : images of the query split that are not scored.
     uncoded : labelled images of the searched splits that have no code yet and cannot be hits.
-    failures : files that could not be read again, so that rows of the network are missing: path, error, message.
-    notes : what a reader of the figures must know besides, in words.
+    failures : files that could not be read again, so that rankings of the network are missing.
+    notes : what else is needed to read the figures.
     """
 
-    wanted: Wanted
-    parties: list[Party]
-    rows: list[Scored]
+    options: EvaluationOptions
+    runs: list[EncoderRun]
+    rows: list[ScoredRanking]
     sizes: list[SizeScore]
     baselines: list[Baseline]
     published: tuple[Published, ...]
@@ -67,12 +67,12 @@ class Evaluation:
     @property
     def queries(self) -> CodeSet:
         """The images that are scored."""
-        return self.parties[0].queries
+        return self.runs[0].queries
 
     @property
     def searched(self) -> CodeSet:
         """The images that are searched."""
-        return self.parties[0].searched
+        return self.runs[0].searched
 
     def document(self) -> dict[str, Any]:
         """The figures as one JSON document; the first row's stand at the top, the others under `ablations`."""
@@ -80,9 +80,9 @@ class Evaluation:
         return {
             "encoder_id": first.ranking.encoder_id,
             "ranking": first.ranking.name,
-            "split": self.wanted.split,
-            "searched_splits": list(self.wanted.against),
-            "rule": self.wanted.rule,
+            "split": self.options.split,
+            "searched_splits": list(self.options.against),
+            "rule": self.options.rule,
             "queries": len(self.queries.image_ids),
             "against": len(self.searched.image_ids),
             **asdict(first.score),
@@ -108,46 +108,51 @@ class Evaluation:
 
 
 def evaluate(
-    database: Database, settings: Settings, wanted: Wanted, *, device: str = "auto", advance: Advance | None = None
+    database: Database,
+    settings: Settings,
+    options: EvaluationOptions = EvaluationOptions(),
+    *,
+    advance: Advance | None = None,
 ) -> Evaluation:
-    """Score the first hit of every labelled image of a split, by every way of ranking.
+    """Score the first hit of every labelled image of a split, by every ranking.
 
     Parameters
     ----------
-    device : where the network runs. advance : called with images that are done, and what is being done.
+    advance : called with the number of images that were finished, and the current step.
 
     Raises
     ------
-    UsageError, NoEncoder : see `parties.gather`; or a ranking that is to be compared does not exist.
+    UsageError, NoEncoder : see `encoder_runs.select_encoders`; or a ranking that is to be compared does not exist.
     EnvironmentUnusable : the device or the database is not there.
     """
-    say = advance or (lambda count, what: None)
-    scores.errors([], [], wanted.rule)  # an unknown rule is told before minutes of work
-    pair = _pair(wanted)
+    progress = advance or (lambda count, step: None)
+    scores.errors([], [], options.rule)  # raises for an unknown rule before minutes of work
+    pair = _compared_pair(options)
     found: list[Ranking] = []
     with database.connection() as connection, connections.translated(database.url):
         connections.one_moment(connection)
-        parties, notes = gather(connection, wanted, [encoder_id for encoder_id, _ in pair if encoder_id is not None])
-        for party in parties:
-            found += rankings.by_codes(connection, party, lambda n: say(n, "rank codes"))
-            found.append(rankings.by_barcodes(party, lambda n: say(n, "rank barcodes")))
-        left = images.left_out(connection, [wanted.split], wanted.withdrawn)
-        against = images.left_out(connection, wanted.searched_splits, wanted.withdrawn)
-    failures: dict[str, dict[str, str]] = {}
-    for party in parties if wanted.network else ():
-        seen = look(database, settings, party, device, lambda n: say(n, "encode"))
-        found += rankings.by_network(party, *seen)
-        failures |= {failure["path"]: failure for one in seen for failure in one.failures}
-    rows = _scored(found, parties, wanted.rule)
-    uncoded = against["labelled"] - len(parties[0].searched.image_ids)
-    published, caveat = _published(parties[0], wanted.rule)
-    comparison, missing = _compared(pair, found, parties[0], wanted.rule)
+        compared = [encoder_id for encoder_id, _ in pair if encoder_id is not None]
+        runs, notes = select_encoders(connection, options, compared)
+        for run in runs:
+            found += rankings.by_codes(connection, run, lambda n: progress(n, "rank codes"))
+            found.append(rankings.by_barcodes(run, lambda n: progress(n, "rank barcodes")))
+        left = images.left_out(connection, [options.split], options.withdrawn)
+        against = images.left_out(connection, options.searched_splits, options.withdrawn)
+    failures: dict[str, dict[str, str]] = {}  # by path: runs read the same files
+    for run in runs if options.network else ():
+        outputs = run_network(database, settings, run, options.device, lambda n: progress(n, "encode"))
+        found += rankings.by_network(run, *outputs)
+        failures |= {failure["path"]: failure for one in outputs for failure in one.failures}
+    rows = _scored(found, runs, options.rule)
+    uncoded = against["labelled"] - len(runs[0].searched.image_ids)
+    published, caveat = _published(runs[0], options.rule)
+    comparison, missing = _comparison(pair, found, runs[0], options.rule)
     return Evaluation(
-        wanted=wanted,
-        parties=parties,
+        options=options,
+        runs=runs,
         rows=rows,
-        sizes=_sizes(rows[0].ranking, parties[0], wanted.rule),
-        baselines=scores.baselines(parties[0].queries.labels, parties[0].searched.labels, wanted.rule),
+        sizes=_sizes(rows[0].ranking, runs[0], options.rule),
+        baselines=scores.baselines(runs[0].queries.labels, runs[0].searched.labels, options.rule),
         published=published,
         caveat=caveat,
         comparison=comparison,
@@ -155,37 +160,37 @@ def evaluate(
         withdrawn=left["withdrawn"],
         uncoded=uncoded,
         failures=list(failures.values()),
-        notes=[*notes, *_notes(left, uncoded, len(failures), parties, rows, wanted), *missing],
+        notes=[*notes, *_notes(left, uncoded, len(failures), runs, rows, options), *missing],
     )
 
 
-def _scored(found: Sequence[Ranking], parties: Sequence[Party], rule: str) -> list[Scored]:
-    """Encoder by encoder, in the order of `KINDS`; barcodes of one geometry know no encoder and are told once."""
-    order = {party.encoder.id: place for place, party in enumerate(parties)}
+def _scored(found: Sequence[Ranking], runs: Sequence[EncoderRun], rule: str) -> list[ScoredRanking]:
+    """The rankings encoder by encoder, in the order of `KINDS`; of one barcode geometry the ranking is kept once."""
+    order = {run.encoder.id: place for place, run in enumerate(runs)}
     kept, geometries = [], set()
     for ranking in sorted(found, key=lambda one: (order[one.encoder_id], rankings.KINDS.index(one.kind))):
-        party = parties[order[ranking.encoder_id]]
-        shape = party.encoder.profile.barcode
+        run = runs[order[ranking.encoder_id]]
+        shape = run.encoder.profile.barcode
         if ranking.kind != "rbc" or shape not in geometries:
-            kept.append(Scored(ranking, scores.score(party.queries.labels, ranking.predicted, rule)))
+            kept.append(ScoredRanking(ranking, scores.score(run.queries.labels, ranking.predicted, rule)))
         if ranking.kind == "rbc":
             geometries.add(shape)
     return kept
 
 
-def _sizes(ranking: Ranking, party: Party, rule: str) -> list[SizeScore]:
-    queries, searched = party.queries, party.searched
+def _sizes(ranking: Ranking, run: EncoderRun, rule: str) -> list[SizeScore]:
+    queries, searched = run.queries, run.searched
     number = Counter(searched.labels)
     own = np.isin(queries.image_ids, searched.image_ids)  # a query is never its own hit
     sizes = np.array([number[code] for code in queries.labels]) - own
     return scores.by_size(queries.labels, ranking.predicted, sizes, rule)
 
 
-def _published(party: Party, rule: str) -> tuple[tuple[Published, ...], str]:
-    """Published errors, where they may stand beside ours, and what is to be said of them."""
+def _published(run: EncoderRun, rule: str) -> tuple[tuple[Published, ...], str]:
+    """Published errors, where they are of as many images of each class, and the caveat."""
     if rule != "imageclef":
         return (), "published errors are left out: they are by ImageCLEF's rule"
-    if why := why_not(party.queries.labels, party.searched.labels):
+    if why := why_not(run.queries.labels, run.searched.labels):
         return (), f"published errors are left out: {why}"
     return PUBLISHED, (
         "published errors are of RWTH's images of 2009, 1733 queries; the images here have the same codes in the same "
@@ -197,26 +202,26 @@ def _notes(
     left: dict[str, int],
     uncoded: int,
     unreadable: int,
-    parties: Sequence[Party],
-    rows: Sequence[Scored],
-    wanted: Wanted,
+    runs: Sequence[EncoderRun],
+    rows: Sequence[ScoredRanking],
+    options: EvaluationOptions,
 ) -> Iterator[str]:
     if left["unlabelled"] or left["withdrawn"]:
         yield (
-            f"not scored: {left['unlabelled']} images of {wanted.split} without an IRMA code, {left['withdrawn']} with "
-            "a withdrawn one"
+            f"not scored: {left['unlabelled']} images of {options.split} without an IRMA code, "
+            f"{left['withdrawn']} with a withdrawn one"
         )
-    for party in parties:
-        if party.encoder.trained_on == wanted.split:
-            yield f"encoder {party.encoder.id} has learnt the very queries: its errors are too small"
+    for run in runs:
+        if run.encoder.trained_on == options.split:
+            yield f"encoder {run.encoder.id} has learnt the very queries: its errors are too small"
     if uncoded:
-        yield f"not searched: {uncoded} labelled images without a code; run: {work(parties[0].encoder)}"
+        yield f"not searched: {uncoded} labelled images without a code; run: {runs[0].encoder.work_command}"
     there = {(row.ranking.encoder_id, row.ranking.kind) for row in rows}
     gone = [
-        rankings.name_of(kind, party.encoder)
-        for party in parties
+        rankings.name_of(kind, run.encoder)
+        for run in runs
         for kind in rankings.NETWORK
-        if wanted.network and (party.encoder.id, kind) not in there
+        if options.network and (run.encoder.id, kind) not in there
     ]
     if gone:
         yield (
@@ -225,10 +230,10 @@ def _notes(
         )
 
 
-def _pair(wanted: Wanted) -> list[tuple[int | None, str]]:
-    """Encoder (None: the first) and kind of the two rankings that are compared; empty if none are."""
+def _compared_pair(options: EvaluationOptions) -> list[tuple[int | None, str]]:
+    """Encoder (None: the first) and kind of the two rankings to compare; empty without `compare`."""
     found: list[tuple[int | None, str]] = []
-    for text in wanted.compare or ():
+    for text in options.compare or ():
         first, colon, kind = text.partition(":")
         number = int(first) if first.isascii() and first.isdecimal() and len(first) < 10 else None
         if number is None and not colon:
@@ -240,22 +245,22 @@ def _pair(wanted: Wanted) -> list[tuple[int | None, str]]:
                 f"--compare {text!r} is not a ranking; give an encoder (2), a way of ranking (cnnc) or both (2:cnnc); "
                 f"the ways are: {', '.join(rankings.KINDS)}"
             )
-        if kind in rankings.NETWORK and not wanted.network:
+        if kind in rankings.NETWORK and not options.network:
             raise UsageError(f"--compare {text!r} needs the network: leave --no-network out")
         found.append((number, kind))
     return found
 
 
-def _compared(
-    pair: list[tuple[int | None, str]], found: list[Ranking], first: Party, rule: str
+def _comparison(
+    pair: list[tuple[int | None, str]], found: list[Ranking], first: EncoderRun, rule: str
 ) -> tuple[Comparison | None, list[str]]:
-    """The comparison that was asked for, or why there is none."""
+    """The comparison of the pair, or a note on the ranking that is missing."""
     sides = []
     for encoder_id, kind in pair:
-        wished = first.encoder.id if encoder_id is None else encoder_id
-        able = [one for one in found if (one.encoder_id, one.kind) == (wished, kind)]
+        wanted = first.encoder.id if encoder_id is None else encoder_id
+        able = [one for one in found if (one.encoder_id, one.kind) == (wanted, kind)]
         if not able:
-            return None, [f"the comparison is left out: there is no ranking {kind} of encoder {wished}"]
+            return None, [f"the comparison is left out: there is no ranking {kind} of encoder {wanted}"]
         sides.append(able[0])
     if not sides:
         return None, []

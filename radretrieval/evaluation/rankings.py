@@ -16,8 +16,8 @@ from radretrieval.archive.codes import CodeSet
 from radretrieval.archive.encoders import Encoder
 from radretrieval.archive.search import nearest
 from radretrieval.coding.hamming import nearest as nearest_codes
-from radretrieval.evaluation.encoder_runs import Party
-from radretrieval.evaluation.network_outputs import Seen
+from radretrieval.evaluation.encoder_runs import EncoderRun
+from radretrieval.evaluation.network_outputs import NetworkOutputs
 from radretrieval.evaluation.scores import NOTHING
 from radretrieval.search.rerank import rerank_many
 
@@ -64,13 +64,15 @@ def name_of(kind: str, encoder: Encoder) -> str:
     }[kind]
 
 
-def by_codes(connection: Connection, party: Party, advance: Callable[[int], None]) -> list[Ranking]:
+def by_codes(connection: Connection, run: EncoderRun, advance: Callable[[int], None]) -> list[Ranking]:
     """`cnnc+rbc` and `cnnc`: the nearest codes, with and without re-ranking."""
-    encoder, queries, searched = party.encoder, party.queries, party.searched
+    encoder, queries, searched = run.encoder, run.queries, run.searched
     profile, top = encoder.profile, encoder.profile.query.hits
     reranked, alone = (_Hits(len(queries.image_ids), top) for _ in range(2))
     limit = max(profile.query.candidates, top)
-    for part, ids, distances in nearest.of_images(connection, encoder, queries.image_ids, searched.image_ids, limit):
+    for part, ids, distances in nearest.nearest_of_images(
+        connection, encoder, queries.image_ids, searched.image_ids, limit
+    ):
         places = np.where(ids < 0, -1, np.searchsorted(searched.image_ids, ids))
         order, rbc = rerank_many(queries.rbc[part], searched.rbc[places], distances, ids)
         reranked.take(part, places, distances, rbc, order)
@@ -79,9 +81,9 @@ def by_codes(connection: Connection, party: Party, advance: Callable[[int], None
     return [reranked.ranking("cnnc+rbc", encoder, searched), alone.ranking("cnnc", encoder, searched)]
 
 
-def by_barcodes(party: Party, advance: Callable[[int], None]) -> Ranking:
+def by_barcodes(run: EncoderRun, advance: Callable[[int], None]) -> Ranking:
     """`rbc`: the nearest barcodes of all."""
-    encoder, queries, searched = party.encoder, party.queries, party.searched
+    encoder, queries, searched = run.encoder, run.queries, run.searched
     top = encoder.profile.query.hits
     hits = _Hits(len(queries.image_ids), top)
     for part in _blocks(len(queries.image_ids)):
@@ -95,30 +97,30 @@ def by_barcodes(party: Party, advance: Callable[[int], None]) -> Ranking:
     return hits.ranking("rbc", encoder, searched)
 
 
-def by_network(party: Party, query_seen: Seen, searched_seen: Seen) -> list[Ranking]:
+def by_network(run: EncoderRun, query_seen: NetworkOutputs, searched_seen: NetworkOutputs) -> list[Ranking]:
     """`real+rbc` (the candidates by the Euclidean distance of the reals) and `softmax`.
 
     A file that cannot be read any more is an answer that is missing: what needs it is left out.
     """
     found = []
     if not query_seen.failures and not searched_seen.failures:
-        found.append(by_reals(party, query_seen.reals, searched_seen.reals))
+        found.append(by_reals(run, query_seen.reals, searched_seen.reals))
     if not query_seen.failures:
         none = np.full((len(query_seen.classes), 0), -1)
         places, distances = none.astype(np.int64), none.astype(np.int32)
-        name, classes = name_of("softmax", party.encoder), [code or NOTHING for code in query_seen.classes]
-        found.append(Ranking("softmax", name, party.encoder.id, places, distances, distances, classes))
+        name, classes = name_of("softmax", run.encoder), [code or NOTHING for code in query_seen.classes]
+        found.append(Ranking("softmax", name, run.encoder.id, places, distances, distances, classes))
     return found
 
 
-def by_reals(party: Party, mine: NDArray[np.float32], others: NDArray[np.float32]) -> Ranking:
+def by_reals(run: EncoderRun, mine: NDArray[np.float32], others: NDArray[np.float32]) -> Ranking:
     """`real+rbc`: the nearest reals, re-ranked.
 
     Parameters
     ----------
     mine, others : float32 (m, bits) of the queries and (n, bits) of the searched images.
     """
-    encoder, queries, searched = party.encoder, party.queries, party.searched
+    encoder, queries, searched = run.encoder, run.queries, run.searched
     top = encoder.profile.query.hits
     limit = max(encoder.profile.query.candidates, top)
     hits = _Hits(len(queries.image_ids), top)

@@ -218,7 +218,7 @@ def _right(true: Sequence[str], predicted: Sequence[str]) -> NDArray[np.bool_]:
 def _interval(values: NDArray[np.float64]) -> tuple[float, float]:
     """95 % bootstrap interval of the sum; equal values give equal intervals, whoever asks."""
     rng = np.random.default_rng(0)
-    # how often each query is drawn: the sums are one product, and no (draws, n) gather is held
+    # how often each query is drawn: the sums are one product, and no (draws, n) select_encoders is held
     sums = np.array([rng.multinomial(len(values), _even(len(values))) @ values for _ in range(BOOTSTRAPS)])
     low, high = np.percentile(sums, [2.5, 97.5])
     return float(low), float(high)

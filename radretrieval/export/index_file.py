@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from radretrieval.errors import UsageError
 from radretrieval.export.write_image import export_file, subject_of_row
+from radretrieval.files.table_files import load_pyarrow, table_file
 from radretrieval.privacy.replacements import Keyed
 
 # What leaves in every export, with what it is; types as Parquet calls them, a string where none is named.
@@ -93,53 +92,13 @@ def shown(row: dict[str, Any], file: str, keyed: Keyed | None) -> dict[str, Any]
 def check_format(name: str) -> None:
     """Raises UsageError for a format that cannot be written here."""
     if name == "parquet":
-        _pyarrow()
+        load_pyarrow()
 
 
 @contextmanager
 def index_file(path: Path, columns: Sequence[str]) -> Iterator[Take]:
     """What takes the rows; the file is there, whole, when the block ends well. CSV, or Parquet by the path's ending."""
-    with export_file(path) as draft, (_parquet if path.suffix == ".parquet" else _csv)(draft, columns) as take:
-        yield take
-
-
-@contextmanager
-def _csv(draft: Path, columns: Sequence[str]) -> Iterator[Take]:
-    with draft.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, columns, lineterminator="\n")
-        writer.writeheader()
-        yield lambda row: writer.writerow({k: v.hex() if isinstance(v, bytes) else v for k, v in row.items()})
-
-
-@contextmanager
-def _parquet(draft: Path, columns: Sequence[str]) -> Iterator[Take]:
-    pyarrow = _pyarrow()
-    from pyarrow import parquet
-
-    schema = pyarrow.schema([(name, getattr(pyarrow, _TYPES.get(name, "string"))()) for name in columns])
-    waiting: list[dict[str, Any]] = []
-    with draft.open("wb") as file, parquet.ParquetWriter(file, schema) as writer:
-
-        def write() -> None:
-            writer.write_table(pyarrow.Table.from_pylist(waiting, schema=schema))
-            waiting.clear()
-
-        def take(row: dict[str, Any]) -> None:
-            waiting.append(row)
-            if len(waiting) >= _GROUP:
-                write()
-
-        yield take
-        if waiting:
-            write()
-
-
-def _pyarrow() -> Any:
-    try:
-        import pyarrow
-    except ImportError:
-        raise UsageError(
-            "--format parquet needs pyarrow, which is not installed; run: pip install 'radretrieval[parquet]', or "
-            "leave it at csv"
-        ) from None
-    return pyarrow
+    kinds = {name: _TYPES.get(name, "string") for name in columns}
+    parquet = path.suffix == ".parquet"
+    with export_file(path) as draft, table_file(draft, kinds, parquet=parquet, group=_GROUP) as append:
+        yield lambda row: append([[row[name] for name in columns]])

@@ -116,7 +116,7 @@ class Nearest:
 
 
 @dataclass(frozen=True)
-class Health:
+class CodeReport:
     """What the codes of one encoder are like; the attributes are the keys of `encoder report --json`.
 
     Attributes
@@ -152,13 +152,13 @@ class Health:
     notes: list[str]
 
 
-def health(
+def code_report(
     database: Database,
     encoder_id: int | None = None,
     *,
     most: int = MOST_COMPARED,
     advance: Callable[[int], None] | None = None,
-) -> Health:
+) -> CodeReport:
     """Look at all codes of an encoder (the active one by default), as they are at this moment.
 
     Parameters
@@ -181,7 +181,7 @@ def health(
         comparable = counts.classes > 1
         collisions = Collisions(*code_facts.collisions(connection, encoder.id, WORST, IDS)) if comparable else None
         distances = _distances(connection, encoder, counts.labelled, most) if comparable else None
-    return Health(
+    return CodeReport(
         encoder_id=encoder.id,
         profile=encoder.profile.name,
         bits=bits.bits,

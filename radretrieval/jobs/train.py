@@ -1,14 +1,12 @@
-"""Archive → encoder: train the CNN on the labelled images of a split and store its weights."""
+"""A new encoder: the CNN, trained on the labelled images of a split, stored with its weights."""
 
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,14 +15,35 @@ from radretrieval.archive import encoders, images
 from radretrieval.archive.connections import Database
 from radretrieval.config import Settings
 from radretrieval.errors import DatabaseUnavailable, UsageError
+from radretrieval.files.failures import FailureList
 from radretrieval.files.uris import shown
-from radretrieval.profile import Profile
-from radretrieval.storage.source import Original, read_resampled
-from radretrieval.storage.worker_pool import Decoders
+from radretrieval.profile import PAPER, Profile
+from radretrieval.storage.prepare import PrepareTask, prepare_pool
+from radretrieval.storage.source import Original
 
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS = (1, 2, 5, 10, 30, 60, 120, 300)
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """How an encoder is trained.
+
+    Attributes
+    ----------
+    profile : the network and the training's numbers.
+    split : its images with an IRMA code are learnt.
+    epochs : passes over the images; None for the profile's.
+    device : `auto`, `cpu`, `cuda`, …
+    seed : equal seeds give equal weights on equal machines.
+    """
+
+    profile: Profile = PAPER
+    split: str = "train"
+    epochs: int | None = None
+    device: str = "auto"
+    seed: int = 0
 
 
 @dataclass
@@ -42,31 +61,24 @@ class TrainReport:
     device: str
     precision: str
     seconds: float
-    failures: list[dict[str, str]] = field(default_factory=list)
+    failures: FailureList = field(default_factory=lambda: FailureList(limit=None))
 
 
 def train(
     database: Database,
     settings: Settings,
-    profile: Profile,
+    options: TrainOptions = TrainOptions(),
     *,
-    split: str = "train",
-    epochs: int | None = None,
-    device: str = "auto",
-    seed: int = 0,
-    on_images: Callable[[int, int], None] | None = None,
-    on_batch: Callable[[int, int, float], None] | None = None,
+    advance: Callable[[int, int, str], None] | None = None,
 ) -> TrainReport:
-    """Train an encoder; it is stored in one transaction at the end, so that an interruption leaves nothing behind.
+    """Train an encoder and store it in one transaction at the end: an interruption leaves nothing behind.
 
-    The first encoder of an archive becomes active; a later one is filled beside it (`work --encoder`) and switched to
-    (`encoder activate`).
+    The first encoder of an archive becomes active. A later one is filled beside it (`jobs.encode`) and then switched to
+    (`archive.encoders.activate`).
 
     Parameters
     ----------
-    split : its images with an IRMA code are learnt. epochs : None for the profile's.
-    seed : equal seeds give equal weights on equal machines.
-    on_images : called with (images read, of how many). on_batch : with (epoch from 0, images, loss).
+    advance : called with the images that were finished, of how many (reading and every epoch), and the current step.
 
     Raises
     ------
@@ -76,76 +88,78 @@ def train(
     from radretrieval.coding.network import choose_device
 
     started = time.monotonic()
-    choose_device(device)  # a device that is not there is told before the images are read
-    epochs = profile.training.epochs if epochs is None else epochs
+    choose_device(options.device)  # raises before the images are read
+    profile = options.profile
+    epochs = profile.training.epochs if options.epochs is None else options.epochs
     if epochs < 1:
         raise UsageError(f"--epochs {epochs}: at least 1 is needed")
     with database.connection() as connection:
-        rows = images.training(connection, split)
-    pixels, labels, classes, failures = _read(rows, settings, profile, on_images or (lambda done, total: None))
-    trained = training.train(pixels, labels, profile, epochs=epochs, device=device, seed=seed, on_batch=on_batch)
+        rows = images.training(connection, options.split)
+
+    def progress(count: int, step: str) -> None:
+        if advance is not None:
+            advance(count, len(rows) * (1 + epochs), step)
+
+    data = _read(rows, settings, profile, progress)
+    trained = training.train_network(
+        data.pixels,
+        data.labels,
+        profile,
+        epochs=epochs,
+        device=options.device,
+        seed=options.seed,
+        on_batch=lambda epoch, count, loss: progress(count, f"epoch {epoch + 1}/{epochs}, loss {loss:.3f}"),
+    )
     metrics = {
-        "split": split,
-        "images": len(labels),
+        "split": options.split,
+        "images": len(data.labels),
         "epochs": epochs,
-        "seed": seed,
+        "seed": options.seed,
         "device": trained.device,
         "precision": trained.precision,
         "seconds": round(time.monotonic() - started, 3),
         "losses": trained.losses,
         "accuracies": trained.accuracies,
     }
-    encoder_id, active = _store(database, profile, trained.weights, classes, metrics)
+    encoder = _store(database, profile, trained.weights, data.classes, metrics)
     return TrainReport(
-        encoder_id=encoder_id,
+        encoder_id=encoder.id,
         profile=profile.name,
-        active=active,
-        images=len(labels),
-        classes=len(classes),
+        active=encoder.active,
+        images=len(data.labels),
+        classes=len(data.classes),
         epochs=epochs,
         train_loss=trained.losses[-1],
         train_accuracy=trained.accuracies[-1],
         device=trained.device,
         precision=trained.precision,
         seconds=time.monotonic() - started,
-        failures=failures,
+        failures=data.failures,
     )
 
 
-def _store(
-    database: Database, profile: Profile, weights: bytes, classes: list[str], metrics: dict[str, Any]
-) -> tuple[int, bool]:
-    """Add the encoder; hours of training are not given up because the database is away for some minutes."""
-    for pause in (*RETRY_SECONDS, None):
-        try:
-            with database.connection() as connection:
-                encoder_id = encoders.add(connection, profile, weights, classes, metrics)
-                return encoder_id, encoders.get(connection, encoder_id).active
-        except DatabaseUnavailable as error:
-            if pause is None:
-                raise
-            log.warning("the encoder is trained, but %s (trying again in %d s)", error, pause)
-            time.sleep(pause)
-    raise AssertionError
+class _TrainingSet(NamedTuple):
+    """Inputs (n, size, size), class numbers (n,), the IRMA code of each class, and the images that cannot be read."""
+
+    pixels: NDArray[np.float16]
+    labels: NDArray[np.int64]
+    classes: list[str]
+    failures: FailureList
 
 
 def _read(
-    rows: list[dict[str, object]], settings: Settings, profile: Profile, on_images: Callable[[int, int], None]
-) -> tuple[NDArray[np.float16], NDArray[np.int64], list[str], list[dict[str, str]]]:
-    """Inputs (n, size, size), class numbers (n,), the classes in order, and the images that could not be read."""
-    job = partial(read_resampled, size=profile.network.input_size, reading=settings.reading)
-    sources = [Original(str(row["uri"]), bytes(row["sha256"])) for row in rows]  # type: ignore[call-overload]
-    pixels, codes, failures = [], [], []
-    with Decoders(
-        os.cpu_count() or 1, job, timeout=settings.decode_seconds, megabytes=settings.decode_megabytes
-    ) as decoders:
-        for done, ((source, found), row) in enumerate(zip(decoders.map(sources), rows, strict=True), start=1):
+    rows: list[dict[str, Any]], settings: Settings, profile: Profile, progress: Callable[[int, str], None]
+) -> _TrainingSet:
+    tasks = [PrepareTask(Original(row["uri"], bytes(row["sha256"])), profile.network.input_size) for row in rows]
+    pixels, codes, failures = [], [], FailureList(limit=None)
+    with prepare_pool(settings) as decoders:
+        for (task, found), row in zip(decoders.map(tasks), rows, strict=True):
             if isinstance(found, Exception):
-                failures.append({"path": shown(source.uri), "error": type(found).__name__, "message": str(found)})
+                failures.add(shown(task.file.uri), found, str(found))
             else:
-                pixels.append(found.astype(np.float16))
+                pixels.append(found.network_input.astype(np.float16))
                 codes.append(str(row["irma_code"]))
-            on_images(done, len(rows))
+            progress(1, "read")
     classes = sorted(set(codes))
     if len(classes) < 2:
         raise UsageError(
@@ -153,4 +167,21 @@ def _read(
             f"{len(classes)} ({', '.join(classes) or 'none'}; {len(failures)} could not be read)"
         )
     number = {code: place for place, code in enumerate(classes)}
-    return np.stack(pixels), np.array([number[code] for code in codes], np.int64), classes, failures
+    labels = np.array([number[code] for code in codes], np.int64)
+    return _TrainingSet(np.stack(pixels), labels, classes, failures)
+
+
+def _store(
+    database: Database, profile: Profile, weights: bytes, classes: list[str], metrics: dict[str, Any]
+) -> encoders.Encoder:
+    """Add the encoder; tries again for minutes while the database is away, for training may have taken hours."""
+    for pause in (*RETRY_SECONDS, None):
+        try:
+            with database.connection() as connection:
+                return encoders.get(connection, encoders.add(connection, profile, weights, classes, metrics))
+        except DatabaseUnavailable as error:
+            if pause is None:
+                raise
+            log.warning("the encoder is trained, but %s (trying again in %d s)", error, pause)
+            time.sleep(pause)
+    raise AssertionError

@@ -1,4 +1,4 @@
-"""Pictures and tables for people: `picture.search_picture`, `health.health_picture`, `table.table`.
+"""Pictures and tables for people.
 
-Nothing is imported here, so that a command that prints a table does not wait for what a picture needs.
+Nothing is imported here, so that a command that prints a table does not load what a picture needs.
 """

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 GRID = (228, 228, 232)
 _TICK = 5  # pixels
-_OPACITY = 110  # of 255: bars behind others stay to be seen
+_OPACITY = 110  # of 255: bars behind others stay visible
 
 Span = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class Plane:
-    """Where the numbers of a chart stand on the canvas.
+    """The coordinate system of a chart on the canvas.
 
     Attributes
     ----------
@@ -99,7 +99,7 @@ def bars(canvas: Image, plane: Plane, edges: Sequence[float], heights: Sequence[
     for low, high, height in zip(edges, edges[1:], heights, strict=False):
         (x0, y0), (x1, y1) = plane.at(low, height), plane.at(high, 0)
         if round(y0) < round(y1):
-            # up to the neighbour's first pixel: where two translucent bars met, a darker line would stand
+            # up to the neighbour's first pixel: overlapping translucent bars would draw a darker line
             area.rectangle((round(x0), round(y0), round(x1) - 1, round(y1) - 1), fill=(*colour, _OPACITY))
         steps += [(x0, y0), (x1, y0)]
     ImageDraw.Draw(canvas).line([*steps, plane.at(edges[-1], 0)], fill=colour, width=2)
@@ -151,7 +151,7 @@ def _ticks(draw: ImageDraw, plane: Plane, rises: Sequence[tuple[float, str]]) ->
 
 
 def _base(canvas: Image, plane: Plane) -> None:
-    """The two axes themselves, over whatever was drawn on them."""
+    """The two axes, over what was drawn on them."""
     from PIL import ImageDraw
 
     left, top, right, bottom = plane.box

@@ -1,4 +1,4 @@
-"""What pictures are drawn with: words, tiles, colours, and files that are complete or not there."""
+"""Elements of pictures: text, image tiles, colours; and saving as PNG."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Line = tuple[str, int, Colour]  # words, size, colour
 PLAIN, SMALL, LARGE = 15, 13, 18
 PAPER, INK, FAINT, FILM = (255, 255, 255), (25, 25, 30), (110, 110, 118), (16, 16, 18)
 ROI, HALO = (255, 190, 40), (0, 0, 0)
-# Blue and vermilion are told apart by people who see no red or green.
+# Blue and vermilion differ for people with red-green colour blindness too.
 RIGHT, WRONG, OPEN = (0, 114, 178), (213, 94, 0), (150, 150, 158)
 
 _ABBREVIATED = re.compile(r"[a-z -]+\(([A-Z]+)[^)]*\)")  # of "anteroposterior (AP, coronal)" AP is left
@@ -46,14 +46,14 @@ def save(path: Path | str, compose: Callable[[], Image]) -> None:
 
 
 def code_lines(code: str | None) -> list[Line]:
-    """An IRMA code, and in words what a small space has room for."""
+    """An IRMA code, and its anatomy and direction in short words."""
     if not code:
         return []
     try:
         _, direction, anatomy, _ = axes(code, wildcard=True)
     except UsageError:  # a foreign label is shown as it stands
         return [(code, PLAIN, INK)]
-    # The narrowest term of the anatomy, and the direction without its plane, say it all in a small space.
+    # in a small space: the narrowest term of the anatomy, and the direction without its plane
     ways = words("D", direction)
     short = *words("A", anatomy)[-1:], " / ".join(_ABBREVIATED.sub(r"\1", way) for way in ways[1:] or ways)
     return [(code, PLAIN, INK), *((phrase, SMALL, INK) for phrase in short if phrase)]
@@ -86,7 +86,7 @@ def tile(
 
 
 def _outline(draw: ImageDraw, roi: Box, scale: float, offset: tuple[int, int], side: int) -> None:
-    """The region's box, yellow between two dark lines, so that it stands out on black and on white."""
+    """The region's box, yellow between two dark lines: visible on black and on white."""
     x, y, width, height = roi
     ends = [(x, y), (x + width, y + height)]
     (x0, y0), (x1, y1) = (
@@ -123,7 +123,7 @@ def wrapped(text: str, size: int, width: int) -> list[str]:
 
 
 def shortened(line: str, size: int, width: int) -> str:
-    """The line, cut in the middle to what fits: of a path the end says most."""
+    """The line, shortened in the middle to the width: both ends of a path are kept."""
     line = " ".join(line.split()).replace("×", "x")  # the bundled font has no ×
     kept, short = len(line), line
     while kept and length(short, size) > width:
@@ -134,7 +134,7 @@ def shortened(line: str, size: int, width: int) -> str:
 
 @lru_cache(maxsize=8)
 def font(size: int) -> FreeTypeFont:
-    """The font that Pillow carries, at a size in pixels."""
+    """Pillow's own font at a size in pixels."""
     from PIL import ImageFont
 
     found = ImageFont.load_default(size=size)

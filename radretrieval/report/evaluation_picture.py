@@ -1,4 +1,4 @@
-"""The picture of an evaluation: what is taken for what on each axis, and right and wrong answers (as in Figure 4)."""
+"""The picture of an evaluation: the confusion matrix of each axis, and right and wrong answers (as in Figure 4)."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ if TYPE_CHECKING:
 
 Pixels = NDArray[np.float32]
 
-# How many characters of an axis are told apart: enough to see what is confused, few enough to be read.
+# Characters of each axis by which codes are grouped: more make matrices that are too large to be read.
 DEPTHS = {"technique": 4, "direction": 2, "anatomy": 2, "biosystem": 1}
-MOST = 24  # groups of an axis; what is rarer stands together
+MOST = 24  # groups of an axis; rarer ones are counted together
 OTHER = "other"
-_RIGHT_ONES = "First hit right: queries spread evenly over the right ones"
-_WRONG_ONES = "First hit wrong: queries spread evenly from small error to large"
+_RIGHT_TITLE = "First hit right: queries spread evenly over the right ones"
+_WRONG_TITLE = "First hit wrong: queries spread evenly from small error to large"
 EXAMPLES, HITS = 4, 5
 
 _MARGIN, _GAP, _SIDE, _CELLS, _NAMES = 24, 18, 150, 820, 230
@@ -57,7 +57,7 @@ _MARGIN, _GAP, _SIDE, _CELLS, _NAMES = 24, 18, 150, 820, 230
 
 @dataclass(frozen=True)
 class Confusion:
-    """Counts (n, n) of what is (rows) and what was answered (columns), of the groups of one axis."""
+    """Counts, int64 (n, n), of true groups (rows) and answered groups (columns) of one axis."""
 
     axis: str
     groups: list[str]
@@ -65,19 +65,21 @@ class Confusion:
 
 
 def confusions(true: Sequence[str], predicted: Sequence[str]) -> list[Confusion]:
-    """What was taken for what on each axis, by the first characters of the axis (`DEPTHS`)."""
+    """The confusion matrix of each axis, by the first characters of the axis (`DEPTHS`)."""
     found = []
     for place, (name, depth) in enumerate(DEPTHS.items()):
-        is_ = [axes(code)[place][:depth] for code in true]
-        said = [axes(code, wildcard=True)[place][:depth] for code in predicted]
-        common = [group for group, _ in sorted(Counter(is_).items(), key=lambda item: (-item[1], item[0]))[:MOST]]
+        true_groups = [axes(code)[place][:depth] for code in true]
+        answered = [axes(code, wildcard=True)[place][:depth] for code in predicted]
+        common = [
+            group for group, _ in sorted(Counter(true_groups).items(), key=lambda item: (-item[1], item[0]))[:MOST]
+        ]
         groups = sorted(common)
-        if set(is_) | set(said) != set(groups):
+        if set(true_groups) | set(answered) != set(groups):
             groups.append(OTHER)
         number = {group: position for position, group in enumerate(groups)}
         counts = np.zeros((len(groups), len(groups)), np.int64)
         last = len(groups) - 1
-        np.add.at(counts, ([number.get(x, last) for x in is_], [number.get(x, last) for x in said]), 1)
+        np.add.at(counts, ([number.get(x, last) for x in true_groups], [number.get(x, last) for x in answered]), 1)
         found.append(Confusion(name, groups, counts))
     return found
 
@@ -85,7 +87,7 @@ def confusions(true: Sequence[str], predicted: Sequence[str]) -> list[Confusion]
 def examples(
     correct: NDArray[np.bool_], each: NDArray[np.float64], count: int = EXAMPLES
 ) -> tuple[list[int], list[int]]:
-    """Positions of right and of wrong answers: spread evenly over the queries, and from small error to large."""
+    """Positions of right answers, evenly spaced by query, and of wrong ones, evenly spaced by error (ascending)."""
     right, wrong = np.flatnonzero(correct), np.flatnonzero(~correct)
     wrong = wrong[np.argsort(each[wrong], kind="stable")]
     first, second = (
@@ -97,8 +99,8 @@ def examples(
     return first, second
 
 
-def write_evaluation(path: Path, result: Evaluation, reading: Reading) -> None:
-    """Write the picture of the first ranking; an image whose file cannot be read any more is drawn as a gap.
+def write_evaluation_picture(path: Path, result: Evaluation, reading: Reading) -> None:
+    """Write the picture of the first ranking; an image whose file cannot be read is drawn as a grey tile.
 
     Parameters
     ----------
@@ -122,7 +124,7 @@ def _compose(result: Evaluation, pixels_of: Callable[[CodeSet, int], Pixels | No
 
     first = result.rows[0]
     true = result.queries.labels
-    each = errors(true, first.ranking.predicted, result.wanted.rule).sum(1)
+    each = errors(true, first.ranking.predicted, result.options.rule).sum(1)
     right, wrong = examples(np.array([t == p for t, p in zip(true, first.ranking.predicted, strict=True)]), each)
     lines = code_lines("1121-120-942-700")
     row = _SIDE + text_height([*lines, lines[-1]]) + _GAP
@@ -145,7 +147,7 @@ def _compose(result: Evaluation, pixels_of: Callable[[CodeSet, int], Pixels | No
     x, y = _MARGIN + left_width + 2 * _GAP, _MARGIN + 60
     for number, (place, good) in enumerate(shown):
         if number in (0, len(right)):
-            word, colour = (_RIGHT_ONES, RIGHT) if good else (_WRONG_ONES, WRONG)
+            word, colour = (_RIGHT_TITLE, RIGHT) if good else (_WRONG_TITLE, WRONG)
             write(draw, (x, y), per_side * _SIDE, [(word, LARGE, colour)])
             y += 40
         _example(canvas, draw, (x, y), result, place, float(each[place]), pixels_of)
@@ -188,12 +190,12 @@ def _matrix(draw: ImageDraw, corner: tuple[int, int], confusion: Confusion) -> N
 
 
 def _words(axis: str, group: str) -> str:
-    """The narrowest term of a group; the group of all others has none."""
+    """The narrowest term of a group; empty for the group of all others."""
     return "" if group == OTHER else next(reversed(words(axis[0].upper(), group)), "unspecified")
 
 
 def _shade(colour: Colour, share: float) -> Colour:
-    """From white to the colour; a share of a hundredth is seen already."""
+    """From white to the colour, by the square root, so that a share of a hundredth is visible."""
     strength = float(np.sqrt(share))
     r, g, b = (round(255 + (part - 255) * strength) for part in colour)
     return r, g, b

@@ -1,10 +1,10 @@
-"""Plain tables on stdout, for people; scripts read the JSON."""
+"""Plain tables on stdout; scripts read the JSON instead."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-_WIDEST = 10_000  # a pipe has no width: nothing is ever cut
+_WIDEST = 10_000  # characters: no cell is cut, whatever the terminal's width
 
 
 def table(
@@ -50,7 +50,7 @@ def key_values(pairs: Iterable[tuple[str, object]]) -> None:
 
 
 def text(cell: object) -> str:
-    """A cell as people read it: `-` for None, yes or no, four significant figures, two decimals from 100 on.
+    """A cell's text: `-` for None, yes or no, four significant figures, two decimals from 100 on.
 
     Examples
     --------

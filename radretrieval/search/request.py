@@ -1,4 +1,4 @@
-"""What is asked and what is answered."""
+"""A search's request and answer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from radretrieval.archive.filters import ONE_PER, Condition, Filter
-from radretrieval.archive.search.nearest import Effect
+from radretrieval.archive.search.nearest import FilterEffect
 from radretrieval.errors import UsageError
 
 if TYPE_CHECKING:
@@ -21,14 +21,14 @@ STAGES = ("read", "encode", "barcode", "candidates", "rerank", "roi", "total")
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked.
+    """A query and what its hits must be.
 
     Attributes
     ----------
     query : a file, or the id of an image of the archive.
     top, candidates : how many hits, from how many of the nearest codes.
     roi : x, y, width, height in pixels of the query's original image.
-    where, where_sql, one_per, max_distance : what a hit must be, see `archive.filters.Filter`.
+    where, where_sql, one_per, max_distance : conditions on a hit, see `archive.filters.Filter`.
     exclude_same_patient : leave the query's patient out.
     """
 
@@ -43,7 +43,7 @@ class Request:
     exclude_same_patient: bool = False
 
     def filter(self, image_id: int | None, patient_key: str | None) -> Filter:
-        """What a candidate must be for a query that is this image (None: not in the archive), of this patient."""
+        """The filter on candidates for a query that is this image (None: not in the archive), of this patient."""
         return Filter(
             where=self.where,
             sql=self.where_sql,
@@ -56,7 +56,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Hit:
-    """One of the answers; `roi` is None when none was asked for or when the file cannot be read (`roi_error`).
+    """One hit; `roi` is None when none was asked for or when the file cannot be read (`roi_error`).
 
     reduced : why the original could not be read, where the region was found in a reduced copy.
     """
@@ -75,18 +75,18 @@ class Hit:
 
 @dataclass
 class Answer:
-    """A ranked answer.
+    """The hits of a query, best first.
 
     Attributes
     ----------
     query_image_id : the id of the query in the archive, None for a file that is not in it.
-    path : `exact-index`, `exact-filter`, `exact-scan` or `hnsw`, which way the candidates were found.
-    recall : of `hnsw`, what was last measured: mean and worst; None where nothing was, and where the path is exact.
+    path : how the candidates were found: `exact-index`, `exact-filter`, `exact-scan` or `hnsw`.
+    recall : mean and worst recall of `hnsw` when it was last measured; None where it was not, and for exact paths.
     candidates : how many codes were re-ranked: as many as were asked for, and those that tie with the last.
-    effect : what the filter did; None where there was none.
+    effect : how many images the filter kept and hid; None without a filter.
     pending : images that have no code yet and cannot be found; counted only when there are fewer candidates than asked.
-    timings_ms : milliseconds of each stage of `STAGES`; of a new file, `candidates` is what was waited for the database
-        after the barcode, which is computed meanwhile.
+    timings_ms : milliseconds of each stage of `STAGES`; for a new file, `candidates` is the wait for the database after
+        the barcode, which is computed at the same time.
     """
 
     encoder_id: int
@@ -95,7 +95,7 @@ class Answer:
     hits: list[Hit]
     path: str
     recall: tuple[float, float] | None
-    effect: Effect | None
+    effect: FilterEffect | None
     pending: int
     query_image_id: int | None
     query_irma_code: str | None
@@ -107,7 +107,8 @@ class Answer:
         return len(self.hits)
 
 
-def check(request: Request) -> None:
+def check_request(request: Request) -> None:
+    """Raise UsageError for a number or a name in a request that is out of range."""
     for name, value in (("--top", request.top), ("--candidates", request.candidates)):
         if not 1 <= value <= 100_000:
             raise UsageError(f"{name} {value}: it takes a number from 1 to 100000")
@@ -122,8 +123,8 @@ def check(request: Request) -> None:
         raise UsageError(f"--max-distance {request.max_distance}: it takes a number of bits from 0 to 1000")
 
 
-class Clock:
-    """Milliseconds of each stage, from the clock's making to the answer."""
+class StageTimer:
+    """Milliseconds of each stage, and of all since the timer was made."""
 
     def __init__(self) -> None:
         self.start = time.perf_counter()
@@ -131,10 +132,12 @@ class Clock:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
+        """Add the block's time to a stage."""
         before = time.perf_counter()
         yield
         self.spent[name] += time.perf_counter() - before
 
     def milliseconds(self) -> dict[str, float]:
+        """The stages' times and the total until now."""
         self.spent["total"] = time.perf_counter() - self.start
         return {name: round(seconds * 1000, 3) for name, seconds in self.spent.items()}

@@ -174,7 +174,7 @@ class _Template:
 def _first_maximum(
     products: NDArray[np.int64], sums: NDArray[np.int64], query_mean: tuple[int, int]
 ) -> tuple[int, int]:
-    """Row and column of the first maximum of the mean-subtracted dot product.
+    """HitRow and column of the first maximum of the mean-subtracted dot product.
 
     That is products - f·sums, f = fraction / count being what the query's mean has after the point. (The
     image's mean adds the same to every place.) To compare exactly, whole part and remainder of f·sums are

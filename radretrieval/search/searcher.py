@@ -1,4 +1,4 @@
-"""A query becomes a ranked answer: codes, candidates by SQL, re-ranking by barcode, the ROI in each hit."""
+"""Search: the codes of a query, candidates by SQL, re-ranking by barcode, and the ROI in each hit."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import hashlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,12 +16,12 @@ from numpy.typing import NDArray
 from radretrieval.archive import codes, connections, encoders, images
 from radretrieval.archive.connections import Database
 from radretrieval.archive.search import nearest
-from radretrieval.archive.search.nearest import Candidate, Effect
+from radretrieval.archive.search.nearest import Candidate, FilterEffect
 from radretrieval.config import Settings
 from radretrieval.errors import ImageError, RadretrievalError, UsageError
 from radretrieval.files.uris import printable, shown, to_uri
 from radretrieval.imaging import Radiograph
-from radretrieval.search.request import Answer, Clock, Hit, Request, check
+from radretrieval.search.request import Answer, Hit, Request, StageTimer, check_request
 from radretrieval.search.rerank import rerank
 
 if TYPE_CHECKING:
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class _Query:
-    """What is known of the query: where its pixels are, its codes, who it is."""
+class SearchQuery:
+    """A query while it is searched: its file, pixels, codes and identity, as far as they are known."""
 
     uri: str
     sha256: bytes
@@ -47,10 +48,10 @@ class _Query:
 
 
 class Searcher:
-    """An archive that is ready to be searched: one connection, one encoder, the network loaded when first needed.
+    """An archive ready to be searched: one connection, one encoder, the network loaded when first needed.
 
-    A context manager. An image that is indexed already, by id or as a file with the same content, is queried by its
-    stored codes, without torch. The query image itself is never among its hits.
+    A context manager. An image that is in the archive already, by id or as a file with the same content, is queried by
+    its stored codes, without torch. The query image itself is never among its hits.
 
     Parameters
     ----------
@@ -65,62 +66,56 @@ class Searcher:
         self.settings = settings
         self.device = device
         self.encoder_id = encoder_id
-        self._coder: Coder | None = None
         self._stack = ExitStack()
 
     def __enter__(self) -> Searcher:
-        from radretrieval.coding.radon import bins
+        from radretrieval.coding.radon import geometry
 
         with self._stack as stack:
             self.connection: Connection = stack.enter_context(self.database.connection())
             self.connection.autocommit = True
             self.encoder = encoders.get(self.connection, self.encoder_id)
-            shape = self.encoder.profile.barcode
-            self.geometry = codes.geometry_id(self.connection, shape.size, shape.angles, bins(shape.size), shape.rule)
+            self.geometry = codes.geometry_id(self.connection, *geometry(self.encoder.profile.barcode))
             self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *problem: Any) -> None:
         self._stack.__exit__(*problem)
 
-    @property
+    @cached_property
     def coder(self) -> Coder:
         """The network on its device."""
-        if self._coder is None:
-            from radretrieval.coding.cnnc import Coder
+        from radretrieval.archive.coder import load_coder
 
-            weights = encoders.weights(self.connection, self.encoder, self.settings.home / "weights")
-            self._coder = Coder(weights, self.encoder.profile, self.device)
-        return self._coder
+        return load_coder(self.connection, self.encoder, self.settings, self.device)
 
     def search(self, request: Request) -> Answer:
         """Answer one request.
 
         Raises
         ------
-        UsageError : a number, filter, ROI or id that cannot be; an unreadable query file; an archive without codes.
+        UsageError : a number, filter, ROI or id that is not possible; an unreadable query; an archive without codes.
         DatabaseUnavailable : the database went away.
         """
-        check(request)
-        clock = Clock()
+        check_request(request)
+        timer = StageTimer()
         with connections.translated(self.database.url):
-            with clock.stage("read"):
-                query = self._read(request)
-            if request.roi is not None:
-                with clock.stage("read"):
+            with timer.stage("read"):
+                query = self._load(request)
+                if request.roi is not None:
                     self._check_roi(query, request.roi)
-            self._encode(query, clock)
-            found, path, effect = self._candidates_beside_barcode(query, request, clock)
-            # a full answer does not ask: counting what is pending looks at every image
+            self._encode(query, timer)
+            found, path, effect = self._candidates_and_barcode(query, request, timer)
+            # counted only where it explains a short answer: the count reads every image
             short = len(found) < request.candidates
             pending = codes.pending_count(self.connection, self.encoder.id) if short else 0
             if not found and effect is None:
-                self.explain_nothing(pending)
-        with clock.stage("rerank"):
+                self.raise_no_codes(pending)
+        with timer.stage("rerank"):
             hits, compared = self._rank(query, found, request.top)
         if request.roi is not None:
-            with clock.stage("roi"):
-                hits = self._match(query, request.roi, hits)
+            with timer.stage("roi"):
+                hits = self._match_roi(query, request.roi, hits)
         return Answer(
             encoder_id=self.encoder.id,
             requested=request.top,
@@ -132,15 +127,15 @@ class Searcher:
             pending=pending,
             query_image_id=query.image_id,
             query_irma_code=query.irma_code,
-            timings_ms=clock.milliseconds(),
+            timings_ms=timer.milliseconds(),
         )
 
     def query_pixels(self, request: Request) -> NDArray[np.float32]:
         """The query's pixels, float32 (rows, columns), 0…1. Raises UsageError when its file cannot be read."""
-        return self._pixels(self._read(request)).pixels
+        return self._radiograph(self._load(request)).pixels
 
     def hit_radiograph(self, hit: Hit) -> Radiograph | str:
-        """The radiograph of a hit, maybe from a reduced copy, or in words why its file cannot be read any more."""
+        """The radiograph of a hit, possibly from a reduced copy, or the reason why its file cannot be read."""
         from radretrieval.storage.source import read_original
 
         try:
@@ -148,12 +143,23 @@ class Searcher:
         except RadretrievalError as error:
             return str(error)
 
-    def _read(self, request: Request) -> _Query:
-        """The query's codes where the archive has them, else its pixels."""
+    def raise_no_codes(self, pending: int) -> None:
+        """Raise UsageError for an archive without codes; `pending` images have none yet."""
+        if pending:
+            raise UsageError(
+                f"no image has a code of encoder {self.encoder.id} yet ({pending} wait); run: "
+                f"{self.encoder.work_command}"
+            )
+        raise UsageError(
+            "the archive has no image to compare with; run: radretrieval ingest FOLDER, then: radretrieval work --once"
+        )
+
+    def _load(self, request: Request) -> SearchQuery:
+        """The query with its codes where the archive has them, else with its pixels."""
         row: dict[str, Any] | None
         if isinstance(request.query, int):
             row = images.by_id(self.connection, request.query)
-            query = _Query(uri=row["uri"], sha256=bytes(row["sha256"]))
+            query = SearchQuery(uri=row["uri"], sha256=bytes(row["sha256"]))
         else:
             from radretrieval.imaging.reader import read_bytes
 
@@ -161,34 +167,29 @@ class Searcher:
                 data = read_bytes(request.query, max_pixels=self.settings.max_pixels)
             except ImageError as error:
                 raise UsageError(f"{printable(str(request.query))} {error}") from error
-            query = _Query(uri=to_uri(request.query), sha256=hashlib.sha256(data).digest(), data=data)
+            query = SearchQuery(uri=to_uri(request.query), sha256=hashlib.sha256(data).digest(), data=data)
             row = images.by_sha256(self.connection, query.sha256)
             if row is None:
-                radiograph = self._pixels(query)
+                radiograph = self._radiograph(query)
                 row = images.same_film(self.connection, radiograph.sop_instance_uid, radiograph.pixels_sha256)
         if row is not None:
-            query.image_id, query.patient_key, query.irma_code = (
-                row["id"],
-                row["patient_key"],
-                row["irma_code"],
-            )
+            query.image_id, query.patient_key, query.irma_code = row["id"], row["patient_key"], row["irma_code"]
             stored = codes.of_image(self.connection, self.encoder.id, self.geometry, row["id"])
             if stored is not None:
                 query.cnnc, query.rbc = stored
         if query.cnnc is None:
-            self._pixels(query)
+            self._radiograph(query)
         return query
 
-    def _pixels(self, query: _Query) -> Radiograph:
-        """The query's pixels, read when first needed."""
+    def _radiograph(self, query: SearchQuery) -> Radiograph:
+        """The query's radiograph, read when first needed."""
         if query.radiograph is None:
             from radretrieval.imaging.reader import decode_image
             from radretrieval.storage.source import read_original
 
-            most = self.settings.max_pixels
             try:
                 if query.data is not None:
-                    query.radiograph = decode_image(query.data, max_pixels=most)
+                    query.radiograph = decode_image(query.data, max_pixels=self.settings.max_pixels)
                 else:
                     query.radiograph = read_original(query.uri, query.sha256, self.settings.reading)
             except ImageError as error:
@@ -199,35 +200,35 @@ class Searcher:
                 query.patient_key = patient_key(load_secret(self.settings), query.radiograph.patient_id)
         return query.radiograph
 
-    def _encode(self, query: _Query, clock: Clock) -> None:
+    def _encode(self, query: SearchQuery, timer: StageTimer) -> None:
         if query.cnnc is not None:
             return
         from radretrieval.imaging.resample import resample
 
-        with clock.stage("encode"):
-            pixels = resample(self._pixels(query).pixels, self.encoder.profile.network.input_size)
+        with timer.stage("encode"):
+            pixels = resample(self._radiograph(query).pixels, self.encoder.profile.network.input_size)
             query.cnnc = self.coder.codes(pixels[None])[0]
 
-    def _candidates_beside_barcode(
-        self, query: _Query, request: Request, clock: Clock
-    ) -> tuple[list[Candidate], str, Effect | None]:
-        """The candidates; the database looks for them while the barcode of a new file is computed here."""
+    def _candidates_and_barcode(
+        self, query: SearchQuery, request: Request, timer: StageTimer
+    ) -> tuple[list[Candidate], str, FilterEffect | None]:
+        """The candidates; a new file's barcode is computed while the database looks for them."""
         if query.rbc is not None:
-            with clock.stage("candidates"):
+            with timer.stage("candidates"):
                 return self._candidates(query, request)
         from radretrieval.coding.radon import barcode
         from radretrieval.imaging.resample import resample
 
-        with ThreadPoolExecutor(1) as beside:
-            asked = beside.submit(self._candidates, query, request)
-            with clock.stage("barcode"):
+        with ThreadPoolExecutor(1) as thread:
+            candidates = thread.submit(self._candidates, query, request)
+            with timer.stage("barcode"):
                 shape = self.encoder.profile.barcode
-                square = resample(self._pixels(query).pixels, shape.size)
+                square = resample(self._radiograph(query).pixels, shape.size)
                 query.rbc = barcode(square[None], shape.size, shape.angles)[0]
-            with clock.stage("candidates"):
-                return asked.result()
+            with timer.stage("candidates"):
+                return candidates.result()
 
-    def _candidates(self, query: _Query, request: Request) -> tuple[list[Candidate], str, Effect | None]:
+    def _candidates(self, query: SearchQuery, request: Request) -> tuple[list[Candidate], str, FilterEffect | None]:
         if request.exclude_same_patient and query.patient_key is None:
             raise UsageError(
                 "--exclude-same-patient: the patient of the query is not known (its header and labels name none); "
@@ -239,21 +240,10 @@ class Searcher:
         found, path = nearest.candidates(self.connection, self.encoder, self.geometry, query.cnnc, limit, wanted)
         if not wanted.narrows:
             return found, path, None
-        return found, path, nearest.effect(self.connection, self.encoder, query.cnnc, wanted, found)
+        return found, path, nearest.filter_effect(self.connection, self.encoder, query.cnnc, wanted, found)
 
-    def explain_nothing(self, pending: int) -> None:
-        """Raise UsageError for an archive without a code to compare with, by how many images wait for one."""
-        if pending:
-            option = "" if self.encoder.active else f" --encoder {self.encoder.id}"
-            raise UsageError(
-                f"no image has a code of encoder {self.encoder.id} yet ({pending} wait); "
-                f"run: radretrieval work --once{option}"
-            )
-        raise UsageError(
-            "the archive has no image to compare with; run: radretrieval ingest FOLDER, then: radretrieval work --once"
-        )
-
-    def _rank(self, query: _Query, found: Sequence[Candidate], top: int) -> tuple[list[Hit], int]:
+    def _rank(self, query: SearchQuery, found: Sequence[Candidate], top: int) -> tuple[list[Hit], int]:
+        """The hits, best first, and how many candidates have a barcode to be compared."""
         able = [candidate for candidate in found if candidate.barcode is not None]
         if not able:
             return [], 0
@@ -268,27 +258,25 @@ class Searcher:
             )
         return hits, len(able)
 
-    def _check_roi(self, query: _Query, roi: tuple[int, int, int, int]) -> None:
+    def _check_roi(self, query: SearchQuery, roi: tuple[int, int, int, int]) -> None:
         from radretrieval.search.roi import check_roi
 
-        radiograph = self._pixels(query)
+        radiograph = self._radiograph(query)
         check_roi(roi, radiograph.rows, radiograph.columns)
 
-    def _match(self, query: _Query, roi: tuple[int, int, int, int], hits: list[Hit]) -> list[Hit]:
-        """Find the region in each hit whose file can still be read."""
-        from dataclasses import replace
-
+    def _match_roi(self, query: SearchQuery, roi: tuple[int, int, int, int], hits: list[Hit]) -> list[Hit]:
+        """Find the region in each hit whose file can be read."""
         from radretrieval.search.roi import match_all
 
         with ThreadPoolExecutor(4) as threads:
             read = list(threads.map(self.hit_radiograph, hits))
-        able = [(place, found.pixels) for place, found in enumerate(read) if not isinstance(found, str)]
+        able = [one for one in read if not isinstance(one, str)]
         longest = self.encoder.profile.query.roi_longest_side
-        matches = match_all(self._pixels(query).pixels, roi, [pixels for _, pixels in able], longest_side=longest)
-        found = {place: match for (place, _), match in zip(able, matches, strict=True)}
+        pixels = [radiograph.pixels for radiograph in able]
+        matches = iter(match_all(self._radiograph(query).pixels, roi, pixels, longest_side=longest))
         return [
-            replace(hit, roi=found.get(place), roi_error=one)
-            if isinstance(one := read[place], str)
-            else replace(hit, roi=found.get(place), reduced=one.unreachable)
-            for place, hit in enumerate(hits)
+            replace(hit, roi_error=one)
+            if isinstance(one, str)
+            else replace(hit, roi=next(matches), reduced=one.unreachable)
+            for hit, one in zip(hits, read, strict=True)
         ]

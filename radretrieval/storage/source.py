@@ -5,15 +5,11 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from radretrieval.config import Reading
 from radretrieval.errors import ImageError, InputMissing
 from radretrieval.files.uris import frame_of, to_path
 from radretrieval.imaging.radiograph import Radiograph
 from radretrieval.imaging.reader import decode_image, read_bytes
-from radretrieval.imaging.resample import resample
 from radretrieval.storage.content_store import Store
 from radretrieval.storage.wado import fetch
 
@@ -24,11 +20,6 @@ class Original:
 
     uri: str
     sha256: bytes
-
-
-def read_resampled(original: Original, size: int, reading: Reading) -> NDArray[np.float32]:
-    """The pixels of an image as float32 (size, size), 0…1: a job for decoding processes. Raises as `read_original`."""
-    return resample(read_original(original.uri, original.sha256, reading).pixels, size)
 
 
 def read_original(uri: str, sha256: bytes, reading: Reading) -> Radiograph:

@@ -21,9 +21,12 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from multiprocessing.connection import Connection, Pipe
 from types import TracebackType
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from radretrieval.errors import EnvironmentUnusable, ImageError
+
+if TYPE_CHECKING:
+    from radretrieval.config import Settings
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -64,6 +67,12 @@ class Decoders(Generic[T, R]):
         # one thread per process: it does nothing but wait for its process
         self._threads = ThreadPoolExecutor(self._count, thread_name_prefix="decoders")
         self._closed = False
+
+    @classmethod
+    def of(cls, settings: Settings, job: Callable[[T], R], workers: int | None = None) -> Decoders[T, R]:
+        """A pool with the limits of the settings; None for one process a core."""
+        count = workers or os.cpu_count() or 1
+        return cls(count, job, timeout=settings.decode_seconds, megabytes=settings.decode_megabytes)
 
     def __enter__(self) -> Decoders[T, R]:
         return self
@@ -113,10 +122,10 @@ class Decoders(Generic[T, R]):
                 window.append((item, self.submit(item)))
                 while window and (len(window) > limit or window[0][1].done()):
                     done, future = window.popleft()
-                    yield done, _outcome(future)
+                    yield done, outcome(future)
             while window:
                 done, future = window.popleft()
-                yield done, _outcome(future)
+                yield done, outcome(future)
         finally:
             for _, future in window:
                 future.cancel()
@@ -157,8 +166,8 @@ class Decoders(Generic[T, R]):
         raise value
 
 
-def _outcome(future: Future[Any]) -> Any:
-    """What came of one item; raises EnvironmentUnusable, which is not the item's fault."""
+def outcome(future: Future[Any]) -> Any:
+    """The result of an item or its exception; raises EnvironmentUnusable, which no item causes."""
     try:
         return future.result()
     except EnvironmentUnusable:

@@ -31,7 +31,7 @@ from tiny import add_encoder
 from radretrieval.archive import codes, connections, encoders
 from radretrieval.archive.connections import Database
 from radretrieval.archive.search import exact_index
-from radretrieval.archive.search.anchor_hints import Near
+from radretrieval.archive.search.anchor_hints import AnchorHints
 
 INSERT = "INSERT INTO {} (encoder_id, image_id, code) VALUES (%s, %s, %s::bit(1000))"
 
@@ -151,7 +151,7 @@ def test_what_is_rolled_back_leaves_nothing(indexed: Database, anchored: Anchore
 
 
 def test_hints_true_wrong_and_of_another_index(indexed: Database, anchored: Anchored, connection: Any) -> None:
-    near, ids = Near(), new_images(connection, 60)
+    near, ids = AnchorHints(), new_images(connection, 60)
     given = np.concatenate([far_codes(30), new_codes(30)])
     index = rows(connection, "SELECT id FROM exact_index")[0][0]
 
@@ -181,7 +181,7 @@ def test_hints_true_wrong_and_of_another_index(indexed: Database, anchored: Anch
     proven(indexed, connection, anchored.encoder)
     exact_index.build(indexed, encoders.get(connection, anchored.encoder), 9)
     connection.execute("DELETE FROM cnnc WHERE image_id = ANY (%s)", (ids,))
-    write(slice(0, 60))  # Near knows the anchors of the old one, and reads the new
+    write(slice(0, 60))  # AnchorHints knows the anchors of the old one, and reads the new
     proven(indexed, connection, anchored.encoder)
 
 
@@ -260,7 +260,9 @@ def test_changes_while_it_is_built_are_in_it(
         place = len(stages) * 20
         stages.append(stage)
         with asking(indexed.url) as other:
-            codes.write_cnnc(other, anchored.encoder, ids[place : place + 20], far_codes(20, place), 1000, Near())
+            codes.write_cnnc(
+                other, anchored.encoder, ids[place : place + 20], far_codes(20, place), 1000, AnchorHints()
+            )
             other.execute("UPDATE cnnc SET code = ~code WHERE image_id %% 500 = %s", (place,))
             other.execute("UPDATE image SET split = %s WHERE id %% 400 = %s", (f"{stage}", place))
             other.execute("DELETE FROM image WHERE id %% 700 = %s", (place + 1,))

@@ -76,7 +76,7 @@ def test_the_check_finds_each_damage(reading: Database, anchored: Anchored, dama
         made.rollback()
 
 
-def check_within(connection: Any, encoder: encoders.Encoder, index: int) -> exact_check.Checked:
+def check_within(connection: Any, encoder: encoders.Encoder, index: int) -> exact_check.ExactCheck:
     """The check as it is, but in the transaction that planted the damage, which is then rolled back."""
 
     class Here(Database):

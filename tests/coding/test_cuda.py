@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from radretrieval.coding.cnnc import Coder
-from radretrieval.coding.network import TableOne
+from radretrieval.coding.network import PaperCnn
 from radretrieval.coding.training import weights_of
 from radretrieval.profile import PAPER
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is 
 
 def test_cpu_and_cuda_differ_only_where_the_sign_is_round_off() -> None:
     torch.manual_seed(0)
-    weights = weights_of(TableOne(PAPER.network, 12))
+    weights = weights_of(PaperCnn(PAPER.network, 12))
     images = np.random.default_rng(0).random((64, 128, 128), np.float32)
     cpu = Coder(weights, PAPER, "cpu").preactivations(images)
     cuda = Coder(weights, PAPER, "cuda").preactivations(images)

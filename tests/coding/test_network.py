@@ -10,14 +10,14 @@ from torch import nn
 
 from radretrieval.coding import training
 from radretrieval.coding.cnnc import Coder, pack
-from radretrieval.coding.network import TableOne, choose_device
+from radretrieval.coding.network import PaperCnn, choose_device
 from radretrieval.errors import EnvironmentUnusable
 from radretrieval.profile import PAPER
 
 
 def test_table_one() -> None:
     with torch.device("meta"):
-        model = TableOne(PAPER.network, 193)
+        model = PaperCnn(PAPER.network, 193)
     convolutions = [layer for layer in model.modules() if isinstance(layer, nn.Conv2d)]
     assert [(layer.in_channels, layer.out_channels) for layer in convolutions] == [(1, 32), (32, 64), (64, 128)]
     assert {(layer.kernel_size, layer.stride, layer.padding) for layer in convolutions} == {((3, 3), (1, 1), "same")}
@@ -88,7 +88,7 @@ def blobs(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 def test_training_learns_and_repeats_itself() -> None:
     images, labels = blobs(192, 0)
     batches: list[tuple[int, int]] = []
-    first = training.train(
+    first = training.train_network(
         images, labels, TINY, epochs=6, device="cpu", seed=3, on_batch=lambda e, n, _: batches.append((e, n))
     )
     assert batches == [(epoch, 64) for epoch in range(6) for _ in range(3)]
@@ -96,8 +96,8 @@ def test_training_learns_and_repeats_itself() -> None:
     fresh, wanted = blobs(64, 1)
     guessed = Coder(first.weights, TINY, "cpu").class_probabilities(fresh.astype(np.float32)).argmax(1)
     assert np.mean(guessed == wanted) > 0.9
-    again = training.train(images, labels, TINY, epochs=6, device="cpu", seed=3)
-    other = training.train(images, labels, TINY, epochs=1, device="cpu", seed=4)
+    again = training.train_network(images, labels, TINY, epochs=6, device="cpu", seed=3)
+    other = training.train_network(images, labels, TINY, epochs=1, device="cpu", seed=4)
     assert again.weights == first.weights
     assert other.weights != first.weights
 
@@ -124,7 +124,7 @@ def test_every_precision_of_a_cpu_learns(monkeypatch: pytest.MonkeyPatch) -> Non
     found = {}
     for precision in (torch.float32, torch.bfloat16):
         monkeypatch.setattr(training, "_precision", lambda device, chosen=precision: chosen)
-        trained = training.train(images, labels, TINY, epochs=6, device="cpu", seed=3)
+        trained = training.train_network(images, labels, TINY, epochs=6, device="cpu", seed=3)
         fresh, wanted = blobs(64, 1)
         guessed = Coder(trained.weights, TINY, "cpu").class_probabilities(fresh.astype(np.float32)).argmax(1)
         assert np.mean(guessed == wanted) > 0.9

@@ -21,21 +21,21 @@ from radretrieval.archive.search import nearest
 from radretrieval.coding.hamming import distances
 from radretrieval.config import Settings
 from radretrieval.errors import NoEncoder, UsageError
-from radretrieval.evaluation import Evaluation, Wanted, evaluate, protocol, rankings
+from radretrieval.evaluation import Evaluation, EvaluationOptions, evaluate, protocol, rankings
 from radretrieval.evaluation.published import PUBLISHED, why_not
 from radretrieval.evaluation.scores import NOTHING
 from radretrieval.ingest.labels_csv import read_labels
 from radretrieval.ingest.run import ingest
 from radretrieval.irma.error import irma_error, paper_error
 from radretrieval.irma.imageclef import classes
-from radretrieval.jobs.encode import work
-from radretrieval.report.evaluation_picture import confusions, examples, write_evaluation
-from radretrieval.report.hits import COLUMNS, write_hits
+from radretrieval.jobs.encode import encode
+from radretrieval.report.evaluation_csv import COLUMNS, write_evaluation_csv
+from radretrieval.report.evaluation_picture import confusions, examples, write_evaluation_picture
 from radretrieval.search.request import Request
 from radretrieval.search.searcher import Searcher
 
 CODES = ["1121-127-700-500", "1121-120-942-700", "1123-127-500-000", "1124-410-620-625"]
-STORED = Wanted(network=False)
+STORED = EvaluationOptions(network=False)
 
 
 @pytest.fixture
@@ -141,7 +141,7 @@ def test_batches_of_sql_do_not_depend_on_their_size(connection: Any, monkeypatch
     found = []
     for size in (7, 1000):
         monkeypatch.setattr(nearest, "BATCH", size)
-        parts = list(nearest.of_images(connection, encoder, queries, among, 12))
+        parts = list(nearest.nearest_of_images(connection, encoder, queries, among, 12))
         assert len(parts) == -(-20 // size)
         rows = [row for _, ids, far in parts for row in zip(ids.tolist(), far.tolist(), strict=True)]
         found.append([[pair for pair in zip(*row, strict=True) if pair[0] >= 0] for row in rows])
@@ -159,7 +159,7 @@ def test_all_that_tie_with_the_last_come(connection: Any, monkeypatch: pytest.Mo
         "UPDATE cnnc SET code = (SELECT code FROM cnnc WHERE image_id = 1) WHERE image_id BETWEEN 40 AND 100"
     )
     monkeypatch.setattr(nearest, "SPARE", spare)
-    ((_, ids, far),) = nearest.of_images(connection, encoder, np.array([101]), np.arange(1, 101), 12)
+    ((_, ids, far),) = nearest.nearest_of_images(connection, encoder, np.array([101]), np.arange(1, 101), 12)
     code = codes.of_image(connection, encoder.id, 1, 101)
     assert code is not None
     found, _ = nearest.candidates(connection, encoder, 1, code[0], 12, Filter(not_images=(101,)))
@@ -237,7 +237,7 @@ class TestWhichImagesCount:
 
 
 def ids(result: Evaluation) -> list[int]:
-    return [party.encoder.id for party in result.parties]
+    return [run.encoder.id for run in result.runs]
 
 
 class TestEncoders:
@@ -394,7 +394,7 @@ class TestReports:
     ) -> None:
         fill(connection, 20, 10)
         result = evaluate(database, settings, STORED)
-        write_hits(tmp_path / "hits.csv", result)
+        write_evaluation_csv(tmp_path / "hits.csv", result)
         with (tmp_path / "hits.csv").open(newline="") as file:
             rows = list(csv.DictReader(file))
         assert tuple(rows[0]) == COLUMNS
@@ -409,7 +409,7 @@ class TestReports:
         labels = dict(zip(stored["i"], stored["c"], strict=True))
         assert all(labels[int(line["image_id"])] == line["hit_irma_code"] for line in rows)
         assert not list(tmp_path.glob(".hits*"))
-        write_hits(tmp_path / "paper.csv", evaluate(database, settings, replace(STORED, rule="paper")))
+        write_evaluation_csv(tmp_path / "paper.csv", evaluate(database, settings, replace(STORED, rule="paper")))
         with (tmp_path / "paper.csv").open(newline="") as file:
             for line in csv.DictReader(file):
                 assert float(line["error"]) == pytest.approx(paper_error(line["irma_code"], line["hit_irma_code"]))
@@ -418,7 +418,7 @@ class TestReports:
         self, database: Database, settings: Settings, connection: Any, tmp_path: Path
     ) -> None:
         fill(connection, 0, 1)
-        write_hits(tmp_path / "hits.csv", evaluate(database, settings, replace(STORED, against=("test",))))
+        write_evaluation_csv(tmp_path / "hits.csv", evaluate(database, settings, replace(STORED, against=("test",))))
         with (tmp_path / "hits.csv").open(newline="") as file:
             rows = list(csv.DictReader(file))
         assert [(row["rank"], row["image_id"], row["hit_irma_code"]) for row in rows] == [("1", "", NOTHING)] * 3
@@ -451,7 +451,7 @@ class TestReports:
         self, database: Database, settings: Settings, connection: Any, tmp_path: Path
     ) -> None:
         fill(connection, 20, 10)
-        write_evaluation(tmp_path / "e.png", evaluate(database, settings, STORED), settings.reading)
+        write_evaluation_picture(tmp_path / "e.png", evaluate(database, settings, STORED), settings.reading)
         with Image.open(tmp_path / "e.png") as picture:
             assert picture.width > 1500
             assert picture.height > 1000
@@ -471,7 +471,7 @@ class TestNetwork:
         ingest(database, settings, [tmp_path], labels=read_labels(tmp_path / "labels.csv"))
         encoders.add(connection, TINY, weights(), CODES[:2], {})
         connection.commit()
-        work(database, settings)
+        encode(database, settings)
         return tmp_path
 
     def test_reals_and_classes_are_those_of_the_network(
@@ -482,7 +482,7 @@ class TestNetwork:
         from radretrieval.imaging import read_image
         from radretrieval.imaging.resample import resample
 
-        result = evaluate(database, settings, Wanted())
+        result = evaluate(database, settings, EvaluationOptions())
         by_kind = {row.ranking.kind: row.ranking for row in result.rows}
         assert tuple(by_kind) == rankings.KINDS
         coder = Coder(weights(), TINY, "cpu")
@@ -505,22 +505,22 @@ class TestNetwork:
             assert by_kind["real+rbc"].places[place].tolist() == best
 
     def test_few_candidates_are_the_nearest_reals(self, database: Database, settings: Settings, folder: Path) -> None:
-        result = evaluate(database, settings, Wanted())
-        party = result.parties[0]
+        result = evaluate(database, settings, EvaluationOptions())
+        run = result.runs[0]
         few = replace(TINY, query=replace(TINY.query, candidates=8))
-        party = replace(party, encoder=replace(party.encoder, profile=few))
+        run = replace(run, encoder=replace(run.encoder, profile=few))
         rng = np.random.default_rng(3)
         # seven distinct ones, four times each: the eighth to tenth places are tied, and settled by id
         a, b = rng.normal(size=(12, 1000)).astype(np.float32), rng.normal(size=(7, 1000)).astype(np.float32)
         b = np.tile(b, (4, 1))
-        ranking = rankings.by_reals(party, a, b)
+        ranking = rankings.by_reals(run, a, b)
         near = ((a[:, None].astype(float) - b[None]) ** 2).sum(-1).round(6)
         for place in range(12):
             candidates = sorted(range(28), key=lambda i: (near[place][i], i))[:10]
             assert sorted(ranking.places[place]) == sorted(candidates), "as many candidates as hits at least"
 
     def test_reals_never_find_the_query_itself(self, database: Database, settings: Settings, folder: Path) -> None:
-        result = evaluate(database, settings, Wanted(against=("all",)))
+        result = evaluate(database, settings, EvaluationOptions(against=("all",)))
         (row,) = [row for row in result.rows if row.ranking.kind == "real+rbc"]
         found = result.searched.image_ids[row.ranking.places]
         assert (row.ranking.places >= 0).all()
@@ -529,8 +529,8 @@ class TestNetwork:
     def test_the_softmax_has_a_row_a_query(
         self, database: Database, settings: Settings, folder: Path, tmp_path: Path
     ) -> None:
-        result = evaluate(database, settings, Wanted())
-        write_hits(tmp_path / "hits.csv", result)
+        result = evaluate(database, settings, EvaluationOptions())
+        write_evaluation_csv(tmp_path / "hits.csv", result)
         with (tmp_path / "hits.csv").open(newline="") as file:
             rows = [row for row in csv.DictReader(file) if row["ranking"] == "softmax(32)"]
         predicted = next(row.ranking.predicted for row in result.rows if row.ranking.kind == "softmax")
@@ -541,12 +541,12 @@ class TestNetwork:
         self, database: Database, settings: Settings, folder: Path
     ) -> None:
         (folder / "3.png").unlink()
-        result = evaluate(database, settings, Wanted())
+        result = evaluate(database, settings, EvaluationOptions())
         assert [failure["path"] for failure in result.failures] == [str(folder / "3.png")]
         assert [row.ranking.kind for row in result.rows] == ["cnnc+rbc", "cnnc", "rbc", "softmax"]
         assert "left out: CNNC(32, no binarization) + RBC; 1 files cannot be read any more" in result.notes[0]
         (folder / "30.png").unlink()
-        result = evaluate(database, settings, Wanted(compare=("softmax", "cnnc")))
+        result = evaluate(database, settings, EvaluationOptions(compare=("softmax", "cnnc")))
         assert [failure["path"] for failure in result.failures] == [str(folder / "30.png"), str(folder / "3.png")]
         assert [row.ranking.kind for row in result.rows] == ["cnnc+rbc", "cnnc", "rbc"]
         assert result.comparison is None

@@ -18,7 +18,7 @@ from radretrieval.archive.connections import Database
 from radretrieval.archive.images import NewImage
 from radretrieval.errors import NoEncoder, UsageError
 from radretrieval.jobs import code_report as module
-from radretrieval.jobs.code_report import health
+from radretrieval.jobs.code_report import code_report
 
 Cli = Callable[..., Run]
 LABELS = ["1121-110-500-000", "1123-127-500-000", "1121-120-942-700"]
@@ -58,7 +58,7 @@ def test_the_report_is_what_numpy_says(
     bits, labels = made
     fill(database, *made)
     seen: list[int] = []
-    found = health(database, advance=seen.append)
+    found = code_report(database, advance=seen.append)
     assert (sum(seen), max(seen)) == (N, 7)
     assert (found.encoder_id, found.profile, found.bits, found.codes) == (1, "tiny", 1000, N)
     assert (found.labelled, found.classes) == (sum(label is not None for label in labels), 3)
@@ -79,7 +79,7 @@ def test_distances_are_those_of_every_labelled_pair(
 ) -> None:
     bits, labels = made
     fill(database, *made)
-    found = health(database)
+    found = code_report(database)
     apart: dict[bool, list[int]] = {True: [], False: []}
     for a, b in itertools.combinations([place for place in range(N) if labels[place]], 2):
         apart[labels[a] == labels[b]].append(int((bits[a] ^ bits[b]).sum()))
@@ -106,7 +106,7 @@ def test_collisions_name_the_classes_and_some_images(
     labels[30:36], labels[40:42] = [LABELS[2], LABELS[1], LABELS[0], LABELS[2], None, LABELS[2]], [LABELS[0]] * 2
     labels += LABELS[:1] * 8
     fill(database, np.concatenate([bits, bits[[30] * 8]]), labels)
-    found = health(database).collisions
+    found = code_report(database).collisions
     assert found is not None
     assert (found.codes, found.images) == (2, 5 + 8 + 3)
     first, second = found.worst
@@ -121,19 +121,19 @@ def test_collisions_name_the_classes_and_some_images(
 
 def test_a_sample_is_told_and_always_the_same(database: Database, made: tuple[np.ndarray, list[str | None]]) -> None:
     fill(database, *made)
-    found = health(database, most=20)
+    found = code_report(database, most=20)
     assert found.distances is not None
     assert (found.distances.images, found.distances.of) == (20, found.labelled)
     assert found.distances.within is not None
     assert found.distances.within.pairs + found.distances.across.pairs == 190
     assert found.notes[-1] == f"distances are those among 20 of {found.labelled} labelled images, always the same ones"
-    assert health(database, most=20) == found
+    assert code_report(database, most=20) == found
 
 
 @pytest.mark.parametrize("labels", [[None] * 9, [LABELS[0]] * 9])
 def test_without_two_classes_the_rest_is_reported(database: Database, labels: list[str | None]) -> None:
     fill(database, np.random.default_rng(1).random((9, 1000)) < 0.5, labels)
-    found = health(database)
+    found = code_report(database)
     assert (found.collisions, found.distances) == (None, None)
     assert "two are needed" in found.notes[-1]
     assert found.nearest.last is None
@@ -142,18 +142,18 @@ def test_without_two_classes_the_rest_is_reported(database: Database, labels: li
 
 def test_classes_of_one_image_have_no_pair_within(database: Database) -> None:
     fill(database, np.random.default_rng(1).random((3, 1000)) < 0.5, LABELS)
-    found = health(database)
+    found = code_report(database)
     assert found.distances is not None
     assert (found.distances.within, found.distances.separability) == (None, None)
     assert "no two of the compared images" in found.notes[-1]
-    drawn = health(database, most=1)
+    drawn = code_report(database, most=1)
     assert drawn.distances is None
     assert "all of one IRMA code" in drawn.notes[-1]
 
 
 def test_an_encoder_that_says_nothing(database: Database) -> None:
     fill(database, np.zeros((5, 1000), bool), [LABELS[0], LABELS[0], LABELS[1], LABELS[1], None])
-    found = health(database)
+    found = code_report(database)
     assert len(found.dead.zero) == 1000
     assert (found.duplicates.redundant, found.entropy_bits, found.distinct_codes, found.sharing) == (0, 0, 1, 5)
     assert found.distances is not None
@@ -168,24 +168,24 @@ def test_codes_that_come_meanwhile_are_not_half_counted(database: Database) -> N
         with database.connection() as connection:
             codes.write_cnnc(connection, 1, [10, 11, 12], np.zeros((3, 125), np.uint8), 1000)
 
-    found = health(database, advance=add)
+    found = code_report(database, advance=add)
     assert (found.codes, found.distinct_codes, found.sharing) == (9, 9, 0)
-    assert health(database).distinct_codes == 10
+    assert code_report(database).distinct_codes == 10
 
 
 @pytest.mark.parametrize(("count", "message"), [(0, "has no codes yet"), (1, "has one code only")])
 def test_too_few_codes(database: Database, count: int, message: str) -> None:
     fill(database, np.zeros((count, 1000), bool), [None] * count)
     with pytest.raises(UsageError, match=f"encoder 1 {message}.* work --once --encoder 1"):
-        health(database)
+        code_report(database)
 
 
 def test_no_encoder(database: Database) -> None:
     with pytest.raises(NoEncoder, match="radretrieval train"):
-        health(database)
+        code_report(database)
     fill(database, np.zeros((2, 1000), bool), [None] * 2)
     with pytest.raises(UsageError, match="no encoder 7; it has: 1"):
-        health(database, 7)
+        code_report(database, 7)
 
 
 def test_by_the_command_line(

@@ -31,7 +31,7 @@ from radretrieval.errors import NoEncoder
 from radretrieval.imaging import read_image
 from radretrieval.imaging.resample import resample
 from radretrieval.ingest.run import ingest
-from radretrieval.jobs.encode import pending, work
+from radretrieval.jobs.encode import EncodeOptions, encode, pending
 
 
 def fill(database: Database, settings: Settings, folder: Path, n: int, start: int = 0) -> list[Path]:
@@ -64,7 +64,7 @@ def test_codes_are_those_of_the_pixels(database: Database, settings: Settings, t
     paths = fill(database, settings, tmp_path / "in", 11)
     encoder = encoder_of(database)
     finished: list[int] = []
-    report = work(database, settings, device="cpu", batch=4, advance=finished.append)
+    report = encode(database, settings, EncodeOptions(device="cpu", batch=4), advance=finished.append)
     assert (report.encoded, report.failed, sum(finished), pending(database)) == (11, 0, 11, 0)
     found = stored(database, encoder)
     pixels = [read_image(path).pixels for path in paths]
@@ -72,7 +72,7 @@ def test_codes_are_those_of_the_pixels(database: Database, settings: Settings, t
     reals = Coder(weights(), TINY, "cpu").preactivations(np.stack([resample(p, 32) for p in pixels]))
     clear = np.abs(reals) > 1e-4  # a batch of another size may round otherwise
     assert np.array_equal(np.unpackbits(found.cnnc, axis=1)[clear], (reals > 0)[clear])
-    assert work(database, settings, device="cpu").encoded == 0
+    assert encode(database, settings, EncodeOptions(device="cpu")).encoded == 0
 
 
 def test_a_poison_image_fails_alone_and_is_named(database: Database, settings: Settings, tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_a_poison_image_fails_alone_and_is_named(database: Database, settings: S
     encoder = encoder_of(database)
     paths[2].unlink()
     paths[5].write_bytes(paths[6].read_bytes())
-    report = work(database, settings, device="cpu", batch=4)
+    report = encode(database, settings, EncodeOptions(device="cpu", batch=4))
     assert (report.encoded, report.failed) == (6, 2)
     messages = {Path(failure["path"]).name: failure["message"] for failure in report.failures}
     assert "is gone" in messages["002.png"]
@@ -92,7 +92,7 @@ def test_a_poison_image_fails_alone_and_is_named(database: Database, settings: S
         (6, "ImageError", 1),
     ]
     fill(database, settings, tmp_path / "in", 6)  # both files are back as they were
-    report = work(database, settings, device="cpu")
+    report = encode(database, settings, EncodeOptions(device="cpu"))
     assert (report.encoded, report.failed) == (2, 0)
     assert len(stored(database, encoder).image_ids) == 8
     with database.connection() as connection:
@@ -106,7 +106,7 @@ def test_a_poison_image_with_an_odd_name_is_named_too(database: Database, settin
     ingest(database, settings, [odd])
     encoder_of(database)
     odd.unlink()
-    report = work(database, settings, device="cpu")
+    report = encode(database, settings, EncodeOptions(device="cpu"))
     assert (report.encoded, report.failed, report.left) == (0, 1, 0)
     assert report.failures[0]["path"].endswith("caf\\udce9.png")
 
@@ -116,16 +116,16 @@ def test_images_that_another_worker_holds_are_told(database: Database, settings:
     encoder_of(database)
     with database.connection() as other:
         other.execute("SELECT FROM image WHERE id IN (2, 4) FOR NO KEY UPDATE")
-        report = work(database, settings, device="cpu")
+        report = encode(database, settings, EncodeOptions(device="cpu"))
     assert (report.encoded, report.left) == (3, 2)
 
 
 def test_a_second_encoder_is_filled_beside_the_first(database: Database, settings: Settings, tmp_path: Path) -> None:
     fill(database, settings, tmp_path / "in", 5)
     first, second = encoder_of(database), encoder_of(database, seed=1)
-    work(database, settings, device="cpu")
+    encode(database, settings, EncodeOptions(device="cpu"))
     assert pending(database, second) == 5
-    work(database, settings, device="cpu", encoder_id=second)
+    encode(database, settings, EncodeOptions(device="cpu", encoder_id=second))
     assert pending(database, second) == 0
     one, other = stored(database, first), stored(database, second)
     assert not np.array_equal(one.cnnc, other.cnnc)
@@ -140,7 +140,9 @@ def test_several_workers_share_the_work(database: Database, settings: Settings, 
     encoder = encoder_of(database)
     reports: list[Any] = []
     threads = [
-        threading.Thread(target=lambda: reports.append(work(database, settings, device="cpu", batch=4, workers=1)))
+        threading.Thread(
+            target=lambda: reports.append(encode(database, settings, EncodeOptions(device="cpu", batch=4, workers=1)))
+        )
         for _ in range(3)
     ]
     for thread in threads:
@@ -153,7 +155,7 @@ def test_several_workers_share_the_work(database: Database, settings: Settings, 
 
 def test_without_an_encoder(database: Database, settings: Settings) -> None:
     with pytest.raises(NoEncoder, match="radretrieval train"):
-        work(database, settings)
+        encode(database, settings)
 
 
 @pytest.fixture

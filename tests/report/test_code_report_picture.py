@@ -1,4 +1,4 @@
-"""The picture and the table of the health report, and the charts they are drawn with."""
+"""The picture and the table of the code report, and the charts they are drawn with."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from radretrieval.coding.code_statistics import Duplicates
-from radretrieval.jobs.code_report import Dead, Density, Distances, Health, Nearest, Spread
+from radretrieval.jobs.code_report import CodeReport, Dead, Density, Distances, Nearest, Spread
 from radretrieval.report.charts import Plane, axes, bars, ticks
+from radretrieval.report.code_report import code_report_picture, key_figures, print_code_report
 from radretrieval.report.drawing import RIGHT, WRONG, length, wrapped
-from radretrieval.report.health import health_picture, key_figures, print_health
 
 
 def spread(*bins: int) -> Spread:
@@ -26,7 +26,7 @@ def spread(*bins: int) -> Spread:
     return Spread(sum(histogram), 10.0 * bins[0], 10, 10, 10 * bins[0], 10 * bins[-1], histogram)
 
 
-HEALTH = Health(
+REPORT = CodeReport(
     encoder_id=4,
     profile="paper",
     bits=1000,
@@ -46,8 +46,8 @@ HEALTH = Health(
 )
 
 
-def drawn(path: Path, health: Health) -> np.ndarray:
-    health_picture(path, health)
+def drawn(path: Path, report: CodeReport) -> np.ndarray:
+    code_report_picture(path, report)
     with Image.open(path) as image:
         assert (image.format, image.mode) == ("PNG", "RGB")
         return np.asarray(image).astype(int)
@@ -58,7 +58,7 @@ def columns(image: np.ndarray, colour: tuple[int, int, int], rows: slice) -> np.
 
 
 def test_the_two_histograms_stand_where_their_distances_are(tmp_path: Path) -> None:
-    image = drawn(tmp_path / "a.png", HEALTH)
+    image = drawn(tmp_path / "a.png", REPORT)
     middle = slice(300, 380)  # below the legend, above the axis
     second = 24 + 470 + 36
     within = columns(image[:, second:], RIGHT, middle)
@@ -74,9 +74,9 @@ def test_the_two_histograms_stand_where_their_distances_are(tmp_path: Path) -> N
     "changed",
     [
         {"distances": None},
-        {"distances": replace(HEALTH.distances, within=None, separability=None, independent_bits=None)},
-        {"distances": replace(HEALTH.distances, within=spread(0), across=spread(0))},
-        {"distances": replace(HEALTH.distances, across=spread(0, 99))},
+        {"distances": replace(REPORT.distances, within=None, separability=None, independent_bits=None)},
+        {"distances": replace(REPORT.distances, within=spread(0), across=spread(0))},
+        {"distances": replace(REPORT.distances, across=spread(0, 99))},
         {"nearest": Nearest(2, 50, 0.0, None), "notes": []},
         {"notes": ["words " * 100] * 5},
     ],
@@ -84,24 +84,24 @@ def test_the_two_histograms_stand_where_their_distances_are(tmp_path: Path) -> N
 def test_whatever_is_left_out_there_is_a_picture(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], changed: dict[str, Any]
 ) -> None:
-    health = replace(HEALTH, **changed)
-    image = drawn(tmp_path / "a.png", health)
+    report = replace(REPORT, **changed)
+    image = drawn(tmp_path / "a.png", report)
     assert (image[:, -20:] == 255).all(), "nothing is drawn over the margin"
     assert (image[-20:] == 255).all()
-    print_health(health)
+    print_code_report(report)
     told = capsys.readouterr().out
     assert "nan" not in told.lower()
     assert "None" not in told
 
 
 def test_the_table_lists_bits_and_cuts_long_lists(capsys: pytest.CaptureFixture[str]) -> None:
-    print_health(replace(HEALTH, dead=Dead(list(range(100)), [])))
+    print_code_report(replace(REPORT, dead=Dead(list(range(100)), [])))
     told = capsys.readouterr().out
     assert "0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, … 88 more" in told
     assert "5=6≠7" in told
     assert "always 1  " not in told
     assert "Hamming distances among 4000 of 13000 labelled images" in told
-    assert dict(key_figures(HEALTH))["separability"] == "0.9877 (0.5 is chance)"
+    assert dict(key_figures(REPORT))["separability"] == "0.9877 (0.5 is chance)"
 
 
 @given(st.floats(-1e6, 1e6), st.floats(1e-3, 1e6), st.integers(2, 10))

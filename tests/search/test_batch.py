@@ -21,9 +21,9 @@ from radretrieval.errors import InputMissing, LabelsError, UsageError
 from radretrieval.files.uris import to_path
 from radretrieval.ingest.run import ingest
 from radretrieval.search.batch import execute, run
-from radretrieval.search.batch.execute import Row
-from radretrieval.search.batch.run import BatchReport, search_many
-from radretrieval.search.batch.sources import Asked, by_id, source_of
+from radretrieval.search.batch.execute import HitRow
+from radretrieval.search.batch.run import BatchReport, search_batch
+from radretrieval.search.batch.sources import BatchQuery, image_query, query_source
 from radretrieval.search.request import Request
 from radretrieval.search.searcher import Searcher
 
@@ -76,32 +76,32 @@ def filled(database: Database, settings: Settings, tmp_path: Path) -> Iterator[F
         yield Filled(searcher, [row["id"] for row in found], new, [str(to_path(row["uri"])) for row in found])
 
 
-def answers(filled: Filled, request: Request, queries: list[Asked]) -> tuple[list[Row], BatchReport]:
+def answers(filled: Filled, request: Request, queries: list[BatchQuery]) -> tuple[list[HitRow], BatchReport]:
     report = BatchReport()
     counted: list[int] = []
-    rows = [row for some in search_many(filled.searcher, request, queries, report, counted.append) for row in some]
+    rows = [row for some in search_batch(filled.searcher, request, queries, report, counted.append) for row in some]
     assert sum(counted) == report.queries == len(queries)
     assert report.rows == len(rows)
     assert report.answered + len(report.failures) == report.queries
     return rows, report
 
 
-def alone(filled: Filled, request: Request, asked: Asked) -> list[Row]:
+def alone(filled: Filled, request: Request, asked: BatchQuery) -> list[HitRow]:
     """What `search` gives for one query, as rows."""
-    what = Path(asked.what) if isinstance(asked.what, str) else asked.what
+    what = Path(asked.target) if isinstance(asked.target, str) else asked.target
     assert not isinstance(what, UsageError)
     answer = filled.searcher.search(replace(request, query=what))
     head, tail = (asked.name, answer.query_image_id, answer.query_irma_code), (answer.path, answer.encoder_id)
     rows = [
-        Row(*head, h.rank, h.image_id, str(to_path(h.uri)), h.irma_code, h.cnnc_distance, h.rbc_distance, *tail)
+        HitRow(*head, h.rank, h.image_id, str(to_path(h.uri)), h.irma_code, h.cnnc_distance, h.rbc_distance, *tail)
         for h in answer.hits
     ]
-    return rows or [Row(*head, None, None, None, None, None, None, *tail)]
+    return rows or [HitRow(*head, None, None, None, None, None, None, *tail)]
 
 
-def every_query(filled: Filled) -> list[Asked]:
-    files = [*source_of(filled.new)(), *(Asked(path, path) for path in filled.known[:20])]
-    return [*map(by_id, filled.ids), *files, by_id(filled.ids[4])]
+def every_query(filled: Filled) -> list[BatchQuery]:
+    files = [*query_source(filled.new)(), *(BatchQuery(path, path) for path in filled.known[:20])]
+    return [*map(image_query, filled.ids), *files, image_query(filled.ids[4])]
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_codes_tie_at_the_last_place(filled: Filled) -> None:
 
 def test_an_unknown_patient_fails_its_query_alone(filled: Filled) -> None:
     request = Request(query=0, exclude_same_patient=True)
-    queries = [by_id(image_id) for image_id in filled.ids[:21]]
+    queries = [image_query(image_id) for image_id in filled.ids[:21]]
     rows, report = answers(filled, request, queries)
     assert [one["path"] for one in report.failures] == [f"id:{filled.ids[n]}" for n in (0, 7, 14)]
     good = [query for n, query in enumerate(queries) if n % 7]
@@ -147,7 +147,7 @@ def test_queries_that_cannot_be_answered_are_named_and_the_others_go_on(filled: 
     (tmp_path / "torn.png").write_bytes(Path(filled.known[0]).read_bytes()[:200])
     listed = tmp_path / "queries.csv"
     listed.write_text(f"file;note\ngone.png;\ntext.png;\n{filled.known[0]};\n;\ntorn.png;\nnew/0.png;ü\n", "utf-8-sig")
-    rows, report = answers(filled, Request(query=0, top=2), list(source_of(listed)()))
+    rows, report = answers(filled, Request(query=0, top=2), list(query_source(listed)()))
     assert list(dict.fromkeys(row.query for row in rows)) == [filled.known[0], str(tmp_path / "new" / "0.png")]
     assert [(one["path"], one["error"]) for one in report.failures] == [
         (str(tmp_path / "gone.png"), "InputMissing"),
@@ -156,7 +156,7 @@ def test_queries_that_cannot_be_answered_are_named_and_the_others_go_on(filled: 
         (str(tmp_path / "torn.png"), "ImageError"),
     ]
     listed.write_text("image_id,x\n5,\n12345,\nid:6,\nfive,\n99999999999999999999,\n")
-    rows, report = answers(filled, Request(query=0, top=1), list(source_of(listed)()))
+    rows, report = answers(filled, Request(query=0, top=1), list(query_source(listed)()))
     assert [row.query for row in rows] == ["id:5", "id:6"]
     assert [one["path"] for one in report.failures] == ["id:12345", f"{listed}, line 5", "id:99999999999999999999"]
 
@@ -179,7 +179,7 @@ def test_hnsw_answers_where_it_answers_one(filled: Filled) -> None:
         hnsw.build(connection, filled.searcher.encoder)
     with Searcher(filled.searcher.database, filled.searcher.settings, "cpu") as searcher:
         indexed = replace(filled, searcher=searcher)
-        queries = [by_id(image_id) for image_id in filled.ids[:20]]
+        queries = [image_query(image_id) for image_id in filled.ids[:20]]
         rows, report = answers(indexed, Request(query=0), queries)
         assert set(report.path) == {"hnsw"}
         assert rows == [row for asked in queries for row in alone(indexed, Request(query=0), asked)]
@@ -192,7 +192,7 @@ def test_a_wrong_filter_ends_the_batch(filled: Filled) -> None:
         (Request(query=0, top=60), "smaller than --top"),
     ):
         with pytest.raises(UsageError, match=reason):
-            answers(filled, request, [by_id(filled.ids[0])])
+            answers(filled, request, [image_query(filled.ids[0])])
 
 
 def test_coded_ids_are_read_page_by_page(filled: Filled, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,14 +205,14 @@ def test_an_archive_without_codes_says_so(database: Database, settings: Settings
     with database.connection() as connection:
         add_encoder(connection)
     with Searcher(database, settings) as searcher, pytest.raises(UsageError, match="no image to compare with"):
-        list(search_many(searcher, Request(query=0), [by_id(1)], BatchReport(), lambda count: None))
+        list(search_batch(searcher, Request(query=0), [image_query(1)], BatchReport(), lambda count: None))
 
 
 def test_sources_that_hold_no_query(tmp_path: Path) -> None:
     with pytest.raises(InputMissing, match="--batch"):
-        source_of(tmp_path / "none")
+        query_source(tmp_path / "none")
     with pytest.raises(UsageError, match="no file in it"):
-        source_of(tmp_path)
+        query_source(tmp_path)
     listed = tmp_path / "a.csv"
     for text, reason in (
         ("image_id\n", "no row"),
@@ -222,16 +222,16 @@ def test_sources_that_hold_no_query(tmp_path: Path) -> None:
     ):
         listed.write_text(text)
         with pytest.raises(UsageError, match=reason):
-            source_of(listed)
+            query_source(listed)
     listed.write_bytes(b"\x89PNG\r\n\x1a\n\xff\xfe")
     with pytest.raises(LabelsError, match="UTF-8"):
-        source_of(listed)
+        query_source(listed)
 
 
 def test_a_folder_is_walked_by_name_without_the_output(tmp_path: Path) -> None:
     for name in ("b/2.png", "b/1.png", "a.png", "out.csv", ".hidden.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    source = source_of(tmp_path, leave_out=tmp_path / "out.csv")
+    source = query_source(tmp_path, leave_out=tmp_path / "out.csv")
     expected = [str(tmp_path / name) for name in ("a.png", "b/1.png", "b/2.png")]
-    assert [one.what for one in source()] == [one.what for one in source()] == expected
+    assert [one.target for one in source()] == [one.target for one in source()] == expected

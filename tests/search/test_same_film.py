@@ -11,9 +11,9 @@ from tiny import add_encoder
 from radretrieval.archive.connections import Database
 from radretrieval.config import Settings
 from radretrieval.ingest.run import ingest
-from radretrieval.jobs.encode import work
-from radretrieval.search.batch.run import BatchReport, search_many
-from radretrieval.search.batch.sources import Asked
+from radretrieval.jobs.encode import EncodeOptions, encode
+from radretrieval.search.batch.run import BatchReport, search_batch
+from radretrieval.search.batch.sources import BatchQuery
 from radretrieval.search.request import Request
 from radretrieval.search.searcher import Searcher
 
@@ -29,7 +29,7 @@ def test_a_film_in_other_bytes(
     with database.connection() as connection:
         add_encoder(connection)
         (row,) = connection.execute("SELECT id FROM image WHERE uri LIKE '%derived%'").fetchall()
-    work(database, settings, device="cpu")
+    encode(database, settings, EncodeOptions(device="cpu"))
     ds = pydicom.dcmread(films[0])
     ds.StudyDescription = "another one"
     if pixels == "others":
@@ -38,8 +38,8 @@ def test_a_film_in_other_bytes(
     ds.save_as(query)
     with Searcher(database, settings, "cpu") as searcher:
         answer = searcher.search(Request(query))
-        asked = [Asked("q", str(query))]
-        several = search_many(searcher, Request(query), asked, BatchReport(), lambda count: None)
+        asked = [BatchQuery("q", str(query))]
+        several = search_batch(searcher, Request(query), asked, BatchReport(), lambda count: None)
         many = [one for some in several for one in some]
     found = [hit.image_id for hit in answer.hits]
     if pixels == "its own":

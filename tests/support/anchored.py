@@ -219,7 +219,7 @@ def _plain(value: Any) -> Any:
     return value.isoformat(sep=" ") if hasattr(value, "isoformat") else value
 
 
-def sound(database: Database, encoder: int, queries: int = 6) -> exact_check.Checked:
+def sound(database: Database, encoder: int, queries: int = 6) -> exact_check.ExactCheck:
     """What `index check` finds, asserted to be sound."""
     with database.connection() as connection:
         chosen = encoders.get(connection, encoder)

@@ -22,7 +22,7 @@ from radretrieval.archive.connections import Database
 from radretrieval.config import Settings
 from radretrieval.ingest.labels_csv import read_labels
 from radretrieval.ingest.run import ingest
-from radretrieval.jobs.encode import work
+from radretrieval.jobs.encode import EncodeOptions, encode
 from radretrieval.search.searcher import Searcher
 
 IMAGES = 8  # DICOM; two PNG come behind them
@@ -123,5 +123,5 @@ def made(server: Server, template: str, folder: Path) -> Iterator[Made]:
         ingest(database, settings, [films], labels=read_labels(films / "labels.csv"), workers=1)
         with database.connection() as connection:
             add_encoder(connection)
-        work(database, settings, device="cpu", workers=1)
+        encode(database, settings, EncodeOptions(device="cpu", workers=1))
         yield Made(url, folder)

@@ -16,11 +16,11 @@ def weights(seed: int = 0) -> bytes:
     """Random weights of the tiny network; equal seeds give equal codes."""
     import torch
 
-    from radretrieval.coding.network import TableOne
+    from radretrieval.coding.network import PaperCnn
     from radretrieval.coding.training import weights_of
 
     torch.manual_seed(seed)
-    return weights_of(TableOne(TINY.network, len(CLASSES)))
+    return weights_of(PaperCnn(TINY.network, len(CLASSES)))
 
 
 def add_encoder(connection: Any, seed: int = 0) -> int:

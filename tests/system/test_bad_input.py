@@ -16,7 +16,7 @@ from radretrieval.archive.connections import Database
 from radretrieval.archive.schema.revision import REVISION
 from radretrieval.config import Settings
 from radretrieval.ingest.run import ingest
-from radretrieval.jobs.encode import work
+from radretrieval.jobs.encode import EncodeOptions, encode
 
 Cli = Callable[..., Run]
 
@@ -35,7 +35,7 @@ def few(archive_url: str, tmp_path: Path) -> Path:
     ingest(database, settings, [png(folder / f"{seed:02}.png", seed) for seed in range(12)], split="train")
     with database.connection() as connection:
         add_encoder(connection)
-    work(database, settings, device="cpu")
+    encode(database, settings, EncodeOptions(device="cpu"))
     return folder
 
 

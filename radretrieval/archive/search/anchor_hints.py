@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     Connection = psycopg.Connection[dict[str, Any]]
 
 
-class Near:
+class AnchorHints:
     """The anchors of the exact index that one encoder has, read again whenever it has another."""
 
     def __init__(self) -> None:
         self._index: int | None = None
         self._anchors: Anchors | None = None
 
-    def tell(self, connection: Connection, encoder_id: int, ids: Sequence[int], codes: NDArray[np.uint8]) -> None:
+    def send(self, connection: Connection, encoder_id: int, ids: Sequence[int], codes: NDArray[np.uint8]) -> None:
         """Tell this transaction's triggers the anchors of codes, uint8 (n, bytes), that it is about to write."""
         row = connection.execute(sql("exact_of"), {"encoder": encoder_id}).fetchone()
         if row is None:

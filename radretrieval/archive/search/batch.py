@@ -24,7 +24,7 @@ PAGE = 4096  # ids that are read at a time
 
 
 @dataclass(frozen=True)
-class Known:
+class StoredQuery:
     """An image of the archive as a query; code and barcode are None while it has not both."""
 
     image_id: int
@@ -37,7 +37,7 @@ class Known:
 
 
 @dataclass(frozen=True)
-class Near:
+class Candidates:
     """The nearest codes of one query that have a barcode, ties with the last included, in no order.
 
     Attributes
@@ -53,27 +53,29 @@ class Near:
 
 
 @dataclass(frozen=True)
-class Found:
+class HitFacts:
     """Where the file of a hit is, and what it shows."""
 
     uri: str
     irma_code: str | None
 
 
-def by_ids(connection: Connection, encoder: Encoder, geometry: int, ids: Sequence[int]) -> dict[int, Known]:
+def by_ids(connection: Connection, encoder: Encoder, geometry: int, ids: Sequence[int]) -> dict[int, StoredQuery]:
     """Those of these images that the archive has, by id, with their codes; an id may be any whole number."""
     legal = [image_id for image_id in ids if 0 <= image_id < 2**63]
     values = {"encoder": encoder.id, "geometry": geometry, "ids": legal}
     return {known.image_id: known for known in _known(connection, sql("many_images"), values)}
 
 
-def by_contents(connection: Connection, encoder: Encoder, geometry: int, hashes: Sequence[bytes]) -> dict[bytes, Known]:
+def by_contents(
+    connection: Connection, encoder: Encoder, geometry: int, hashes: Sequence[bytes]
+) -> dict[bytes, StoredQuery]:
     """Those of these contents that the archive has, by SHA-256, with their codes."""
     values = {"encoder": encoder.id, "geometry": geometry, "sha256": list(hashes)}
     return {known.sha256: known for known in _known(connection, sql("many_contents"), values)}
 
 
-def _known(connection: Connection, statement: str, values: dict[str, Any]) -> list[Known]:
+def _known(connection: Connection, statement: str, values: dict[str, Any]) -> list[StoredQuery]:
     with connection.cursor(binary=True) as cursor:
         rows = cursor.execute(statement, values).fetchall()
     found = []
@@ -81,7 +83,9 @@ def _known(connection: Connection, statement: str, values: dict[str, Any]) -> li
         both = row["code"] is not None and row["barcode"] is not None
         code, barcode = (np.frombuffer(row[name], np.uint8) if both else None for name in ("code", "barcode"))
         found.append(
-            Known(row["id"], row["uri"], bytes(row["sha256"]), row["patient_key"], row["irma_code"], code, barcode)
+            StoredQuery(
+                row["id"], row["uri"], bytes(row["sha256"]), row["patient_key"], row["irma_code"], code, barcode
+            )
         )
     return found
 
@@ -97,14 +101,14 @@ def coded_ids(connection: Connection, encoder: Encoder) -> Iterator[int]:
         after = rows[-1]["image_id"]
 
 
-def nearest_of(
+def nearest_of_codes(
     connection: Connection,
     encoder: Encoder,
     geometry: int,
     codes: Sequence[NDArray[np.uint8]],
     limit: int,
     wanted: Sequence[Filter],
-) -> list[Near]:
+) -> list[Candidates]:
     """The `limit` nearest codes of each query, as `nearest.candidates` finds them, by one statement.
 
     Parameters
@@ -115,7 +119,7 @@ def nearest_of(
     """
     if any(hnsw.answers(encoder, limit, one) for one in wanted):
         return [
-            _near(*nearest.candidates(connection, encoder, geometry, code, limit, one))
+            _of_candidates(*nearest.candidates(connection, encoder, geometry, code, limit, one))
             for code, one in zip(codes, wanted, strict=True)
         ]
     values = {
@@ -131,20 +135,20 @@ def nearest_of(
     return [_of_row(rows.get(place)) for place in range(1, len(codes) + 1)]
 
 
-def _of_row(row: dict[str, Any] | None) -> Near:
+def _of_row(row: dict[str, Any] | None) -> Candidates:
     # a query without a row: nothing passed, and every code was considered, as in `nearest.candidates`
     ids = [] if row is None else row["image_ids"] or []
     far = [] if row is None else row["distances"] or []
     barcodes = np.frombuffer(row["barcodes"] if row is not None and ids else b"", np.uint8)
     shaped = barcodes.reshape(len(ids), -1) if ids else barcodes.reshape(0, 0)
     path = "exact-filter" if row is None else row["path"]
-    return Near(np.array(ids, np.int64), np.array(far, np.int32), shaped, path)
+    return Candidates(np.array(ids, np.int64), np.array(far, np.int32), shaped, path)
 
 
-def _near(found: Sequence[nearest.Candidate], path: str) -> Near:
+def _of_candidates(found: Sequence[nearest.Candidate], path: str) -> Candidates:
     able = [(one, one.barcode) for one in found if one.barcode is not None]
     barcodes = np.frombuffer(b"".join(barcode for _, barcode in able), np.uint8)
-    return Near(
+    return Candidates(
         np.array([one.image_id for one, _ in able], np.int64),
         np.array([one.cnnc_distance for one, _ in able], np.int32),
         barcodes.reshape(len(able), -1) if able else barcodes.reshape(0, 0),
@@ -152,7 +156,7 @@ def _near(found: Sequence[nearest.Candidate], path: str) -> Near:
     )
 
 
-def facts(connection: Connection, ids: Sequence[int]) -> dict[int, Found]:
+def hit_facts(connection: Connection, ids: Sequence[int]) -> dict[int, HitFacts]:
     """Where the files of these images are, and their IRMA codes, by id."""
     rows = connection.execute(sql("many_facts"), {"ids": list(ids)})
-    return {row["id"]: Found(row["uri"], row["irma_code"]) for row in rows}
+    return {row["id"]: HitFacts(row["uri"], row["irma_code"]) for row in rows}

@@ -24,7 +24,7 @@ KINDS = ("a stored code", "a stored code with some bits changed", "random bits")
 
 
 @dataclass(frozen=True)
-class Checked:
+class ExactCheck:
     """What `check` found; everything but `codes`, `anchors` and `queries` is 0 in a sound index.
 
     Attributes
@@ -53,7 +53,7 @@ class Checked:
         return not any(number for name, number in asdict(self).items() if name not in fine)
 
 
-def check(database: Database, encoder: Encoder, queries: int, k: int, seed: int = 0) -> Checked:
+def check(database: Database, encoder: Encoder, queries: int, k: int, seed: int = 0) -> ExactCheck:
     """Prove an encoder's exact index, in one snapshot: workers go on writing meanwhile.
 
     Parameters
@@ -79,7 +79,7 @@ def check(database: Database, encoder: Encoder, queries: int, k: int, seed: int 
         wrong = sum(
             not _equal(connection, encoder, code, k) for code in _queries(connection, encoder, queries, facts, seed)
         )
-        return Checked(**facts, queries=queries, wrong=wrong)
+        return ExactCheck(**facts, queries=queries, wrong=wrong)
 
 
 def _queries(connection: Connection, encoder: Encoder, count: int, facts: dict[str, Any], seed: int) -> list[str]:

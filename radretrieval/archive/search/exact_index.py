@@ -43,7 +43,7 @@ PATIENCE_SECONDS = 60.0  # for searches that still read the index that was repla
 
 
 @dataclass(frozen=True)
-class Built:
+class BuiltIndex:
     """What `build` made."""
 
     index_id: int
@@ -62,7 +62,7 @@ def anchors_for(codes: int) -> int:
 
 def build(
     database: Database, encoder: Encoder, anchors: int | None = None, advance: Callable[[int], None] | None = None
-) -> Built:
+) -> BuiltIndex:
     """Build the exact index of an encoder's codes beside the one that there is, and switch to it.
 
     Searches and workers go on meanwhile; at the switch, writers wait for a moment.
@@ -88,7 +88,7 @@ def build(
             pass
         _switch(connection, encoder, index_id, chosen)
         _remove_leftovers(connection, encoder)
-        return Built(index_id, _count(connection, encoder), len(chosen.codes))
+        return BuiltIndex(index_id, _count(connection, encoder), len(chosen.codes))
 
 
 def facts(connection: Connection, encoder: Encoder, codes: int) -> dict[str, Any]:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     Connection = psycopg.Connection[dict[str, Any]]
 
-BATCH = 128  # queries of one statement in `of_images`
-SPARE = 64  # images that `of_images` asks for beyond its limit, for those that tie with the last
+BATCH = 128  # queries of one statement in `nearest_of_images`
+SPARE = 64  # images that `nearest_of_images` asks for beyond its limit, for those that tie with the last
 COUNTED = 10_000  # matching images are counted up to here
 HIDDEN = 1_000  # nearer ones that a filter hid, up to here
 
@@ -41,7 +41,7 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Effect:
+class FilterEffect:
     """What a filter did.
 
     Attributes
@@ -92,16 +92,16 @@ def candidates(
     return _as_candidates(rows), rows[0]["path"] if rows else "exact-filter"
 
 
-def effect(
+def filter_effect(
     connection: Connection, encoder: Encoder, code: NDArray[np.uint8], wanted: Filter, found: Sequence[Candidate]
-) -> Effect:
+) -> FilterEffect:
     """What a filter did to the answer `found`, which came of the same code and filter."""
     values = {"encoder": encoder.id, "filter": wanted.as_json(), "most": COUNTED}
     with connections.asked_rightly(connection, wanted.sql is not None), connection.cursor(binary=True) as cursor:
         counted = cursor.execute(sql("nearest_matched"), values).fetchone()
     assert counted is not None
     if not found:
-        return Effect(counted["matched"], None)
+        return FilterEffect(counted["matched"], None)
     last = found[-1].cnnc_distance
     passed = sum(candidate.cnnc_distance < last for candidate in found)
     values = {
@@ -114,7 +114,7 @@ def effect(
     with connection.cursor(binary=True) as cursor:
         nearer = cursor.execute(sql("nearest_hidden"), values).fetchone()
     assert nearer is not None
-    return Effect(counted["matched"], min(max(nearer["nearer"] - nearer["own"] - passed, 0), HIDDEN))
+    return FilterEffect(counted["matched"], min(max(nearer["nearer"] - nearer["own"] - passed, 0), HIDDEN))
 
 
 def _as_candidates(rows: Sequence[dict[str, Any]]) -> list[Candidate]:
@@ -133,7 +133,7 @@ def _as_candidates(rows: Sequence[dict[str, Any]]) -> list[Candidate]:
     ]
 
 
-def of_images(
+def nearest_of_images(
     connection: Connection,
     encoder: Encoder,
     queries: NDArray[np.int64],

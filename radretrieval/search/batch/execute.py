@@ -1,4 +1,4 @@
-"""Answers of a batch: candidates by a statement for some queries, over a few connections, and their re-ranking."""
+"""The answers of a batch: candidates of several queries by one statement, over a few connections, re-ranked."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import numpy as np
 from radretrieval.archive import connections
 from radretrieval.archive.search import batch
 from radretrieval.files.uris import shown
-from radretrieval.search.batch.lookup import Query
+from radretrieval.search.batch.lookup import LoadedQuery
 from radretrieval.search.request import Request
 from radretrieval.search.rerank import rerank_many
 from radretrieval.search.searcher import Searcher
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
 
     Connection = psycopg.Connection[dict[str, Any]]
 
-CHUNK = 16  # queries of one statement: short enough for a server that ends long ones
+CHUNK = 16  # queries of one statement: short enough for a server with a statement timeout
 CONNECTIONS = 4
 RANKED = 1 << 16  # candidates that are re-ranked at a time: with barcodes of 544 bytes, 36 MB
 
 _Hit = tuple[int, int, int]  # image id, distance of the codes, distance of the barcodes
 
 
-class Row(NamedTuple):
-    """A hit of a query; a query without hits has one row without a rank and without what follows it, but for `path`.
+class HitRow(NamedTuple):
+    """A hit of a query; a query without hits has one row, in which `rank` and the columns of the hit are None.
 
-    `query` and `file` are absolute paths or, of an image that was asked for by its id, id:N.
+    `query` and `file` are absolute paths; a query by id is id:N.
     """
 
     query: str
@@ -52,28 +52,28 @@ class Row(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Answered:
+class AnsweredQuery:
     """The answer to one query: its rows, and how many of them are hits."""
 
     path: str
-    rows: list[Row]
+    rows: list[HitRow]
     hits: int
 
 
 @dataclass
-class Asking:
-    """A block whose answers are on the way."""
+class SubmittedBlock:
+    """A block of queries whose answers are being computed."""
 
-    block: list[Query]
-    chunks: list[Future[list[Answered]]]
+    block: list[LoadedQuery]
+    chunks: list[Future[list[AnsweredQuery]]]
 
-    def results(self) -> list[tuple[Query, Answered | None]]:
-        """Each query with its answer, None for one that failed."""
+    def results(self) -> list[tuple[LoadedQuery, AnsweredQuery | None]]:
+        """Each query with its answer, None for one that failed; waits for them."""
         answers = iter([answer for chunk in self.chunks for answer in chunk.result()])
         return [(query, next(answers) if query.error is None else None) for query in self.block]
 
 
-class Asker:
+class BatchExecutor:
     """Answers queries over connections of its own; they and its threads end with `stack`."""
 
     def __init__(self, searcher: Searcher, request: Request, stack: ExitStack) -> None:
@@ -88,21 +88,23 @@ class Asker:
             self.free.put(opened[-1])
         stack.push(partial(_end, self.threads, opened))
 
-    def ask(self, block: list[Query]) -> Asking:
+    def submit(self, block: list[LoadedQuery]) -> SubmittedBlock:
+        """Begin to answer the queries of a block."""
         able = [query for query in block if query.error is None]
         chunks = [able[start : start + CHUNK] for start in range(0, len(able), CHUNK)]
-        return Asking(block, [self.threads.submit(self._answered, chunk) for chunk in chunks])
+        return SubmittedBlock(block, [self.threads.submit(self._answer, chunk) for chunk in chunks])
 
-    def _answered(self, chunk: list[Query]) -> list[Answered]:
-        """The answers to some queries, all as of one moment."""
+    def _answer(self, chunk: list[LoadedQuery]) -> list[AnsweredQuery]:
+        """The answers to some queries, in one snapshot of the archive."""
         searcher, request = self.searcher, self.request
-        wanted = [request.filter(query.image_id, query.patient_key) for query in chunk]
-        found = [query.cnnc for query in chunk if query.cnnc is not None]
+        filters = [request.filter(query.image_id, query.patient_key) for query in chunk]
+        cnnc = [query.cnnc for query in chunk if query.cnnc is not None]
+        where = (searcher.encoder, searcher.geometry)
         with self._connection() as connection, connection.transaction():
             connections.one_moment(connection)
-            near = batch.nearest_of(connection, searcher.encoder, searcher.geometry, found, request.candidates, wanted)
+            near = batch.nearest_of_codes(connection, *where, cnnc, request.candidates, filters)
             ranked = _ranked(chunk, near, request.top)
-            facts = batch.facts(connection, sorted({hit[0] for hits in ranked for hit in hits}))
+            facts = batch.hit_facts(connection, sorted({hit[0] for hits in ranked for hit in hits}))
         return [self._rows(query, one.path, hits, facts) for query, one, hits in zip(chunk, near, ranked, strict=True)]
 
     @contextmanager
@@ -113,24 +115,23 @@ class Asker:
         finally:
             self.free.put(connection)
 
-    def _rows(self, query: Query, path: str, hits: list[_Hit], facts: dict[int, batch.Found]) -> Answered:
-        encoder = self.searcher.encoder.id
-        head = (query.name, query.image_id, query.irma_code)
+    def _rows(self, query: LoadedQuery, path: str, hits: list[_Hit], facts: dict[int, batch.HitFacts]) -> AnsweredQuery:
+        head, tail = (query.name, query.image_id, query.irma_code), (path, self.searcher.encoder.id)
         rows = [
-            Row(*head, rank, image_id, shown(facts[image_id].uri), facts[image_id].irma_code, cnnc, rbc, path, encoder)
+            HitRow(*head, rank, image_id, shown(facts[image_id].uri), facts[image_id].irma_code, cnnc, rbc, *tail)
             for rank, (image_id, cnnc, rbc) in enumerate(hits, start=1)
         ]
-        return Answered(path, rows or [Row(*head, None, None, None, None, None, None, path, encoder)], len(hits))
+        return AnsweredQuery(path, rows or [HitRow(*head, None, None, None, None, None, None, *tail)], len(hits))
 
 
-def _ranked(chunk: Sequence[Query], near: Sequence[batch.Near], top: int) -> list[list[_Hit]]:
-    """The best of each query; those with about as many candidates are ranked together."""
+def _ranked(chunk: Sequence[LoadedQuery], near: Sequence[batch.Candidates], top: int) -> list[list[_Hit]]:
+    """The hits of each query; queries with similar numbers of candidates are ranked by one call."""
     hits: list[list[_Hit]] = [[] for _ in chunk]
     places = sorted(
         (place for place, one in enumerate(near) if len(one.image_ids)), key=lambda p: len(near[p].image_ids)
     )
     while places:
-        # the last is the longest: as many as fit beside it
+        # the last has the most candidates; the call is padded to them
         width = len(near[places[-1]].image_ids)
         together = places[-max(1, RANKED // width) :]
         del places[-len(together) :]
@@ -154,7 +155,7 @@ def _ranked(chunk: Sequence[Query], near: Sequence[batch.Near], top: int) -> lis
 
 
 def _end(threads: ThreadPoolExecutor, opened: list[Connection], *problem: Any) -> None:
-    """End the threads; what the database still works on is cancelled where something went wrong."""
+    """End the threads; after an error, statements that still run are cancelled."""
     threads.shutdown(wait=False, cancel_futures=True)
     if problem[0] is not None:
         for connection in opened:

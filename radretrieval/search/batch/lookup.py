@@ -1,9 +1,8 @@
-"""Queries of a batch: what the archive knows of them, and codes for those that are new."""
+"""The codes of a batch's queries: stored ones from the archive, those of new files computed."""
 
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
@@ -15,19 +14,22 @@ from numpy.typing import NDArray
 
 from radretrieval.archive import images
 from radretrieval.archive.search import batch
-from radretrieval.errors import EnvironmentUnusable, RadretrievalError, UsageError
+from radretrieval.errors import RadretrievalError, UsageError
 from radretrieval.files.uris import to_uri
 from radretrieval.imaging.reader import read_bytes
-from radretrieval.search.batch.sources import Asked
-from radretrieval.search.prepare import Prepared, Task, prepare
+from radretrieval.search.batch.sources import BatchQuery
 from radretrieval.search.searcher import Searcher
+from radretrieval.storage.prepare import PreparedImage, PrepareTask, prepare_pool
 from radretrieval.storage.source import Original
-from radretrieval.storage.worker_pool import Decoders
+from radretrieval.storage.worker_pool import outcome
 
 
 @dataclass
-class Query:
-    """One query; with `error` it cannot be answered. `decoding` is on the way where the archive has no codes of it."""
+class LoadedQuery:
+    """One query with its codes and identity, or with the error for which it has no answer.
+
+    `decoding` is set while a decoding process works on a file that has no stored codes.
+    """
 
     name: str
     error: Exception | None = None
@@ -36,91 +38,74 @@ class Query:
     irma_code: str | None = None
     cnnc: NDArray[np.uint8] | None = None
     rbc: NDArray[np.uint8] | None = None
-    decoding: Future[Prepared] | None = None
+    decoding: Future[PreparedImage] | None = None
 
 
-class Opener:
-    """Looks queries up, decodes and encodes those that are new; its processes and threads end with `stack`.
+class QueryLoader:
+    """Looks queries up in the archive, decodes and encodes new files; its processes and threads end with `stack`.
 
     Parameters
     ----------
-    patients : whether the patient of each query has to be known.
+    patients : whether a query without a known patient is an error.
     """
 
     def __init__(self, searcher: Searcher, patients: bool, stack: ExitStack) -> None:
         self.searcher = searcher
         self.patients = patients
-        settings = searcher.settings
-        self.read = partial(_hashed, max_pixels=settings.max_pixels)
+        self.hash_file = partial(_hash_file, max_pixels=searcher.settings.max_pixels)
         self.readers = stack.enter_context(ThreadPoolExecutor(4))
-        self.decoders: Decoders[Task, Prepared] = stack.enter_context(
-            Decoders(
-                os.cpu_count() or 1,
-                partial(prepare, reading=settings.reading),
-                timeout=settings.decode_seconds,
-                megabytes=settings.decode_megabytes,
-            )
-        )
+        self.decoders = stack.enter_context(prepare_pool(searcher.settings))
         self.secret: bytes | None = None
 
-    def open(self, block: Sequence[Asked]) -> list[Query]:
-        """What the archive knows of a block; decoding processes begin with the files of which it has no codes."""
+    def load(self, block: Sequence[BatchQuery]) -> list[LoadedQuery]:
+        """Look a block up in the archive; files that have no stored codes are submitted to the decoding processes."""
         searcher = self.searcher
         where = (searcher.connection, searcher.encoder, searcher.geometry)
-        files = [one.what for one in block if isinstance(one.what, str)]
-        contents = dict(zip(files, self.readers.map(self.read, files), strict=True))
-        by_content = batch.by_contents(*where, [value for value in contents.values() if isinstance(value, bytes)])
-        by_id = batch.by_ids(*where, [one.what for one in block if isinstance(one.what, int)])
-        opened = []
-        for one in block:
-            if isinstance(one.what, UsageError):
-                opened.append(Query(one.name, error=one.what))
-            elif isinstance(one.what, str):
-                content = contents[one.what]
-                if isinstance(content, Exception):
-                    opened.append(Query(one.name, error=content))
-                else:
-                    original = Original(to_uri(one.what), content)
-                    opened.append(self._known(one.name, by_content.get(content), original))
-            elif (known := by_id.get(one.what)) is None:
-                opened.append(Query(one.name, error=UsageError(f"the archive has no image {one.what}")))
-            else:
-                opened.append(self._known(one.name, known, Original(known.uri, known.sha256)))
-        return opened
+        files = [one.target for one in block if isinstance(one.target, str)]
+        hashes = dict(zip(files, self.readers.map(self.hash_file, files), strict=True))
+        by_content = batch.by_contents(*where, [value for value in hashes.values() if isinstance(value, bytes)])
+        by_id = batch.by_ids(*where, [one.target for one in block if isinstance(one.target, int)])
 
-    def _known(self, name: str, known: batch.Known | None, file: Original) -> Query:
-        query = Query(name)
-        if known is not None:
-            query.image_id, query.patient_key, query.irma_code = known.image_id, known.patient_key, known.irma_code
-            query.cnnc, query.rbc = known.cnnc, known.rbc
+        def loaded(query: BatchQuery) -> LoadedQuery:
+            target = query.target
+            if isinstance(target, UsageError):
+                return LoadedQuery(query.name, error=target)
+            if isinstance(target, int):
+                stored = by_id.get(target)
+                if stored is None:
+                    return LoadedQuery(query.name, error=UsageError(f"the archive has no image {target}"))
+                return self._loaded(query.name, stored, Original(stored.uri, stored.sha256))
+            sha256 = hashes[target]
+            if isinstance(sha256, Exception):
+                return LoadedQuery(query.name, error=sha256)
+            return self._loaded(query.name, by_content.get(sha256), Original(to_uri(target), sha256))
+
+        return [loaded(query) for query in block]
+
+    def _loaded(self, name: str, stored: batch.StoredQuery | None, file: Original) -> LoadedQuery:
+        query = LoadedQuery(name)
+        if stored is not None:
+            query.image_id, query.patient_key, query.irma_code = stored.image_id, stored.patient_key, stored.irma_code
+            query.cnnc, query.rbc = stored.cnnc, stored.rbc
         if query.cnnc is None:
             profile = self.searcher.encoder.profile
-            query.decoding = self.decoders.submit(Task(file, profile.network.input_size, profile.barcode.size))
+            query.decoding = self.decoders.submit(PrepareTask(file, profile.network.input_size, profile.barcode.size))
         return query
 
-    def encoded(self, block: list[Query]) -> list[Query]:
-        """The block with all its codes; raises what is no fault of a query."""
-        from radretrieval.coding.radon import barcode
-
-        new: list[tuple[Query, Prepared]] = []
+    def encode(self, block: list[LoadedQuery]) -> list[LoadedQuery]:
+        """Wait for a block's decoding and compute its missing codes; raises what is not the error of one query."""
+        new: list[tuple[LoadedQuery, PreparedImage]] = []
         for query in block:
             if query.decoding is None:
                 continue
-            try:
-                new.append((query, query.decoding.result()))
-            except EnvironmentUnusable:
-                raise
-            except Exception as error:
-                query.error = error
+            prepared = outcome(query.decoding)
+            if isinstance(prepared, Exception):
+                query.error = prepared
+            else:
+                new.append((query, prepared))
             query.decoding = None
         if new:
-            shape = self.searcher.encoder.profile.barcode
-            cnnc = self.searcher.coder.codes(np.stack([found.network_input for _, found in new]))
-            rbc = barcode(np.stack([found.barcode_input for _, found in new]), shape.size, shape.angles)
-            for (query, found), code, bars in zip(new, cnnc, rbc, strict=True):
-                query.cnnc, query.rbc = code, bars
-                self._same_film(query, found)
-                self._patient(query, found.patient_id)
+            self._encode(new)
         if self.patients:
             for query in block:
                 if query.error is None and query.patient_key is None:
@@ -129,23 +114,32 @@ class Opener:
                     )
         return block
 
-    def _same_film(self, query: Query, found: Prepared) -> None:
-        """A file that is an image in other bytes is that image."""
+    def _encode(self, new: list[tuple[LoadedQuery, PreparedImage]]) -> None:
+        from radretrieval.coding.radon import barcode
+
+        shape = self.searcher.encoder.profile.barcode
+        cnnc = self.searcher.coder.codes(np.stack([prepared.network_input for _, prepared in new]))
+        squares = [prepared.barcode_input for _, prepared in new if prepared.barcode_input is not None]
+        rbc = barcode(np.stack(squares), shape.size, shape.angles)
+        for (query, prepared), code, bars in zip(new, cnnc, rbc, strict=True):
+            query.cnnc, query.rbc = code, bars
+            self._identify(query, prepared)
+
+    def _identify(self, query: LoadedQuery, prepared: PreparedImage) -> None:
+        """Find the archive's image with the same UID and pixels in other bytes, and the patient by the header."""
         if query.image_id is None:
-            row = images.same_film(self.searcher.connection, found.sop_instance_uid, found.pixels_sha256)
+            row = images.same_film(self.searcher.connection, prepared.sop_instance_uid, prepared.pixels_sha256)
             if row is not None:
                 query.image_id, query.patient_key, query.irma_code = row["id"], row["patient_key"], row["irma_code"]
-
-    def _patient(self, query: Query, patient_id: str | None) -> None:
-        if query.patient_key is None and patient_id is not None and self.patients:
+        if self.patients and query.patient_key is None and prepared.patient_id is not None:
             from radretrieval.privacy.pseudonyms import load_secret, patient_key
 
             self.secret = self.secret or load_secret(self.searcher.settings)
-            query.patient_key = patient_key(self.secret, patient_id)
+            query.patient_key = patient_key(self.secret, prepared.patient_id)
 
 
-def _hashed(path: str, max_pixels: int) -> bytes | Exception:
-    """SHA-256 of a query file, or why it cannot be read."""
+def _hash_file(path: str, max_pixels: int) -> bytes | Exception:
+    """SHA-256 of a query file, or the error of reading it."""
     try:
         return hashlib.sha256(read_bytes(path, max_pixels=max_pixels)).digest()
     except RadretrievalError as error:

@@ -1,9 +1,9 @@
-"""Many queries, each answered as `search` answers it alone, at the speed of the archive and the device.
+"""Batch search: many queries, each answered as `search` answers it alone, at the speed of database and device.
 
-A block of queries is looked up by one statement; files that have no codes yet are decoded in processes while earlier
-blocks are encoded on the device, and those before them are answered over a few connections, some queries a statement.
-Answers come in the order of the queries, whatever overtook what. Each query is answered as of one moment; the archive
-may change between two of them.
+A block of queries is looked up by one statement. Files without stored codes are decoded in processes while earlier
+blocks are encoded on the device, and the blocks before those are answered over a few connections, several queries a
+statement. Answers come in the order of the queries. Each query sees one snapshot of the archive, which may change
+between two queries.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from itertools import islice
 
 from radretrieval.archive import codes, connections
 from radretrieval.archive.search import batch
-from radretrieval.files.uris import printable
-from radretrieval.search.batch.execute import Answered, Asker, Asking, Row
-from radretrieval.search.batch.lookup import Opener, Query
-from radretrieval.search.batch.sources import Asked
-from radretrieval.search.request import Request, check
+from radretrieval.files.failures import FailureList
+from radretrieval.search.batch.execute import AnsweredQuery, BatchExecutor, HitRow, SubmittedBlock
+from radretrieval.search.batch.lookup import LoadedQuery, QueryLoader
+from radretrieval.search.batch.sources import BatchQuery
+from radretrieval.search.request import Request, check_request
 from radretrieval.search.searcher import Searcher
 
 BLOCK = 64  # queries that are looked up, and encoded, at a time
@@ -30,17 +30,18 @@ AHEAD = 2  # blocks that are decoded, and blocks that are answered, before they 
 
 @dataclass
 class BatchReport:
-    """What became of the queries: queries = answered + failed.
+    """The result of a batch: queries = answered + failures.
 
-    `short` of the answered have fewer hits than were asked for.
+    `short` counts answered queries with fewer hits than were asked for; `path` counts them by the way their candidates
+    were found.
     """
 
     queries: int = 0
     answered: int = 0
     short: int = 0
     rows: int = 0
-    failures: list[dict[str, str]] = field(default_factory=list)  # path, error, message
-    path: Counter[str] = field(default_factory=Counter)  # queries by the way their candidates were found
+    failures: FailureList = field(default_factory=lambda: FailureList(limit=None))
+    path: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
 
     @property
@@ -49,39 +50,43 @@ class BatchReport:
         return self.queries / self.seconds if self.seconds else 0.0
 
 
-def search_many(
-    searcher: Searcher, request: Request, queries: Iterable[Asked], report: BatchReport, advance: Callable[[int], None]
-) -> Iterator[list[Row]]:
+def search_batch(
+    searcher: Searcher,
+    request: Request,
+    queries: Iterable[BatchQuery],
+    report: BatchReport,
+    advance: Callable[[int], None],
+) -> Iterator[list[HitRow]]:
     """Answer every query, in their order.
 
     Parameters
     ----------
-    request : what is asked of each; its own `query` is not looked at, an ROI cannot be asked for.
-    report : is filled meanwhile. A query that cannot be answered is a failure of it and has no row.
+    request : asked of each query; its own `query` is ignored, and it has no ROI.
+    report : is filled meanwhile. A query that has no answer is a failure and has no row.
     advance : called with the number of queries that were finished.
 
     Yields
     ------
-    The rows of some queries after each other.
+    The rows of some queries, in order.
 
     Raises
     ------
-    UsageError : a number or filter that cannot be, or an archive without codes.
+    UsageError : a number or filter that is not possible, or an archive without codes.
     DatabaseUnavailable : the database went away.
     """
-    check(request)
+    check_request(request)
     started = time.monotonic()
     with connections.translated(searcher.database.url), ExitStack() as stack:
         if next(batch.coded_ids(searcher.connection, searcher.encoder), None) is None:
-            searcher.explain_nothing(codes.pending_count(searcher.connection, searcher.encoder.id))
-        opener = Opener(searcher, request.exclude_same_patient, stack)
-        for block in _answers(opener, Asker(searcher, request, stack), queries):
+            searcher.raise_no_codes(codes.pending_count(searcher.connection, searcher.encoder.id))
+        loader = QueryLoader(searcher, request.exclude_same_patient, stack)
+        for block in _answers(loader, BatchExecutor(searcher, request, stack), queries):
             rows = []
             for query, answer in block:
                 report.queries += 1
                 if answer is None:
-                    kind, message = type(query.error).__name__, printable(str(query.error))
-                    report.failures.append({"path": query.name, "error": kind, "message": message})
+                    assert query.error is not None
+                    report.failures.add(query.name, query.error, str(query.error))
                     continue
                 report.answered += 1
                 report.short += answer.hits < request.top
@@ -94,17 +99,19 @@ def search_many(
     report.seconds = time.monotonic() - started
 
 
-def _answers(opener: Opener, asker: Asker, queries: Iterable[Asked]) -> Iterator[list[tuple[Query, Answered | None]]]:
-    """Each query of a block with its answer, None for one that failed; block after block."""
+def _answers(
+    loader: QueryLoader, executor: BatchExecutor, queries: Iterable[BatchQuery]
+) -> Iterator[list[tuple[LoadedQuery, AnsweredQuery | None]]]:
+    """Block after block, each query with its answer (None for one that failed)."""
     left = iter(queries)
-    opened: deque[list[Query]] = deque()
-    asked: deque[Asking] = deque()
-    while (block := list(islice(left, BLOCK))) or opened:
+    loaded: deque[list[LoadedQuery]] = deque()
+    submitted: deque[SubmittedBlock] = deque()
+    while (block := list(islice(left, BLOCK))) or loaded:
         if block:
-            opened.append(opener.open(block))
-        if not block or len(opened) > AHEAD:
-            asked.append(asker.ask(opener.encoded(opened.popleft())))
-        if len(asked) > AHEAD:
-            yield asked.popleft().results()
-    while asked:
-        yield asked.popleft().results()
+            loaded.append(loader.load(block))
+        if not block or len(loaded) > AHEAD:
+            submitted.append(executor.submit(loader.encode(loaded.popleft())))
+        if len(submitted) > AHEAD:
+            yield submitted.popleft().results()
+    while submitted:
+        yield submitted.popleft().results()

@@ -1,4 +1,4 @@
-"""Where the queries of a batch come from: a folder, a CSV, or the whole archive. Each is read lazily, in one order."""
+"""The queries of a batch: a folder, a CSV, or the whole archive; each is read lazily, in a fixed order."""
 
 from __future__ import annotations
 
@@ -16,21 +16,24 @@ COLUMNS = ("file", "image_id", "id")  # of a CSV; the first of them that it has 
 
 
 @dataclass(frozen=True)
-class Asked:
-    """One query: a file by its absolute path, an image by its id, or why a row is neither.
+class BatchQuery:
+    """One query of a batch.
 
-    `name` is how people read it: the path, id:N, or the line of the CSV.
+    Attributes
+    ----------
+    name : the query in output and messages: the path, id:N, or the line of the CSV.
+    target : a file by its absolute path, an image by its id, or the error of a row that names neither.
     """
 
     name: str
-    what: str | int | UsageError
+    target: str | int | UsageError
 
 
-Source = Callable[[], Iterator[Asked]]
+QuerySource = Callable[[], Iterator[BatchQuery]]
 
 
-def source_of(path: Path, leave_out: Path | None = None) -> Source:
-    """The queries that a folder holds or a CSV names; each call of what is returned goes through them anew.
+def query_source(path: Path, leave_out: Path | None = None) -> QuerySource:
+    """The queries that a folder holds or a CSV names; each call of the source reads them anew.
 
     Parameters
     ----------
@@ -47,7 +50,7 @@ def source_of(path: Path, leave_out: Path | None = None) -> Source:
     skip = frozenset() if leave_out is None else frozenset({os.path.abspath(leave_out)})
     folder = os.path.isdir(path)
 
-    def source() -> Iterator[Asked]:
+    def source() -> Iterator[BatchQuery]:
         return (_file(name) for name in walk([path], skip)) if folder else _rows(path)
 
     if next(source(), None) is None:
@@ -55,7 +58,7 @@ def source_of(path: Path, leave_out: Path | None = None) -> Source:
     return source
 
 
-def _rows(path: Path) -> Iterator[Asked]:
+def _rows(path: Path) -> Iterator[BatchQuery]:
     with open_rows(path, "queries") as reader:
         names = list(reader.fieldnames or [])
         column = next((name for name in COLUMNS if name in names), None)
@@ -66,24 +69,24 @@ def _rows(path: Path) -> Iterator[Asked]:
                 "takes a CSV with one of them, or a folder of radiographs"
             )
         for row in reader:
-            yield _asked(path, column, (row.get(column) or "").strip(), reader.line_num)
+            yield _of_row(path, column, (row.get(column) or "").strip(), reader.line_num)
 
 
-def _asked(path: Path, column: str, value: str, line: int) -> Asked:
+def _of_row(path: Path, column: str, value: str, line: int) -> BatchQuery:
     if column == "file" and value:
         return _file(os.path.abspath(os.path.join(os.path.dirname(os.path.abspath(path)), value)))
     digits = value.removeprefix("id:")
     if digits.isascii() and digits.isdecimal() and len(digits) < 24:
-        return by_id(int(digits))
+        return image_query(int(digits))
     problem = f"holds {printable(value)!r}, which is no id of an image" if value else "is empty"
     name = f"{printable(str(path))}, line {line}"
-    return Asked(name, UsageError(f"its column {column!r} {problem}; correct the line or remove it"))
+    return BatchQuery(name, UsageError(f"its column {column!r} {problem}; correct the line or remove it"))
 
 
-def _file(path: str) -> Asked:
-    return Asked(printable(path), path)
+def _file(path: str) -> BatchQuery:
+    return BatchQuery(printable(path), path)
 
 
-def by_id(image_id: int) -> Asked:
+def image_query(image_id: int) -> BatchQuery:
     """An image of the archive as a query."""
-    return Asked(f"id:{image_id}", image_id)
+    return BatchQuery(f"id:{image_id}", image_id)

@@ -1,21 +1,21 @@
-"""An evaluation as tables for people."""
+"""The tables of an evaluation."""
 
 from __future__ import annotations
 
-from radretrieval.evaluation import Evaluation, Scored
+from radretrieval.evaluation import Evaluation, ScoredRanking
 from radretrieval.evaluation.scores import PERMUTATIONS, Comparison, SizeScore
 from radretrieval.report.table import table
 
-RULES = {"imageclef": "ImageCLEF's hierarchical error", "paper": "the paper's Eq. 1, literally"}
+RULE_NAMES = {"imageclef": "ImageCLEF's hierarchical error", "paper": "the paper's Eq. 1, literally"}
 
 
 def print_evaluation(result: Evaluation) -> None:
     """Print every figure: the rankings beside what was published, axes, class sizes, baselines, the comparison."""
-    wanted = result.wanted
-    searched = "everything" if "all" in wanted.against else " and ".join(wanted.against)
+    options = result.options
+    searched = "everything" if "all" in options.against else " and ".join(options.against)
     print(
-        f"{len(result.queries.image_ids)} queries of {wanted.split} against {len(result.searched.image_ids)} images of "
-        f"{searched}; error: {RULES[wanted.rule]}"
+        f"{len(result.queries.image_ids)} queries of {options.split} against {len(result.searched.image_ids)} images "
+        f"of {searched}; error: {RULE_NAMES[options.rule]}"
     )
     _rankings(result)
     print(result.caveat)
@@ -29,7 +29,7 @@ def print_evaluation(result: Evaluation) -> None:
 
 
 def _rankings(result: Evaluation) -> None:
-    """Ours and, on the classes of 2009, the published ones, from the smallest error on."""
+    """Rankings, baselines and, on the classes of 2009, published errors, by ascending error."""
     rows: list[tuple[float, list[object]]] = [
         (
             row.score.error_score,
@@ -65,8 +65,8 @@ def _rankings(result: Evaluation) -> None:
     table(head, [cells for _, cells in sorted(rows, key=lambda row: row[0])], align="lrrrrr")
 
 
-def encoder_of(row: Scored) -> str:
-    """The encoder of a ranking; barcodes know none."""
+def encoder_of(row: ScoredRanking) -> str:
+    """The encoder of a ranking; empty for barcodes, which depend on none."""
     return "" if row.ranking.kind == "rbc" else str(row.ranking.encoder_id)
 
 
@@ -120,5 +120,5 @@ def _comparison(found: Comparison) -> None:
 
 
 def _p(value: float) -> str:
-    """A p-value in words; a permutation test cannot tell what is smaller than one in its permutations."""
+    """A p-value; a permutation test resolves none below one in its number of permutations."""
     return f"= {value:.2g}" if value > 1 / PERMUTATIONS else f"< {1 / PERMUTATIONS:g}"

@@ -1,4 +1,4 @@
-"""The health of an encoder's codes for people: the key figures, tables, and a picture of the histograms."""
+"""The report of an encoder's codes: key figures, tables, and a picture of the histograms."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from radretrieval.jobs.code_report import DISTANCE_WIDTH, Collisions, Distances, Health, Spread
+from radretrieval.jobs.code_report import DISTANCE_WIDTH, CodeReport, Collisions, Distances, Spread
 from radretrieval.report.charts import axes, bars, legend
 from radretrieval.report.drawing import (
     FAINT,
@@ -34,21 +34,21 @@ _CHART, _PANEL, _HEIGHT, _GAP, _MARGIN = 470, 430, 440, 36, 24
 _LISTED, _CLASSES = 12, 4  # bit numbers and IRMA codes that a line names; the JSON has them all
 
 
-def key_figures(health: Health) -> list[tuple[str, str]]:
-    """The report in a dozen lines: what is told, and the figure."""
-    density, dead, twice, near = health.density, health.dead, health.duplicates, health.nearest
+def key_figures(report: CodeReport) -> list[tuple[str, str]]:
+    """Names and values of the key figures, a dozen lines."""
+    density, dead, twice, near = report.density, report.dead, report.duplicates, report.nearest
     figures = [
-        ("codes", f"{health.codes}, of {health.bits} bits each"),
-        ("labelled", f"{health.labelled} images of {health.classes} IRMA codes"),
+        ("codes", f"{report.codes}, of {report.bits} bits each"),
+        ("labelled", f"{report.labelled} images of {report.classes} IRMA codes"),
         ("bit density", f"mean {density.mean:.3f}; {density.min:.3f} to {density.max:.3f}"),
         ("dead bits", f"{len(dead.zero)} always 0, {len(dead.one)} always 1"),
-        ("duplicate bits", f"{twice.redundant} say what another bit says"),
-        ("entropy", f"{health.entropy_bits:.1f} of {health.bits} bits"),
-        ("distinct codes", f"{health.distinct_codes} ({health.sharing} images share theirs)"),
+        ("duplicate bits", f"{twice.redundant} equal or complement another bit"),
+        ("entropy", f"{report.entropy_bits:.1f} of {report.bits} bits"),
+        ("distinct codes", f"{report.distinct_codes} ({report.sharing} images share theirs)"),
     ]
-    if health.collisions is not None:
-        figures.append(("codes across classes", f"{health.collisions.codes} (of {health.collisions.images} images)"))
-    if (found := health.distances) is not None:
+    if report.collisions is not None:
+        figures.append(("codes across classes", f"{report.collisions.codes} (of {report.collisions.images} images)"))
+    if (found := report.distances) is not None:
         within = found.within.median if found.within else "-"
         figures += [
             ("compared", f"{found.images} of {found.of} labelled images"),
@@ -62,23 +62,23 @@ def key_figures(health: Health) -> list[tuple[str, str]]:
     return figures
 
 
-def print_health(health: Health) -> None:
+def print_code_report(report: CodeReport) -> None:
     """Print the report to stdout as tables."""
-    print(f"encoder {health.encoder_id} ({health.profile})")
-    density = health.density
+    print(f"encoder {report.encoder_id} ({report.profile})")
+    density = report.density
     key_values(
         [
-            *key_figures(health),
+            *key_figures(report),
             ("density, percentiles", f"5 %: {density.p5:.3f}, 50 %: {density.median:.3f}, 95 %: {density.p95:.3f}"),
-            *((name, _some(bits)) for name, bits in _bits_by_name(health) if bits),
+            *((name, _some(bits)) for name, bits in _bits_by_name(report) if bits),
         ]
     )
-    if health.distances is not None:
+    if report.distances is not None:
         print()
-        _print_distances(health.distances)
-    if health.collisions is not None and health.collisions.codes:
+        _print_distances(report.distances)
+    if report.collisions is not None and report.collisions.codes:
         print()
-        _print_collisions(health.collisions)
+        _print_collisions(report.collisions)
 
 
 def _print_collisions(found: Collisions) -> None:
@@ -90,11 +90,11 @@ def _print_collisions(found: Collisions) -> None:
     table(["classes", "images", "IRMA codes (images)"], rows, title=title)
 
 
-def _bits_by_name(health: Health) -> list[tuple[str, list[str]]]:
-    twice = health.duplicates
+def _bits_by_name(report: CodeReport) -> list[tuple[str, list[str]]]:
+    twice = report.duplicates
     return [
-        ("always 0", [str(bit) for bit in health.dead.zero]),
-        ("always 1", [str(bit) for bit in health.dead.one]),
+        ("always 0", [str(bit) for bit in report.dead.zero]),
+        ("always 1", [str(bit) for bit in report.dead.one]),
         ("equal", ["=".join(map(str, group)) for group in twice.equal]),
         ("complements", [f"{'='.join(map(str, one))}≠{'='.join(map(str, other))}" for one, other in twice.complement]),
     ]
@@ -123,29 +123,29 @@ def _print_distances(found: Distances) -> None:
     )
 
 
-def health_picture(path: Path | str, health: Health) -> None:
+def code_report_picture(path: Path | str, report: CodeReport) -> None:
     """Write a PNG with the histograms of bit densities and of distances, and the key figures.
 
     Raises UsageError as `output.check_output` does.
     """
-    save(path, lambda: _compose(health))
+    save(path, lambda: _compose(report))
 
 
-def _compose(health: Health) -> Image:
+def _compose(report: CodeReport) -> Image:
     from PIL import Image, ImageDraw  # heavy; only `--picture` needs it
 
-    notes = [line for note in health.notes for line in wrapped(note, SMALL, _PANEL)]
-    figures = key_figures(health)
+    notes = [line for note in report.notes for line in wrapped(note, SMALL, _PANEL)]
+    figures = key_figures(report)
     height = max(_HEIGHT, len(figures) * (PLAIN + 10) + 50 + text_height([(line, SMALL, FAINT) for line in notes]))
     canvas = Image.new("RGB", (2 * _CHART + _PANEL + 2 * _GAP + 2 * _MARGIN, height + 50 + 2 * _MARGIN), PAPER)
     draw = ImageDraw.Draw(canvas)
-    title = f"Encoder {health.encoder_id} ({health.profile}): the health of its {health.codes} codes"
+    title = f"Encoder {report.encoder_id} ({report.profile}): report of its {report.codes} codes"
     write(draw, (_MARGIN, _MARGIN), canvas.width - 2 * _MARGIN, [(title, LARGE + 4, INK)])
     top, lefts = _MARGIN + 50, [_MARGIN + place * (_CHART + _GAP) for place in range(3)]
-    _densities(canvas, (lefts[0], top, lefts[0] + _CHART, top + _HEIGHT), health)
+    _densities(canvas, (lefts[0], top, lefts[0] + _CHART, top + _HEIGHT), report)
     box = (lefts[1], top, lefts[1] + _CHART, top + _HEIGHT)
-    if health.distances is not None:
-        _distances(canvas, box, health.distances)
+    if report.distances is not None:
+        _distances(canvas, box, report.distances)
     else:
         write(draw, box[:2], _CHART, [("Distances: left out", LARGE, FAINT)])
     write(draw, (lefts[2], top), _PANEL, [("Key figures", LARGE, INK)])
@@ -159,8 +159,8 @@ def _compose(health: Health) -> Image:
     return canvas
 
 
-def _densities(canvas: Image, box: Box, health: Health) -> None:
-    counts = health.density.histogram
+def _densities(canvas: Image, box: Box, report: CodeReport) -> None:
+    counts = report.density.histogram
     plane = axes(
         canvas,
         box,

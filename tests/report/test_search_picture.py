@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from radretrieval.errors import UsageError
-from radretrieval.report.drawing import code_lines, length, shortened
-from radretrieval.report.picture import HitView, QueryView, search_picture
+from radretrieval.report.drawing import code_lines, length, save, shortened
+from radretrieval.report.search_picture import PicturedImage, compose
 
 GREY = np.linspace(0, 1, 60 * 80, dtype=np.float32).reshape(60, 80)
 CODE = "1121-120-942-700"
@@ -17,8 +17,8 @@ ROI = (255, 190, 40)
 SAME, OTHER = (0, 114, 178), (213, 94, 0)
 
 
-def drawn(path: Path, query: QueryView, *hits: HitView) -> np.ndarray:
-    search_picture(path, query, hits)
+def drawn(path: Path, query: PicturedImage, *hits: PicturedImage) -> np.ndarray:
+    save(path, lambda: compose(query, hits))
     with Image.open(path) as image:
         assert (image.format, image.mode) == ("PNG", "RGB")
         return np.asarray(image).astype(int)
@@ -30,7 +30,11 @@ def where(image: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
 
 @pytest.mark.parametrize("count", [0, 1, 2, 5, 6, 10, 11, 20])
 def test_any_number_of_hits_has_its_own_frame(tmp_path: Path, count: int) -> None:
-    image = drawn(tmp_path / "a.png", QueryView(GREY), *[HitView(GREY, 1, 2, correct=True)] * count)
+    image = drawn(
+        tmp_path / "a.png",
+        PicturedImage(GREY),
+        *[PicturedImage(GREY, cnnc_distance=1, rbc_distance=2, correct=True)] * count,
+    )
     corners = where(image, SAME)
     full_rows = corners.sum(1)[corners.sum(1) >= 216] // 216
     assert full_rows.sum() == count * 4, "two pixels of frame above and two below each hit"
@@ -40,15 +44,15 @@ def test_any_number_of_hits_has_its_own_frame(tmp_path: Path, count: int) -> Non
 @pytest.mark.parametrize("shape", [(1, 1), (1, 900), (900, 1), (3000, 40), (64, 64), (1500, 1200)])
 def test_any_shape_fits(tmp_path: Path, shape: tuple[int, int]) -> None:
     pixels = np.full(shape, 0.5, np.float32)
-    plain = drawn(tmp_path / "a.png", QueryView(GREY), HitView(GREY))
-    image = drawn(tmp_path / "b.png", QueryView(pixels), HitView(pixels))
+    plain = drawn(tmp_path / "a.png", PicturedImage(GREY), PicturedImage(GREY))
+    image = drawn(tmp_path / "b.png", PicturedImage(pixels), PicturedImage(pixels))
     assert image.shape == plain.shape
     assert where(image, (128, 128, 128)).any()
 
 
 def test_the_region_is_drawn_where_it_is(tmp_path: Path) -> None:
-    blank = QueryView(np.zeros((100, 200), np.float32))
-    image = drawn(tmp_path / "a.png", QueryView(blank.pixels, roi=(100, 25, 50, 50)))
+    blank = PicturedImage(np.zeros((100, 200), np.float32))
+    image = drawn(tmp_path / "a.png", PicturedImage(blank.pixels, roi=(100, 25, 50, 50)))
     rows, columns = np.nonzero(where(image, ROI))
     scale, left, top = 330 / 200, 24, 24 + 30 + (330 - 165) // 2
     assert columns.min() == pytest.approx(left + 100 * scale, abs=2)
@@ -59,7 +63,7 @@ def test_the_region_is_drawn_where_it_is(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("roi", [(-50, -50, 500, 500), (79, 59, 1, 1), (0, 0, 0, 0), (500, 500, 10, 10)])
 def test_a_region_at_or_over_the_edge_stays_in_its_tile(tmp_path: Path, roi: tuple[int, int, int, int]) -> None:
-    image = drawn(tmp_path / "a.png", QueryView(GREY, roi=roi))
+    image = drawn(tmp_path / "a.png", PicturedImage(GREY, roi=roi))
     rows, columns = np.nonzero(where(image, ROI))
     assert columns.size
     assert columns.min() >= 24
@@ -69,8 +73,8 @@ def test_a_region_at_or_over_the_edge_stays_in_its_tile(tmp_path: Path, roi: tup
 
 
 def test_right_wrong_and_unknown_have_different_frames(tmp_path: Path) -> None:
-    hits = [HitView(GREY, correct=correct) for correct in (True, False, None)]
-    image = drawn(tmp_path / "a.png", QueryView(GREY), *hits)
+    hits = [PicturedImage(GREY, correct=correct) for correct in (True, False, None)]
+    image = drawn(tmp_path / "a.png", PicturedImage(GREY), *hits)
     first, second, third = (image[200, 390 + k * 234 - 6 : 390 + k * 234 + 6] for k in range(3))
     assert where(first, SAME).any()
     assert where(second, OTHER).any()
@@ -79,7 +83,9 @@ def test_right_wrong_and_unknown_have_different_frames(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_gone_is_said_so(tmp_path: Path) -> None:
-    gone = drawn(tmp_path / "a.png", QueryView(None), HitView(None, 3, 4, ("image 7",), CODE, (1, 2, 3, 4), False))
+    gone = drawn(
+        tmp_path / "a.png", PicturedImage(None), PicturedImage(None, ("image 7",), CODE, (1, 2, 3, 4), 3, 4, False)
+    )
     assert not where(gone, ROI).any(), "no box without an image"
     assert where(gone, (228, 228, 232)).sum() > 100_000
 
@@ -87,7 +93,7 @@ def test_a_file_that_is_gone_is_said_so(tmp_path: Path) -> None:
 def test_pixels_that_are_not_numbers_or_out_of_range_are_drawn(tmp_path: Path) -> None:
     pixels = GREY.copy()
     pixels[:10], pixels[10:20], pixels[20:30] = np.nan, np.inf, -3
-    drawn(tmp_path / "a.png", QueryView(pixels), HitView(pixels))
+    drawn(tmp_path / "a.png", PicturedImage(pixels), PicturedImage(pixels))
 
 
 def test_codes_come_with_short_words() -> None:
@@ -125,19 +131,19 @@ def test_long_words_are_cut_in_the_middle(width: int) -> None:
 def test_a_bad_target_is_refused(tmp_path: Path, name: str, message: str) -> None:
     (tmp_path / "folder.png").mkdir()
     with pytest.raises(UsageError, match=message):
-        search_picture(tmp_path / name, QueryView(GREY), [])
+        save(tmp_path / name, lambda: compose(PicturedImage(GREY), []))
     assert os.listdir(tmp_path) == ["folder.png"]
 
 
 def test_a_target_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     target = tmp_path / ("x" * 252 + ".png")
     with pytest.raises(UsageError, match="cannot write the picture"):
-        search_picture(target, QueryView(GREY), [])
+        save(target, lambda: compose(PicturedImage(GREY), []))
     assert os.listdir(tmp_path) == []
 
 
 def test_an_older_picture_is_replaced_whole(tmp_path: Path) -> None:
     target = tmp_path / "a.PNG"
     target.write_bytes(b"old")
-    drawn(target, QueryView(GREY), HitView(GREY))
+    drawn(target, PicturedImage(GREY), PicturedImage(GREY))
     assert os.listdir(tmp_path) == ["a.PNG"]

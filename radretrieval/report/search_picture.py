@@ -1,0 +1,145 @@
+"""The picture of a search: the query and its hits with distances, codes and ROI, as in the paper's Figures 4 and 5."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from radretrieval.files.uris import to_path
+from radretrieval.report.drawing import (
+    FAINT,
+    INK,
+    LARGE,
+    OPEN,
+    PAPER,
+    PLAIN,
+    RIGHT,
+    SMALL,
+    WRONG,
+    Box,
+    Line,
+    code_lines,
+    length,
+    save,
+    text_height,
+    tile,
+    write,
+)
+from radretrieval.search.request import Answer, Hit, Request
+from radretrieval.search.searcher import Searcher
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+_COLUMNS = 5
+_QUERY, _HIT, _GAP, _MARGIN = 330, 216, 18, 24
+
+
+@dataclass(frozen=True)
+class PicturedImage:
+    """The query or a hit as it is drawn.
+
+    Attributes
+    ----------
+    pixels : float32 (rows, columns), 0…1; None if the file cannot be read.
+    caption : lines under the image, such as the file's name.
+    irma_code : its label, if it has one.
+    roi : x, y, width, height of the drawn region, in pixels of `pixels`.
+    cnnc_distance, rbc_distance : of a hit.
+    correct : whether a hit has the query's IRMA code; None where either has none.
+    """
+
+    pixels: NDArray[np.float32] | None
+    caption: Sequence[str] = ()
+    irma_code: str | None = None
+    roi: Box | None = None
+    cnnc_distance: float | None = None
+    rbc_distance: float | None = None
+    correct: bool | None = None
+
+
+def write_search_picture(path: Path, searcher: Searcher, request: Request, answer: Answer) -> None:
+    """Write the query and its hits as a PNG; an image whose file cannot be read is drawn as a grey tile.
+
+    Raises UsageError when `path` cannot be written or does not end in .png.
+    """
+    save(path, lambda: compose(*_pictured(searcher, request, answer, file_names=True)))
+
+
+def search_picture_pixels(searcher: Searcher, request: Request, answer: Answer) -> NDArray[np.uint8]:
+    """The same picture as pixels, uint8 (rows, columns, 3), RGB, without the names of files.
+
+    A file's name may contain a patient's name, and these pixels go into the query's patient's record.
+    """
+    return np.asarray(compose(*_pictured(searcher, request, answer, file_names=False)))
+
+
+def _pictured(
+    searcher: Searcher, request: Request, answer: Answer, file_names: bool
+) -> tuple[PicturedImage, list[PicturedImage]]:
+    if isinstance(request.query, int):
+        caption = [f"image {request.query}"]
+    else:
+        caption = [request.query.name] if file_names else []
+    query = PicturedImage(searcher.query_pixels(request), caption, answer.query_irma_code, request.roi)
+    return query, [_pictured_hit(searcher, hit, answer.query_irma_code, file_names) for hit in answer.hits]
+
+
+def _pictured_hit(searcher: Searcher, hit: Hit, query_code: str | None, file_names: bool) -> PicturedImage:
+    found = searcher.hit_radiograph(hit)
+    caption = [f"image {hit.image_id}"]
+    if file_names:
+        caption.append(to_path(hit.uri).name if hit.uri.startswith("file:") else hit.uri)
+    if not isinstance(found, str) and found.unreachable:
+        caption.append("reduced copy, original not reached")
+    return PicturedImage(
+        pixels=None if isinstance(found, str) else found.pixels,
+        caption=caption,
+        irma_code=hit.irma_code,
+        roi=hit.roi[:4] if hit.roi else None,
+        cnnc_distance=hit.cnnc_distance,
+        rbc_distance=hit.rbc_distance,
+        correct=None if query_code is None or hit.irma_code is None else hit.irma_code == query_code,
+    )
+
+
+def compose(query: PicturedImage, hits: Sequence[PicturedImage]) -> Image:
+    """The picture, RGB: the query at the left and its hits, best first, in rows of five beside it."""
+    from PIL import Image, ImageDraw  # heavy; only `search --picture` and `--sc` need it
+
+    query_text = _text(query)
+    texts = [_text(hit) for hit in hits]
+    columns = min(max(len(hits), 1), _COLUMNS)
+    rows = -(-len(hits) // columns)
+    row_height = _HIT + text_height(max(texts, key=text_height, default=[])) + 34
+    left = _MARGIN + _QUERY + 2 * _GAP
+    width = left + columns * (_HIT + _GAP) - _GAP + _MARGIN
+    height = 2 * _MARGIN + max(rows * (row_height + _GAP) - _GAP, _QUERY + text_height(query_text) + 34)
+    canvas = Image.new("RGB", (width, height), PAPER)
+    draw = ImageDraw.Draw(canvas)
+    write(draw, (_MARGIN, _MARGIN), _QUERY, [("Query", LARGE, INK)])
+    tile(canvas, (_MARGIN, _MARGIN + 30), _QUERY, query.pixels, query.roi, INK)
+    write(draw, (_MARGIN, _MARGIN + 30 + _QUERY + 8), _QUERY, query_text)
+    for rank, (hit, text) in enumerate(zip(hits, texts, strict=True), start=1):
+        x = left + (rank - 1) % columns * (_HIT + _GAP)
+        y = _MARGIN + (rank - 1) // columns * (row_height + _GAP)
+        word, colour = {True: ("same code", RIGHT), False: ("other code", WRONG), None: ("", OPEN)}[hit.correct]
+        write(draw, (x, y), _HIT, [(str(rank), LARGE, INK)])
+        write(draw, (x + _HIT - length(word, PLAIN), y + 3), _HIT, [(word, PLAIN, colour)])
+        tile(canvas, (x, y + 30), _HIT, hit.pixels, hit.roi, colour)
+        write(draw, (x, y + 30 + _HIT + 8), _HIT, text)
+    if not hits:
+        write(draw, (left, _MARGIN), _HIT, [("No hits", LARGE, FAINT)])
+    return canvas
+
+
+def _text(image: PicturedImage) -> list[Line]:
+    named = (("CNNC", image.cnnc_distance), ("RBC", image.rbc_distance))
+    distances = [f"{name} {value:g}" for name, value in named if value is not None]
+    lines = [(", ".join(distances), PLAIN, INK)] if distances else []
+    return [*lines, *code_lines(image.irma_code), *((line, SMALL, FAINT) for line in image.caption)]
