@@ -1,7 +1,7 @@
 """Codes and barcodes: claimed, written, read back.
 
-Pending work is a question, not a queue: images without a code of the encoder. A claim locks their rows until the
-worker's transaction ends; a killed worker loses its transaction and nothing else.
+Pending work is a query, not a queue: images without a code of the encoder. A claim locks their rows (FOR UPDATE SKIP
+LOCKED) until the worker's transaction ends; a killed worker loses its transaction and nothing else.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Pending:
-    """An image that this transaction holds until it is coded."""
+    """An image that this transaction has locked until it is coded."""
 
     image_id: int
     uri: str
@@ -84,12 +84,12 @@ def now(connection: Connection) -> datetime:
 
 
 def listen(connection: Connection) -> None:
-    """Have a connection (autocommit) told of new pending images."""
+    """LISTEN, on an autocommit connection, for notifications of new pending images."""
     connection.execute(sql("listen"))
 
 
 def be_patient(connection: Connection, seconds: float | None) -> None:
-    """How long statements of this transaction wait for a lock; None for as long as it takes."""
+    """Set lock_timeout for this transaction; None for no limit."""
     connection.execute(sql("claim_patience"), {"milliseconds": str(round((seconds or 0) * 1000))})
 
 
@@ -105,16 +105,15 @@ def claim(
 ) -> tuple[list[Pending], int]:
     """Lock up to `limit` images with an id above `after` that have no code of this encoder.
 
-    An image that failed since `since` is left alone: for good, or with `again` until its time of waiting (doubling
-    from two minutes to a day) is over. Returns the images and the largest id that was looked at (`after` itself when
-    nothing was left).
+    An image that failed after `since` is left out: always, or with `again` until its delay (doubling from two minutes
+    to a day) is over. Returns the images and the largest id that was considered (`after` itself when there is none).
     """
     values: dict[str, Any] = {"encoder": encoder_id, "after": after, "limit": limit, "since": since, "again": again}
     rows = connection.execute(sql("claim"), values).fetchall()
     if not rows:
         return [], after
     ids = [row["id"] for row in rows]
-    # between the claim's snapshot and its locks another worker may have finished some of them: ask again, locked
+    # another worker may have coded some of them between the snapshot and the locks: check again under the locks
     done = _ids(connection, sql("claim_done"), {"encoder": encoder_id, "ids": ids})
     barcoded = _ids(connection, sql("claim_barcoded"), {"geometry": geometry, "ids": ids})
     pending = [
@@ -137,7 +136,10 @@ def write_cnnc(
     bits: int,
     hints: AnchorHints | None = None,
 ) -> None:
-    """Store codes, uint8 (n, bits / 8), and forget the failures of their images; `hints` spares the database work."""
+    """Store codes, uint8 (n, bits / 8), and delete the failures of their images.
+
+    `hints` tells the triggers of the exact index the nearest anchors, which saves them the search.
+    """
     if hints is not None:
         hints.send(connection, encoder_id, ids, codes)
     copy_codes(connection, "cnnc", encoder_id, np.asarray(ids, np.int64), codes, bits)
@@ -186,7 +188,7 @@ def of_splits(
 
     Parameters
     ----------
-    labelled_only : leave out images without an IRMA code. withdrawn_too : take those whose label was taken back.
+    labelled_only : leave out images without an IRMA code. withdrawn_too : include images with a withdrawn label.
     """
     values = {
         "encoder": encoder_id,

@@ -1,4 +1,4 @@
-"""The door to the database: where it is, whether it can be used, and connections to it."""
+"""Connections to the database: its URL, the check that it can be used, and errors of psycopg translated."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _FORM = (
 
 @dataclass(frozen=True)
 class Database:
-    """An archive that was found usable. `url` is libpq's; `embedded` tells that the server is ours."""
+    """The archive's database. `url` is libpq's; `embedded` is true for the embedded server."""
 
     url: str
     embedded: bool = False
@@ -71,7 +71,7 @@ def connect(url: str, **options: Any) -> psycopg.Connection[dict[str, Any]]:
             tcp_user_timeout=60_000,  # a network that was cut is noticed within a minute
             **options,
         )
-    except psycopg.ProgrammingError:  # its text would repeat the URL, and the password in it
+    except psycopg.ProgrammingError:  # its text would repeat the URL with the password
         raise EnvironmentUnusable(_FORM) from None
     before = connection.autocommit
     connection.autocommit = True
@@ -82,7 +82,7 @@ def connect(url: str, **options: Any) -> psycopg.Connection[dict[str, Any]]:
 
 @contextmanager
 def translated(url: str) -> Iterator[None]:
-    """psycopg's errors of connection and privilege as ours, with the way out."""
+    """Translate psycopg's errors of connection and privilege into ours, which say what to do."""
     import psycopg
     from psycopg import errors
 
@@ -117,11 +117,11 @@ def translated(url: str) -> Iterator[None]:
 
 @contextmanager
 def asked_rightly(connection: psycopg.Connection[dict[str, Any]], own_sql: bool) -> Iterator[None]:
-    """What a search was asked wrongly, in a filter say, as UsageError.
+    """Translate errors that a filter causes into UsageError.
 
     Parameters
     ----------
-    own_sql : the filter holds SQL of the user's own: it runs in a transaction that cannot write.
+    own_sql : the filter contains SQL of the user: it runs in a read-only transaction.
     """
     import psycopg
     from psycopg import errors
@@ -154,7 +154,7 @@ def _first(error: Exception) -> str:
 
 
 def redacted(url: str) -> str:
-    """Where a URL leads, without its password, fit for a message or a log."""
+    """A URL without its password, for messages and logs."""
     import psycopg
 
     try:
@@ -179,7 +179,7 @@ def database_url(settings: Settings) -> str:
     if not url.startswith(("postgresql://", "postgres://")):
         raise EnvironmentUnusable(_FORM)
     server, _, name = url.partition("://")[2].partition("?")[0].partition("/")
-    if "#" in url or "@" in name or server.count("@") > 1:  # else part of a password is taken for a host, and told
+    if "#" in url or "@" in name or server.count("@") > 1:  # else messages would show part of a password as a host
         raise EnvironmentUnusable(_FORM)
     if settings.database_password_file is not None:
         url = _with_password(url, settings)
@@ -319,8 +319,5 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 def one_moment(connection: psycopg.Connection[dict[str, Any]]) -> None:
-    """Let all statements of this transaction see the archive as it is now: workers go on writing meanwhile.
-
-    To be called first in a transaction.
-    """
+    """Make this transaction REPEATABLE READ, so that its statements see one snapshot; to be called first in it."""
     connection.execute(sql("one_moment"))

@@ -1,4 +1,4 @@
-"""Images for an export: those that pass a filter, and what the archive knows of them."""
+"""Images for an export: those that pass a filter, and their rows."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def ids(connection: Connection, wanted: Filter, among: Sequence[int] | None = No
 
 
 def known(connection: Connection, ids: Sequence[int]) -> set[int]:
-    """Which of these images there are."""
+    """Those of these ids that an image has."""
     return {row["id"] for row in connection.execute(sql("many_facts"), {"ids": list(ids)})}
 
 

@@ -1,4 +1,4 @@
-"""What an answer may hold: a filter, as radretrieval.cnnc_nearest takes it. What it may name is said there, in SQL."""
+"""Filters of candidates, as the function radretrieval.cnnc_nearest takes them; it checks the columns."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Condition:
 
 @dataclass(frozen=True)
 class Filter:
-    """What a candidate must be.
+    """Conditions on candidates.
 
     Attributes
     ----------
@@ -53,7 +53,7 @@ class Filter:
         )
 
     def as_json(self) -> str:
-        """The filter as cnnc_nearest takes it."""
+        """The filter as JSON for cnnc_nearest."""
         document: dict[str, Any] = {}
         for column in dict.fromkeys(condition.column for condition in self.where):
             document[column] = _of_column([c for c in self.where if c.column == column])

@@ -1,4 +1,4 @@
-"""Images: rows in, rows out, and what became of every file."""
+"""The tables `image` and `ingest_failure`."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class NewImage:
     patient_key: str | None = None
     irma_code: str | None = None
     split: str | None = None
-    withdrawn: bool = False  # its label was taken back by its publisher: searchable, but neither learnt nor scored
+    withdrawn: bool = False  # its publisher withdrew the label: searchable, but neither trained on nor scored
     frame: int = 1
     sop_class_uid: str | None = None
     transfer_syntax_uid: str | None = None
@@ -57,7 +57,7 @@ class NewImage:
 
 @dataclass(frozen=True)
 class Identity:
-    """What DICOM calls an image (PS3.3 C.12.1, C.7.3.1, C.7.2.1), and whose it is.
+    """DICOM identity of an image (PS3.3 C.12.1, C.7.3.1, C.7.2.1), and its patient.
 
     Attributes
     ----------
@@ -81,7 +81,7 @@ class Identity:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why one file was not taken."""
+    """Why a file could not be ingested."""
 
     uri: str
     sha256: bytes | None
@@ -90,18 +90,18 @@ class Failure:
 
 
 def known(connection: Connection, hashes: Sequence[bytes]) -> dict[bytes, dict[str, Any]]:
-    """Rows (id, uri) of those contents that the archive has, by SHA-256."""
+    """Rows (id, uri) of the images with these contents, by SHA-256."""
     found = connection.execute(sql("images_known"), {"sha256": list(hashes)})
     return {row["sha256"]: row for row in found}
 
 
 def take_turn(connection: Connection) -> None:
-    """Until this transaction ends no other ingestion writes: two in other orders would wait for each other."""
+    """Take the transaction-level advisory lock of ingestion: two that write in different orders would deadlock."""
     connection.execute(sql("images_turn"))
 
 
 def add(connection: Connection, images: Sequence[NewImage]) -> set[bytes]:
-    """Add images in order, by binary COPY; those whose content or SOP Instance UID is there already are left out.
+    """Add images in order, by binary COPY; those whose content or SOP Instance UID exists are left out.
 
     Returns the SHA-256 of the images that were added.
     """
@@ -152,17 +152,17 @@ def relabel(connection: Connection, image_id: int, labels: dict[str, Any], no_co
 
 
 def moved(connection: Connection, image_id: int, uri: str) -> None:
-    """The file of an image is at `uri` now."""
+    """Set the URI of an image's file."""
     connection.execute(sql("image_moved"), {"id": image_id, "uri": uri})
 
 
 def changed(connection: Connection, image_id: int, sha256: bytes) -> None:
-    """The file of an image was written anew, with the same pixels: it has another hash now."""
+    """Set the hash of an image whose file was rewritten with the same pixels."""
     connection.execute(sql("image_changed"), {"id": image_id, "sha256": sha256})
 
 
 def moved_from(connection: Connection, old: str, new: str) -> None:
-    """The images whose file was at the URI `old` have it at `new` now."""
+    """Change the URI `old` of images to `new`."""
     connection.execute(sql("image_moved_from"), {"old": old, "new": new})
 
 
@@ -172,7 +172,7 @@ def after(connection: Connection, image_id: int, limit: int) -> list[dict[str, A
 
 
 def named(connection: Connection, hashes: Sequence[bytes]) -> set[bytes]:
-    """Those contents, by SHA-256, that an image, an arrival or a failure names."""
+    """Those of these SHA-256 that an image, an arrival or a failure names."""
     return {row["sha256"] for row in connection.execute(sql("content_named"), {"sha256": list(hashes)})}
 
 
@@ -184,19 +184,19 @@ def complete(connection: Connection, image_id: int, image: NewImage) -> None:
 
 
 def keep_failures(connection: Connection, failures: Iterable[Failure]) -> None:
-    """Record failures; a file that fails again counts one attempt more."""
+    """Insert failures; a repeated one increments `attempts`."""
     for failure in failures:
         connection.execute(sql("failure_keep"), vars(failure))
 
 
 def forget_failures(connection: Connection, uris: Sequence[str]) -> None:
-    """These files are in order now."""
+    """Delete the failures of these files."""
     if uris:
         connection.execute(sql("failure_forget"), {"uris": list(uris)})
 
 
 def failed_uris(connection: Connection) -> list[str]:
-    """Where the files are that were not taken."""
+    """URIs of the files with a failure."""
     return [row["uri"] for row in connection.execute(sql("failure_uris"))]
 
 
@@ -211,7 +211,7 @@ def by_id(connection: Connection, image_id: int) -> dict[str, Any]:
 
 
 def identities(connection: Connection, ids: Sequence[int]) -> dict[int, Identity]:
-    """What DICOM calls images, by their ids; an image that is not there any more is left out."""
+    """DICOM identities of images by id; ids without an image are left out."""
     rows = connection.execute(sql("image_identities"), {"ids": list(ids)})
     return {row.pop("id"): Identity(**row) for row in rows}
 
@@ -222,7 +222,7 @@ def by_sha256(connection: Connection, sha256: bytes) -> dict[str, Any] | None:
 
 
 def same_film(connection: Connection, uid: str | None, pixels: bytes | None) -> dict[str, Any] | None:
-    """The image that a DICOM file is in other bytes: it has its SOP Instance UID and its pixels; None without one."""
+    """The image with this SOP Instance UID and these pixels, whatever the bytes of its file; None without one."""
     for row in by_sop_instance(connection, [uid]) if uid is not None and pixels is not None else ():
         if row["pixels_sha256"] == pixels and row["frame"] == 1:
             return by_id(connection, row["id"])
@@ -230,7 +230,7 @@ def same_film(connection: Connection, uid: str | None, pixels: bytes | None) -> 
 
 
 def training(connection: Connection, split: str) -> list[dict[str, Any]]:
-    """Images of a split that have a class: uri, sha256, irma_code, by id; a class that was taken back is none.
+    """Images of a split that have a class: uri, sha256, irma_code, by id; a withdrawn class does not count.
 
     Raises UsageError when there is none.
     """
@@ -244,7 +244,7 @@ def training(connection: Connection, split: str) -> list[dict[str, Any]]:
 
 
 def splits_phrase(connection: Connection) -> str:
-    """The splits that there are, in words, for messages."""
+    """The splits of the archive, for messages."""
     rows = connection.execute(sql("splits")).fetchall()
     if not rows:
         return "the archive is empty"

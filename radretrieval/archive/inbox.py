@@ -1,4 +1,4 @@
-"""Files that came from peers: told of once they are on the disk, taken when they are images or have failed."""
+"""The table `arrival`: files that were received or pulled, in the store, until they are images or have failed."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Arrival:
 
     Attributes
     ----------
-    sha256 : of the file; its name in the store.
-    uri : what the image will have as its own: `store:…`, or the WADO-RS URL by which its peer gives it again.
+    sha256 : of the file, which names it in the store.
+    uri : what the image will have as its own: `store:…`, or its WADO-RS URL.
     origin : AE title or URL of the peer. sop_instance_uid : as the peer named it.
     """
 
@@ -33,45 +33,40 @@ class Arrival:
 
 
 def hold(connection: Connection, *sha256: bytes) -> None:
-    """Until this transaction ends nobody else puts files of these contents into the store, or takes them from there.
+    """Take a transaction-level advisory lock on each SHA-256.
 
-    Who brings a file in holds it, has it in the store, tells of it (`add`) and commits: while it is held, a file that
-    is there stays.
+    A receiver takes it, writes the file to the store, inserts the row (`add`) and commits; whoever deletes from the
+    store takes it too: no file is deleted between its write and its row.
     """
     keys = [int.from_bytes(one[:8], "big", signed=True) for one in sha256]
     connection.execute(sql("arrival_hold"), {"keys": keys})
 
 
 def add(connection: Connection, *arrivals: Arrival) -> set[bytes]:
-    """Tell of files; one that was told of already, or whose content is an image, is told of once.
-
-    Returns the SHA-256 of those that are new.
-    """
+    """Insert arrivals, except those whose content is an arrival or an image already; returns the SHA-256 of the new."""
     columns = ("sha256", "uri", "origin", "sop_instance_uid")
     rows = connection.execute(sql("arrival_add"), {name: [getattr(a, name) for a in arrivals] for name in columns})
     return {row["sha256"] for row in rows}
 
 
 def unneeded(connection: Connection, sha256: Sequence[bytes]) -> list[bytes]:
-    """Those of these contents, which the caller holds, that neither an arrival, an image nor a failure needs the
-    store to keep.
-    """
+    """Those of these contents, locked by the caller, whose file in the store no arrival, image or failure needs."""
     return [row["sha256"] for row in connection.execute(sql("arrival_unneeded"), {"sha256": list(sha256)})]
 
 
 def take(connection: Connection, limit: int) -> list[Arrival]:
-    """The oldest arrivals that no other process holds; held until this transaction ends."""
+    """Lock the oldest arrivals that no other transaction has locked (FOR UPDATE SKIP LOCKED)."""
     rows = connection.execute(sql("arrival_take"), {"limit": limit}).fetchall()
     return [Arrival(**row) for row in rows]
 
 
 def done(connection: Connection, ids: Sequence[int]) -> None:
-    """These are images now, or have failed."""
+    """Delete arrivals that are images now, or have failed."""
     connection.execute(sql("arrival_done"), {"ids": list(ids)})
 
 
 def count(connection: Connection) -> int:
-    """How many wait."""
+    """The number of arrivals."""
     row = connection.execute(sql("arrival_count")).fetchone()
     assert row is not None
     return int(row["count"])

@@ -1,7 +1,7 @@
-"""Pseudonyms of patients in the archive: replaced all at once, and what is noted of the key that they are made with.
+"""Pseudonyms of patients in the archive: their replacement, and the check value of the key they were made with.
 
-The note, a check value, is the comment of the index on patient_key: part of the database, of its dumps, and of the
-transaction that replaces the pseudonyms.
+The check value is the comment of the index on patient_key: part of the database, of its dumps, and of the transaction
+that replaces the pseudonyms.
 """
 
 from __future__ import annotations
@@ -21,26 +21,26 @@ _BATCH = 10_000
 
 
 def take_turn(connection: Connection) -> None:
-    """No ingestion writes until this transaction ends. Raises EnvironmentUnusable where one does at this moment."""
+    """Take the advisory lock of ingestion without waiting; raises EnvironmentUnusable where an ingestion has it."""
     row = connection.execute(sql("patient_keys_turn")).fetchone()
     if row is None or not row["mine"]:
         raise EnvironmentUnusable(
-            "an ingestion is writing to the archive, or a rotation that was ended is being undone; end ingest, receive "
-            "and pull on every host, then run it again"
+            "an ingestion is writing to the archive, or an interrupted rotation is being rolled back; end ingest, "
+            "receive and pull on every host, then run it again"
         )
 
 
 def noted(connection: Connection) -> str | None:
-    """The check value of the key; None until it was rotated for the first time."""
+    """The check value of the key; None before its first rotation."""
     row = connection.execute(sql("patient_key_check")).fetchone()
     return str(row["noted"]).rpartition(" ")[2] if row and row["noted"] else None
 
 
 def require(connection: Connection, check_value: str) -> None:
-    """Raises EnvironmentUnusable where the archive's pseudonyms are made with another key.
+    """Raises EnvironmentUnusable where the archive's pseudonyms were made with another key.
 
-    To be called in each transaction that writes some, after `images.take_turn`: a process that runs for long may have
-    read its key before that was rotated on another host.
+    Called in each transaction that writes pseudonyms, after the lock of ingestion: a long-running process may have read
+    its key before the rotation on another host.
     """
     there = noted(connection)
     if there is not None and there != check_value:
@@ -51,10 +51,7 @@ def require(connection: Connection, check_value: str) -> None:
 
 
 def replace(connection: Connection, next_of: Callable[[str], str], check_value: str) -> tuple[int, int]:
-    """Give each patient the next pseudonym, and note the key; in the caller's transaction.
-
-    Returns how many patients and images there were.
-    """
+    """Replace each pseudonym and the check value in the caller's transaction; returns how many patients and images."""
     connection.execute(sql("patient_keys_staging"))
     patients = 0
     with connection.cursor(name="patient_keys") as cursor:

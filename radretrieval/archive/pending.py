@@ -1,4 +1,4 @@
-"""Claims of pending images: batch after batch, each in a transaction of its own."""
+"""Batches of pending images, each claimed in a transaction of its own."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class Claims:
     """One pass over the images without a code of an encoder, from the smallest id on.
 
-    A context manager; what is still held at its end is rolled back, for another worker or the next pass to take.
+    A context manager; transactions still open at its end are rolled back, and their images stay pending.
 
     Parameters
     ----------
@@ -45,9 +45,9 @@ class Claims:
             connection.close()
 
     def next(self) -> tuple[Connection, list[Pending]] | None:
-        """The next batch and the connection whose transaction holds it; None when nothing is left, or not now.
+        """The next batch and the connection whose transaction locked it; None when nothing is left or can be locked.
 
-        While another batch is held, a lock is not waited for: who has it may be waiting for that batch.
+        While another batch is locked, lock_timeout is short: the other worker may be waiting for that batch (deadlock).
         """
         from psycopg.errors import LockNotAvailable
 
@@ -72,7 +72,7 @@ class Claims:
                 if reached == self._after:
                     break
                 self._after = reached
-            codes.be_patient(connection, None)  # the batch is written later in this transaction, whatever it waits for
+            codes.be_patient(connection, None)  # the same transaction writes the batch later, without a time limit
         except LockNotAvailable:
             pending = []
         if not pending:
@@ -82,5 +82,5 @@ class Claims:
         return connection, pending
 
     def give_back(self, connection: Connection) -> None:
-        """The transaction of this connection has ended; it serves another batch."""
+        """Reuse a connection whose transaction has ended."""
         self._free.append(connection)

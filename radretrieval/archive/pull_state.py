@@ -1,4 +1,4 @@
-"""How far pulls from peers have come, and what was found gone there."""
+"""The state of pulls: where the next one continues, and which images their origin no longer has."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Mark:
-    """How far the pulls of one query from one peer have come.
+    """Where the next pull of one query from one peer continues.
 
     Attributes
     ----------
-    change : Orthanc's number of the last change that was followed. study_date : studies before it are complete here.
-    reconciled_at : when deletions were looked for last.
+    change : number of the last change in Orthanc's list that was processed. study_date : studies before it are
+        complete in the archive.
+    reconciled_at : when deletions were last looked for.
     """
 
     change: int | None = None
@@ -31,18 +32,18 @@ class Mark:
 
 
 def mark(connection: Connection, url: str, query: str) -> Mark:
-    """Where the pulls of `query` from `url` stand; an empty mark where there was none."""
+    """The mark of the pulls of `query` from `url`; an empty one where there was none."""
     row = connection.execute(sql("pull_mark"), {"url": url, "query": query}).fetchone()
     return Mark() if row is None else Mark(row["change"], row["study_date"], row["reconciled_at"])
 
 
 def keep_mark(connection: Connection, url: str, query: str, new: Mark) -> None:
-    """A pull has come so far; what is None in the new mark stays as it was."""
+    """Store a mark; fields that are None keep their value."""
     connection.execute(sql("pull_keep"), {"url": url, "query": query, **vars(new)})
 
 
 def known(connection: Connection, uids: Sequence[str]) -> set[str]:
-    """Which of these SOP Instance UIDs are images already, or have come and wait."""
+    """Those of these SOP Instance UIDs that an image or an arrival has."""
     return {row["sop_instance_uid"] for row in connection.execute(sql("sop_known"), {"uids": list(uids)})}
 
 
@@ -53,11 +54,11 @@ def of_origin(connection: Connection, origin: str, after: int, limit: int) -> li
 
 
 def failed(connection: Connection, origin: str, error: str, limit: int) -> list[str]:
-    """Places of a peer's instances that failed with an error of this name, as `images.keep_failures` noted them."""
+    """URIs of a peer's instances that failed with an error of this name (`images.keep_failures`)."""
     asked = {"origin": origin, "error": error, "limit": limit}
     return [row["uri"] for row in connection.execute(sql("pull_failed"), asked).fetchall()]
 
 
 def found_gone(connection: Connection, ids: Sequence[int], gone: bool) -> int:
-    """Note that images are gone where they came from, or (`gone` False) are there again; how many that changed."""
+    """Set `gone_at` of images, or reset it (`gone` False); returns how many rows changed."""
     return connection.execute(sql("images_gone"), {"ids": list(ids), "gone": gone}).rowcount

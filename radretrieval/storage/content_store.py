@@ -27,18 +27,18 @@ class Store:
         self.folder = folder
 
     def path(self, sha256: bytes) -> Path:
-        """Where the file with this content is kept, if it is."""
+        """The path of the file with this content, whether it exists or not."""
         name = sha256.hex()
         return self.folder / name[:2] / name[2:4] / name
 
     def reduced_path(self, sha256: bytes, frame: int = 1) -> Path:
-        """Where the reduced pixels of a frame of the file with this content are kept, if they are."""
+        """The path of the reduced pixels of a frame, whether it exists or not."""
         return self.path(sha256).with_suffix(f".{frame}.png")
 
     def put(self, data: bytes) -> bytes:
-        """Keep a file; when this returns it is on the disk, whole: a damaged one is replaced. Returns its SHA-256.
+        """Write a file, unless an equal one exists, and fsync it. Returns its SHA-256.
 
-        Raises EnvironmentUnusable where it cannot be written: a full disk, or no right to.
+        Raises EnvironmentUnusable where it cannot be written: a full disk, or no permission.
         """
         sha256 = hashlib.sha256(data).digest()
         path = self.path(sha256)
@@ -73,7 +73,7 @@ class Store:
         return resample(small, (rows, columns))
 
     def files(self) -> Iterator[tuple[Path, bytes]]:
-        """Every file of the store, with the SHA-256 of its name; what a killed process left half has that of nobody."""
+        """Every file of the store with the SHA-256 in its name, b"" for drafts that a killed process left."""
         for folder in sorted(self.folder.glob("??/??")):
             for path in sorted(folder.iterdir()):
                 try:
@@ -82,7 +82,7 @@ class Store:
                     yield path, b""
 
     def take(self, sha256: bytes) -> None:
-        """Forget a file, if it is kept."""
+        """Delete a file, if it exists."""
         self.path(sha256).unlink(missing_ok=True)
 
     def _write(self, path: Path, data: bytes) -> None:

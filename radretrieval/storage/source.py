@@ -1,4 +1,4 @@
-"""The file of an image that is in the archive, read again: only if it is still the one that was ingested."""
+"""The source file of an image of the archive, read again; refused if it is not the file that was ingested."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from radretrieval.storage.wado import fetch
 
 @dataclass(frozen=True)
 class Original:
-    """Where the file of an image is, and the SHA-256 that it must have."""
+    """The file of an image: its URI, and the SHA-256 that it must have."""
 
     uri: str
     sha256: bytes
@@ -28,7 +28,7 @@ def read_original(uri: str, sha256: bytes, reading: Reading) -> Radiograph:
     Parameters
     ----------
     uri, sha256 : of the image, as the archive has them.
-    reading : where else it may be kept, and how large it may be: an image that claims more is refused.
+    reading : the store, the size limit and the credentials of a DICOMweb server.
 
     Returns
     -------
@@ -50,7 +50,7 @@ def read_original(uri: str, sha256: bytes, reading: Reading) -> Radiograph:
 
 
 def original_bytes(uri: str, sha256: bytes, reading: Reading) -> bytes:
-    """The file of an image, whole and unchanged, from the store or from where it lies; raises ImageError."""
+    """The bytes of an image's file, from the store or its URI, with their SHA-256 verified; raises ImageError."""
     store = Store(reading.store) if reading.store else None
     kept = store is not None and store.path(sha256).exists()
     try:

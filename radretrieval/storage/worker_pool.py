@@ -1,4 +1,4 @@
-"""A small pool of decoding processes: codecs crash, hang and take memory, and only their item may suffer.
+"""A pool of worker processes that decode: a codec that crashes, hangs or exhausts memory fails its own item only.
 
 Each process serves one pipe and one item at a time, so that the pool always knows which item ended which
 process. Processes are started as fresh interpreters, never forked: the parent has threads, torch and database
@@ -64,7 +64,7 @@ class Decoders(Generic[T, R]):
         for _ in range(self._count):
             self._free.put(_Process(self._start))
         self._processes = list(self._free.queue)
-        # one thread per process: it does nothing but wait for its process
+        # one thread per process, which waits for its pipe
         self._threads = ThreadPoolExecutor(self._count, thread_name_prefix="decoders")
         self._closed = False
 
@@ -251,8 +251,8 @@ class _Process:
 
 
 def serve(descriptor: int) -> None:
-    """The child's whole life: take the job, then item after item until the parent closes the pipe or dies."""
-    for number in (signal.SIGINT, signal.SIGTERM):  # the parent decides; systemd signals the whole group
+    """Main function of a worker process: receive the job, then items until the parent closes the pipe or dies."""
+    for number in (signal.SIGINT, signal.SIGTERM):  # the parent ends its workers; systemd signals the whole group
         signal.signal(number, signal.SIG_IGN)
     pipe = Connection(descriptor)
     try:
