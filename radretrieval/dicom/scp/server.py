@@ -18,8 +18,8 @@ from pynetdicom import AE, evt
 from pynetdicom.transport import ThreadedAssociationServer
 
 from radretrieval.dicom.scp.access import Peer, refusal
-from radretrieval.dicom.scp.processes import cannot_listen
 from radretrieval.dicom.sop_classes import VERIFICATION, syntaxes_of
+from radretrieval.errors import EnvironmentUnusable
 from radretrieval.files.uris import printable
 
 log = logging.getLogger(__name__)
@@ -75,14 +75,13 @@ class Listener:
     Parameters
     ----------
     store : called for each C-STORE request, in the thread of its association; returns the status.
-    shared : descriptor of a socket that listens, which other processes accept from too, instead of host and port.
 
     Raises
     ------
     EnvironmentUnusable : it cannot listen there.
     """
 
-    def __init__(self, node: Node, store: Store, shared: int | None = None) -> None:
+    def __init__(self, node: Node, store: Store) -> None:
         pynetdicom._config.LOG_HANDLER_LEVEL = "none"  # else each PDU is described to a log that nobody keeps
         logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)  # it logs tracebacks of what peers do wrong
         self.node = node
@@ -100,16 +99,14 @@ class Listener:
             (evt.EVT_C_STORE, store),
             (evt.EVT_ABORTED, _ended),
         ]
-        options: dict[str, Any] = {
-            "evt_handlers": handlers,
-            "server_class": _Server,
-            "shared": shared,
-            "ssl_context": node.tls,
-        }
+        options: dict[str, Any] = {"evt_handlers": handlers, "server_class": _Server, "ssl_context": node.tls}
         try:
             self._server: Any = ae.make_server((node.host, node.port), **options)
         except OSError as error:
-            raise cannot_listen(node.host, node.port, error) from error
+            raise EnvironmentUnusable(
+                f"nothing can listen on {node.host or '*'}:{node.port} ({error.strerror or error}); another program "
+                "may have the port: name another one with --port, or an address of this machine with --host"
+            ) from error
         self.port: int = self._server.server_address[1]
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="listener", daemon=True)
         self._thread.start()
@@ -210,25 +207,6 @@ class _Server(ThreadedAssociationServer):
     request_queue_size = 128
     daemon_threads = True
 
-    def __init__(self, *arguments: Any, shared: int | None, **options: Any) -> None:
-        self.shared = shared
-        super().__init__(*arguments, **options)
-
-    def server_bind(self) -> None:
-        """As pynetdicom; or take the socket that listens already."""
-        if self.shared is None:
-            super().server_bind()
-            return
-        assert self.socket is not None
-        self.socket.close()
-        self.socket = socket.socket(fileno=self.shared)
-        self.server_address = self.socket.getsockname()
-
-    def server_activate(self) -> None:
-        """Listen, if the socket does not yet."""
-        if self.shared is None:
-            super().server_activate()
-
     def get_request(self) -> tuple[socket.socket, Any]:
         """A connection; without TLS yet: a peer that does not go on with that would hold up all others."""
         assert self.socket is not None
@@ -259,8 +237,4 @@ class _Server(ThreadedAssociationServer):
     def shutdown_listening(self) -> None:
         """Take no more connections."""
         BaseServer.shutdown(self)  # pynetdicom's own looks for it among the servers that `AE.start_server` made
-        assert self.socket is not None
-        if self.shared is None:
-            self.server_close()
-        else:
-            self.socket.close()  # without a shutdown: that would end it for the other processes too
+        self.server_close()

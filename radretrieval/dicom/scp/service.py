@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,6 @@ from radretrieval.archive.connections import Database
 from radretrieval.config import Settings
 from radretrieval.dicom.data_set import as_file, sop_uids
 from radretrieval.dicom.scp.commit_queue import Depot
-from radretrieval.dicom.scp.processes import Crew, listening
 from radretrieval.dicom.scp.server import Listener, Node, sender
 from radretrieval.errors import EnvironmentUnusable, ImageError
 from radretrieval.files.uris import printable
@@ -39,7 +38,6 @@ class Receiver:
     Parameters
     ----------
     arrived : called when files have been taken in.
-    shared : descriptor of a socket that listens, which other processes accept from too.
 
     Raises
     ------
@@ -52,11 +50,10 @@ class Receiver:
         settings: Settings,
         node: Node,
         arrived: Callable[[], None] = lambda: None,
-        shared: int | None = None,
     ) -> None:
         self._depot = Depot(database, settings, arrived)
         try:
-            self._listener = Listener(node, self._store, shared)
+            self._listener = Listener(node, self._store)
         except BaseException:
             self._depot.close()
             raise
@@ -110,8 +107,6 @@ def receive(
     *,
     intake: bool = True,
     workers: int | None = None,
-    crew: tuple[int, Sequence[str]] | None = None,
-    shared: int | None = None,
     ready: Callable[[int], None] = lambda port: None,
 ) -> InboxReport:
     """Take files in, and make images of them, until told to stop.
@@ -120,8 +115,6 @@ def receive(
     ----------
     intake : make images of them here; without, another process does (`Intake`).
     workers : decoding processes; None for one a core.
-    crew : how many processes receive instead of this one, and their command (`Crew`).
-    shared : this is one of them: the descriptor that it accepts from.
     ready : called with the port once it listens.
 
     Raises
@@ -134,23 +127,14 @@ def receive(
     maker = Intake(database, settings, workers)
     enough = threading.Event()
     with ExitStack() as stack:
-        if crew is None:
-            receiver = Receiver(database, settings, node, maker.wake, shared)
-            port = receiver.port
-        else:
-            listener = listening(node.host, node.port)
-            port = listener.getsockname()[1]
-            members = Crew(crew[1], listener, crew[0])
+        receiver = Receiver(database, settings, node, maker.wake)
         if intake:
             thread = threading.Thread(target=maker.run, args=(enough,), name="intake")
             thread.start()
             stack.callback(thread.join)
             stack.callback(maker.wake)
             stack.callback(enough.set)
-        stack.callback(receiver.close if crew is None else members.close)
-        ready(port)
-        if crew is None:
-            stop.wait()
-        else:
-            members.supervise(stop)
+        stack.callback(receiver.close)
+        ready(receiver.port)
+        stop.wait()
     return maker.report
