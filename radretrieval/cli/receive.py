@@ -70,16 +70,17 @@ def receive(
 
     A file is answered with success once it is on the disk and told of in the archive; the senders learn why else.
     """
-    from radretrieval.dicom.scp.access import check_title, read_peers
-    from radretrieval.dicom.scp.server import Node
+    from radretrieval.dicom.address import check_title
+    from radretrieval.dicom.scp.access import read_peers
+    from radretrieval.dicom.scp.server import ScpConfig
     from radretrieval.dicom.scp.service import receive as run
     from radretrieval.dicom.scp.tls import server_context
     from radretrieval.dicom.sop_classes import storage_classes
 
     if tls_cert is None and (tls_key or tls_ca):
         raise UsageError("--tls-key and --tls-ca go with --tls-cert, the certificate of this node")
-    node = Node(
-        title=check_title(title),
+    config = ScpConfig(
+        title=check_title(title, "--ae-title"),
         host=host,
         port=port,
         sop_classes=storage_classes(all_classes),
@@ -93,12 +94,12 @@ def receive(
     stop_on_signals(stop)
 
     def ready(listens: int) -> None:
-        secured = " with TLS" if node.tls else ""
-        who = "" if node.peers else "; anyone may send, --peer or --peers say who"
-        tell(f"{node.title} listens on {node.host or '*'}:{listens}{secured}{who}; Ctrl-C or SIGTERM ends it")
+        secured = " with TLS" if config.tls else ""
+        who = "" if config.peers else "; anyone may send, --peer or --peers say who"
+        tell(f"{config.title} listens on {config.host or '*'}:{listens}{secured}{who}; Ctrl-C or SIGTERM ends it")
 
     with opened(context) as (database, settings):
-        report = run(database, settings, node, stop, intake=intake, workers=workers, ready=ready)
+        report = run(database, settings, config, stop, intake=intake, workers=workers, ready=ready)
     document = asdict(report)
     if as_json:
         print_json(document)
