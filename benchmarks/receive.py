@@ -64,7 +64,6 @@ def main() -> None:
     parser.add_argument("--associations", type=int, default=4, help="senders at one time (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=5, help="how often each takes its turn (default: %(default)s)")
     parser.add_argument("--intake", action="store_true", help="make images meanwhile")
-    parser.add_argument("--option", action="append", default=[], help="another option of `receive`, as --option=--x")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
     arguments = parser.parse_args()
     if shutil.which("dcmsend") is None:
@@ -76,7 +75,7 @@ def main() -> None:
     with ExitStack() as stack:
         _, settings = stack.enter_context(database())
         sent = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=memory)))
-        options = ["--host", "127.0.0.1", "--intake" if arguments.intake else "--no-intake", *arguments.option]
+        options = ["--host", "127.0.0.1", "--intake" if arguments.intake else "--no-intake"]
         words = [*command("receive", *options), "--port"]
         ours = stack.enter_context(node(words, env=environment(settings)))
         bare = settings.home / "bare"

@@ -27,6 +27,14 @@ class ImageError(RadretrievalError):
     """One file is not a radiograph that can be read; the message gives the reason, not the path."""
 
 
+class NotFetched(ImageError):
+    """A DICOM node or server did not give one instance; others it may give."""
+
+
+class NotThere(NotFetched):
+    """A DICOM node or server does not have this instance."""
+
+
 class InputMissing(UsageError):
     """A file or folder that was named does not exist or cannot be opened."""
 

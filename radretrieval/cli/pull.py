@@ -12,10 +12,9 @@ from radretrieval.cli.common import AsJson, bar, opened, print_json, settings, t
 
 if TYPE_CHECKING:
     from radretrieval.config import Settings
-    from radretrieval.dicom.pull.dicomweb import Web
-    from radretrieval.dicom.pull.dimse import Dimse
-    from radretrieval.dicom.pull.orthanc import Orthanc
-    from radretrieval.dicom.pull.query import Asked
+    from radretrieval.dicom.pull.orthanc import OrthancApi
+    from radretrieval.dicom.pull.query import PullQuery
+    from radretrieval.dicom.pull.source import PullSource
 
 
 def pull(
@@ -94,73 +93,73 @@ def pull(
     """
     from radretrieval.dicom.pull.run import pull as run
 
-    asked = _asked(since, until, query or [], all_classes, again)
-    chosen = settings(context)
-    peer = _peer(url, credentials, chosen, ae_title, move_to, all_classes)
+    chosen = _query(since, until, query or [], all_classes, again)
+    source = _source(url, credentials, settings(context), ae_title, move_to, all_classes)
     try:
         with opened(context) as (database, opened_settings), bar("pull", None) as advance:
             report = run(
                 database,
                 opened_settings,
-                peer,
-                asked,
+                source,
+                chosen,
                 workers=workers,
-                orthanc=_orthanc(peer) if changes else None,
+                orthanc=_orthanc_api(source) if changes else None,
                 deletions=reconcile,
                 advance=advance,
             )
     finally:
-        peer.close()
+        source.close()
     document = asdict(report)
     if as_json:
         print_json(document)
     else:
         from radretrieval.report.table import key_values
 
-        key_values([(name, value) for name, value in document.items() if name not in ("failures", "problems")])
+        names = ("seen", "added", "unchanged", "skipped", "failed", "gone", "back", "seconds")
+        key_values([(name, document[name]) for name in names])
         tell_failures(report.failures)
     tell_problems(report.problems)
     if report.failed:
         raise typer.Exit(1)
 
 
-def _asked(since: str | None, until: str | None, query: list[str], all_classes: bool, again: bool) -> Asked:
+def _query(since: str | None, until: str | None, filters: list[str], all_classes: bool, again: bool) -> PullQuery:
     from datetime import date
 
-    from radretrieval.dicom.pull.query import Asked, filters_of, when
+    from radretrieval.dicom.pull.query import PullQuery, parse_date_or_duration, parse_filters
     from radretrieval.errors import UsageError
 
     today = date.today()
-    first, rolling = when(since, today, "--since") if since is not None else (None, False)
-    last = when(until, today, "--until")[0] if until is not None else None
+    first, rolling = parse_date_or_duration(since, today, "--since") if since is not None else (None, False)
+    last = parse_date_or_duration(until, today, "--until")[0] if until is not None else None
     if first is not None and last is not None and last < first:
         raise UsageError(f"--until {last} is before --since {first}; there is no day between them")
-    return Asked(filters_of(query), first, last, rolling, again, all_classes)
+    return PullQuery(parse_filters(filters), first, last, rolling, again, all_classes)
 
 
-def _peer(
+def _source(
     url: str, credentials: Path | None, chosen: Settings, ae_title: str, move_to: str | None, all_classes: bool
-) -> Web | Dimse:
-    from radretrieval.dicom.pull.dicomweb import Web
-    from radretrieval.dicom.pull.dimse import Dimse, address, check_title
+) -> PullSource:
+    from radretrieval.dicom.address import Address, check_title
+    from radretrieval.dicom.pull.dicomweb import DicomWebSource
+    from radretrieval.dicom.pull.dimse import DimseSource
     from radretrieval.errors import UsageError
 
     if url.lower().startswith(("http:", "https:")):
         if move_to is not None:
             raise UsageError("--move-to is for a node AET@host:port; a DICOMweb server gives its files itself")
-        return Web(url, credentials or chosen.credentials, chosen.max_pixels)
-    node = address(url)
-    if node is None:
+        return DicomWebSource(url, credentials or chosen.credentials, chosen.max_pixels)
+    if "@" not in url:
         raise UsageError(
             f"{url} is neither a DICOMweb root (https://pacs.example.org/dicom-web) nor a node (AE_TITLE@host:port)"
         )
-    for title in (ae_title, move_to):
-        check_title(title)
-    return Dimse(node, ae_title, move_to, every_class=all_classes)
+    node, own_title = Address.parse(url, "pull"), check_title(ae_title, "--ae-title")
+    to = None if move_to is None else check_title(move_to, "--move-to")
+    return DimseSource(node, own_title, to, every_class=all_classes)
 
 
-def _orthanc(peer: Web | Dimse) -> Orthanc | None:
-    from radretrieval.dicom.pull.dicomweb import Web
-    from radretrieval.dicom.pull.orthanc import orthanc
+def _orthanc_api(source: PullSource) -> OrthancApi | None:
+    from radretrieval.dicom.pull.dicomweb import DicomWebSource
+    from radretrieval.dicom.pull.orthanc import orthanc_api
 
-    return orthanc(peer) if isinstance(peer, Web) else None
+    return orthanc_api(source) if isinstance(source, DicomWebSource) else None

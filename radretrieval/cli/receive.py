@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from dataclasses import asdict
 from pathlib import Path
@@ -65,28 +64,23 @@ def receive(
         int | None,
         typer.Option("--workers", min=1, metavar="N", help="Decoding processes; default one a core."),
     ] = None,
-    processes: Annotated[
-        int,
-        typer.Option("--processes", min=1, metavar="N", help="Receiving processes, each with its --max-associations."),
-    ] = 1,
-    shared: Annotated[int | None, typer.Option("--listen-fd", hidden=True)] = None,
     as_json: AsJson = False,
 ) -> None:
     """Be a DICOM node: take what is sent by C-STORE, and make images of it. SIGTERM or Ctrl-C ends it in order.
 
     A file is answered with success once it is on the disk and told of in the archive; the senders learn why else.
     """
-    from radretrieval.dicom.scp.access import check_title, read_peers
-    from radretrieval.dicom.scp.processes import stop_with_parent
-    from radretrieval.dicom.scp.server import Node
+    from radretrieval.dicom.address import check_title
+    from radretrieval.dicom.scp.access import read_peers
+    from radretrieval.dicom.scp.server import ScpConfig
     from radretrieval.dicom.scp.service import receive as run
     from radretrieval.dicom.scp.tls import server_context
     from radretrieval.dicom.sop_classes import storage_classes
 
     if tls_cert is None and (tls_key or tls_ca):
         raise UsageError("--tls-key and --tls-ca go with --tls-cert, the certificate of this node")
-    node = Node(
-        title=check_title(title),
+    config = ScpConfig(
+        title=check_title(title, "--ae-title"),
         host=host,
         port=port,
         sop_classes=storage_classes(all_classes),
@@ -98,23 +92,14 @@ def receive(
     )
     stop = threading.Event()
     stop_on_signals(stop)
-    crew = None
-    if shared is not None:
-        stop_with_parent(stop)
-    elif processes > 1:  # each is this command once more; of an option that comes twice the last counts
-        again = [sys.executable, "-m", "radretrieval", *sys.argv[1:], "--no-intake", "--processes", "1", "--listen-fd"]
-        crew = (processes, again)
 
     def ready(listens: int) -> None:
-        secured = " with TLS" if node.tls else ""
-        who = "" if node.peers else "; anyone may send, --peer or --peers say who"
-        if shared is None:
-            tell(f"{node.title} listens on {node.host or '*'}:{listens}{secured}{who}; Ctrl-C or SIGTERM ends it")
+        secured = " with TLS" if config.tls else ""
+        who = "" if config.peers else "; anyone may send, --peer or --peers say who"
+        tell(f"{config.title} listens on {config.host or '*'}:{listens}{secured}{who}; Ctrl-C or SIGTERM ends it")
 
     with opened(context) as (database, settings):
-        report = run(
-            database, settings, node, stop, intake=intake, workers=workers, crew=crew, shared=shared, ready=ready
-        )
+        report = run(database, settings, config, stop, intake=intake, workers=workers, ready=ready)
     document = asdict(report)
     if as_json:
         print_json(document)

@@ -104,14 +104,14 @@ class Outputs:
         if len(set(named)) < len(named):
             raise UsageError(f"two outputs would be the same file {named[0]}; name another for one of them")
         if self.store_to is not None:
-            from radretrieval.dicom.send import checked_ae_title, peer_of
+            from radretrieval.dicom.address import Address, check_title
 
-            peer_of(self.store_to)
-            checked_ae_title(self.ae_title, "--ae-title")
+            Address.parse(self.store_to, "--store-to")
+            check_title(self.ae_title, "--ae-title")
         if self.stow is not None:
-            from radretrieval.dicom.send import checked_url
+            from radretrieval.storage.wado import check_root
 
-            checked_url(self.stow)
+            check_root(self.stow, "--stow")
 
 
 _DICOM = ("--sr", "--sc", "--store-to", "--stow")
@@ -190,18 +190,20 @@ def send(outputs: Outputs, settings: Settings, objects: Sequence[Any]) -> None:
     words = "the report and the secondary capture" if len(objects) == 2 else "the report" if _is_report(objects) else ""
     words = words or "the secondary capture"
     if outputs.store_to is not None:
-        from radretrieval.dicom.send import c_store, checked_ae_title, peer_of
+        from radretrieval.dicom.address import Address, check_title
+        from radretrieval.dicom.send import c_store
 
-        peer = peer_of(outputs.store_to)
-        for remark in c_store(peer, objects, checked_ae_title(outputs.ae_title, "--ae-title")):
-            tell(remark)
-        tell(f"{peer} has stored {words}")
+        node = Address.parse(outputs.store_to, "--store-to")
+        for warning in c_store(node, objects, check_title(outputs.ae_title, "--ae-title")):
+            tell(warning)
+        tell(f"{node} has stored {words}")
     if outputs.stow is not None:
-        from radretrieval.dicom.send import checked_url, stow
+        from radretrieval.dicom.send import stow
+        from radretrieval.storage.wado import check_root
 
-        url = checked_url(outputs.stow)
-        for remark in stow(url, objects, settings.credentials):
-            tell(remark)
+        url = check_root(outputs.stow, "--stow")
+        for warning in stow(url, objects, settings.credentials):
+            tell(warning)
         tell(f"{url} has stored {words}")
 
 

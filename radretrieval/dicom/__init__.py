@@ -1,1 +1,1 @@
-"""The archive as a neighbour of the PACS: DICOM in, answers and de-identified files out."""
+"""DICOM network services: images in by C-STORE and by pulls from a PACS, results out by C-STORE and STOW-RS."""

@@ -1,4 +1,4 @@
-"""A data set as it came: what it says that it is, by its first attributes alone, and the file that it becomes."""
+"""A received data set: its SOP UIDs, read from its first attributes alone, and the DICOM file it is stored as."""
 
 from __future__ import annotations
 
@@ -7,20 +7,22 @@ import zlib
 from radretrieval.dicom.transfer_syntaxes import BIG_ENDIAN, DEFLATED, IMPLICIT
 from radretrieval.errors import ImageError
 
-IMPLEMENTATION = "2.25.274727544434696380894618227003424964103"  # Implementation Class UID: who wrote the file
+IMPLEMENTATION = (
+    "2.25.274727544434696380894618227003424964103"  # Implementation Class UID: of the program that wrote the file
+)
 
 _SOP_CLASS, _SOP_INSTANCE = 0x00080016, 0x00080018
 _LONG = (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV")
-_HEAD = 2**16  # bytes of a deflated data set that are inflated to find them
+_HEAD = 2**16  # bytes of a deflated data set that are inflated to find the UIDs
 _UNDEFINED = 0xFFFFFFFF
 
 
 def sop_uids(data_set: bytes, syntax: str) -> tuple[str, str]:
-    """SOP Class UID and SOP Instance UID of an encoded data set without preamble and meta header.
+    """Read SOP Class UID and SOP Instance UID of an encoded data set without preamble and meta header.
 
     Parameters
     ----------
-    data_set : as it came. syntax : UID of its transfer syntax.
+    data_set : as received. syntax : UID of its transfer syntax.
 
     Raises
     ------
@@ -32,18 +34,18 @@ def sop_uids(data_set: bytes, syntax: str) -> tuple[str, str]:
         try:
             data_set = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data_set, _HEAD)
         except zlib.error as error:
-            raise ImageError(f"the data set is not deflated, as its transfer syntax has it ({error})") from error
+            raise ImageError(f"the data set is not deflated, though its transfer syntax is ({error})") from error
     found = _values(data_set, syntax)
     for tag, name in ((_SOP_CLASS, "SOP Class UID"), (_SOP_INSTANCE, "SOP Instance UID")):
         if not found.get(tag):
-            raise ImageError(f"its data set has no {name} where the transfer syntax {syntax} has it")
+            raise ImageError(f"its data set has no {name}, as read in the transfer syntax {syntax}")
     return found[_SOP_CLASS], found[_SOP_INSTANCE]
 
 
 def as_file(data_set: bytes, sop_class: str, sop_instance: str, syntax: str) -> bytes:
-    """A data set, untouched, behind a preamble and a meta header (PS3.10, 7.1).
+    """Return a preamble, a meta header and the unchanged data set (PS3.10, 7.1).
 
-    The header tells nothing of the moment or of versions: the same data set always becomes the same file.
+    The header holds no time and no version: the same data set always becomes the same file.
     """
     version = b"\x02\0\x01\0OB\0\0" + (2).to_bytes(4, "little") + b"\0\x01"
     named = ((0x02, sop_class), (0x03, sop_instance), (0x10, syntax), (0x12, IMPLEMENTATION))
@@ -53,9 +55,9 @@ def as_file(data_set: bytes, sop_class: str, sop_instance: str, syntax: str) -> 
 
 
 def _uid(element: int, value: str) -> bytes:
-    told = value.encode("ascii", "replace")
-    told += b"\0" * (len(told) % 2)
-    return b"\x02\0" + element.to_bytes(2, "little") + b"UI" + len(told).to_bytes(2, "little") + told
+    text = value.encode("ascii", "replace")
+    text += b"\0" * (len(text) % 2)
+    return b"\x02\0" + element.to_bytes(2, "little") + b"UI" + len(text).to_bytes(2, "little") + text
 
 
 def _values(data: bytes, syntax: str) -> dict[int, str]:
@@ -70,7 +72,7 @@ def _values(data: bytes, syntax: str) -> dict[int, str]:
         kind = data[place + 4 : place + 6]
         header, size = (8, 4) if syntax == IMPLICIT else (12, 4) if kind in _LONG else (8, 2)
         length = int.from_bytes(data[place + header - size : place + header], order)  # type: ignore[arg-type]
-        if length == _UNDEFINED:  # a sequence: none stands before these two
+        if length == _UNDEFINED:  # a sequence: there is none before these two
             break
         start = place + header
         if tag in (_SOP_CLASS, _SOP_INSTANCE):

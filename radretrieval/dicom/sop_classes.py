@@ -1,12 +1,12 @@
-"""The kinds of objects that are received and pulled (SOP classes of PS3.4, B.5), and what is certainly none."""
+"""SOP classes (PS3.4, B.5) that are received and pulled, and modalities that have no projection radiographs."""
 
 from __future__ import annotations
 
 from radretrieval.dicom.transfer_syntaxes import TRANSFER_SYNTAXES
 
-# Projection radiography. Radiofluoroscopy, for its spot films; Secondary Capture, for that is what film digitisers and
-# older systems make of a radiograph. Not angiography (12.1): runs of many frames whose first, which stands for the
-# image, is from before the contrast medium.
+# Projection radiography. Radiofluoroscopy for its spot images; Secondary Capture because film digitisers and older
+# systems write radiographs so. Not angiography (12.1): the first frame of a run, which would stand for the image, is
+# from before the contrast medium.
 RADIOGRAPHS = (
     "1.2.840.10008.5.1.4.1.1.1",  # Computed Radiography
     "1.2.840.10008.5.1.4.1.1.1.1",  # Digital X-Ray, for presentation
@@ -22,7 +22,7 @@ RADIOGRAPHS = (
     "1.2.840.10008.5.1.4.1.1.7.2",  # Multi-frame Grayscale Byte Secondary Capture
     "1.2.840.10008.5.1.4.1.1.7.3",  # Multi-frame Grayscale Word Secondary Capture
 )
-# Modalities (PS3.3, C.7.3.1.1.1): a study of nothing but these has no projection radiograph.
+# A study that has only these modalities (PS3.3, C.7.3.1.1.1) has no projection radiograph.
 OTHER_MODALITIES = frozenset(
     (
         *("CT", "MR", "US", "NM", "PT", "XA", "IVUS", "OCT", "OPT", "OP", "ES", "GM", "SM", "ECG", "HD"),
@@ -34,14 +34,15 @@ VERIFICATION = "1.2.840.10008.1.1"
 
 
 def storage_classes(every: bool = False) -> tuple[str, ...]:
-    """UIDs of the storage classes that are received: of radiographs, or every one of the standard."""
+    """UIDs of the storage classes that are received and pulled: radiographs, or every one, retired classes too."""
     if not every:
         return RADIOGRAPHS
-    from pynetdicom import AllStoragePresentationContexts
+    from pynetdicom import AllStoragePresentationContexts, StoragePresentationContexts
 
-    return tuple(str(context.abstract_syntax) for context in AllStoragePresentationContexts)
+    contexts = (*AllStoragePresentationContexts, *StoragePresentationContexts)
+    return tuple(dict.fromkeys((*RADIOGRAPHS, *(str(context.abstract_syntax) for context in contexts))))
 
 
 def syntaxes_of(sop_class: str) -> tuple[str, ...]:
-    """The transfer syntaxes that objects of a class may come in; C-ECHO has no data set, and offers implicit VR."""
+    """The transfer syntaxes that are accepted for a class; implicit VR first for C-ECHO, which has no data set."""
     return TRANSFER_SYNTAXES[-1:] + TRANSFER_SYNTAXES[:1] if sop_class == VERIFICATION else TRANSFER_SYNTAXES

@@ -1,10 +1,11 @@
-"""The transfer syntaxes that files may arrive in, in the order in which we choose.
+"""The transfer syntaxes that are accepted, in order of preference.
 
-A sender offers several syntaxes for one kind of object, and the acceptor takes the first of its list (PS3.8, 9.3.3).
-So that a file comes in the syntax in which it is stored, or in one with the same pixels, uncompressed comes first (in
-explicit VR: the private attributes of implicit VR have no type), then what is lossless, then what may be lossy: a
-modality that offers uncompressed and lossy images is never told to compress. Who offers the one syntax of a file in a
-context of its own (Orthanc, storescu, dcmsend --decompress-never) is told yes, and nothing is transcoded.
+A sender may propose several transfer syntaxes in one presentation context, of which the acceptor chooses one (PS3.8,
+9.3.3): the first of this list. So that a file arrives in the syntax in which it is stored, or in one with the same
+pixels, uncompressed comes first (explicit VR: in implicit VR private attributes have no VR), then lossless, then lossy
+compression: a modality that offers uncompressed and lossy images is never made to compress. A sender that proposes the
+one syntax of a file in a context of its own (Orthanc, storescu, dcmsend --decompress-never) is accepted with it, and
+nothing is transcoded.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ BIG_ENDIAN = "1.2.840.10008.1.2.2"
 
 TRANSFER_SYNTAXES = (
     EXPLICIT,
-    "1.2.840.10008.1.2.4.70",  # JPEG Lossless, first-order prediction: what CR and DX are compressed with most
+    "1.2.840.10008.1.2.4.70",  # JPEG Lossless, first-order prediction: the most common compression of CR and DX
     "1.2.840.10008.1.2.4.57",  # JPEG Lossless
     "1.2.840.10008.1.2.4.80",  # JPEG-LS Lossless
     "1.2.840.10008.1.2.4.90",  # JPEG 2000 Lossless
@@ -33,5 +34,5 @@ TRANSFER_SYNTAXES = (
     IMPLICIT,
 )
 
-# Those that can be offered alone, to a peer that would bring the file into them.
+# Those that can be proposed alone, to a node that would transcode the file into them.
 LOSSLESS = frozenset((*TRANSFER_SYNTAXES[:10], IMPLICIT))

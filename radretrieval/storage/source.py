@@ -11,7 +11,7 @@ from radretrieval.files.uris import frame_of, to_path
 from radretrieval.imaging.radiograph import Radiograph
 from radretrieval.imaging.reader import decode_image, read_bytes
 from radretrieval.storage.content_store import Store
-from radretrieval.storage.wado import fetch
+from radretrieval.storage.wado import fetch_instance
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def original_bytes(uri: str, sha256: bytes, reading: Reading) -> bytes:
         if store is not None and (kept or uri.startswith("store:")):
             data = read_bytes(store.path(sha256), max_pixels=reading.max_pixels)
         elif uri.startswith(("http:", "https:")):
-            data = fetch(uri.partition("#")[0], reading)
+            data = fetch_instance(uri.partition("#")[0], reading)
         else:
             data = read_bytes(to_path(uri), max_pixels=reading.max_pixels)
     except InputMissing as error:

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 from pydicom.filewriter import write_dataset
 
+from radretrieval.dicom.address import check_title
 from radretrieval.dicom.data_set import as_file, sop_uids
-from radretrieval.dicom.scp.access import Peer, check_title, read_peers, refusal
+from radretrieval.dicom.scp.access import AllowedPeer, read_peers, rejection_reason
 from radretrieval.dicom.scp.tls import server_context
 from radretrieval.dicom.sop_classes import RADIOGRAPHS, storage_classes
 from radretrieval.dicom.transfer_syntaxes import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT, TRANSFER_SYNTAXES
@@ -90,17 +91,24 @@ def test_all_classes_are_more_than_those_of_radiographs() -> None:
     ],
 )
 def test_peers(said: str, title: str, address: str, may: bool) -> None:
-    assert (refusal([Peer("OTHER"), Peer.of(said)], title, address) is None) == may
+    assert (rejection_reason([AllowedPeer("OTHER"), AllowedPeer.parse(said)], title, address) is None) == may
 
 
 def test_without_peers_everyone_may() -> None:
-    assert refusal([], "ANY", "10.0.0.1") is None
+    assert rejection_reason([], "ANY", "10.0.0.1") is None
 
 
 def test_peers_come_from_a_file_too(tmp_path: Path) -> None:
     file = tmp_path / "peers"
     file.write_text("# modalities\nCR1\n  DX2@10.1.0.0/16  # room 2\n\n")
-    assert read_peers(["PACS@pacs"], file) == (Peer("PACS", "pacs"), Peer("CR1"), Peer("DX2", "10.1.0.0/16"))
+    assert read_peers(["PACS@pacs"], file) == (
+        AllowedPeer("PACS", "pacs"),
+        AllowedPeer("CR1"),
+        AllowedPeer("DX2", "10.1.0.0/16"),
+    )
+    file.write_text("CR1\nA@\n")
+    with pytest.raises(UsageError, match=f"--peers {file}: A@"):
+        read_peers([], file)
     file.write_text("# nobody\n")
     with pytest.raises(UsageError, match="names none"):
         read_peers([], file)
@@ -110,12 +118,12 @@ def test_peers_come_from_a_file_too(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("said", ["", "  ", "SEVENTEEN_LETTERS", "Ä", "A\\B", "A@", "@host", "A@10.0.0/33", "A\tB"])
 def test_what_is_no_peer_is_refused(said: str) -> None:
-    with pytest.raises(UsageError):
-        Peer.of(said)
+    with pytest.raises(UsageError, match="--peer"):
+        AllowedPeer.parse(said)
 
 
 def test_an_ae_title_loses_the_spaces_around_it() -> None:
-    assert check_title(" MY AE ") == "MY AE"
+    assert check_title(" MY AE ", "--ae-title") == "MY AE"
 
 
 def test_certificates_that_cannot_be_used_are_named(tmp_path: Path) -> None:

@@ -17,12 +17,13 @@ from small_web import SmallWeb, serving
 
 from radretrieval.archive.connections import Database
 from radretrieval.config import Settings
-from radretrieval.dicom.pull.dicomweb import Web, checked_root
-from radretrieval.dicom.pull.query import Asked
+from radretrieval.dicom.pull.dicomweb import DicomWebSource
+from radretrieval.dicom.pull.query import PullQuery
 from radretrieval.dicom.pull.report import PullReport
 from radretrieval.dicom.pull.run import pull
-from radretrieval.dicom.pull.source import Instance, NotFetched, NotListed, PeerUnusable, Study, date_range
-from radretrieval.errors import UsageError
+from radretrieval.dicom.pull.source import Instance, NotListed, Study, date_range
+from radretrieval.errors import EnvironmentUnusable, NotFetched, UsageError
+from radretrieval.storage.wado import check_root
 
 STUDY = "1.2.826.0.1.3680043.10.99.1."  # + number, as in `film`
 
@@ -34,8 +35,8 @@ def small() -> Iterator[SmallWeb]:
 
 
 @contextlib.contextmanager
-def client(web: SmallWeb) -> Iterator[Web]:
-    made = Web(web.root, None, 10**6)
+def client(web: SmallWeb) -> Iterator[DicomWebSource]:
+    made = DicomWebSource(web.root, None, 10**6)
     try:
         yield made
     finally:
@@ -84,7 +85,7 @@ def test_a_peer_that_cannot_just_now_is_left_within_seconds(small: SmallWeb) -> 
     small.broken = {"/studies": (503, b"")}
     started = time.monotonic()
     try:
-        with client(small) as web, pytest.raises(PeerUnusable, match="503"):
+        with client(small) as web, pytest.raises(EnvironmentUnusable, match="503"):
             list(web.studies({}, None, None))
     finally:
         small.broken = {}
@@ -96,11 +97,11 @@ def test_an_instance_that_is_several_files_or_a_page_is_not_taken(small: SmallWe
     path = "/studies/1.2/series/1.2.1/instances/1.2.3"
     small.studies = {"1.2": {"1.2.3": b"A\r\n--BB\r\n\r\nB"}}
     with client(small) as web, pytest.raises(NotFetched, match="2 files"):
-        web.fetch(one)
+        web.retrieve(one)
     small.broken = {path: (500, b"no codec\nlong story")}
     try:
         with client(small) as web, pytest.raises(NotFetched, match=r"500 .*no codec"):
-            web.fetch(one)
+            web.retrieve(one)
     finally:
         small.broken = {}
 
@@ -110,7 +111,7 @@ def test_an_instance_that_is_several_files_or_a_page_is_not_taken(small: SmallWe
 )
 def test_what_is_no_root_is_refused(url: str) -> None:
     with pytest.raises(UsageError) as told:
-        checked_root(url)
+        check_root(url, "pull")
     assert "u:p" not in str(told.value)
 
 
@@ -134,10 +135,10 @@ class TestPulling:
 
     @staticmethod
     def run(
-        database: Database, settings: Settings, web: SmallWeb, deletions: bool | None = None, **asked: Any
+        database: Database, settings: Settings, web: SmallWeb, deletions: bool | None = None, **query: Any
     ) -> PullReport:
-        with client(web) as peer:
-            return pull(database, settings, peer, Asked(**asked), deletions=deletions)
+        with client(web) as source:
+            return pull(database, settings, source, PullQuery(**query), deletions=deletions)
 
     @staticmethod
     def gone(database: Database) -> int:

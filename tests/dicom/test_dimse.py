@@ -16,10 +16,11 @@ from orthanc import Space, corpus, film, space, uid_of
 from programs import needs_program
 
 from radretrieval.archive.connections import Database
-from radretrieval.dicom.pull.dimse import Address, Dimse, address
-from radretrieval.dicom.pull.source import PeerUnusable
+from radretrieval.dicom.address import Address
+from radretrieval.dicom.pull.dimse import DimseSource
 from radretrieval.dicom.sop_classes import OTHER_MODALITIES, RADIOGRAPHS
 from radretrieval.dicom.transfer_syntaxes import TRANSFER_SYNTAXES
+from radretrieval.errors import EnvironmentUnusable, UsageError
 
 PORT, MOVED_TO = 11112, 11113
 UNCOMPRESSED = ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2", "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99")
@@ -53,8 +54,8 @@ class Node:
 
     def _answers(self) -> bool:
         try:
-            return not list(Dimse(Address("QR", "127.0.0.1", PORT), "T").studies({}, None, date(1900, 1, 1)))
-        except PeerUnusable:
+            return not list(DimseSource(Address("QR", "127.0.0.1", PORT), "T").studies({}, None, date(1900, 1, 1)))
+        except EnvironmentUnusable:
             return False
 
     def stop(self) -> None:
@@ -238,4 +239,9 @@ def test_a_node_that_cannot_be_used_is_told(node: Node, pull: Callable[..., Run]
     ],
 )
 def test_addresses(text: str, expected: Address | None) -> None:
-    assert address(text) == expected
+    if expected is not None:
+        assert Address.parse(text, "--node") == expected
+        assert Address.parse(str(expected), "--node") == expected
+        return
+    with pytest.raises(UsageError, match="--node"):
+        Address.parse(text, "--node")

@@ -18,9 +18,9 @@ from tiny import add_encoder
 
 from radretrieval.archive.connections import Database
 from radretrieval.config import Settings
-from radretrieval.dicom.pull.dicomweb import Web
-from radretrieval.dicom.pull.orthanc import orthanc as changes_of
-from radretrieval.dicom.pull.query import Asked
+from radretrieval.dicom.pull.dicomweb import DicomWebSource
+from radretrieval.dicom.pull.orthanc import orthanc_api
+from radretrieval.dicom.pull.query import PullQuery
 from radretrieval.dicom.pull.report import PullReport
 from radretrieval.dicom.pull.run import pull as pull_from
 
@@ -70,14 +70,14 @@ def pull(tmp_path: Path, archive_url: str) -> Pull:
 def pulled(database: Database, settings: Settings) -> Pulled:
     """pulled(orthanc, …): the same in this process, in a thread of the namespace."""
 
-    def run(orthanc: Orthanc, *, changes: bool = True, deletions: bool | None = None, **asked: Any) -> PullReport:
+    def run(orthanc: Orthanc, *, changes: bool = True, deletions: bool | None = None, **query: Any) -> PullReport:
         def go() -> PullReport:
-            web = Web(orthanc.root, orthanc.credentials, settings.max_pixels)
-            followed = changes_of(web) if changes else None
+            source = DicomWebSource(orthanc.root, orthanc.credentials, settings.max_pixels)
+            api = orthanc_api(source) if changes else None
             try:
-                return pull_from(database, settings, web, Asked(**asked), orthanc=followed, deletions=deletions)
+                return pull_from(database, settings, source, PullQuery(**query), orthanc=api, deletions=deletions)
             finally:
-                web.close()
+                source.close()
 
         return orthanc.space.run(go)
 
@@ -195,7 +195,7 @@ def test_a_peer_that_is_away_makes_nothing_gone(orthanc: Orthanc, pull: Pull, da
     done = pull(orthanc, "--reconcile", check=False)
     assert done.returncode == 3
     assert time.monotonic() - started < 20
-    for part in (orthanc.root, "Connection refused", "check the URL"):
+    for part in (orthanc.root, "Connection refused", "check the server, its URL"):
         assert part in done.stderr
     assert not any(row["gone_at"] for row in rows(database))
 

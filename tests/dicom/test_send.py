@@ -20,9 +20,11 @@ from peers_out import Orthanc, namespace, orthanc, scp, storescp, wait_for
 from programs import needs_program
 from pydicom import Dataset
 
-from radretrieval.dicom import send
-from radretrieval.dicom.send import Peer, c_store, checked_ae_title, checked_url, peer_of, stow
+from radretrieval.dicom import association
+from radretrieval.dicom.address import Address, check_title
+from radretrieval.dicom.send import c_store, stow
 from radretrieval.errors import EnvironmentUnusable, UsageError
+from radretrieval.storage.wado import check_root
 
 
 @pytest.fixture(scope="module")
@@ -103,19 +105,19 @@ def folder(path: Path) -> Path:
 def test_peers_that_do_not_take_us(
     answers: Made, pacs: Orthanc, objects: list[Dataset], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(send, "ANSWER_SECONDS", 60.0)  # a busy machine is not what is tested
-    other = Peer("OTHER", pacs.address, 14242)
-    with pytest.raises(EnvironmentUnusable, match="it has another AE title; correct --store-to"):
+    monkeypatch.setattr(association, "ACSE_SECONDS", 60.0)  # a busy machine is not what is tested
+    other = Address("OTHER", pacs.address, 14242)
+    with pytest.raises(EnvironmentUnusable, match="its AE title is not OTHER; correct it"):
         c_store(other, objects, "US")
     done = answers.search("id:1", "--store-to", str(other), check=False)
     assert (done.returncode, f"error: {other} " in done.stderr) == (3, True)
     with (
         scp(lambda event: 0, [CR], require_calling_aet=["FRIEND"]) as name,
-        pytest.raises(EnvironmentUnusable, match="it does not know US.*--ae-title"),
+        pytest.raises(EnvironmentUnusable, match="it does not know the AE title US.*--ae-title"),
     ):
-        c_store(peer_of(name), objects[:1], "US")
+        c_store(Address.parse(name, "--store-to"), objects[:1], "US")
     with scp(lambda event: 0, [CR], require_calling_aet=["FRIEND"]) as name:
-        assert c_store(peer_of(name), objects[:1], "FRIEND") == []
+        assert c_store(Address.parse(name, "--store-to"), objects[:1], "FRIEND") == []
 
 
 @pytest.mark.parametrize(
@@ -125,21 +127,21 @@ def test_peers_that_do_not_take_us(
             0xA700,
             r"0xA700 \(Refused: Out of Resources\) to Computed Radiography Image Storage: it is not stored; its adm",
         ),
-        (0xA900, "0xA900 .*which attribute it misses"),
+        (0xA900, "0xA900 .*the attribute that is missing"),
         (0xC123, "0xC123 .*what it does not understand"),
         (0x0122, "0x0122 .*must allow this kind of object"),
         (0x0124, "0x0124 .*must allow our AE title"),
-        (0x0110, "0x0110 .*its log tells why"),
+        (0x0110, "0x0110 .*its log has the reason"),
     ],
 )
 def test_statuses_are_told_in_words(objects: list[Dataset], status: int, reason: str) -> None:
     with scp(lambda event: status, [CR]) as name, pytest.raises(EnvironmentUnusable, match=f"{name}.*{reason}"):
-        c_store(peer_of(name), objects[:1], "US")
+        c_store(Address.parse(name, "--store-to"), objects[:1], "US")
 
 
 def test_a_warning_is_stored_and_told(objects: list[Dataset]) -> None:
     with scp(lambda event: 0xB000, [CR, DX]) as name:
-        told = c_store(peer_of(name), objects, "US")
+        told = c_store(Address.parse(name, "--store-to"), objects, "US")
     assert len(told) == 2
     assert "0xB000" in told[0]
     assert told[0].endswith("it is stored")
@@ -147,9 +149,9 @@ def test_a_warning_is_stored_and_told(objects: list[Dataset]) -> None:
 
 def test_kinds_that_a_peer_does_not_take(objects: list[Dataset]) -> None:
     with scp(lambda event: 0, [CR]) as name, pytest.raises(EnvironmentUnusable, match="of the kind Digital X-Ray"):
-        c_store(peer_of(name), objects, "US")
+        c_store(Address.parse(name, "--store-to"), objects, "US")
     with scp(lambda event: 0, [CR]) as name, pytest.raises(EnvironmentUnusable, match="none of the kinds"):
-        c_store(peer_of(name), objects[1:], "US")
+        c_store(Address.parse(name, "--store-to"), objects[1:], "US")
 
 
 def test_a_peer_that_goes_away_in_between(objects: list[Dataset]) -> None:
@@ -158,7 +160,7 @@ def test_a_peer_that_goes_away_in_between(objects: list[Dataset]) -> None:
         return 0
 
     with scp(leave, [CR]) as name, pytest.raises(EnvironmentUnusable, match="whether it has stored it is not known"):
-        c_store(peer_of(name), objects[:1], "US")
+        c_store(Address.parse(name, "--store-to"), objects[:1], "US")
 
 
 def test_storescp_that_refuses_everything(objects: list[Dataset], tmp_path: Path) -> None:
@@ -168,7 +170,7 @@ def test_storescp_that_refuses_everything(objects: list[Dataset], tmp_path: Path
         storescp(place, folder(tmp_path / "scp"), "--refuse") as name,
         pytest.raises(EnvironmentUnusable, match="refuses the association"),
     ):
-        c_store(peer_of(name), objects, "US")
+        c_store(Address.parse(name, "--store-to"), objects, "US")
 
 
 def test_unreachable_peers_are_told_within_seconds(answers: Made, objects: list[Dataset]) -> None:
@@ -185,15 +187,15 @@ def test_unreachable_peers_are_told_within_seconds(answers: Made, objects: list[
             assert (answers.folder / "kept.dcm").exists()  # what was written stays
         assert time.monotonic() - begun < 60
     with pytest.raises(EnvironmentUnusable, match="no.such.host.invalid:104 cannot be reached"):
-        c_store(Peer("PACS", "no.such.host.invalid", 104), objects, "US")
+        c_store(Address("PACS", "no.such.host.invalid", 104), objects, "US")
 
 
 def test_a_port_that_is_no_dicom_node(objects: list[Dataset], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(send, "ANSWER_SECONDS", 1.0)
+    monkeypatch.setattr(association, "ACSE_SECONDS", 1.0)
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
-        peer = Peer("PACS", "127.0.0.1", silent.getsockname()[1])
+        peer = Address("PACS", "127.0.0.1", silent.getsockname()[1])
         begun = time.monotonic()
         with pytest.raises(EnvironmentUnusable, match="does not answer as a DICOM node"):
             c_store(peer, objects, "US")
@@ -254,17 +256,17 @@ def test_what_a_web_server_may_answer(objects: list[Dataset]) -> None:
 
 
 def test_names_of_peers() -> None:
-    assert peer_of("PACS 1@pacs.example:104") == Peer("PACS 1", "pacs.example", 104)
-    assert str(peer_of("A@[fe80::1]:11112")) == "A@[fe80::1]:11112"
-    assert checked_url("https://h/dicom-web/") == "https://h/dicom-web"
+    assert Address.parse("PACS 1@pacs.example:104", "--store-to") == Address("PACS 1", "pacs.example", 104)
+    assert str(Address.parse("A@[fe80::1]:11112", "--store-to")) == "A@[fe80::1]:11112"
+    assert check_root("https://h/dicom-web/", "--stow") == "https://h/dicom-web"
     for wrong in ("PACS", "PACS@h", "@h:1", "P@h:0", "P@h:70000", "P@h h:1", "seventeen_letters@h:104", "P\\Q@h:104"):
         with pytest.raises(UsageError, match="--store-to"):
-            peer_of(wrong)
+            Address.parse(wrong, "--store-to")
     for wrong in ("h/web", "http://", "http://h:x/", "http://h/?a=b", "file:///x"):
         with pytest.raises(UsageError, match="--stow"):
-            checked_url(wrong)
+            check_root(wrong, "--stow")
     with pytest.raises(UsageError, match="RADRETRIEVAL_CREDENTIALS") as told:
-        checked_url("https://me:hidden@h/web")
+        check_root("https://me:hidden@h/web", "--stow")
     assert "hidden" not in str(told.value)
     with pytest.raises(UsageError, match="--ae-title"):
-        checked_ae_title("  ", "--ae-title")
+        check_title("  ", "--ae-title")

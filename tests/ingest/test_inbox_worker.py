@@ -15,7 +15,7 @@ from nodes import a_file, until
 from radretrieval.archive import inbox
 from radretrieval.archive.connections import Database
 from radretrieval.config import Settings
-from radretrieval.dicom.scp.commit_queue import Depot
+from radretrieval.dicom.scp.commit_queue import ReceiveQueue
 from radretrieval.ingest.inbox_worker import Intake
 from radretrieval.storage.content_store import Store
 
@@ -30,9 +30,9 @@ def store(settings: Settings) -> Store:
 @pytest.fixture
 def take_in(database: Database, settings: Settings) -> Iterator[TakeIn]:
     """Take a file in as the node does."""
-    depot = Depot(database, settings, lambda: None)
-    yield lambda path: depot.take_in(path.read_bytes(), "SENDER", str(pydicom.dcmread(path).SOPInstanceUID))
-    depot.close()
+    received = ReceiveQueue(database, settings, lambda: None)
+    yield lambda path: received.store(path.read_bytes(), "SENDER", str(pydicom.dcmread(path).SOPInstanceUID))
+    received.close()
 
 
 def files(store: Store) -> int:

@@ -45,7 +45,7 @@ def test_a_database_that_goes_away_and_comes_back(archive_url: str, server: Serv
         refused(node, paths[1])
         refused(node, paths[2])
         administer(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
-        node.logged("the database can be used again: files are taken")
+        node.logged("the database can be used again: files are accepted")
         storescu(node.port, paths[2], paths[3])
         # one that is restarted while nothing is sent is not even noticed
         administer(end)

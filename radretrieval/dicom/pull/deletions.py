@@ -1,4 +1,4 @@
-"""Deletions: which images a peer has no more."""
+"""Deletions: which images a source no longer has."""
 
 from __future__ import annotations
 
@@ -10,47 +10,49 @@ from typing import Any
 from radretrieval.archive import pull_state
 from radretrieval.archive.connections import Database
 from radretrieval.archive.pull_state import Mark
-from radretrieval.dicom.pull.source import Peer, Study
+from radretrieval.dicom.pull.source import PullSource, Study
 
 PAGE = 1000
-EVERY = timedelta(days=1)
+INTERVAL = timedelta(days=1)
 
 
-def reconcile(database: Database, peer: Peer, pool: Executor, advance: Callable[[int], None]) -> tuple[int, int]:
-    """Note which images of a peer it has no more, and which are there again; nothing is deleted.
+def reconcile(
+    database: Database, source: PullSource, pool: Executor, advance: Callable[[int], None]
+) -> tuple[int, int]:
+    """Set `gone_at` of images that their source no longer has, and clear it of those that it has again.
 
-    Each study of which there are images is listed, one question each, and what is not in the list is asked for alone.
-    Only when every answer has come is anything written: a peer that fails, or tells only a part, makes nothing gone.
+    Each study that has images is listed by one query, and an image that is not in the list is queried alone. The
+    archive is written only after every query was answered in full.
 
     Returns
     -------
-    How many images were found gone, and back. Raises PeerUnusable, NotListed.
+    How many images were found gone, and back. Raises EnvironmentUnusable, NotListed.
     """
     gone: list[int] = []
     back: list[int] = []
     after = 0
     while True:
         with database.connection() as connection:
-            rows = pull_state.of_origin(connection, peer.origin, after, PAGE)
+            rows = pull_state.of_origin(connection, source.origin, after, PAGE)
         if not rows:
             break
         after = rows[-1]["id"]
         studies: dict[str | None, list[dict[str, Any]]] = {}
         for row in rows:
             studies.setdefault(row["study_instance_uid"], []).append(row)
-        for there, images in pool.map(lambda item: (_there(peer, *item), item[1]), studies.items()):
-            gone += [row["id"] for row in images if row["gone_at"] is None and row["sop_instance_uid"] not in there]
-            back += [row["id"] for row in images if row["gone_at"] is not None and row["sop_instance_uid"] in there]
+        for found, images in pool.map(lambda item: (_found(source, *item), item[1]), studies.items()):
+            gone += [row["id"] for row in images if row["gone_at"] is None and row["sop_instance_uid"] not in found]
+            back += [row["id"] for row in images if row["gone_at"] is not None and row["sop_instance_uid"] in found]
             advance(len(images))
     with database.connection() as connection:
-        found = pull_state.found_gone(connection, gone, True), pull_state.found_gone(connection, back, False)
-        pull_state.keep_mark(connection, peer.origin, "", Mark(reconciled_at=datetime.now(UTC)))
-    return found
+        changed = pull_state.found_gone(connection, gone, True), pull_state.found_gone(connection, back, False)
+        pull_state.keep_mark(connection, source.origin, "", Mark(reconciled_at=datetime.now(UTC)))
+    return changed
 
 
-def _there(peer: Peer, study: str | None, images: list[dict[str, Any]]) -> set[str]:
-    """Which of these images of a study the peer has."""
-    listed = {one.uid for one in peer.instances(Study(study))} if study is not None else set()
+def _found(source: PullSource, study: str | None, images: list[dict[str, Any]]) -> set[str]:
+    """SOP Instance UIDs of those of these images of a study that the source has."""
+    listed = {one.uid for one in source.instances(Study(study))} if study is not None else set()
     wanted = {str(row["sop_instance_uid"]) for row in images}
-    # a list may be shorter than the truth: a server's own limit, a study that was merged into another
-    return (wanted & listed) | {uid for uid in wanted - listed if peer.has(uid, study)}
+    # a list may be incomplete: a server's own limit, a study that was merged into another
+    return (wanted & listed) | {uid for uid in wanted - listed if source.has(uid, study)}

@@ -1,172 +1,132 @@
-"""A node without DICOMweb: what it has (C-FIND, PS3.4 C.4.1) and the files (C-GET, C.4.3; or C-MOVE, C.4.2)."""
+"""A DICOM node as a source of images: listed by C-FIND (PS3.4 C.4.1), retrieved by C-GET (C.4.3) or C-MOVE (C.4.2)."""
 
 from __future__ import annotations
 
-import logging
-import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from radretrieval.dicom.pull.source import (
-    Instance,
-    NotFetched,
-    NotListed,
-    NotThere,
-    PeerUnusable,
-    Study,
-    date_range,
-    day,
-    legal_uid,
-)
-from radretrieval.dicom.sop_classes import RADIOGRAPHS
-from radretrieval.dicom.transfer_syntaxes import LOSSLESS, TRANSFER_SYNTAXES
-from radretrieval.errors import UsageError
+from radretrieval.dicom.address import Address
+from radretrieval.dicom.association import associate
+from radretrieval.dicom.pull.source import Instance, NotListed, Study, date_range, parse_date, valid_uid
+from radretrieval.dicom.sop_classes import storage_classes
+from radretrieval.dicom.transfer_syntaxes import EXPLICIT, IMPLICIT, LOSSLESS, TRANSFER_SYNTAXES
+from radretrieval.errors import EnvironmentUnusable, NotFetched, NotThere, UsageError
 from radretrieval.files.uris import store_uri
 
 STUDY_ROOT = "1.2.840.10008.5.1.4.1.2.2."  # + 1 FIND, 2 MOVE, 3 GET (PS3.4, C.6.2)
 FIND, MOVE, GET = "1", "2", "3"
-CONNECT_SECONDS, ACSE_SECONDS, DIMSE_SECONDS = 5.0, 10.0, 60.0
 PENDING = (0xFF00, 0xFF01)  # PS3.4, C.4.1.1.4
 UNKNOWN_DESTINATION = 0xA801  # PS3.4, C.4.2.1.5
-NOTHING = "nothing"
+NOTHING_SENT = "success without a file"
 MOST_CONTEXTS = 127  # of an association, beside the one of the service (PS3.8, 9.3.2.2)
-LUCKY = 4  # what the last files came in is offered first
+RECENT_CONTEXTS = 4
 
 
-@dataclass(frozen=True)
-class Address:
-    """A node: AE title, host, port."""
-
-    title: str
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"{self.title}@{self.host}:{self.port}"
-
-
-def address(text: str) -> Address | None:
-    """`AET@host:port` (PS3.5, 6.2 AE: at most 16 characters, no backslash); None for anything else."""
-    found = re.fullmatch(r"([ -\[\]-~]{1,16})@(\[[0-9a-fA-F:.]+\]|[\w.-]+):([0-9]{1,5})", text.strip())
-    if found is None or not found[1].strip() or not 0 < int(found[3]) < 65536:
-        return None
-    return Address(found[1].strip(), found[2].strip("[]"), int(found[3]))
-
-
-def check_title(title: str | None) -> None:
-    """Raises UsageError for what is no AE title; None is no title, and none is needed."""
-    if title is not None and address(f"{title}@localhost:104") is None:
-        raise UsageError(f"{title!r} is no AE title: 1 to 16 characters without a backslash (PS3.5, 6.2)")
-
-
-class Dimse:
-    """A node that answers C-FIND, and C-GET or C-MOVE, as a `Peer`.
+class DimseSource:
+    """A node that answers C-FIND, and C-GET or C-MOVE, as a `PullSource`.
 
     Parameters
     ----------
-    node : its address. own_title : what we call ourselves.
-    move_to : AE title of our own `receive`, to which it sends (C-MOVE); None takes the files from it (C-GET).
-    every_class : for what it lists without its class, as not every node tells it, offer all classes of storage.
+    own_title : the calling AE title.
+    move_to : AE title of our own `receive`, the destination of C-MOVE; None retrieves by C-GET.
+    every_class : propose all storage classes for instances that the node lists without their class.
     """
 
     window_days = 7
 
     def __init__(self, node: Address, own_title: str, move_to: str | None = None, *, every_class: bool = False) -> None:
-        for name in ("pynetdicom", "pydicom"):  # what they would log is in our messages
-            logging.getLogger(name).setLevel(logging.CRITICAL)
-        self.origin, self.sends = str(node), move_to is not None
+        # an IPv6 address without brackets: the origin of images, and the key of the marks, of earlier pulls
+        self.origin = f"{node.title}@{node.host}:{node.port}"
+        self.moves = move_to is not None
         self._node, self._own_title, self._move_to = node, own_title, move_to
-        self._classes = _all_classes() if every_class else RADIOGRAPHS
-        self._own = threading.local()
-        self._open: list[Any] = []
-        self._lucky: list[tuple[str, str]] = []
+        self._classes = storage_classes(every_class)
+        self._thread = threading.local()
+        self._associations: list[Any] = []
+        self._recent: list[tuple[str, str]] = []  # SOP class and transfer syntax of the last files
 
     def studies(self, filters: Mapping[str, str], first: date | None, last: date | None) -> Iterator[Study]:
-        """See `Peer`."""
-        asked = {"StudyInstanceUID": "", "StudyDate": "", "ModalitiesInStudy": "", "NumberOfStudyRelatedInstances": ""}
+        """See `PullSource`."""
+        keys = {"StudyInstanceUID": "", "StudyDate": "", "ModalitiesInStudy": "", "NumberOfStudyRelatedInstances": ""}
         if (days := date_range(first, last)) is not None:
-            asked["StudyDate"] = days
+            keys["StudyDate"] = days
         seen = set()
-        for row in self._find("STUDY", {**asked, **filters}):
-            uid = legal_uid(row.get("StudyInstanceUID"))
+        for row in self._find("STUDY", {**keys, **filters}):
+            uid = valid_uid(row.get("StudyInstanceUID"))
             if uid is not None and uid not in seen:
                 seen.add(uid)
                 count = str(row.get("NumberOfStudyRelatedInstances") or "")
                 modalities = _texts(row.get("ModalitiesInStudy"))
-                yield Study(uid, day(row.get("StudyDate")), modalities, int(count) if count.isdigit() else None)
+                yield Study(
+                    uid, parse_date(row.get("StudyDate")), modalities, int(count) if count.isdecimal() else None
+                )
 
     def instances(self, study: Study) -> list[Instance]:
-        """See `Peer`."""
+        """See `PullSource`."""
         found: dict[str, Instance] = {}
         for one in self._find("SERIES", {"StudyInstanceUID": study.uid, "SeriesInstanceUID": "", "Modality": ""}):
-            series = legal_uid(one.get("SeriesInstanceUID"))
+            series = valid_uid(one.get("SeriesInstanceUID"))
             if series is None:
                 raise NotListed(f"{self.origin} lists a series of the study {study.uid} without its UID")
             modality = str(one.get("Modality") or "") or None
-            asked = {
-                "StudyInstanceUID": study.uid,
-                "SeriesInstanceUID": series,
-                "SOPInstanceUID": "",
-                "SOPClassUID": "",
-            }
-            for row in self._find("IMAGE", asked):
-                uid = legal_uid(row.get("SOPInstanceUID"))
+            keys = {"StudyInstanceUID": study.uid, "SeriesInstanceUID": series, "SOPInstanceUID": "", "SOPClassUID": ""}
+            for row in self._find("IMAGE", keys):
+                uid = valid_uid(row.get("SOPInstanceUID"))
                 if uid is None:
                     raise NotListed(f"{self.origin} lists an instance of the series {series} without its UID")
-                found[uid] = Instance(study.uid, series, uid, legal_uid(row.get("SOPClassUID")), modality)
+                found[uid] = Instance(study.uid, series, uid, valid_uid(row.get("SOPClassUID")), modality)
         return list(found.values())
 
     def has(self, uid: str, study: str | None) -> bool:
-        """See `Peer`. The search is hierarchical: an instance is looked for in its study."""
+        """See `PullSource`. The query is hierarchical: an instance is looked for in its study."""
         if study is None:
-            raise NotListed(f"{self.origin} can be asked for an instance only with its study")
+            raise NotListed(f"{self.origin} can be queried for an instance only with its study")
         return any(one.uid == uid for one in self.instances(Study(study)))
 
-    def fetch(self, instance: Instance) -> bytes | None:
-        """See `Peer`: from the peer itself, else sent by it to `move_to`."""
+    def retrieve(self, instance: Instance) -> bytes | None:
+        """See `PullSource`: by C-MOVE to `move_to`, else by C-GET."""
         if self._move_to is not None:
             self._move(instance, self._move_to)
             return None
-        said = "it takes no offer to send"
-        for classes, syntaxes in self._attempts(instance):
+        outcome = "it accepts no presentation context to send it in"
+        for classes, syntaxes in self._proposals(instance):
             data, answer = self._get(instance, classes, syntaxes)
             if data is not None:
                 return data
-            said = answer or said
-        if said == NOTHING:
-            raise NotThere("the peer lists it, and has nothing to give when it is asked for")
+            outcome = answer or outcome
+        if outcome == NOTHING_SENT:
+            raise NotThere("the node lists it, and sends nothing when it is retrieved")
         raise NotFetched(
-            f"the peer does not give it by C-GET ({said}); where it cannot, have it send: --move-to AE_TITLE of a "
+            f"the node does not send it by C-GET ({outcome}); where it cannot, use C-MOVE: --move-to AE_TITLE of a "
             "radretrieval receive that it knows"
         )
 
-    def place(self, instance: Instance) -> str:
-        """See `Peer`."""
+    def location(self, instance: Instance) -> str:
+        """See `PullSource`."""
         return f"{self.origin}/{instance.study}/{instance.series}/{instance.uid}"
 
-    def uri(self, instance: Instance, sha256: bytes) -> str:
-        """See `Peer`: the archive keeps the file itself, as nobody fetches it again for a picture."""
+    def image_uri(self, instance: Instance, sha256: bytes) -> str:
+        """See `PullSource`: in the archive's own store, which keeps the file."""
         return store_uri(sha256)
 
     def close(self) -> None:
-        """See `Peer`."""
-        for association in self._open:
+        """See `PullSource`."""
+        for association in self._associations:
             if association.is_established:
                 association.release()
 
-    def _attempts(self, instance: Instance) -> Iterator[tuple[Sequence[str], Sequence[str]]]:
-        """SOP classes and transfer syntaxes to offer, one association after the other, until the file comes.
+    def _proposals(self, instance: Instance) -> Iterator[tuple[Sequence[str], Sequence[str]]]:
+        """SOP classes and transfer syntaxes to propose, one association after the other, until the file comes.
 
-        Each syntax stands in a context of its own, so that a peer finds the one in which the file is. Some (DCMTK's)
-        take the first of a class all the same, and fail where that is another: they are left no choice.
+        Each syntax stands in a presentation context of its own, so that a node can choose the one in which the file is
+        stored. Some (DCMTK's) use the first context of a class all the same, and fail where the file has another
+        syntax: to them each syntax is proposed alone.
         """
         classes = [instance.sop_class] if instance.sop_class else list(self._classes)
-        for lucky in list(self._lucky):
-            if lucky[0] in classes:
-                yield lucky[:1], lucky[1:]
+        for recent in list(self._recent):
+            if recent[0] in classes:
+                yield recent[:1], recent[1:]
         for group in _groups(classes, MOST_CONTEXTS // len(TRANSFER_SYNTAXES)):
             yield group, TRANSFER_SYNTAXES
         for group in _groups(classes, MOST_CONTEXTS):
@@ -176,106 +136,97 @@ class Dimse:
     def _get(
         self, instance: Instance, classes: Sequence[str], syntaxes: Sequence[str]
     ) -> tuple[bytes | None, str | None]:
-        """One instance by C-GET: its file if it came; what was said, None where the peer takes none of these."""
+        """Retrieve one instance by C-GET: its file if it came, and the outcome; None, None: no context was accepted."""
         from pynetdicom import build_context, build_role, evt
 
-        got: list[bytes] = []
+        received: list[bytes] = []
 
-        def stored(event: Any) -> int:
+        def store(event: Any) -> int:
             if event.request.AffectedSOPInstanceUID == instance.uid:
-                got.append(event.encoded_dataset())
-                self._was_lucky(str(event.context.abstract_syntax), str(event.context.transfer_syntax))
+                received.append(event.encoded_dataset())
+                self._remember(str(event.context.abstract_syntax), str(event.context.transfer_syntax))
             return 0x0000
 
         contexts = [build_context(one, [syntax]) for one in classes for syntax in syntaxes]
         roles = [build_role(one, scp_role=True) for one in classes]
-        association = self._associated(GET, contexts, roles, [(evt.EVT_C_STORE, stored)])
+        association = self._associate(GET, contexts, roles, [(evt.EVT_C_STORE, store)])
         try:
             if not any(context.abstract_syntax in classes for context in association.accepted_contexts):
                 return None, None
-            statuses = [status for status, _ in self._asked(association, GET, "IMAGE", _one(instance))]
+            statuses = [status for status, _ in self._responses(association, GET, "IMAGE", _unique_keys(instance))]
         finally:
             association.release()
         status = statuses[-1] if statuses else 0x0000
-        return (got[0] if got else None), f"status 0x{status:04X}" if status else NOTHING
+        return (received[0] if received else None), f"status 0x{status:04X}" if status else NOTHING_SENT
 
-    def _was_lucky(self, sop_class: str, syntax: str) -> None:
-        # never a lossy one first: offered alone, it would have a peer compress a film that is not
+    def _remember(self, sop_class: str, syntax: str) -> None:
+        """Have a context proposed first from now on; none that is lossy: a node would compress other files into it."""
         if syntax in LOSSLESS:
-            lucky = (sop_class, syntax)
-            self._lucky = [lucky, *(one for one in self._lucky if one != lucky)][:LUCKY]
+            context = (sop_class, syntax)
+            self._recent = [context, *(one for one in self._recent if one != context)][:RECENT_CONTEXTS]
 
     def _move(self, instance: Instance, to: str) -> None:
-        """Have one instance sent to our own `receive`, which answers once the file is on the disk and told of."""
-        association = self._kept(MOVE)
-        statuses = [status for status, _ in self._asked(association, MOVE, "IMAGE", _one(instance), to)]
+        """Have one instance sent to our own `receive`, which answers after it has stored and committed it."""
+        association = self._thread_association(MOVE)
+        statuses = [status for status, _ in self._responses(association, MOVE, "IMAGE", _unique_keys(instance), to)]
         status = statuses[-1] if statuses else 0x0000
         if status == UNKNOWN_DESTINATION:
-            raise PeerUnusable(
-                f"{self.origin} does not know the AE title {to}; enter it there, with the host and port "
-                "of radretrieval receive"
+            raise EnvironmentUnusable(
+                f"{self.origin} does not know the AE title {to}; configure it there, with the host and port of "
+                "radretrieval receive"
             )
         if status != 0x0000:
-            raise NotFetched(f"the peer could not send it to {to} (status 0x{status:04X}); check that receive runs")
+            raise NotFetched(f"the node could not send it to {to} (status 0x{status:04X}); check that receive runs")
 
-    def _find(self, level: str, asked: Mapping[str, str]) -> list[Any]:
-        """The data sets of one C-FIND, all before anything else is asked. Raises NotListed unless it ended well."""
+    def _find(self, level: str, keys: Mapping[str, str]) -> list[Any]:
+        """The data sets of one C-FIND, after its last response. Raises NotListed for a status of failure."""
         rows = []
-        for status, found in self._asked(self._kept(FIND), FIND, level, asked):
-            if status in PENDING and found is not None:
-                rows.append(found)
+        for status, row in self._responses(self._thread_association(FIND), FIND, level, keys):
+            if status in PENDING and row is not None:
+                rows.append(row)
             elif status not in (0x0000, *PENDING):
                 raise NotListed(f"{self.origin} answers a C-FIND of level {level} with the status 0x{status:04X}")
         return rows
 
-    def _asked(
-        self, association: Any, service: str, level: str, asked: Mapping[str, str], *more: str
+    def _responses(
+        self, association: Any, service: str, level: str, keys: Mapping[str, str], *more: str
     ) -> Iterator[tuple[int, Any]]:
-        """Statuses and data sets of one request; raises PeerUnusable where the peer goes away."""
+        """Statuses and data sets of one request; raises EnvironmentUnusable where the association ends."""
         send = {FIND: association.send_c_find, MOVE: association.send_c_move, GET: association.send_c_get}[service]
-        for status, found in send(_identifier(level, asked), *more, STUDY_ROOT + service):
+        for status, row in send(_identifier(level, keys), *more, STUDY_ROOT + service):
             if status is None or "Status" not in status:
-                raise self._away("it broke the connection off, or took too long to answer")
-            yield int(status.Status), found
+                raise EnvironmentUnusable(
+                    f"{self.origin} ended the association, or took too long to answer; check its log, then run this "
+                    "again: it goes on where it was"
+                )
+            yield int(status.Status), row
 
-    def _kept(self, service: str) -> Any:
-        """This thread's own association for a service, made when first needed."""
-        kept: dict[str, Any] = self._own.__dict__
-        if service not in kept or not kept[service].is_established:
-            kept[service] = self._associated(service)
-            self._open.append(kept[service])
-        return kept[service]
+    def _thread_association(self, service: str) -> Any:
+        """This thread's own association for a service, opened when first needed."""
+        opened: dict[str, Any] = self._thread.__dict__
+        if service not in opened or not opened[service].is_established:
+            opened[service] = self._associate(service)
+            self._associations.append(opened[service])
+        return opened[service]
 
-    def _associated(
+    def _associate(
         self, service: str, contexts: Sequence[Any] = (), roles: Sequence[Any] = (), handlers: Sequence[Any] = ()
     ) -> Any:
-        """A new association for a service, and for what comes back by it."""
-        from pynetdicom import AE, build_context
+        """A new association for a service, and for the files that it sends."""
+        from pynetdicom import build_context
 
-        ae = AE(ae_title=self._own_title)
-        ae.connection_timeout, ae.acse_timeout = CONNECT_SECONDS, ACSE_SECONDS
-        ae.dimse_timeout = ae.network_timeout = DIMSE_SECONDS
-        wanted = [build_context(STUDY_ROOT + service, [TRANSFER_SYNTAXES[0], TRANSFER_SYNTAXES[-1]]), *contexts]
-        association = ae.associate(
-            self._node.host, self._node.port, wanted, self._node.title, ext_neg=list(roles), evt_handlers=list(handlers)
-        )
-        if not association.is_established:
-            raise self._away(_refusal(association))
-        if STUDY_ROOT + service not in [context.abstract_syntax for context in association.accepted_contexts]:
+        uid = STUDY_ROOT + service
+        proposed = [build_context(uid, [EXPLICIT, IMPLICIT]), *contexts]
+        association = associate(self._node, self._own_title, proposed, roles, handlers)
+        if uid not in [context.abstract_syntax for context in association.accepted_contexts]:
             association.release()
             name = {FIND: "C-FIND", MOVE: "C-MOVE", GET: "C-GET"}[service]
-            way = "; have it send instead: --move-to AE_TITLE of a radretrieval receive" if service == GET else ""
-            raise PeerUnusable(f"{self.origin} does not offer {name} of the study root{way}")
+            advice = "; use C-MOVE instead: --move-to AE_TITLE of a radretrieval receive" if service == GET else ""
+            raise EnvironmentUnusable(f"{self.origin} does not offer {name} of the study root{advice}")
         return association
 
-    def _away(self, reason: str) -> PeerUnusable:
-        return PeerUnusable(
-            f"the DICOM node {self.origin} cannot be used: {reason}; check host, port and AE titles (it must know "
-            f"ours, {self._own_title}), then run it again: it goes on where it was"
-        )
 
-
-def _one(instance: Instance) -> dict[str, str]:
+def _unique_keys(instance: Instance) -> dict[str, str]:
     return {
         "StudyInstanceUID": instance.study,
         "SeriesInstanceUID": instance.series,
@@ -283,27 +234,20 @@ def _one(instance: Instance) -> dict[str, str]:
     }
 
 
-def _all_classes() -> tuple[str, ...]:
-    from pynetdicom import StoragePresentationContexts
-
-    others = [str(context.abstract_syntax) for context in StoragePresentationContexts]
-    return (*RADIOGRAPHS, *(one for one in others if one not in RADIOGRAPHS))
-
-
 def _groups(classes: Sequence[str], size: int) -> list[Sequence[str]]:
     return [classes[start : start + size] for start in range(0, len(classes), size)]
 
 
-def _identifier(level: str, asked: Mapping[str, str]) -> Any:
+def _identifier(level: str, keys: Mapping[str, str]) -> Any:
     from pydicom.dataset import Dataset
 
     found = Dataset()
     found.QueryRetrieveLevel = level
-    for keyword, value in asked.items():
+    for keyword, value in keys.items():
         try:
             setattr(found, keyword, value)
         except (ValueError, TypeError) as error:
-            raise UsageError(f"--query {keyword}={value} is no value of {keyword}: {error}") from None
+            raise UsageError(f"--query {keyword}={value}: the value is not valid for {keyword}: {error}") from None
     return found
 
 
@@ -311,13 +255,3 @@ def _texts(value: Any) -> tuple[str, ...]:
     if value is None or value == "":
         return ()
     return (str(value),) if isinstance(value, str) else tuple(str(one) for one in value)
-
-
-def _refusal(association: Any) -> str:
-    """Why there is no association (PS3.8, 9.3.4)."""
-    if association.is_rejected:
-        said = association.acceptor.primitive
-        return f"it refuses the association ({said.reason_str})"
-    if association.is_aborted:
-        return "it does not answer, or breaks the association off"
-    return "nobody answers there"

@@ -1,4 +1,4 @@
-"""What a pull is asked for: which studies, of which days, and where the last one stopped."""
+"""The query of a pull: which studies, of which dates, and where the next pull goes on."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from urllib.parse import urlencode
 from radretrieval.archive.pull_state import Mark
 from radretrieval.errors import UsageError
 
-GROWING_DAYS = 7  # studies grow and are sent late: so many days before the mark are asked for again
+GROWING_DAYS = 7  # studies grow and are sent late: so many days before the mark are queried again
 FIRST = date(1895, 11, 8)  # of the first radiograph
 _DAYS = {"d": 1, "w": 7, "m": 31, "y": 366}
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What a pull is asked for.
+class PullQuery:
+    """Which studies to pull.
 
     Attributes
     ----------
-    filters : DICOM keyword → value, of studies. since, until : study dates, both included; None is open.
-    rolling : `since` is so many days ago: every pull looks at all of them. again : whatever the mark says.
+    filters : DICOM keyword → value, of studies. since, until : study dates, inclusive; None is open.
+    rolling : `since` is a time before today: each pull lists all studies since then. again : ignore the mark.
     every_class : not only projection radiography.
     """
 
@@ -35,37 +35,37 @@ class Asked:
     every_class: bool = False
 
     @property
-    def query(self) -> str:
-        """All that a mark is for, beside the peer: where it differs, another pull's mark tells nothing."""
+    def mark_key(self) -> str:
+        """The key of the mark beside the source: a mark holds only for the query that set it."""
         found = sorted(self.filters.items())
         for name, value in (("since", self.since if not self.rolling else None), ("until", self.until)):
             found += [(name, value.isoformat())] if value else []
         found += [("all-classes", "")] if self.every_class else []
         return urlencode(found)
 
-    def start(self, mark: Mark, today: date) -> date | None:
-        """The first study date to ask for; None is open."""
+    def first_date(self, mark: Mark, today: date) -> date | None:
+        """The first study date to query; None is open."""
         if self.again or self.rolling or mark.study_date is None:
             return self.since
-        # a mark of the future was set while a clock was wrong
+        # a mark in the future was set while a clock was wrong
         start = min(mark.study_date, today) - timedelta(GROWING_DAYS)
         return start if self.since is None else max(start, self.since)
 
-    def complete_to(self, mark: Mark, newest: date | None, last: date | None, today: date) -> date | None:
-        """The mark after all studies up to `last` (None: all there are) have been taken; `newest` was their last date.
+    def next_mark(self, mark: Mark, newest: date | None, last: date | None, today: date) -> date | None:
+        """The study date of the mark after all studies up to `last` (None: all) were pulled; `newest` is their latest.
 
-        By two clocks, ours and the one behind the study dates: whichever is ahead, the mark is not.
+        It is neither after today nor after the newest study date: either clock may be ahead.
         """
         known = [one for one in (newest, mark.study_date) if one is not None]
         return min(max(known), last or today, today) if known else None
 
 
-def windows(
+def date_windows(
     start: date | None, until: date | None, today: date, days: Callable[[], int]
 ) -> Iterator[tuple[date | None, date | None]]:
-    """Ranges of study dates, one after the other, both ends included, each of `days()`; only `until` ends the last.
+    """Yield successive ranges of study dates, inclusive, each of `days()`; only `until` ends the last.
 
-    It is open so that studies dated tomorrow by a clock that is ahead of ours are among them.
+    Without it the last is open, and includes studies that a clock ahead of ours dates tomorrow.
     """
     if start is None:
         yield None, until
@@ -77,10 +77,10 @@ def windows(
     yield start, until
 
 
-def when(text: str, today: date, option: str) -> tuple[date, bool]:
-    """A date (2026-01-31, 20260131), or how long before today (12h, 30d, 2w, 6m, 1y); and whether it was the latter.
+def parse_date_or_duration(text: str, today: date, option: str) -> tuple[date, bool]:
+    """Read a date (2026-01-31, 20260131) or a time before today (12h, 30d, 2w, 6m, 1y); and whether it is the latter.
 
-    Raises UsageError for anything else, and for a date that has not come.
+    Raises UsageError for anything else, and for a date in the future.
     """
     found = re.fullmatch(r"([0-9]{1,5})\s*([hdwmy])", text.strip().lower())
     if found is not None:
@@ -96,15 +96,15 @@ def when(text: str, today: date, option: str) -> tuple[date, bool]:
         raise UsageError(
             f"{option} {text!r} is neither a date (2026-01-31) nor a time before today (12h, 30d, 2w, 6m, 1y)"
         ) from None
-    if option == "--since" and day > today + timedelta(1):  # it may be tomorrow already where the server stands
+    if option == "--since" and day > today + timedelta(1):  # it may be tomorrow already where the server is
         raise UsageError(
-            f"{option} {day} has not come: today is {today} by this machine's clock; correct the one that is wrong"
+            f"{option} {day} is in the future: today is {today} by this machine's clock; correct the one that is wrong"
         )
     return max(FIRST, day), False
 
 
-def filters_of(pairs: Sequence[str]) -> dict[str, str]:
-    """`KEY=VALUE` of --query, the keys as DICOM keywords. Raises UsageError for a key that DICOM does not have."""
+def parse_filters(pairs: Sequence[str]) -> dict[str, str]:
+    """Read `KEY=VALUE` of --query into DICOM keyword → value. Raises UsageError for a key that DICOM does not have."""
     from pydicom.datadict import keyword_for_tag, tag_for_keyword
 
     found: dict[str, str] = {}
@@ -113,12 +113,10 @@ def filters_of(pairs: Sequence[str]) -> dict[str, str]:
         key = keyword_for_tag(int(key, 16)) if re.fullmatch("[0-9a-fA-F]{8}", key) else key
         if not equals or not value or tag_for_keyword(key) is None:
             raise UsageError(
-                f"--query {pair} is not KEY=VALUE with a keyword of DICOM for studies, as in ModalitiesInStudy=CR"
+                f"--query {pair} is not KEY=VALUE with a DICOM keyword of studies, as in ModalitiesInStudy=CR"
             )
         if key == "StudyDate":
-            raise UsageError(
-                "study dates are asked for with --since and --until, so that the next pull goes on from there"
-            )
+            raise UsageError("--query StudyDate: use --since and --until, so that the next pull goes on from there")
         if key in found:
             raise UsageError(f"--query names {key} twice; pull each on its own")
         found[key] = value

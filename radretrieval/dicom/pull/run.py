@@ -1,7 +1,7 @@
-"""A peer's images → archive: listed, fetched if they are not here, told of, and made images of meanwhile.
+"""A pull: lists the images of a source and retrieves those that the archive does not have.
 
-A file that was fetched is on the disk and told of before anything else is: a run that is killed loses what it was
-fetching, and the next one lists the same again and fetches the rest.
+A retrieved file is stored and its row committed before the next one; a worker thread makes images of them meanwhile. A
+pull that is killed loses only the files in transfer: the next one lists the same studies again and retrieves the rest.
 """
 
 from __future__ import annotations
@@ -10,100 +10,94 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import unquote
 
 from radretrieval.archive import pull_state
 from radretrieval.archive.connections import Database
 from radretrieval.archive.pull_state import Mark
 from radretrieval.config import Settings
-from radretrieval.dicom.pull.deletions import EVERY, reconcile
-from radretrieval.dicom.pull.download import Fetching
-from radretrieval.dicom.pull.orthanc import Orthanc
-from radretrieval.dicom.pull.query import Asked, windows
+from radretrieval.dicom.pull.deletions import INTERVAL, reconcile
+from radretrieval.dicom.pull.download import Downloader
+from radretrieval.dicom.pull.orthanc import OrthancApi
+from radretrieval.dicom.pull.query import PullQuery, date_windows
 from radretrieval.dicom.pull.report import PullReport
-from radretrieval.dicom.pull.source import Instance, NotFetched, NotListed, Peer, PeerUnusable, Study
+from radretrieval.dicom.pull.source import Instance, NotListed, PullSource, Study
 from radretrieval.dicom.sop_classes import OTHER_MODALITIES, RADIOGRAPHS
-from radretrieval.errors import EnvironmentUnusable
+from radretrieval.errors import EnvironmentUnusable, NotFetched
 from radretrieval.ingest.inbox_worker import Intake
 from radretrieval.storage.content_store import Store
 
-if TYPE_CHECKING:
-    import psycopg
-
-    Connection = psycopg.Connection[dict[str, Any]]
-
-STUDIES = 64  # listed at once
-INSTANCES = 256  # looked up at once
-RETRIED = 10_000
-FEW, MOST_DAYS = 100, 3650
+STUDIES = 64  # whose instances are listed at once
+INSTANCES = 256  # looked up in the archive at once
+MOST_RETRIED = 10_000
+FEW_STUDIES, MOST_DAYS = 100, 3650
 
 
 def pull(
     database: Database,
     settings: Settings,
-    peer: Peer,
-    asked: Asked,
+    source: PullSource,
+    query: PullQuery,
     *,
     workers: int = 4,
-    orthanc: Orthanc | None = None,
+    orthanc: OrthancApi | None = None,
     deletions: bool | None = None,
     advance: Callable[[int], None] | None = None,
 ) -> PullReport:
-    """Bring what a peer has, and the archive has not, into the archive.
+    """Bring the images of a source that the archive does not have into the archive.
 
     Parameters
     ----------
-    workers : files that are asked for at a time.
-    orthanc : the peer's list of changes, if it has one: followed instead of study dates after the first pull.
-    deletions : whether to look for them; None does once a day.
-    advance : called with the number of instances that were dealt with.
+    workers : files that are retrieved at a time.
+    orthanc : the source's list of changes, if it has one: followed instead of study dates after the first pull.
+    deletions : whether to look for images that the source no longer has; None does once a day.
+    advance : called with the number of instances that are done.
 
     Raises
     ------
-    PeerUnusable : the peer is away, or went away; what had come is in the archive, the next run goes on from there.
-    DatabaseUnavailable, EnvironmentUnusable : as for other commands.
+    EnvironmentUnusable : the source cannot be reached; what had come is in the archive, the next pull goes on there.
+    DatabaseUnavailable : as for other commands.
     """
     started = time.monotonic()
-    report, done = PullReport(), advance or (lambda count: None)
+    report, count_done = PullReport(), advance or (lambda count: None)
     with (
         ThreadPoolExecutor(workers, thread_name_prefix="pull") as pool,
         database.connection() as connection,
-        _taking(Intake(database, settings), report, pool, peer.sends) as intake,
+        _inbox_worker(Intake(database, settings), report, pool, source.moves) as intake,
     ):
         store = Store(settings.store_folder)
-        fetching = Fetching(connection, peer, store, intake, pool, workers, report, done)
-        run = _Run(connection, peer, asked, pool, fetching)
-        run.ask_again()
-        if orthanc is not None and not asked.rolling and asked.until is None:
+        run = PullRun(query, Downloader(connection, source, store, intake, pool, workers, report, count_done))
+        run.retry_failures()
+        if orthanc is not None and not query.rolling and query.until is None:
             run.by_changes(orthanc)
         else:
             run.by_date()
-        if deletions or (deletions is None and run.is_due()):
+        if deletions or (deletions is None and run.reconciliation_is_due()):
             try:
-                report.gone, report.back = reconcile(database, peer, pool, done)
+                report.gone, report.back = reconcile(database, source, pool, count_done)
             except NotListed as error:
-                report.fail(peer.origin, error)
+                report.fail(source.origin, error)
     report.seconds = time.monotonic() - started
     return report
 
 
 @contextlib.contextmanager
-def _taking(intake: Intake, report: PullReport, pool: ThreadPoolExecutor, elsewhere: bool) -> Iterator[Intake]:
-    """Make images of what arrives while the block runs, and of the rest when it has ended, well or not.
+def _inbox_worker(intake: Intake, report: PullReport, pool: ThreadPoolExecutor, elsewhere: bool) -> Iterator[Intake]:
+    """Make images of the inbox in a thread while the block runs, and of the rest after it, also where it raised.
 
-    elsewhere : another process does.
+    elsewhere : another process (`radretrieval receive`) makes them.
     """
     if elsewhere:
         yield intake
         return
     stop = threading.Event()
-    beside = threading.Thread(target=intake.run, args=(stop,), name="intake", daemon=True)
-    beside.start()
+    thread = threading.Thread(target=intake.run, args=(stop,), name="intake", daemon=True)
+    thread.start()
     try:
         yield intake
     except BaseException as error:
@@ -111,92 +105,94 @@ def _taking(intake: Intake, report: PullReport, pool: ThreadPoolExecutor, elsewh
         stop.set()
         if isinstance(error, Exception):
             intake.wake()
-            beside.join()
-            with contextlib.suppress(EnvironmentUnusable):  # the first error is the one to tell
+            thread.join()
+            with contextlib.suppress(EnvironmentUnusable):  # the first error is the one to report
                 intake.finish()
         raise
     stop.set()
     intake.wake()
-    beside.join()
-    report.take(intake.finish())
+    thread.join()
+    report.add(intake.finish())
 
 
-class _Run:
-    """One pull: what is listed, and how far it has come."""
+class PullRun:
+    """One pull: lists studies and instances, and keeps the mark from which the next pull goes on."""
 
-    def __init__(self, connection: Connection, peer: Peer, asked: Asked, pool: Executor, fetching: Fetching) -> None:
-        self.connection, self.peer, self.asked, self.pool, self.fetching = connection, peer, asked, pool, fetching
-        self.report, self.advance = fetching.report, fetching.advance
+    def __init__(self, query: PullQuery, downloader: Downloader) -> None:
+        self.query, self.downloader = query, downloader
+        self.connection, self.source, self.pool = downloader.connection, downloader.source, downloader.pool
+        self.report, self.advance = downloader.report, downloader.advance
         self.today = date.today()
         self.newest: date | None = None
         self.unlisted = self.studies = 0
-        self.days = peer.window_days
-        self.mark = pull_state.mark(connection, peer.origin, asked.query)
-        connection.commit()
-
-    def ask_again(self) -> None:
-        """Fetch what was not given when it was asked for last."""
-        places = pull_state.failed(self.connection, self.peer.origin, NotFetched.__name__, RETRIED)
+        self.days = self.source.window_days
+        self.mark = pull_state.mark(self.connection, self.source.origin, query.mark_key)
         self.connection.commit()
-        for part in _parts(filter(None, map(_instance, places)), INSTANCES):
+
+    def retry_failures(self) -> None:
+        """Retrieve instances that earlier pulls failed to retrieve."""
+        locations = pull_state.failed(self.connection, self.source.origin, NotFetched.__name__, MOST_RETRIED)
+        self.connection.commit()
+        for part in _batches(filter(None, map(_instance_at, locations)), INSTANCES):
             self.report.seen += len(part)
-            self.fetching.fetch(part, again=True)
+            self.downloader.download(part, retry=True)
 
     def by_date(self) -> None:
-        """Take studies by their dates, from the mark on."""
+        """Pull studies by their dates, from the mark on."""
         seen = 0
-        start = self.asked.start(self.mark, self.today)
-        for first, last in windows(start, self.asked.until, self.today, lambda: self.days):
-            with _the_whole_list():
-                self._take(self.peer.studies(self.asked.filters, first, last))
-            # where there is little, more days at once: an archive may begin long ago
-            self.days = min(self.days * 2, MOST_DAYS) if self.studies - seen < FEW else self.peer.window_days
+        start = self.query.first_date(self.mark, self.today)
+        for first, last in date_windows(start, self.query.until, self.today, lambda: self.days):
+            with _list_required():
+                self._pull_studies(self.source.studies(self.query.filters, first, last))
+            # where there are few studies, more days at once: an archive may begin long ago
+            few = self.studies - seen < FEW_STUDIES
+            self.days = min(self.days * 2, MOST_DAYS) if few else self.source.window_days
             seen = self.studies
-            if not self.unlisted and not self.asked.rolling:
-                self._keep_mark(study_date=self.asked.complete_to(self.mark, self.newest, last, self.today))
+            if not self.unlisted and not self.query.rolling:
+                self._keep_mark(study_date=self.query.next_mark(self.mark, self.newest, last, self.today))
 
-    def by_changes(self, orthanc: Orthanc) -> None:
-        """Take the studies that changed since the last pull; all there are where there was none."""
-        with _the_whole_list():
-            head, change = orthanc.head(), self.mark.change
-            if change is None or change > head or self.asked.again:  # greater: its database is a new one
+    def by_changes(self, orthanc: OrthancApi) -> None:
+        """Pull the studies that changed since the last pull; without a last pull all of them, by date."""
+        with _list_required():
+            last, change = orthanc.last_change(), self.mark.change
+            if change is None or change > last or self.query.again:  # greater: Orthanc's database is a new one
                 self.mark = replace(self.mark, study_date=None)
                 self.by_date()
                 if not self.unlisted:
-                    self._keep_mark(change=head)
+                    self._keep_mark(change=last)
                 return
             done = False
             while not done:
-                changes = orthanc.after(change)
-                self._take(self._changed(orthanc.studies(changes.instances, self.pool)))
+                changes = orthanc.changes_after(change)
+                self._pull_studies(self._matching(orthanc.studies(changes.instances, self.pool)))
                 if self.unlisted:
                     return
                 change, done = changes.last, changes.done
                 self._keep_mark(change=change)
 
-    def is_due(self) -> bool:
+    def reconciliation_is_due(self) -> bool:
         """Whether deletions were looked for a day ago or more. The first day begins with the first pull."""
-        last = pull_state.mark(self.connection, self.peer.origin, "").reconciled_at
+        last = pull_state.mark(self.connection, self.source.origin, "").reconciled_at
         now = datetime.now(UTC)
         if last is None or last > now:
-            pull_state.keep_mark(self.connection, self.peer.origin, "", Mark(reconciled_at=now))
+            pull_state.keep_mark(self.connection, self.source.origin, "", Mark(reconciled_at=now))
         self.connection.commit()
-        return last is not None and last <= now - EVERY
+        return last is not None and last <= now - INTERVAL
 
-    def _changed(self, uids: list[str]) -> Iterator[Study]:
-        """Those of these studies that were asked for."""
-        filters, since = self.asked.filters, self.asked.since
+    def _matching(self, uids: list[str]) -> Iterator[Study]:
+        """Those of these studies that match the query."""
+        filters, since = self.query.filters, self.query.since
         for uid in uids if "StudyInstanceUID" not in filters else set(uids) & {filters["StudyInstanceUID"]}:
-            yield from self.peer.studies({**filters, "StudyInstanceUID": uid}, since, None)
+            yield from self.source.studies({**filters, "StudyInstanceUID": uid}, since, None)
 
     def _keep_mark(self, **new: Any) -> None:
-        pull_state.keep_mark(self.connection, self.peer.origin, self.asked.query, Mark(**new))
+        pull_state.keep_mark(self.connection, self.source.origin, self.query.mark_key, Mark(**new))
         self.connection.commit()
         self.mark = replace(self.mark, **{name: value for name, value in new.items() if value is not None})
 
-    def _take(self, studies: Iterable[Study]) -> None:
-        """List studies and fetch what is not here."""
-        for batch in _parts(studies, STUDIES):
+    def _pull_studies(self, studies: Iterable[Study]) -> None:
+        """List the instances of studies and download them."""
+        for batch in _batches(studies, STUDIES):
             self.studies += len(batch)
             dates = [study.date for study in batch if study.date is not None]
             self.newest = max(dates if self.newest is None else [*dates, self.newest], default=None)
@@ -204,28 +200,28 @@ class _Run:
             for instances in self.pool.map(self._list, wanted):
                 if isinstance(instances, NotListed):
                     self.unlisted += 1
-                    self.report.fail(self.peer.origin, instances)
+                    self.report.fail(self.source.origin, instances)
                     continue
-                for part in _parts(instances, INSTANCES):
-                    self.fetching.fetch(self._radiographs(part))
+                for part in _batches(instances, INSTANCES):
+                    self.downloader.download(self._radiographs(part))
 
     def _list(self, study: Study) -> list[Instance] | NotListed:
         try:
-            return self.peer.instances(study)
+            return self.source.instances(study)
         except NotListed as error:
             return error
 
     def _skipped(self, study: Study) -> bool:
-        """Whether a study need not be listed; what it has is counted, where that is told."""
-        if self.asked.every_class or not study.modalities or not OTHER_MODALITIES.issuperset(study.modalities):
+        """Whether a study has no radiographs, by its modalities; counts its instances, where their number is known."""
+        if self.query.every_class or not study.modalities or not OTHER_MODALITIES.issuperset(study.modalities):
             return False
         self._skip(study.instances or 0)
         self.report.seen += study.instances or 0
         return True
 
     def _radiographs(self, instances: list[Instance]) -> list[Instance]:
-        """Those of the classes that were asked for; the others are counted."""
-        wanted = [one for one in instances if self.asked.every_class or _is_radiograph(one)]
+        """Those of the classes of the query; the others are counted."""
+        wanted = [one for one in instances if self.query.every_class or _is_radiograph(one)]
         self.report.seen += len(instances)
         self._skip(len(instances) - len(wanted))
         return wanted
@@ -236,12 +232,12 @@ class _Run:
 
 
 @contextlib.contextmanager
-def _the_whole_list() -> Iterator[None]:
-    """Without the list of studies, or of changes, there is nothing to go on with."""
+def _list_required() -> Iterator[None]:
+    """End the pull where the list of studies, or of changes, cannot be had: nothing can go on without it."""
     try:
         yield
     except NotListed as error:
-        raise PeerUnusable(str(error)) from error
+        raise EnvironmentUnusable(str(error)) from error
 
 
 def _is_radiograph(instance: Instance) -> bool:
@@ -250,14 +246,14 @@ def _is_radiograph(instance: Instance) -> bool:
     return instance.modality not in OTHER_MODALITIES
 
 
-def _instance(place: str) -> Instance | None:
-    """The instance of a `Peer.place`, which ends with its UIDs: in a URL each behind a name, else alone."""
-    parts = place.split("/")
+def _instance_at(location: str) -> Instance | None:
+    """The instance of a `PullSource.location`, which ends with its UIDs: in a URL each behind a name, else alone."""
+    parts = location.split("/")
     uids = parts[-5::2] if parts[-2] == "instances" else parts[-3:]
     return Instance(*map(unquote, uids)) if len(uids) == 3 and all(uids) else None
 
 
-def _parts(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
+def _batches(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
     rest = iter(items)
     while part := list(islice(rest, size)):
         yield part

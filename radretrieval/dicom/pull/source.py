@@ -1,4 +1,4 @@
-"""A node that has images: what a pull asks of it, over DICOMweb or DIMSE."""
+"""A node or server that images are pulled from: what a pull needs of it, over DICOMweb or DIMSE."""
 
 from __future__ import annotations
 
@@ -7,37 +7,21 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Protocol
 
-from radretrieval.errors import EnvironmentUnusable, ImageError, RadretrievalError
+from radretrieval.errors import RadretrievalError
 
 LONGEST_UID = 64  # PS3.5, 9.1
 
 
-class PeerUnusable(EnvironmentUnusable):
-    """The peer cannot be reached, or lets us in no more: nothing further can be had from it."""
-
-
-class Denied(PeerUnusable):
-    """The peer does not take our credentials."""
-
-
 class NotListed(RadretrievalError):
-    """The peer did not answer one question, or not in full; others it may answer."""
-
-
-class NotFetched(ImageError):
-    """The peer did not give one instance; others it may give."""
-
-
-class NotThere(NotFetched):
-    """The peer does not have this instance."""
+    """The source did not answer one query, or not in full; others it may answer."""
 
 
 @dataclass(frozen=True)
 class Study:
-    """A study as its peer lists it.
+    """A study as its source lists it.
 
-    uid : Study Instance UID. date : Study Date, None where it has none. modalities : in the study, where told.
-    instances : how many it has, where told.
+    uid : Study Instance UID. date : Study Date, None where it has none. modalities : in the study, where known.
+    instances : how many it has, where known.
     """
 
     uid: str
@@ -48,7 +32,7 @@ class Study:
 
 @dataclass(frozen=True)
 class Instance:
-    """An instance as its peer lists it: UIDs of study, series, instance and SOP class; what is not told is None."""
+    """An instance as its source lists it: UIDs of study, series, instance and SOP class; None is unknown."""
 
     study: str
     series: str
@@ -57,51 +41,54 @@ class Instance:
     modality: str | None = None
 
 
-class Peer(Protocol):
-    """One node. Its methods may be called from several threads; each raises PeerUnusable when the node is away.
+class PullSource(Protocol):
+    """A source of images.
+
+    Its methods may be called from several threads; each raises EnvironmentUnusable when the source cannot be reached.
 
     Attributes
     ----------
-    origin : what its images have as `origin`. window_days : how many days of studies to ask for at once.
-    sends : whether it sends files to a `receive` of ours, which makes images of them, instead of giving them to us.
+    origin : the `origin` of its images. window_days : how many days of studies to query at once.
+    moves : whether `retrieve` has the source send the file to a `radretrieval receive` (C-MOVE), instead of returning
+    it.
     """
 
     origin: str
     window_days: int
-    sends: bool
+    moves: bool
 
     def studies(self, filters: Mapping[str, str], first: date | None, last: date | None) -> Iterator[Study]:
-        """Studies that match, of these days (both included, None is open), each once. Raises NotListed."""
+        """List studies that match, dated `first` to `last` (inclusive, None is open), each once. Raises NotListed."""
 
     def instances(self, study: Study) -> list[Instance]:
-        """The instances of a study, each once. Raises NotListed unless all of them could be told."""
+        """List the instances of a study, each once. Raises NotListed unless the list is complete."""
 
     def has(self, uid: str, study: str | None) -> bool:
-        """Whether it has the instance with this SOP Instance UID, asked for alone. Raises NotListed."""
+        """Query whether the source has the instance with this SOP Instance UID. Raises NotListed."""
 
-    def fetch(self, instance: Instance) -> bytes | None:
-        """The file of an instance, None if it was sent another way. Raises NotFetched, NotThere."""
+    def retrieve(self, instance: Instance) -> bytes | None:
+        """Return the file of an instance, None if the source sent it (`moves`). Raises NotFetched, NotThere."""
 
-    def place(self, instance: Instance) -> str:
-        """The name of an instance for people, and for the table of failures."""
+    def location(self, instance: Instance) -> str:
+        """Return what names an instance in messages and in the table of failures; it ends with its UIDs."""
 
-    def uri(self, instance: Instance, sha256: bytes) -> str:
-        """What the image of a file from here has as its uri."""
+    def image_uri(self, instance: Instance, sha256: bytes) -> str:
+        """Return the `uri` that the image of a retrieved file gets."""
 
     def close(self) -> None:
-        """Leave it."""
+        """Close all connections."""
 
 
-def legal_uid(said: object) -> str | None:
-    """A UID as a peer said it, if it can be one: whoever sends more than 64 characters is not believed."""
-    text = str(said or "").strip(" \0")
+def valid_uid(value: object) -> str | None:
+    """A UID of a response, None for what cannot be one: too long, or with characters beside ASCII."""
+    text = str(value or "").strip(" \0")
     return text if 0 < len(text) <= LONGEST_UID and text.isascii() and text.isprintable() else None
 
 
-def day(said: object) -> date | None:
+def parse_date(value: object) -> date | None:
     """A DICOM date (PS3.5, 6.2 DA); None for anything else."""
     try:
-        return date.fromisoformat(str(said or "").strip()[:8])
+        return date.fromisoformat(str(value or "").strip()[:8])
     except ValueError:
         return None
 

@@ -1,4 +1,4 @@
-"""Where received files are taken in for good: on the disk, told of in the archive, and only then answered."""
+"""A queue that stores received files and commits their rows in groups."""
 
 from __future__ import annotations
 
@@ -29,48 +29,51 @@ RETRY_SECONDS = 1.0
 
 @dataclass
 class _Entry:
+    """A file in the store whose row is not committed yet; `done` is resolved by the commit, or by its error."""
+
     arrival: Arrival
     data: bytes
     done: Future[None] = field(default_factory=Future)
 
 
-class Depot:
-    """Takes files in, from any number of threads.
+class ReceiveQueue:
+    """Stores files, from any number of threads.
 
-    Each thread brings its own file to the disk; one thread of the depot tells the archive of all that came meanwhile in
-    one transaction. While the database is away files are refused before they are written, and it is looked for.
+    Each calling thread writes its file with fsync; one thread of the queue commits the rows of all files that came
+    meanwhile in one transaction. While the database is unavailable files are refused before they are written, and the
+    thread tries to connect again.
 
     Parameters
     ----------
-    arrived : called when files have been committed.
+    on_commit : called when files have been committed.
     """
 
-    def __init__(self, database: Database, settings: Settings, arrived: Callable[[], None]) -> None:
-        self._archive, self._settings, self._arrived = database, settings, arrived
+    def __init__(self, database: Database, settings: Settings, on_commit: Callable[[], None]) -> None:
+        self._database, self._settings, self._on_commit = database, settings, on_commit
         self._store = Store(settings.store_folder)
         self._entries: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()
         self._connection: psycopg.Connection[dict[str, Any]] | None = None
-        self._away: str | None = None  # why the database cannot be used
-        self._loose: set[bytes] = set()  # files on the disk that no row may tell of, for a commit failed
-        self._thread = threading.Thread(target=self._run, name="depot")
+        self._unavailable: str | None = None  # why the database cannot be used
+        self._orphans: set[bytes] = set()  # SHA-256 of files whose commit failed: they may have no row
+        self._thread = threading.Thread(target=self._run, name="receive-queue")
         self._thread.start()
 
     def close(self) -> None:
-        """Take in what was brought, then end."""
+        """Commit what was stored, then end."""
         self._entries.put(None)
         self._thread.join()
 
-    def take_in(self, data: bytes, origin: str, sop_instance_uid: str) -> None:
-        """Have a file on the disk, under its SHA-256, and a row that tells of it committed.
+    def store(self, data: bytes, origin: str, sop_instance_uid: str) -> None:
+        """Write a file to the store, under its SHA-256, and commit its row; returns after both.
 
-        A content that is there already, as an arrival or an image, is left as it is.
+        A content that has a row already, as an arrival or an image, gets no second one.
 
         Raises
         ------
-        EnvironmentUnusable : the disk or (DatabaseUnavailable) the database does not take it; no row tells of it.
+        EnvironmentUnusable : the store or (DatabaseUnavailable) the database cannot be written; no row is committed.
         """
-        if self._away is not None:
-            raise DatabaseUnavailable(self._away)
+        if self._unavailable is not None:
+            raise DatabaseUnavailable(self._unavailable)
         sha256 = self._store.put(data)
         entry = _Entry(Arrival(sha256, store_uri(sha256), origin, sop_instance_uid), data)
         self._entries.put(entry)
@@ -79,13 +82,13 @@ class Depot:
     def _run(self) -> None:
         more = True
         while more:
-            group, more = self._next()
-            if group or self._away is not None:
-                self._attempt(group)
+            group, more = self._next_group()
+            if group or self._unavailable is not None:
+                self._finish(group)
         self._disconnect()
 
-    def _next(self) -> tuple[list[_Entry], bool]:
-        """What has come, after a wait; and whether more may come."""
+    def _next_group(self) -> tuple[list[_Entry], bool]:
+        """Wait for entries, and return all that are queued; and whether more may come."""
         group: list[_Entry] = []
         try:
             entry = self._entries.get(timeout=RETRY_SECONDS)
@@ -98,59 +101,59 @@ class Depot:
             return group, True
         return group, False
 
-    def _attempt(self, group: list[_Entry]) -> None:
-        """Commit these and let their threads go on; without any, see whether the database is back."""
+    def _finish(self, group: list[_Entry]) -> None:
+        """Commit a group and resolve its entries; an empty group tests whether the database is available again."""
         try:
-            self._commit_again_if_stale(group)
+            self._commit_or_reconnect(group)
         except Exception as error:
             self._disconnect()
-            self._loose.update(entry.arrival.sha256 for entry in group)
+            self._orphans.update(entry.arrival.sha256 for entry in group)
             for entry in group:
                 entry.done.set_exception(error)
             if isinstance(error, EnvironmentUnusable):
-                if self._away is None:
+                if self._unavailable is None:
                     log.warning("%s (files are refused until then)", error)
-                self._away = str(error)
-                restart_embedded(self._archive, self._settings)
+                self._unavailable = str(error)
+                restart_embedded(self._database, self._settings)
             else:
-                log.exception("files cannot be taken in")
+                log.exception("files cannot be stored")
             return
-        if self._away is not None:
-            log.warning("the database can be used again: files are taken")
-            self._away = None
+        if self._unavailable is not None:
+            log.warning("the database can be used again: files are accepted")
+            self._unavailable = None
         for entry in group:
             entry.done.set_result(None)
         if group:
-            self._arrived()
+            self._on_commit()
 
-    def _commit_again_if_stale(self, group: list[_Entry]) -> None:
-        """Commit; once more on a new connection if the old one is of a server that has restarted since."""
-        stale = self._connection is not None
+    def _commit_or_reconnect(self, group: list[_Entry]) -> None:
+        """Commit; once more on a new connection if the old one failed: the server may have restarted since."""
+        reused = self._connection is not None
         try:
             self._commit(group)
         except DatabaseUnavailable:
-            if not stale:
+            if not reused:
                 raise
             self._disconnect()
-            self._commit(group)  # what the first attempt committed after all is told of once
+            self._commit(group)  # rows that the first attempt committed after all are not inserted again
 
     def _commit(self, group: list[_Entry]) -> None:
-        with translated(self._archive.url):
+        with translated(self._database.url):
             if self._connection is None:
-                self._connection = connect(self._archive.url)
+                self._connection = connect(self._database.url)
             connection = self._connection
-            loose = list(self._loose)[:LARGEST_GROUP]
-            hashes = [*(entry.arrival.sha256 for entry in group), *loose]
+            orphans = list(self._orphans)[:LARGEST_GROUP]
+            hashes = [*(entry.arrival.sha256 for entry in group), *orphans]
             inbox.hold(connection, *hashes)
             for entry in group:
-                if not self._store.path(entry.arrival.sha256).exists():  # an intake had no more use for its twin
+                if not self._store.path(entry.arrival.sha256).exists():  # removed with an earlier copy's last use
                     self._store.put(entry.data)
             new = inbox.add(connection, *(entry.arrival for entry in group))
             if idle := [sha256 for sha256 in hashes if sha256 not in new]:
                 for sha256 in inbox.unneeded(connection, idle):
                     self._store.take(sha256)
             connection.commit()
-            self._loose.difference_update(loose)
+            self._orphans.difference_update(orphans)
 
     def _disconnect(self) -> None:
         if self._connection is not None:

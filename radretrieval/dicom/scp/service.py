@@ -1,20 +1,19 @@
-"""C-STORE SCP: files that peers send come into the store and are told of, before they are answered (PS3.4, annex B)."""
+"""The storage SCP (PS3.4, annex B): a C-STORE response with success is sent after fsync and commit."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from radretrieval.archive.connections import Database
 from radretrieval.config import Settings
 from radretrieval.dicom.data_set import as_file, sop_uids
-from radretrieval.dicom.scp.commit_queue import Depot
-from radretrieval.dicom.scp.processes import Crew, listening
-from radretrieval.dicom.scp.server import Listener, Node, sender
+from radretrieval.dicom.scp.commit_queue import ReceiveQueue
+from radretrieval.dicom.scp.server import ScpConfig, ScpServer, requestor
 from radretrieval.errors import EnvironmentUnusable, ImageError
 from radretrieval.files.uris import printable
 from radretrieval.ingest.inbox_worker import Intake
@@ -28,76 +27,72 @@ log = logging.getLogger(__name__)
 # PS3.4, B.2.3
 SUCCESS = 0x0000
 OUT_OF_RESOURCES = 0xA700
-MISMATCH = 0xA900  # the data set is not what the request says that it is
+MISMATCH = 0xA900  # the data set has another SOP class or instance UID than the request
 CANNOT_UNDERSTAND = 0xC000
 PROCESSING_FAILURE = 0x0110  # PS3.7, C.5.10
 
 
-class Receiver:
-    """A node that takes files in; it runs from its making to `close`.
+class StorageScp:
+    """A server that stores received files through a `ReceiveQueue`, from its creation to `close`.
 
     Parameters
     ----------
-    arrived : called when files have been taken in.
-    shared : descriptor of a socket that listens, which other processes accept from too.
+    on_commit : called when files have been committed.
 
     Raises
     ------
-    EnvironmentUnusable : it cannot listen there.
+    EnvironmentUnusable : it cannot listen on the configured host and port.
     """
 
     def __init__(
         self,
         database: Database,
         settings: Settings,
-        node: Node,
-        arrived: Callable[[], None] = lambda: None,
-        shared: int | None = None,
+        config: ScpConfig,
+        on_commit: Callable[[], None] = lambda: None,
     ) -> None:
-        self._depot = Depot(database, settings, arrived)
+        self._queue = ReceiveQueue(database, settings, on_commit)
         try:
-            self._listener = Listener(node, self._store, shared)
+            self._server = ScpServer(config, self._handle)
         except BaseException:
-            self._depot.close()
+            self._queue.close()
             raise
-        self.port = self._listener.port
+        self.port = self._server.port
 
     def close(self) -> None:
-        """Let nobody in any more, and end what has begun."""
+        """Accept no more connections, and finish the requests that are being served."""
         try:
-            self._listener.close()
+            self._server.close()
         finally:
-            self._depot.close()
+            self._queue.close()
 
-    def _store(self, event: Event) -> int:
-        """Answer one C-STORE request, and log why if not with success."""
-        status, why = self._answer(event)
+    def _handle(self, event: Event) -> int:
+        """Serve one C-STORE request; log the reason of any status but success."""
+        status, reason = self._store(event)
         if status != SUCCESS:
             request: Any = event.request
             uid = printable(str(request.AffectedSOPInstanceUID))
-            log.warning("%s: %s: answered 0x%04X: %s", sender(event.assoc), uid, status, printable(why))
+            log.warning("%s: %s: answered 0x%04X: %s", requestor(event.assoc), uid, status, printable(reason))
         return status
 
-    def _answer(self, event: Event) -> tuple[int, str]:
+    def _store(self, event: Event) -> tuple[int, str]:
         request: Any = event.request
         syntax = str(event.context.transfer_syntax)
-        data_set = event.encoded_dataset(include_meta=False)  # as it came: nothing is parsed
+        data_set = event.encoded_dataset(include_meta=False)  # the received bytes: nothing is parsed
         try:
-            named = sop_uids(data_set, syntax)
+            uids = sop_uids(data_set, syntax)
         except ImageError as error:
             return CANNOT_UNDERSTAND, str(error)
-        asked = (str(request.AffectedSOPClassUID), str(request.AffectedSOPInstanceUID))
-        if named != asked:
-            # the instance too: its sender would ask for it by a name under which it is not here
-            what = "SOP Class" if named[0] != asked[0] else "SOP Instance"
-            is_, said = (named[0], asked[0]) if what == "SOP Class" else (named[1], asked[1])
-            return MISMATCH, f"the {what} UID of the data set is {is_}, the request says {said}"
+        requested = (str(request.AffectedSOPClassUID), str(request.AffectedSOPInstanceUID))
+        for name, found, expected in zip(("SOP Class", "SOP Instance"), uids, requested, strict=True):
+            if found != expected:  # the sender would look for the image by a UID that the archive does not have
+                return MISMATCH, f"the {name} UID of the data set is {found}, the request has {expected}"
         try:
-            self._depot.take_in(as_file(data_set, *named, syntax), str(event.assoc.requestor.ae_title), named[1])
+            self._queue.store(as_file(data_set, *uids, syntax), str(event.assoc.requestor.ae_title), uids[1])
         except EnvironmentUnusable as error:
             return OUT_OF_RESOURCES, str(error)
         except Exception as error:
-            log.exception("a file cannot be taken in")
+            log.exception("a file cannot be stored")
             return PROCESSING_FAILURE, f"{type(error).__name__}: {error}"
         return SUCCESS, ""
 
@@ -105,52 +100,39 @@ class Receiver:
 def receive(
     database: Database,
     settings: Settings,
-    node: Node,
+    config: ScpConfig,
     stop: threading.Event,
     *,
     intake: bool = True,
     workers: int | None = None,
-    crew: tuple[int, Sequence[str]] | None = None,
-    shared: int | None = None,
     ready: Callable[[int], None] = lambda port: None,
 ) -> InboxReport:
-    """Take files in, and make images of them, until told to stop.
+    """Receive files, and make images of them in another thread, until `stop` is set.
 
     Parameters
     ----------
-    intake : make images of them here; without, another process does (`Intake`).
+    intake : make images here; without, another process does (`Intake`).
     workers : decoding processes; None for one a core.
-    crew : how many processes receive instead of this one, and their command (`Crew`).
-    shared : this is one of them: the descriptor that it accepts from.
     ready : called with the port once it listens.
 
     Raises
     ------
-    EnvironmentUnusable : it cannot listen there.
+    EnvironmentUnusable : it cannot listen on the configured host and port.
     """
-    # what pydicom thinks of a sender's UIDs names neither file nor sender
+    # what pydicom warns of in a UID names neither file nor sender
     logging.getLogger("pydicom").setLevel(logging.CRITICAL)
     warnings.filterwarnings("ignore", module="pydicom")
-    maker = Intake(database, settings, workers)
-    enough = threading.Event()
+    worker = Intake(database, settings, workers)
+    worker_stop = threading.Event()
     with ExitStack() as stack:
-        if crew is None:
-            receiver = Receiver(database, settings, node, maker.wake, shared)
-            port = receiver.port
-        else:
-            listener = listening(node.host, node.port)
-            port = listener.getsockname()[1]
-            members = Crew(crew[1], listener, crew[0])
+        scp = StorageScp(database, settings, config, worker.wake)
         if intake:
-            thread = threading.Thread(target=maker.run, args=(enough,), name="intake")
+            thread = threading.Thread(target=worker.run, args=(worker_stop,), name="intake")
             thread.start()
             stack.callback(thread.join)
-            stack.callback(maker.wake)
-            stack.callback(enough.set)
-        stack.callback(receiver.close if crew is None else members.close)
-        ready(port)
-        if crew is None:
-            stop.wait()
-        else:
-            members.supervise(stop)
-    return maker.report
+            stack.callback(worker.wake)
+            stack.callback(worker_stop.set)
+        stack.callback(scp.close)
+        ready(scp.port)
+        stop.wait()
+    return worker.report

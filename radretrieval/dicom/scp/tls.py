@@ -1,4 +1,4 @@
-"""TLS of a node that listens (PS3.15, B.9: BCP 195)."""
+"""TLS of the storage SCP (PS3.15, B.9: BCP 195)."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from radretrieval.errors import UsageError
 
 
 def server_context(certificate: Path, key: Path | None, authorities: Path | None) -> ssl.SSLContext:
-    """The context of a server; TLS 1.2 or newer.
+    """Return the context of a server; TLS 1.2 or newer.
 
     Parameters
     ----------
-    certificate : chain of the node's own certificate, PEM. key : of its private key, if that is in another file.
-    authorities : of those who sign the certificates of peers, PEM; None asks no peer for one.
+    certificate : chain of the node's own certificate, PEM. key : its private key, if that is in another file.
+    authorities : certificates of the authorities that sign those of clients, PEM; None requires no client certificate.
 
     Raises
     ------
-    UsageError : a file cannot be read, or is not of the kind that is needed.
+    UsageError : a file cannot be read, or is not of the expected kind.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
-        # a key with a pass phrase would be asked for at the terminal, where nobody may be
+        # without this OpenSSL would prompt at the terminal for the pass phrase of a key
         context.load_cert_chain(certificate, key, password=lambda: "")
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
         raise UsageError(
