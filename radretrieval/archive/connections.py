@@ -103,6 +103,11 @@ def translated(url: str) -> Iterator[None]:
         raise SchemaOutdated(
             f"the archive's schema is not the one this version needs ({_first(error)}); run: radretrieval db upgrade"
         ) from error
+    except errors.LockNotAvailable as error:
+        raise DatabaseUnavailable(
+            f"a table is in use by another transaction ({_first(error)}); wait for it, or end it, then run it again: "
+            "nothing is half-written"
+        ) from error
     except (
         psycopg.OperationalError,
         psycopg.InterfaceError,
@@ -243,28 +248,40 @@ def check(database: Database) -> dict[str, Any]:
 
     Raises DatabaseUnavailable, EnvironmentUnusable or SchemaOutdated otherwise.
     """
-    from radretrieval.archive.schema.revision import REVISION
+    from radretrieval.archive.schema.revision import OBJECTS, REVISION
 
     with database.connection() as connection:
         server = server_facts(connection)
-        revision = None
-        if server["has_schema"]:
-            row = connection.execute(sql("revision")).fetchone()
-            revision = row["version_num"] if row else None
+        revision = _revision(connection, server)
+        row = connection.execute(sql("objects_digest")).fetchone() if revision == REVISION else None
+    stands = ""
     if revision != REVISION:
-        stands = f"at revision {revision}" if revision else "not set up yet"
+        at = f"at revision {revision}" if revision else "not set up yet"
+        stands = f"is {at}, this version needs revision {REVISION}"
+    elif row is None or row["digest"] != OBJECTS:
+        stands = "has the functions and views of another version of radretrieval"
+    if stands:
         way = "upgrade radretrieval" if revision and revision > REVISION else "run: radretrieval db upgrade"
         if not database.embedded:
             way += " (with the same database URL)"
-        raise SchemaOutdated(
-            f"the archive at {redacted(database.url)} is {stands}, this version needs revision {REVISION}; {way}"
-        )
+        raise SchemaOutdated(f"the archive at {redacted(database.url)} {stands}; {way}")
     return {
         "revision": revision,
         "head": REVISION,
         "server_version": server["server_version"],
         "pgvector_version": server["pgvector_version"],
     }
+
+
+def revision_of(database: Database) -> str | None:
+    """The revision that an archive's database is at; None before it was set up."""
+    with database.connection() as connection:
+        return _revision(connection, server_facts(connection))
+
+
+def _revision(connection: psycopg.Connection[dict[str, Any]], server: dict[str, Any]) -> str | None:
+    row = connection.execute(sql("revision")).fetchone() if server["has_schema"] else None
+    return row["version_num"] if row else None
 
 
 def server_facts(connection: psycopg.Connection[dict[str, Any]]) -> dict[str, Any]:
