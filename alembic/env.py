@@ -48,11 +48,12 @@ def configure(**how: object) -> None:
 
 if context.is_offline_mode():
     configure(dialect_name="postgresql", literal_binds=True)
-    for statement in SETTINGS:
+    for statement in (f"SELECT pg_advisory_lock({migrations.LOCK})", *SETTINGS):
         context.execute(statement)
     context.run_migrations()
     if context.get_revision_argument() == context.get_head_revision():
         context.static_output(objects.script(migrations.LOCK))
+    context.execute(f"SELECT pg_advisory_unlock({migrations.LOCK})")  # a pooled connection would go on holding it
 else:
     with migrations.locked_connection(context.config) as connection:
         for statement in SETTINGS:

@@ -1,7 +1,7 @@
 -- Applies the files of archive/sql whose object is missing, is other than it was after it was applied last, or was applied
 -- from another text. One statement: all of them are applied, or none.
 -- An object is compared when its turn comes, so that what a file drops is made again by the files after it. Bodies of
--- functions are not checked, and may name functions that come later.
+-- functions may name functions that come later: they are checked when all are there.
 DO $apply$
 DECLARE
     files CONSTANT text[] := ARRAY[
@@ -35,6 +35,11 @@ BEGIN
             END IF;
         END LOOP;
     END LOOP;
+    PERFORM set_config('search_path', 'radretrieval, public, pg_temp', true),
+            set_config('check_function_bodies', 'on', true);
+    PERFORM CASE l.lanname WHEN 'sql' THEN fmgr_sql_validator(p.oid) ELSE plpgsql_validator(p.oid) END
+    FROM radretrieval.schema_object s JOIN pg_proc p ON p.proname = s.name JOIN pg_language l ON l.oid = p.prolang
+    WHERE s.kind = 'function' AND s.applied_at = now() AND p.pronamespace = 'radretrieval'::regnamespace;
     DELETE FROM radretrieval.schema_object s
     WHERE NOT EXISTS (SELECT FROM generate_subscripts(files, 1) n WHERE files[n][1] = s.kind AND files[n][2] = s.name);
 END

@@ -38,8 +38,8 @@ BEGIN
     -- Below some thousands of codes it is cheaper to compare with each than to look for the near ones among the others;
     -- those of few anchors lie together on disk, and more of them are as cheap.
     near := spread < constants.near_spread;
-    IF matched * share > constants.list_per_hit * k + CASE WHEN near AND share = 1 THEN constants.list_codes_near
-                                                           ELSE constants.list_codes END THEN
+    IF matched * share > constants.list_per_hit * k
+            + (CASE WHEN near AND share = 1 THEN constants.list_codes_near ELSE constants.list_codes END) THEN
         RETURN QUERY SELECT b.image_id, b.distance, 'exact-index'
             FROM exact_ball(x.id, query, k, matching, near, wanted.tests,
                             share * CASE WHEN near THEN 1 ELSE matched / x.codes END,
