@@ -29,7 +29,7 @@ def upgrade(
     as_json: AsJson = False,
 ) -> None:
     """Bring the schema, its functions and its views to this version's (waits for another upgrade that runs)."""
-    from radretrieval.archive import connections, migrations
+    from radretrieval.archive import connections, migrations, opening
     from radretrieval.errors import UsageError
 
     if start is not None and not sql:
@@ -41,14 +41,14 @@ def upgrade(
                 "db upgrade --sql needs a database to start from: name it with --database-url, or its revision with "
                 "--from (base: there is nothing yet)"
             )
-        start = connections.revision_of(connections.Database(connections.database_url(chosen))) or "base"
+        start = opening.revision_of(connections.Database(connections.database_url(chosen))) or "base"
     if start is not None:
         migrations.print_sql(sys.stdout, start)
         return
     with leaving_embedded(chosen):
         url = connections.database_url(chosen)
         migrations.upgrade(url)
-        _print(connections.check(connections.Database(url)), as_json)
+        _print(opening.check(connections.Database(url)), as_json)
 
 
 @app.command()
@@ -57,14 +57,14 @@ def check(context: typer.Context, as_json: AsJson = False) -> None:
 
     Functions, views and triggers that were dropped or replaced are named.
     """
-    from radretrieval.archive import connections
+    from radretrieval.archive import opening
     from radretrieval.archive.schema import objects
 
     chosen = settings(context)
     with leaving_embedded(chosen):
-        database = connections.open_database(chosen)
+        database = opening.open_database(chosen)
         objects.check(database)
-        _print(connections.check(database), as_json)
+        _print(opening.check(database), as_json)
 
 
 @app.command()

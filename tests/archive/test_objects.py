@@ -18,7 +18,7 @@ from databases import Server
 from old_archive import COUNT, fill, rows
 
 from alembic import command
-from radretrieval.archive import connections, encoders, migrations
+from radretrieval.archive import connections, encoders, migrations, opening
 from radretrieval.archive.connections import Database
 from radretrieval.archive.schema import objects
 from radretrieval.archive.schema.revision import OBJECTS, REVISION
@@ -86,7 +86,7 @@ def test_an_archive_of_any_revision_is_upgraded_with_its_data(
         before = rows(connection)
     migrations.upgrade(empty_database_url)
     database = Database(empty_database_url)
-    assert connections.check(database)["revision"] == REVISION
+    assert opening.check(database)["revision"] == REVISION
     objects.check(database)
     assert catalogue(empty_database_url) == fresh
     with database.connection() as connection:
@@ -155,7 +155,7 @@ def test_damage_is_named_and_mended(damaged: Database, damage: str, message: str
         connection.execute(damage)  # type: ignore[arg-type]
     with pytest.raises(SchemaOutdated, match=f"{re.escape(message)}.*run: radretrieval db upgrade"):
         objects.check(damaged)
-    connections.check(damaged)  # opening for a search does not look that far
+    opening.check(damaged)  # opening for a search does not look that far
     migrations.upgrade(damaged.url)
     objects.check(damaged)
     assert catalogue(damaged.url) == before
@@ -213,9 +213,9 @@ def test_what_did_not_change_is_left_alone(archive_url: str, monkeypatch: pytest
     assert {name for name in after if after[name] != before[name]} == {"function irma_like"}
     monkeypatch.undo()
     with pytest.raises(SchemaOutdated, match="has the functions and views of another version of radretrieval; run"):
-        connections.check(Database(archive_url))
+        opening.check(Database(archive_url))
     migrations.upgrade(archive_url)
-    connections.check(Database(archive_url))
+    opening.check(Database(archive_url))
 
 
 def test_a_function_may_get_other_arguments_and_another_result(
@@ -289,13 +289,13 @@ def test_the_printed_sql_does_what_the_upgrade_does(
             fill(connection, revision)
         else:
             connection.execute("DROP VIEW pending")
-    assert connections.revision_of(Database(empty_database_url)) == revision
+    assert opening.revision_of(Database(empty_database_url)) == revision
     output = io.StringIO()
     migrations.print_sql(output, revision)
     assert ("CREATE TABLE radretrieval.image " in output.getvalue()) is False
     psql(server, empty_database_url, output.getvalue())
     assert catalogue(empty_database_url) == fresh
-    connections.check(Database(empty_database_url))
+    opening.check(Database(empty_database_url))
     objects.check(Database(empty_database_url))
 
 
@@ -337,7 +337,7 @@ def test_a_downgrade_that_would_lose_data_is_refused(empty_database_url: str) ->
             connection.execute(done)  # type: ignore[arg-type]
         with pytest.raises(EnvironmentUnusable, match=message):
             migrations.downgrade(empty_database_url, to)
-        assert connections.revision_of(Database(empty_database_url)) == at
+        assert opening.revision_of(Database(empty_database_url)) == at
         with connections.connect(empty_database_url) as connection:
             connection.execute(undone)  # type: ignore[arg-type]
 
