@@ -23,6 +23,7 @@ from radretrieval.archive.connections import Database
 from radretrieval.archive.schema import objects
 from radretrieval.archive.schema.revision import OBJECTS, REVISION
 from radretrieval.archive.search import exact_check, exact_index
+from radretrieval.config import Settings
 from radretrieval.errors import EnvironmentUnusable, SchemaOutdated
 
 OLD = ("0001", "0002", "0003", "0004", "0005", "0006")
@@ -216,6 +217,17 @@ def test_what_did_not_change_is_left_alone(archive_url: str, monkeypatch: pytest
         opening.check(Database(archive_url))
     migrations.upgrade(archive_url)
     opening.check(Database(archive_url))
+
+
+def test_the_embedded_archive_is_given_this_versions_functions(
+    archive_url: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_files(monkeypatch, {"irma_like": f"-- another comment\n{FUNCTIONS['irma_like']}"})
+    migrations.upgrade(archive_url)
+    monkeypatch.undo()
+    monkeypatch.setattr(opening, "database_url", lambda settings: archive_url)
+    assert settings.database_url is None
+    opening.check(opening.open_database(settings))
 
 
 def test_a_function_may_get_other_arguments_and_another_result(
