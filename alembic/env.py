@@ -1,5 +1,7 @@
 """How migrations run: one at a time in the whole database, each in its own transaction, never waiting long.
 
+At the newest revision, functions, views and triggers follow in one transaction more.
+
 `radretrieval db upgrade` comes here, and so does `alembic upgrade head` with RADRETRIEVAL_DATABASE_URL set;
 with `--sql` nothing is connected and the statements are printed for a DBA.
 """
@@ -10,7 +12,7 @@ import re
 
 from alembic import context
 from radretrieval.archive import migrations
-from radretrieval.archive.schema import tables
+from radretrieval.archive.schema import objects, tables
 
 SETTINGS = (
     "SET lock_timeout = '10s'",
@@ -38,15 +40,20 @@ def configure(**how: object) -> None:
         include_name=include_name,
         include_object=include_object,
         transaction_per_migration=True,
+        # what tables and columns are stands in radretrieval/archive/sql/tables, not in the metadata
+        autogenerate_plugins=["alembic.autogenerate.*", "~alembic.autogenerate.comments"],
         **how,
     )
 
 
 if context.is_offline_mode():
     configure(dialect_name="postgresql", literal_binds=True)
-    for statement in SETTINGS:
+    for statement in (f"SELECT pg_advisory_lock({migrations.LOCK})", *SETTINGS):
         context.execute(statement)
     context.run_migrations()
+    if context.get_revision_argument() == context.get_head_revision():
+        context.static_output(objects.script(migrations.LOCK))
+    context.execute(f"SELECT pg_advisory_unlock({migrations.LOCK})")  # a pooled connection would go on holding it
 else:
     with migrations.locked_connection(context.config) as connection:
         for statement in SETTINGS:
@@ -55,3 +62,8 @@ else:
         configure(connection=connection)
         with context.begin_transaction():
             context.run_migrations()
+        # of `upgrade` alone: `current`, `check` and `revision` name no revision to go to, `stamp` names several
+        here = context.get_context().get_current_revision()
+        if isinstance(context.get_context().opts.get("destination_rev"), str) and here == context.get_head_revision():
+            connection.exec_driver_sql(objects.script(migrations.LOCK), execution_options={"no_parameters": True})
+        connection.commit()

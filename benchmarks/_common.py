@@ -15,8 +15,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from radretrieval.archive.connections import Database, open_database
+from radretrieval.archive.connections import Database
 from radretrieval.archive.embedded import shared_server
+from radretrieval.archive.opening import open_database
 from radretrieval.config import Settings
 
 RADIOGRAPHS = Path(__file__).parents[2] / "shared" / "data" / "radiographs"

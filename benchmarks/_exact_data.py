@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from radretrieval.archive import encoders
 from radretrieval.archive.bulk_copy import copy_codes, copy_rows
-from radretrieval.archive.connections import Database, connect, open_database
+from radretrieval.archive.connections import Database, connect
 from radretrieval.archive.embedded import shared_server
 from radretrieval.archive.encoders import Encoder
+from radretrieval.archive.opening import open_database
 from radretrieval.coding.hamming import distances as hamming
 from radretrieval.config import Settings
 from radretrieval.irma.imageclef import classes

@@ -17,8 +17,9 @@ from _exact_data import RANDOM, Codes, Filled, K, codes_of_kinds, recall, spread
 from _exact_peers import OURS, SCAN, same
 from numpy.typing import NDArray
 
-from radretrieval.archive.connections import connect, open_database
+from radretrieval.archive.connections import connect
 from radretrieval.archive.embedded import shared_server
+from radretrieval.archive.opening import open_database
 from radretrieval.archive.schema.names import partition
 from radretrieval.archive.search.nearest import bit_text
 from radretrieval.coding.hamming import distances

@@ -182,11 +182,16 @@ def upgrade() -> None:
     _failures()
     _codes()
     _irma()
-    for name in ("0001_pending_notice", "0001_image_decoded"):
+    for name in ("0001_pending_notice", "0001_irma_words", "0001_image_decoded"):
         op.execute((SQL / f"{name}.sql").read_text(encoding="utf-8"))
 
 
 def downgrade() -> None:
+    held = " OR ".join(f"EXISTS (SELECT FROM {S}.{table})" for table in ("image", "encoder", "ingest_failure"))
+    op.execute(
+        f"DO $$BEGIN IF {held} THEN RAISE EXCEPTION USING MESSAGE = 'the archive holds images, encoders or failures; "
+        f"to be rid of it, drop the schema {S}'; END IF; END$$"
+    )
     op.execute(f"DROP VIEW {S}.image_decoded")
     op.execute(f"DROP FUNCTION {S}.irma_words(text)")
     for table in (

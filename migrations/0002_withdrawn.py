@@ -32,4 +32,9 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.execute(
+        f"DO $$BEGIN IF EXISTS (SELECT FROM {S}.image WHERE withdrawn) THEN RAISE EXCEPTION USING MESSAGE = "
+        "'images are marked as withdrawn, which revision 0002 brought; "
+        "to go back, restore a backup that was made before the upgrade'; END IF; END$$"
+    )
     op.drop_column("image", "withdrawn", schema=S)

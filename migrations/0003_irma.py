@@ -7,7 +7,6 @@ Revises: 0002
 from __future__ import annotations
 
 import csv
-import json
 from importlib import resources
 from pathlib import Path
 
@@ -38,11 +37,10 @@ def upgrade() -> None:
     # an archive of revision 0001 may hold the nodes of the 193 classes only
     op.execute(f"DELETE FROM {S}.irma_term")
     op.bulk_insert(TERMS, terms)
-    children = {row["axis"] + row["prefix"]: row["children"] for row in terms if row["children"] > 1}
-    op.execute((SQL / "0003_image_decoded.sql").read_text(encoding="utf-8"))
-    script = (SQL / "0003_irma.sql").read_text(encoding="utf-8")
-    # a colon that a blank follows is no parameter to SQLAlchemy
-    op.execute(script.replace("{children}", json.dumps(children, separators=(", ", ": "))))
+    for name in ("0003_image_decoded", "0003_irma"):
+        op.execute((SQL / f"{name}.sql").read_text(encoding="utf-8"))
+    op.execute(f"ALTER TABLE {S}.image DROP CONSTRAINT image_irma_code_check")
+    op.execute(f"ALTER TABLE {S}.image ADD CONSTRAINT image_irma_code_check CHECK ({S}.irma_code_check(irma_code))")
 
 
 def downgrade() -> None:

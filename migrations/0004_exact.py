@@ -20,7 +20,7 @@ depends_on = None
 
 S = "radretrieval"
 SQL = Path(__file__).parent / "sql"
-SCRIPTS = ("0004_exact_keep", "0004_nearest")
+SCRIPTS = ("0004_exact_keep", "0004_filter_parts", "0004_filter", "0004_nearest", "0004_triggers")
 
 
 def _moment(name: str, comment: str, *, nullable: bool = False) -> sa.Column[object]:

@@ -6,7 +6,6 @@ Revises: 0005
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -154,17 +153,19 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    before = (SQL / "0004_nearest.sql").read_text(encoding="utf-8")
-    for name in ("filter_columns", "filter_literal"):
-        found = re.search(rf"CREATE (FUNCTION radretrieval\.{name}\(.*?\n\$\$;)", before, re.DOTALL)
-        assert found is not None
-        op.execute(f"CREATE OR REPLACE {found[1]}")
+    # the key of an image has two parts, so that rows of later frames and equal UIDs are among what would be lost
+    values = ", ".join(column.name for column in _columns() if column.nullable)
+    op.execute(
+        f"DO $$BEGIN IF EXISTS (SELECT FROM {S}.image WHERE frame > 1 OR same_uid OR num_nonnulls({values}) > 0) "
+        f"OR EXISTS (SELECT FROM {S}.arrival) OR EXISTS (SELECT FROM {S}.pull) THEN RAISE EXCEPTION USING MESSAGE = "
+        "'the columns and tables that revision 0006 brought hold data of DICOM files; "
+        "to go back, restore a backup that was made before the upgrade'; END IF; END$$"
+    )
+    op.execute((SQL / "0004_filter.sql").read_text(encoding="utf-8"))
     op.drop_table("pull", schema=S)
     op.drop_table("arrival", schema=S)
     op.drop_index("image_study_date_idx", "image", schema=S)
     op.drop_index("image_sop_instance_uid_idx", "image", schema=S)
-    # what the older schema cannot hold: frames after the first, and images whose UID is another's
-    op.execute(f"DELETE FROM {S}.image WHERE frame > 1 OR same_uid")
     op.drop_index("image_sop_instance_uid_key", "image", schema=S)
     op.create_unique_constraint("image_sop_instance_uid_key", "image", ["sop_instance_uid"], schema=S)
     op.drop_constraint("image_sha256_key", "image", schema=S)

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from radretrieval.archive import images
-from radretrieval.archive.connections import Database, open_database
+from radretrieval.archive.connections import Database
 from radretrieval.archive.embedded import shared_server
+from radretrieval.archive.opening import open_database
 from radretrieval.config import Settings
 from radretrieval.evaluation import evaluate
 from radretrieval.files.uris import to_path

@@ -5,7 +5,7 @@
 -- The statement that puts rows into an index, widens the bounds of their anchors and notes which facets a cell has.
 -- `source` gives image_id, code and hint; the anchor of a row is the one that its hint names, else the nearest. Its
 -- distance is always measured here: any anchor will do, as long as the distance is the true one.
-CREATE FUNCTION radretrieval.exact_put_statement(index_id integer, source text) RETURNS text
+CREATE OR REPLACE FUNCTION radretrieval.exact_put_statement(index_id integer, source text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $function$
     SELECT replace(replace($$
         WITH fresh AS MATERIALIZED ({source}),
@@ -52,7 +52,7 @@ COMMENT ON FUNCTION radretrieval.exact_put_statement(integer, text) IS
     'The SQL that puts codes into an exact index, for its triggers and for index build.';
 
 -- What remains after that statement, in the same transaction as the rows.
-CREATE FUNCTION radretrieval.exact_widen(index_id integer, wider jsonb) RETURNS void
+CREATE OR REPLACE FUNCTION radretrieval.exact_widen(index_id integer, wider jsonb) RETURNS void
 LANGUAGE plpgsql SET search_path = radretrieval, public, pg_temp AS $$
 BEGIN
     -- all of them locked in their order first, so that two that widen never wait in a circle
@@ -68,7 +68,7 @@ $$;
 COMMENT ON FUNCTION radretrieval.exact_widen(integer, jsonb) IS
     'Ends what exact_put_statement began: widens the bounds of anchors, in the same transaction as the rows.';
 
-CREATE FUNCTION radretrieval.exact_facets(image_ids bigint[]) RETURNS void
+CREATE OR REPLACE FUNCTION radretrieval.exact_facets(image_ids bigint[]) RETURNS void
 LANGUAGE plpgsql SET search_path = radretrieval, public, pg_temp AS $$
 BEGIN
     -- in the order of the columns: two that add the same facets wait for each other, never in a circle
@@ -92,7 +92,7 @@ COMMENT ON FUNCTION radretrieval.exact_facets(bigint[]) IS
     'Adds the facets of these images that are not there yet, for the triggers and for index build.';
 
 -- The source is read again, less what is in the index already, where the first pass met images whose facets were new.
-CREATE FUNCTION radretrieval.exact_not_put(index_id integer, image_ids bigint[], missing bigint) RETURNS bigint[]
+CREATE OR REPLACE FUNCTION radretrieval.exact_not_put(index_id integer, image_ids bigint[], missing bigint) RETURNS bigint[]
 LANGUAGE plpgsql SET search_path = radretrieval, public, pg_temp AS $$
 DECLARE
     left_out bigint[];
@@ -111,7 +111,7 @@ $$;
 COMMENT ON FUNCTION radretrieval.exact_not_put(integer, bigint[], bigint) IS
     'Which of these images an exact index has not yet; the facets of those are there afterwards. For its triggers.';
 
-CREATE FUNCTION radretrieval.exact_none_missing(index_id integer, missing bigint) RETURNS void
+CREATE OR REPLACE FUNCTION radretrieval.exact_none_missing(index_id integer, missing bigint) RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
     IF missing > 0 THEN
@@ -126,7 +126,7 @@ $$;
 COMMENT ON FUNCTION radretrieval.exact_none_missing(integer, bigint) IS
     'An error where codes could not be put into an exact index. For its triggers.';
 
-CREATE FUNCTION radretrieval.exact_put(index_id integer, image_ids bigint[], anchors integer[]) RETURNS void
+CREATE OR REPLACE FUNCTION radretrieval.exact_put(index_id integer, image_ids bigint[], anchors integer[]) RETURNS void
 LANGUAGE plpgsql SET search_path = radretrieval, public, pg_temp SET jit = off AS $$
 DECLARE
     missing bigint;
@@ -150,7 +150,7 @@ COMMENT ON FUNCTION radretrieval.exact_put(integer, bigint[], integer[]) IS
     'For index build.';
 
 -- One code, without the statement for many, whose planning would take longer than everything else.
-CREATE FUNCTION radretrieval.exact_put_one(index_id integer, new_image bigint, new_code bit, hint integer) RETURNS void
+CREATE OR REPLACE FUNCTION radretrieval.exact_put_one(index_id integer, new_image bigint, new_code bit, hint integer) RETURNS void
 LANGUAGE plpgsql SET search_path = radretrieval, public, pg_temp AS $$
 DECLARE
     near record;
@@ -186,7 +186,7 @@ COMMENT ON FUNCTION radretrieval.exact_put_one(integer, bigint, bit, integer) IS
     'Puts one code into an exact index, with an anchor (NULL for the nearest). For its triggers.';
 
 -- With a snapshot of its own time a writer would not see an index that was begun, or a code that was written, since then.
-CREATE FUNCTION radretrieval.exact_writer_sees() RETURNS void
+CREATE OR REPLACE FUNCTION radretrieval.exact_writer_sees() RETURNS void
 LANGUAGE plpgsql SET search_path = radretrieval, public, pg_temp AS $$
 BEGIN
     -- the sequence tells, whatever the snapshot, whether an index was ever begun
@@ -202,7 +202,7 @@ $$;
 COMMENT ON FUNCTION radretrieval.exact_writer_sees() IS
     'An error where a transaction might not see which exact indexes there are. For their triggers.';
 
-CREATE FUNCTION radretrieval.exact_cnnc_changed() RETURNS trigger
+CREATE OR REPLACE FUNCTION radretrieval.exact_cnnc_changed() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = radretrieval, public, pg_temp SET jit = off AS $$
 DECLARE
     x record;
@@ -266,7 +266,7 @@ $$;
 COMMENT ON FUNCTION radretrieval.exact_cnnc_changed() IS
     'Keeps the exact indexes true to the codes, whoever writes them, in the writing transaction.';
 
-CREATE FUNCTION radretrieval.exact_cnnc_emptied() RETURNS trigger
+CREATE OR REPLACE FUNCTION radretrieval.exact_cnnc_emptied() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = radretrieval, public, pg_temp AS $$
 DECLARE
     x record;
@@ -281,7 +281,7 @@ $$;
 COMMENT ON FUNCTION radretrieval.exact_cnnc_emptied() IS 'Empties the exact indexes of codes that were truncated.';
 
 -- Statements that name the parent fire the parent's triggers, those that name a partition fire the partition's.
-CREATE FUNCTION radretrieval.exact_attend(codes regclass) RETURNS void
+CREATE OR REPLACE FUNCTION radretrieval.exact_attend(codes regclass) RETURNS void
 LANGUAGE plpgsql SET search_path = radretrieval, public, pg_temp AS $$
 BEGIN
     EXECUTE 'CREATE TRIGGER exact_put AFTER INSERT ON ' || codes
@@ -298,7 +298,7 @@ $$;
 COMMENT ON FUNCTION radretrieval.exact_attend(regclass) IS
     'Has the exact indexes follow what is written to cnnc, or to the partition of an encoder that is made.';
 
-CREATE FUNCTION radretrieval.exact_image_changed() RETURNS trigger
+CREATE OR REPLACE FUNCTION radretrieval.exact_image_changed() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = radretrieval, public, pg_temp AS $$
 DECLARE
     x record;
@@ -344,11 +344,3 @@ $$;
 
 COMMENT ON FUNCTION radretrieval.exact_image_changed() IS
     'Keeps the facets in the exact indexes true to the labels of the images, in the labelling transaction.';
-
-CREATE TRIGGER exact_facet AFTER UPDATE ON radretrieval.image
-    REFERENCING OLD TABLE AS before NEW TABLE AS after
-    FOR EACH STATEMENT EXECUTE FUNCTION radretrieval.exact_image_changed();
-
-SELECT radretrieval.exact_attend('radretrieval.cnnc');
-SELECT radretrieval.exact_attend(('radretrieval.cnnc_' || e.id)::regclass) FROM radretrieval.encoder e
-WHERE to_regclass('radretrieval.cnnc_' || e.id) IS NOT NULL;

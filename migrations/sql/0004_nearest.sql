@@ -1,6 +1,6 @@
 -- The nearest codes, exactly. No per cent sign and no colon before a word stands here.
 
-CREATE FUNCTION radretrieval.irma_like(pattern text) RETURNS text
+CREATE OR REPLACE FUNCTION radretrieval.irma_like(pattern text) RETURNS text
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
 DECLARE
     lengths CONSTANT integer[] := ARRAY[4, 3, 3, 3];
@@ -30,7 +30,7 @@ COMMENT ON FUNCTION radretrieval.irma_like(text) IS
     'A code without * is given in its written form.';
 
 -- One condition of a filter, as SQL; `place` is a column of facet (no value is '') or of image (no value is NULL).
-CREATE FUNCTION radretrieval.filter_condition(place text, kind text, value jsonb) RETURNS text
+CREATE OR REPLACE FUNCTION radretrieval.filter_condition(place text, kind text, value jsonb) RETURNS text
 LANGUAGE plpgsql IMMUTABLE SET search_path = radretrieval, public, pg_temp AS $$
 DECLARE
     parts text[];
@@ -71,38 +71,8 @@ $$;
 
 COMMENT ON FUNCTION radretrieval.filter_condition(text, text, jsonb) IS 'One condition of a filter as SQL, for cnnc_nearest.';
 
-CREATE FUNCTION radretrieval.filter_literal(place text, kind text, value text) RETURNS text
-LANGUAGE plpgsql STABLE AS $$
-BEGIN
-    CASE kind
-        WHEN 'timestamptz' THEN RETURN quote_literal(value::timestamptz) || '::timestamptz';
-        WHEN 'integer' THEN RETURN value::integer::text;
-        WHEN 'boolean' THEN RETURN value::boolean::text;
-        ELSE RETURN quote_literal(value);
-    END CASE;
-EXCEPTION WHEN data_exception THEN
-    RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'the filter ' || substr(place, 3) || ' cannot be '
-        || quote_literal(value) || '; it is '
-        || CASE kind WHEN 'timestamptz' THEN 'a day, as 2026-01-31' WHEN 'integer' THEN 'a whole number' ELSE 'true or false' END;
-END
-$$;
-
-COMMENT ON FUNCTION radretrieval.filter_literal(text, text, text) IS 'A value of a filter as SQL, checked, for cnnc_nearest.';
-
--- What a filter may name. Columns of few values are looked up in facet, the others in image.
-CREATE FUNCTION radretrieval.filter_columns() RETURNS TABLE (name text, kind text, facet boolean)
-LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    VALUES ('modality', 'text', true), ('body_part', 'text', true), ('view_position', 'text', true), ('laterality', 'text', true),
-           ('irma_code', 'irma', true), ('split', 'text', true), ('format', 'text', true), ('photometric', 'text', true),
-           ('withdrawn', 'boolean', true), ('patient_key', 'text', false), ('study_instance_uid', 'text', false),
-           ('series_instance_uid', 'text', false), ('sop_instance_uid', 'text', false), ('ingested_at', 'timestamptz', false),
-           ('rows', 'integer', false), ('columns', 'integer', false), ('bits_stored', 'integer', false)
-$$;
-
-COMMENT ON FUNCTION radretrieval.filter_columns() IS 'The columns of image that a filter of cnnc_nearest may name.';
-
 -- The right to put SQL of one's own into a filter is the right to execute this function.
-CREATE FUNCTION radretrieval.filter_sql(condition text) RETURNS text
+CREATE OR REPLACE FUNCTION radretrieval.filter_sql(condition text) RETURNS text
 LANGUAGE sql IMMUTABLE STRICT AS $$ SELECT '(' || condition || ')' $$;
 
 COMMENT ON FUNCTION radretrieval.filter_sql(text) IS
@@ -110,13 +80,7 @@ COMMENT ON FUNCTION radretrieval.filter_sql(text) IS
     'GRANT EXECUTE ON FUNCTION radretrieval.filter_sql(text) TO role. The condition runs with the rights of who asks.';
 REVOKE ALL ON FUNCTION radretrieval.filter_sql(text) FROM PUBLIC;
 
-CREATE TYPE radretrieval.filter_parts AS (
-    facets text, tests text, images text, not_images bigint[], one_per text, most integer);
-COMMENT ON TYPE radretrieval.filter_parts IS
-    'A filter as cnnc_nearest uses it: conditions on facet f, the other conditions on image i, all of them on image i, '
-    'images that are left out, whether one hit a patient or a study is wanted, and the largest distance.';
-
-CREATE FUNCTION radretrieval.filter_read(filter jsonb) RETURNS radretrieval.filter_parts
+CREATE OR REPLACE FUNCTION radretrieval.filter_read(filter jsonb) RETURNS radretrieval.filter_parts
 LANGUAGE plpgsql STABLE SET search_path = radretrieval, public, pg_temp AS $$
 DECLARE
     got filter_parts;
@@ -173,7 +137,7 @@ $$;
 
 COMMENT ON FUNCTION radretrieval.filter_read(jsonb) IS 'A filter, checked, as cnnc_nearest uses it.';
 
-CREATE FUNCTION radretrieval.filter_rows(conditions text) RETURNS double precision
+CREATE OR REPLACE FUNCTION radretrieval.filter_rows(conditions text) RETURNS double precision
 LANGUAGE plpgsql VOLATILE SET search_path = radretrieval, public, pg_temp AS $$
 DECLARE
     plan jsonb;
@@ -191,7 +155,7 @@ COMMENT ON FUNCTION radretrieval.filter_rows(text) IS
 -- cells; every code within tau lies in a range of keys that is looked at, so that the k nearest, ties included, are
 -- found. The OFFSET 0 are fences - without them the planner turns the nested loop round and reads the table for each
 -- range. Gives nothing when more than `limit_rows` would have to be looked at - a scan is faster then.
-CREATE FUNCTION radretrieval.exact_ball(index_id integer, query bit, k integer, facets integer[], cells boolean, tests text,
+CREATE OR REPLACE FUNCTION radretrieval.exact_ball(index_id integer, query bit, k integer, facets integer[], cells boolean, tests text,
                                         share double precision, not_images bigint[], most integer, limit_rows double precision)
 RETURNS TABLE (image_id bigint, distance integer)
 LANGUAGE plpgsql STABLE ROWS 50 SET search_path = radretrieval, public, pg_temp SET jit = off
@@ -254,7 +218,7 @@ COMMENT ON FUNCTION radretrieval.exact_ball(integer, bit, integer, integer[], bo
     double precision) IS 'The k nearest codes by an exact index, or nothing where a scan is faster; for cnnc_nearest.';
 
 -- The same by comparing with every code that passes; PostgreSQL's planner chooses how to come to those.
-CREATE FUNCTION radretrieval.exact_scan(encoder integer, query bit, k integer, conditions text, not_images bigint[], most integer)
+CREATE OR REPLACE FUNCTION radretrieval.exact_scan(encoder integer, query bit, k integer, conditions text, not_images bigint[], most integer)
 RETURNS TABLE (image_id bigint, distance integer)
 LANGUAGE plpgsql STABLE ROWS 50 SET search_path = radretrieval, public, pg_temp SET jit = off AS $function$
 BEGIN
@@ -286,7 +250,7 @@ COMMENT ON FUNCTION radretrieval.exact_scan(integer, bit, integer, text, bigint[
     'The k nearest codes by comparing with every one that passes; for cnnc_nearest.';
 
 -- The exact search, whichever way is cheapest by the statistics at hand.
-CREATE FUNCTION radretrieval.exact_nearest(encoder integer, query bit, k integer, wanted radretrieval.filter_parts)
+CREATE OR REPLACE FUNCTION radretrieval.exact_nearest(encoder integer, query bit, k integer, wanted radretrieval.filter_parts)
 RETURNS TABLE (image_id bigint, distance integer, path text)
 LANGUAGE plpgsql STABLE ROWS 50 SET search_path = radretrieval, public, pg_temp AS $function$
 DECLARE
@@ -349,7 +313,7 @@ $function$;
 COMMENT ON FUNCTION radretrieval.exact_nearest(integer, bit, integer, radretrieval.filter_parts) IS
     'The exact search by a filter that was read, whichever way is cheapest; for cnnc_nearest.';
 
-CREATE FUNCTION radretrieval.cnnc_nearest(query bit, k integer, encoder integer DEFAULT NULL, filter jsonb DEFAULT '{}')
+CREATE OR REPLACE FUNCTION radretrieval.cnnc_nearest(query bit, k integer, encoder integer DEFAULT NULL, filter jsonb DEFAULT '{}')
 RETURNS TABLE (image_id bigint, distance integer, path text)
 LANGUAGE plpgsql STABLE ROWS 50 SET search_path = radretrieval, public, pg_temp AS $function$
 DECLARE
@@ -405,7 +369,7 @@ COMMENT ON FUNCTION radretrieval.cnnc_nearest(bit, integer, integer, jsonb) IS
     'of image (docs/sql.md), not_image, not_patient, one_per, max_distance. path tells which way was taken: exact-index, '
     'exact-filter (what passes the filter first) or exact-scan (every code); the answer is the same.';
 
-CREATE FUNCTION radretrieval.cnnc_matched(encoder integer, filter jsonb, most integer DEFAULT 10000) RETURNS bigint
+CREATE OR REPLACE FUNCTION radretrieval.cnnc_matched(encoder integer, filter jsonb, most integer DEFAULT 10000) RETURNS bigint
 LANGUAGE plpgsql STABLE SET search_path = radretrieval, public, pg_temp SET jit = off AS $function$
 DECLARE
     wanted CONSTANT filter_parts := filter_read(filter);
@@ -431,7 +395,7 @@ $function$;
 COMMENT ON FUNCTION radretrieval.cnnc_matched(integer, jsonb, integer) IS
     'How many coded images pass a filter of cnnc_nearest (its max_distance and one_per apart); counting ends at `most`.';
 
-CREATE FUNCTION radretrieval.cnnc_within(query bit, distance integer, encoder integer DEFAULT NULL, most integer DEFAULT 1000)
+CREATE OR REPLACE FUNCTION radretrieval.cnnc_within(query bit, distance integer, encoder integer DEFAULT NULL, most integer DEFAULT 1000)
 RETURNS bigint
 LANGUAGE plpgsql STABLE SET search_path = radretrieval, public, pg_temp SET jit = off
 SET max_parallel_workers_per_gather = 0 AS $function$

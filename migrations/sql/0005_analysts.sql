@@ -1,6 +1,6 @@
 -- Questions of analysts as functions and views. No per cent sign and no colon before a word stands here.
 
-CREATE FUNCTION radretrieval.encoder_number(encoder integer DEFAULT NULL) RETURNS integer
+CREATE OR REPLACE FUNCTION radretrieval.encoder_number(encoder integer DEFAULT NULL) RETURNS integer
 LANGUAGE plpgsql STABLE SET search_path = radretrieval, public, pg_temp AS $$
 DECLARE
     number CONSTANT integer := coalesce(encoder, (SELECT e.id FROM encoder e WHERE e.active));
@@ -25,7 +25,7 @@ COMMENT ON FUNCTION radretrieval.encoder_number(integer) IS
     'unknown one.';
 
 -- The number of bins is that of radretrieval.coding.radon.bins: the diagonal of the image, rounded up.
-CREATE FUNCTION radretrieval.encoder_geometry(encoder integer) RETURNS smallint
+CREATE OR REPLACE FUNCTION radretrieval.encoder_geometry(encoder integer) RETURNS smallint
 LANGUAGE sql STABLE STRICT SET search_path = radretrieval, public, pg_temp AS $$
     SELECT g.id FROM encoder e CROSS JOIN LATERAL (
         SELECT (e.profile #>> '{barcode,size}')::int AS size, (e.profile #>> '{barcode,angles}')::int AS angles,
@@ -40,7 +40,7 @@ COMMENT ON FUNCTION radretrieval.encoder_geometry(integer) IS
     ' them.';
 
 -- Which of the reasons it is that an image cannot be asked for, and what to do.
-CREATE FUNCTION radretrieval.why_no_code(image bigint, encoder integer DEFAULT NULL) RETURNS text
+CREATE OR REPLACE FUNCTION radretrieval.why_no_code(image bigint, encoder integer DEFAULT NULL) RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = radretrieval, public, pg_temp AS $$
 DECLARE
     number CONSTANT integer := encoder_number(encoder);
@@ -70,7 +70,7 @@ $$;
 COMMENT ON FUNCTION radretrieval.why_no_code(bigint, integer) IS
     'Why an image cannot be asked for - unknown, not coded yet, failed, without barcode - and what to do; NULL if it can.';
 
-CREATE FUNCTION radretrieval.code_of(image bigint, encoder integer DEFAULT NULL) RETURNS bit
+CREATE OR REPLACE FUNCTION radretrieval.code_of(image bigint, encoder integer DEFAULT NULL) RETURNS bit
 LANGUAGE plpgsql STABLE SET search_path = radretrieval, public, pg_temp AS $$
 DECLARE
     number CONSTANT integer := encoder_number(encoder);
@@ -87,7 +87,7 @@ $$;
 COMMENT ON FUNCTION radretrieval.code_of(bigint, integer) IS
     'The CNN code of an image, 1000 bits, by an encoder (NULL: the active one). An error that says why where it has none.';
 
-CREATE FUNCTION radretrieval.barcode_of(image bigint, encoder integer DEFAULT NULL) RETURNS bytea
+CREATE OR REPLACE FUNCTION radretrieval.barcode_of(image bigint, encoder integer DEFAULT NULL) RETURNS bytea
 LANGUAGE plpgsql STABLE SET search_path = radretrieval, public, pg_temp AS $$
 DECLARE
     number CONSTANT integer := encoder_number(encoder);
@@ -105,7 +105,7 @@ COMMENT ON FUNCTION radretrieval.barcode_of(bigint, integer) IS
     'The Radon barcode of an image, packed, by the geometry of an encoder (NULL: the active one). An error that says why '
     'where it has none.';
 
-CREATE FUNCTION radretrieval.filter_without(filter jsonb, image bigint) RETURNS jsonb
+CREATE OR REPLACE FUNCTION radretrieval.filter_without(filter jsonb, image bigint) RETURNS jsonb
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT coalesce(filter, '{}') || jsonb_build_object('not_image',
         coalesce(nullif(filter -> 'not_image', 'null'), '[]') || to_jsonb(image))
@@ -114,7 +114,7 @@ $$;
 COMMENT ON FUNCTION radretrieval.filter_without(jsonb, bigint) IS
     'A filter of cnnc_nearest that leaves one more image out.';
 
-CREATE FUNCTION radretrieval.similar_to(code bit, k integer DEFAULT 10, encoder integer DEFAULT NULL, filter jsonb DEFAULT '{}')
+CREATE OR REPLACE FUNCTION radretrieval.similar_to(code bit, k integer DEFAULT 10, encoder integer DEFAULT NULL, filter jsonb DEFAULT '{}')
 RETURNS TABLE (rank integer, image_id bigint, distance integer, path text, irma_code text, uri text)
 LANGUAGE sql STABLE ROWS 10 SET search_path = radretrieval, public, pg_temp AS $$
     SELECT row_number() OVER (ORDER BY n.distance, n.image_id)::int, n.image_id, n.distance, n.path, i.irma_code, i.uri
@@ -130,7 +130,7 @@ COMMENT ON FUNCTION radretrieval.similar_to(bit, integer, integer, jsonb) IS
     ' (0 to 1000), the way that cnnc_nearest took, IRMA code and URI. Ties are cut by image id. encoder: NULL for the '
     'active one; filter: as of cnnc_nearest.';
 
-CREATE FUNCTION radretrieval.similar(image bigint, k integer DEFAULT 10, encoder integer DEFAULT NULL,
+CREATE OR REPLACE FUNCTION radretrieval.similar(image bigint, k integer DEFAULT 10, encoder integer DEFAULT NULL,
                                      filter jsonb DEFAULT '{}')
 RETURNS TABLE (rank integer, image_id bigint, distance integer, path text, irma_code text, uri text)
 LANGUAGE sql STABLE ROWS 10 SET search_path = radretrieval, public, pg_temp AS $$
@@ -146,7 +146,7 @@ COMMENT ON FUNCTION radretrieval.similar(bigint, integer, integer, jsonb) IS
 
 -- bytea has no XOR. Of the ways to make bits of it, the one through hexadecimal digits is the fastest that SQL has -
 -- 10 microseconds a pair of 544 bytes, 4 times faster than by eight bytes, 7 times faster than by single ones.
-CREATE FUNCTION radretrieval.rbc_distance(a bytea, b bytea) RETURNS integer
+CREATE OR REPLACE FUNCTION radretrieval.rbc_distance(a bytea, b bytea) RETURNS integer
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE COST 100 AS $$
 BEGIN
     IF octet_length(a) <> octet_length(b) THEN
@@ -160,7 +160,7 @@ $$;
 COMMENT ON FUNCTION radretrieval.rbc_distance(bytea, bytea) IS
     'In how many bits two Radon barcodes of one geometry differ, 0 to 8 times their bytes; an error for unequal lengths.';
 
-CREATE FUNCTION radretrieval.image_distance(image bigint, other bigint, encoder integer DEFAULT NULL)
+CREATE OR REPLACE FUNCTION radretrieval.image_distance(image bigint, other bigint, encoder integer DEFAULT NULL)
 RETURNS TABLE (cnnc_distance integer, rbc_distance integer, irma_error real)
 LANGUAGE sql STABLE ROWS 1 SET search_path = radretrieval, public, pg_temp AS $$
     SELECT (code_of(image_distance.image, encoder) <~> code_of(image_distance.other, encoder))::int,
@@ -174,7 +174,7 @@ COMMENT ON FUNCTION radretrieval.image_distance(bigint, bigint, integer) IS
     '(NULL: the active one), and the IRMA error (0 to 1) of the second one''s class as an answer for the first; NULL where '
     'one has no class.';
 
-CREATE FUNCTION radretrieval.retrieve_by(code bit, barcode bytea, top integer DEFAULT 10, candidates integer DEFAULT 50,
+CREATE OR REPLACE FUNCTION radretrieval.retrieve_by(code bit, barcode bytea, top integer DEFAULT 10, candidates integer DEFAULT 50,
                                          encoder integer DEFAULT NULL, filter jsonb DEFAULT '{}')
 RETURNS TABLE (rank integer, image_id bigint, cnnc_distance integer, rbc_distance integer, irma_code text, uri text)
 LANGUAGE plpgsql STABLE ROWS 10 SET search_path = radretrieval, public, pg_temp AS $$
@@ -207,7 +207,7 @@ COMMENT ON FUNCTION radretrieval.retrieve_by(bit, bytea, integer, integer, integ
     'cnnc_distance, image_id. Candidates without barcode of the encoder''s geometry are left out. encoder: NULL for the '
     'active one; filter: as of cnnc_nearest. Source: Liu, Tizhoosh and Kofman (2016), section 3.3.';
 
-CREATE FUNCTION radretrieval.retrieve(image bigint, top integer DEFAULT 10, candidates integer DEFAULT 50,
+CREATE OR REPLACE FUNCTION radretrieval.retrieve(image bigint, top integer DEFAULT 10, candidates integer DEFAULT 50,
                                       encoder integer DEFAULT NULL, filter jsonb DEFAULT '{}')
 RETURNS TABLE (rank integer, image_id bigint, cnnc_distance integer, rbc_distance integer, irma_code text, uri text)
 LANGUAGE sql STABLE ROWS 10 SET search_path = radretrieval, public, pg_temp AS $$
@@ -223,7 +223,7 @@ COMMENT ON FUNCTION radretrieval.retrieve(bigint, integer, integer, integer, jso
     ' NULL for the active one; filter: as of cnnc_nearest. An image that is unknown or not coded is an error that says what'
     ' to do.';
 
-CREATE VIEW radretrieval.coverage AS
+CREATE OR REPLACE VIEW radretrieval.coverage AS
 SELECT i.split, i.modality, i.body_part, i.irma_code, count(*) AS images, count(c.image_id) AS coded,
        count(b.image_id) AS barcoded, count(f.image_id) FILTER (WHERE c.image_id IS NULL) AS failed,
        count(*) - count(c.image_id) AS pending
@@ -241,7 +241,7 @@ COMMENT ON VIEW radretrieval.coverage IS
     'How far the active encoder has come: images of each split, modality, body part and IRMA code, and how many are coded. '
     'With no active encoder everything is pending.';
 
-CREATE VIEW radretrieval.pending AS
+CREATE OR REPLACE VIEW radretrieval.pending AS
 SELECT i.id AS image_id, e.id AS encoder_id, i.uri, i.split, i.ingested_at, now() - i.ingested_at AS waiting,
        f.error, f.message, f.attempts, f.last_at AS failed_at
 FROM radretrieval.image i

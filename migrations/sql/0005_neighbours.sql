@@ -6,7 +6,7 @@
 -- two codes x, y within t have |d(x,b) - d(y,b)| <= t for every anchor b, so that of y's anchor b only a range of keys is looked
 -- at for each x, and of a only those x that b can have a y for. The OFFSET 0 are fences - without them the planner turns the
 -- nested loops round. Else all are compared with all.
-CREATE FUNCTION radretrieval.near_duplicates(max_distance integer DEFAULT 10, encoder integer DEFAULT NULL)
+CREATE OR REPLACE FUNCTION radretrieval.near_duplicates(max_distance integer DEFAULT 10, encoder integer DEFAULT NULL)
 RETURNS TABLE (image_id bigint, other_id bigint, distance integer)
 LANGUAGE plpgsql STABLE ROWS 1000 SET search_path = radretrieval, public, pg_temp SET jit = off
 SET work_mem = '64MB' SET enable_mergejoin = off AS $function$
@@ -78,7 +78,7 @@ COMMENT ON FUNCTION radretrieval.near_duplicates(integer, integer) IS
     'with their square; beyond, an exact index (radretrieval index build --kind exact) helps.';
 
 -- One batch of fill_neighbours - a procedure that commits cannot have a SET clause.
-CREATE FUNCTION radretrieval.fill_neighbours_batch(encoder integer, k integer, wanted bigint, after bigint, since timestamptz,
+CREATE OR REPLACE FUNCTION radretrieval.fill_neighbours_batch(encoder integer, k integer, wanted bigint, after bigint, since timestamptz,
                                                    most integer DEFAULT 2000)
 RETURNS bigint
 LANGUAGE plpgsql SET search_path = radretrieval, public, pg_temp SET jit = off
@@ -145,7 +145,7 @@ COMMENT ON FUNCTION radretrieval.fill_neighbours_batch(integer, integer, bigint,
     'Fills the table neighbour for the next images after `after` that have fewer than `wanted` rows filled since `since`, '
     'for fill_neighbours. Gives the last image, NULL when none was left.';
 
-CREATE PROCEDURE radretrieval.fill_neighbours(k integer DEFAULT 10, encoder integer DEFAULT NULL, again boolean DEFAULT false)
+CREATE OR REPLACE PROCEDURE radretrieval.fill_neighbours(k integer DEFAULT 10, encoder integer DEFAULT NULL, again boolean DEFAULT false)
 LANGUAGE plpgsql AS $$
 DECLARE
     number CONSTANT integer := radretrieval.encoder_number(encoder);
@@ -173,7 +173,7 @@ COMMENT ON PROCEDURE radretrieval.fill_neighbours(integer, integer, boolean) IS
     'ended. Images that have k rows already are left as they are, so that new images get rows, but do not come into older '
     'ones; again => true finds all rows anew, batch by batch.';
 
-CREATE FUNCTION radretrieval.neighbours_by_class(k integer DEFAULT 10, encoder integer DEFAULT NULL)
+CREATE OR REPLACE FUNCTION radretrieval.neighbours_by_class(k integer DEFAULT 10, encoder integer DEFAULT NULL)
 RETURNS TABLE (irma_code text, neighbour_irma_code text, relations bigint, share double precision)
 LANGUAGE plpgsql STABLE ROWS 1000 SET search_path = radretrieval, public, pg_temp AS $$
 DECLARE

@@ -103,6 +103,11 @@ def translated(url: str) -> Iterator[None]:
         raise SchemaOutdated(
             f"the archive's schema is not the one this version needs ({_first(error)}); run: radretrieval db upgrade"
         ) from error
+    except errors.LockNotAvailable as error:
+        raise DatabaseUnavailable(
+            f"a table is in use by another transaction ({_first(error)}); wait for it, or end it, then run it again: "
+            "nothing is half-written"
+        ) from error
     except (
         psycopg.OperationalError,
         psycopg.InterfaceError,
@@ -200,29 +205,6 @@ def _with_password(url: str, settings: Settings) -> str:
     return urlunsplit(parts._replace(netloc=f"{parts.username or 'postgres'}:{quote(password, safe='')}@{host}"))
 
 
-def open_database(settings: Settings) -> Database:
-    """The archive of these settings, checked: server and pgvector new enough, schema at this version's revision.
-
-    The embedded archive is made and upgraded by itself; a database of yours only by `radretrieval db upgrade`.
-
-    Raises
-    ------
-    DatabaseUnavailable, EnvironmentUnusable, SchemaOutdated, EmbeddedServerError : with what to do.
-    """
-    url = database_url(settings)
-    database = Database(url, embedded=settings.database_url is None)
-    try:
-        check(database)
-    except SchemaOutdated:
-        if not database.embedded:
-            raise
-        from radretrieval.archive import migrations
-
-        migrations.upgrade(url)
-        check(database)
-    return database
-
-
 def restart_embedded(database: Database, settings: Settings) -> None:
     """Start the embedded server again if the archive's database is one; logs a warning where that fails.
 
@@ -236,35 +218,6 @@ def restart_embedded(database: Database, settings: Settings) -> None:
         shared_server.start(settings.home, settings.embedded_start_seconds)
     except EmbeddedServerError as error:
         log.warning("%s", error)
-
-
-def check(database: Database) -> dict[str, Any]:
-    """Versions and revision of the archive's database, when it can be used as it stands.
-
-    Raises DatabaseUnavailable, EnvironmentUnusable or SchemaOutdated otherwise.
-    """
-    from radretrieval.archive.schema.revision import REVISION
-
-    with database.connection() as connection:
-        server = server_facts(connection)
-        revision = None
-        if server["has_schema"]:
-            row = connection.execute(sql("revision")).fetchone()
-            revision = row["version_num"] if row else None
-    if revision != REVISION:
-        stands = f"at revision {revision}" if revision else "not set up yet"
-        way = "upgrade radretrieval" if revision and revision > REVISION else "run: radretrieval db upgrade"
-        if not database.embedded:
-            way += " (with the same database URL)"
-        raise SchemaOutdated(
-            f"the archive at {redacted(database.url)} is {stands}, this version needs revision {REVISION}; {way}"
-        )
-    return {
-        "revision": revision,
-        "head": REVISION,
-        "server_version": server["server_version"],
-        "pgvector_version": server["pgvector_version"],
-    }
 
 
 def server_facts(connection: psycopg.Connection[dict[str, Any]]) -> dict[str, Any]:

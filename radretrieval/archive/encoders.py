@@ -62,7 +62,7 @@ def add(
     row = connection.execute(sql("encoder_add"), values).fetchone()
     assert row is not None
     encoder_id = int(row["id"])
-    for statement in (sql("encoder_partition"), sql("encoder_partition_attached"), sql("encoder_attended")):
+    for statement in (sql("encoder_partition"), sql("encoder_partition_attached"), sql("encoder_triggers")):
         filled = statement.replace("{partition}", partition(encoder_id)).replace("{encoder}", str(encoder_id))
         connection.execute(filled)
     if connection.execute(sql("encoder_one"), {"id": None}).fetchone() is None:

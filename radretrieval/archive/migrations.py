@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from radretrieval.archive import connections
 from radretrieval.archive.queries import sql
-from radretrieval.errors import EnvironmentUnusable
+from radretrieval.errors import EnvironmentUnusable, UsageError
 
 if TYPE_CHECKING:
     import sqlalchemy
@@ -44,27 +44,63 @@ def config(url: str | None, output: TextIO | None = None) -> Config:
 
 
 def upgrade(url: str, revision: str = "head") -> None:
-    """Bring the database to a revision; raises EnvironmentUnusable with the SQL for the DBA when it may not."""
+    """Bring the database to a revision, and at the newest one its functions, views and triggers to their files.
+
+    Raises EnvironmentUnusable with the SQL for the DBA when it may not.
+    """
     from alembic import command
 
-    with connections.translated(url):
+    with connections.translated(url), _unwrapped():
         _prepare(url)
         command.upgrade(config(url), revision)
 
 
 def downgrade(url: str, revision: str) -> None:
-    """Take the database back to a revision (`base`: nothing of ours remains but the extension and an empty schema)."""
+    """Take the database back to a revision (`base`: nothing of ours remains but the extension and an empty schema).
+
+    Functions, views and triggers are those of that revision afterwards; what a command can make again, as an exact
+    index, goes with its tables. Raises EnvironmentUnusable where other data would be lost.
+    """
+    from psycopg import errors
+
     from alembic import command
 
-    with connections.translated(url):
-        command.downgrade(config(url), revision)
+    try:
+        with connections.translated(url), _unwrapped():
+            command.downgrade(config(url), revision)
+    except errors.RaiseException as error:
+        raise EnvironmentUnusable(error.diag.message_primary or str(error)) from error
 
 
-def print_sql(output: TextIO, revision: str = "head") -> None:
-    """The statements of an upgrade from nothing, for a DBA who runs SQL by hand."""
+@contextmanager
+def _unwrapped() -> Iterator[None]:
+    """psycopg's errors where SQLAlchemy would give its own."""
+    from sqlalchemy.exc import DBAPIError
+
+    try:
+        yield
+    except DBAPIError as error:
+        raise (error.orig or error) from error
+
+
+def print_sql(output: TextIO, start: str = "base", revision: str = "head") -> None:
+    """The statements of an upgrade, for a DBA who runs SQL by hand with psql.
+
+    Parameters
+    ----------
+    start : revision of the database that they are for; `base`: there is nothing yet.
+
+    Raises UsageError for a revision that is not known.
+    """
+    from alembic.script import ScriptDirectory
+
     from alembic import command
 
-    command.upgrade(config(None, output), revision, sql=True)
+    made = config(None, output)
+    known = ["base", *sorted(script.revision for script in ScriptDirectory.from_config(made).walk_revisions())]
+    if start not in known:
+        raise UsageError(f"revision {start} is not known to this version; it knows: {', '.join(known)}")
+    command.upgrade(made, f"{start}:{revision}", sql=True)
 
 
 def _prepare(url: str) -> None:

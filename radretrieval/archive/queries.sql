@@ -118,8 +118,8 @@ CREATE TABLE {partition} (LIKE cnnc INCLUDING ALL);
 -- :encoder_partition_attached Attached, because CREATE … PARTITION OF would lock searches and workers out.
 ALTER TABLE cnnc ATTACH PARTITION {partition} FOR VALUES IN ({encoder});
 
--- :encoder_attended The exact indexes follow what is written to the partition itself.
-SELECT radretrieval.exact_attend('{partition}');
+-- :encoder_triggers The exact indexes follow what is written to the partition itself.
+SELECT radretrieval.exact_create_triggers('{partition}');
 
 -- :encoder_one One encoder (or the active one), without its weights, and the indexes of its codes.
 SELECT e.id, e.profile, e.classes, e.weights_sha256, e.active, e.metrics ->> 'split' AS trained_on,
@@ -408,10 +408,7 @@ INSERT INTO {exact} (key, facet_id, image_id, code)
 SELECT s.anchor * 1024 + (a.code <~> c.code)::int, t.id, s.image_id, c.code
 FROM {exact}_stage s JOIN {partition} c ON c.image_id = s.image_id
 JOIN exact_anchor a ON a.index_id = {index} AND a.anchor = s.anchor
-JOIN image i ON i.id = s.image_id
-JOIN facet t ON (t.format, t.photometric, t.modality, t.body_part, t.view_position, t.laterality, t.irma_code, t.split, t.withdrawn)
-    = (i.format, i.photometric, coalesce(i.modality, ''), coalesce(i.body_part, ''), coalesce(i.view_position, ''),
-       coalesce(i.laterality, ''), coalesce(i.irma_code, ''), coalesce(i.split, ''), i.withdrawn)
+JOIN (SELECT i.image_id, t.id FROM image_facet i NATURAL JOIN facet t) t ON t.image_id = s.image_id
 ORDER BY 1;
 
 -- :exact_stage_off The stage has served.
@@ -484,10 +481,10 @@ SELECT substring(bit_send(code) FROM 5) AS code FROM exact_anchor WHERE index_id
 SELECT set_config('radretrieval.anchors', %(said)s, true);
 
 -- :index_facts The indexes of an encoder's codes: the exact one with how many codes it was built of and when, others that
--- were begun and not finished, and what was measured of an HNSW graph.
+-- were begun and not finished, and what was measured of an HNSW graph; and the codes from which on an exact index is used.
 SELECT x.id AS exact, x.live_at, (SELECT sum(a.codes)::bigint FROM exact_anchor a WHERE a.index_id = x.id) AS built_of,
        (SELECT count(*) FROM exact_index u WHERE u.encoder_id = e.id AND NOT u.live) AS unfinished,
-       h.recall, h.recall_worst, h.measured_at
+       h.recall, h.recall_worst, h.measured_at, (SELECT c.index_from FROM search_constants() c) AS index_from
 FROM encoder e LEFT JOIN exact_index x ON x.encoder_id = e.id AND x.live LEFT JOIN hnsw_audit h ON h.encoder_id = e.id
 WHERE e.id = %(encoder)s;
 
@@ -505,16 +502,13 @@ SELECT (SELECT count(*) FROM exact_anchor a WHERE a.index_id = {index}) AS ancho
        count(*) FILTER (WHERE (e.key & 1023) NOT BETWEEN a.nearest AND a.farthest) AS bounds
 FROM {exact} e LEFT JOIN exact_anchor a ON a.index_id = {index} AND a.anchor = e.key >> 10;
 
--- :exact_check_facets Whether rows have the facets of their images, and cells are noted.
-SELECT count(*) FILTER (WHERE t.id IS NULL OR (t.format, t.photometric, t.modality, t.body_part, t.view_position, t.laterality,
-                                               t.irma_code, t.split, t.withdrawn)
-           IS DISTINCT FROM (i.format, i.photometric, coalesce(i.modality, ''), coalesce(i.body_part, ''),
-                             coalesce(i.view_position, ''), coalesce(i.laterality, ''), coalesce(i.irma_code, ''),
-                             coalesce(i.split, ''), i.withdrawn)) AS facets,
+-- :exact_check_facets Whether rows have the facets of their images - every column that facet and image_facet share is equal -
+-- and cells are noted.
+SELECT count(*) FILTER (WHERE NOT EXISTS (SELECT FROM (SELECT t.*) a NATURAL JOIN (SELECT i.*) b)) AS facets,
        (SELECT count(*) FROM (SELECT DISTINCT facet_id, key >> 10 AS anchor FROM {exact}) n
         WHERE NOT EXISTS (SELECT FROM exact_cell c
                           WHERE c.index_id = {index} AND c.facet_id = n.facet_id AND c.anchor = n.anchor)) AS cells
-FROM {exact} e JOIN image i ON i.id = e.image_id LEFT JOIN facet t ON t.id = e.facet_id;
+FROM {exact} e JOIN image_facet i ON i.image_id = e.image_id LEFT JOIN facet t ON t.id = e.facet_id;
 
 -- :exact_check_nearest The nearest codes, as searches find them.
 SELECT image_id, distance FROM cnnc_nearest(%(code)s::bit(1000), %(k)s, %(encoder)s) ORDER BY distance, image_id;
@@ -605,3 +599,48 @@ UPDATE image i SET patient_key = r.new FROM rekeyed r WHERE i.patient_key = r.ol
 
 -- :pull_failed Instances of a peer that it did not give when they were asked for.
 SELECT uri FROM ingest_failure WHERE error = %(error)s AND starts_with(uri, %(origin)s || '/') ORDER BY uri LIMIT %(limit)s;
+
+-- :objects Kind, name and definition of the tables, functions, views and triggers of the schema, the definitions as this
+-- server writes them where the search path is pg_catalog. A trigger is named TABLE.TRIGGER; what partitions of its table lack, or
+-- have otherwise, stands in `elsewhere` and belongs to its definition.
+SELECT 'table' AS kind, c.relname::text AS name, '' AS definition, NULL AS elsewhere
+FROM pg_class c WHERE c.relnamespace = to_regnamespace('radretrieval') AND c.relkind IN ('r', 'p', 'c')
+UNION ALL
+SELECT 'function', p.proname, pg_get_functiondef(p.oid), NULL
+FROM pg_proc p WHERE p.pronamespace = to_regnamespace('radretrieval') AND p.prokind IN ('f', 'p')
+UNION ALL
+SELECT 'view', c.relname, concat(c.reloptions, pg_get_viewdef(c.oid)), NULL
+FROM pg_class c WHERE c.relnamespace = to_regnamespace('radretrieval') AND c.relkind = 'v'
+UNION ALL
+SELECT 'trigger', t.name, concat(t.definition, p.elsewhere), p.elsewhere
+FROM (SELECT c.relname || '.' || g.tgname AS name, c.oid AS "table", g.tgname,
+             pg_get_triggerdef(g.oid) || CASE WHEN g.tgenabled IN ('D', 'R') THEN ' disabled' ELSE '' END AS definition
+      FROM pg_class c JOIN pg_trigger g ON g.tgrelid = c.oid AND NOT g.tgisinternal
+      WHERE c.relnamespace = to_regnamespace('radretrieval') AND NOT c.relispartition) t
+CROSS JOIN LATERAL (
+    SELECT string_agg(i.inhrelid::regclass::text, ', ' ORDER BY i.inhrelid) AS elsewhere
+    FROM pg_inherits i LEFT JOIN pg_trigger g ON g.tgrelid = i.inhrelid AND g.tgname = t.tgname
+    WHERE i.inhparent = t."table"
+      AND replace(pg_get_triggerdef(g.oid), format(' ON %s ', i.inhrelid::regclass), format(' ON %s ', t."table"::regclass))
+          || CASE WHEN g.tgenabled IN ('D', 'R') THEN ' disabled' ELSE '' END IS DISTINCT FROM t.definition) p;
+
+-- :objects_path For one transaction: definitions are written with the schema of everything but PostgreSQL's own.
+SELECT set_config('search_path', 'pg_catalog', true);
+
+-- :objects_changed Objects that are missing, or are other than right after they were applied. A server of another major version
+-- may write the same definition otherwise: there only what is missing is told.
+SELECT s.kind, s.name,
+       CASE WHEN o.name IS NULL THEN 'is missing'
+            WHEN o.elsewhere IS NOT NULL THEN 'is missing or another one on ' || o.elsewhere
+            ELSE 'was changed' END AS finding
+FROM radretrieval.schema_object s LEFT JOIN (
+    SELECT o.kind, o.name, string_agg(o.elsewhere, ', ') AS elsewhere,
+           sha256(convert_to(string_agg(o.definition, '' ORDER BY o.definition), 'UTF8')) AS definition
+    FROM ({objects}) o GROUP BY o.kind, o.name) o ON o.kind = s.kind AND o.name = s.name
+WHERE o.name IS NULL OR o.elsewhere IS NOT NULL
+   OR (o.definition <> s.definition AND s.server = current_setting('server_version_num')::integer / 10000)
+ORDER BY s.kind, s.name;
+
+-- :objects_digest One digest of the files that the database's objects were applied from.
+SELECT encode(sha256(string_agg(source, ''::bytea ORDER BY kind COLLATE "C", name COLLATE "C")), 'hex') AS digest
+FROM schema_object;

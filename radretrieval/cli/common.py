@@ -45,7 +45,7 @@ def settings(context: typer.Context) -> Settings:
 @contextmanager
 def opened(context: typer.Context) -> Iterator[tuple[Database, Settings]]:
     """The archive of this run, checked, with its settings; the embedded server is left at the end."""
-    from radretrieval.archive.connections import open_database
+    from radretrieval.archive.opening import open_database
 
     with leaving_embedded(chosen := settings(context)):
         yield open_database(chosen), chosen

@@ -15,30 +15,56 @@ app = typer.Typer(help="Set up, check and stop the database.", no_args_is_help=T
 @app.command()
 def upgrade(
     context: typer.Context,
-    sql: Annotated[bool, typer.Option("--sql", help="Only print the SQL, for a DBA to run by hand.")] = False,
+    sql: Annotated[
+        bool, typer.Option("--sql", help="Only print the SQL that this database needs, for a DBA to run by hand.")
+    ] = False,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="REVISION",
+            help="With --sql: print it for a database of this revision; base: for an empty one.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Bring the schema to this version's revision (waits for another upgrade that runs)."""
-    from radretrieval.archive import connections, migrations
+    """Bring the schema, its functions and its views to this version's (waits for another upgrade that runs)."""
+    from radretrieval.archive import connections, migrations, opening
+    from radretrieval.errors import UsageError
 
-    if sql:
-        migrations.print_sql(sys.stdout)
-        return
+    if start is not None and not sql:
+        raise UsageError("--from goes with --sql; db upgrade itself starts where the database stands")
     chosen = settings(context)
+    if sql and start is None:
+        if chosen.database_url is None:
+            raise UsageError(
+                "db upgrade --sql needs a database to start from: name it with --database-url, or its revision with "
+                "--from (base: there is nothing yet)"
+            )
+        start = opening.revision_of(connections.Database(connections.database_url(chosen))) or "base"
+    if start is not None:
+        migrations.print_sql(sys.stdout, start)
+        return
     with leaving_embedded(chosen):
         url = connections.database_url(chosen)
         migrations.upgrade(url)
-        _print(connections.check(connections.Database(url)), as_json)
+        _print(opening.check(connections.Database(url)), as_json)
 
 
 @app.command()
 def check(context: typer.Context, as_json: AsJson = False) -> None:
-    """Tell whether the database can be used as it stands; ends with 3 and what to do when it cannot."""
-    from radretrieval.archive import connections
+    """Tell whether the database can be used as it stands; ends with 3 and what to do when it cannot.
+
+    Functions, views and triggers that were dropped or replaced are named.
+    """
+    from radretrieval.archive import opening
+    from radretrieval.archive.schema import objects
 
     chosen = settings(context)
     with leaving_embedded(chosen):
-        _print(connections.check(connections.open_database(chosen)), as_json)
+        database = opening.open_database(chosen)
+        objects.check(database)
+        _print(opening.check(database), as_json)
 
 
 @app.command()

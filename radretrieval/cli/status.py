@@ -9,12 +9,12 @@ from radretrieval.cli.common import AsJson, opened, print_json, tell
 
 def status(context: typer.Context, as_json: AsJson = False) -> None:
     """How many images there are, how many can be found, and what is wrong with the others."""
-    from radretrieval.archive import connections, encoders, images
+    from radretrieval.archive import encoders, images, opening
     from radretrieval.archive.search import exact_index
     from radretrieval.errors import NoEncoder
 
     with opened(context) as (database, _):
-        facts = connections.check(database)
+        facts = opening.check(database)
         with database.connection() as connection:
             counts = images.counts(connection)
             try:

@@ -7,7 +7,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from radretrieval.archive import connections
+from radretrieval.archive import connections, opening
 from radretrieval.archive.connections import Database
 from radretrieval.archive.queries import _all, sql
 from radretrieval.config import Settings
@@ -35,7 +35,7 @@ def test_a_server_that_is_not_there() -> None:
     with pytest.raises(
         DatabaseUnavailable, match=r"//user@127\.0\.0\.1:9/archive .*RADRETRIEVAL_DATABASE_URL"
     ) as caught:
-        connections.open_database(Settings(database_url=url))
+        opening.open_database(Settings(database_url=url))
     assert "secret" not in str(caught.value)
 
 
@@ -79,7 +79,7 @@ def test_something_else_is_no_url() -> None:
 )
 def test_no_message_tells_a_password(url: str) -> None:
     with pytest.raises(EnvironmentUnusable) as caught:
-        connections.open_database(Settings(database_url=url))
+        opening.open_database(Settings(database_url=url))
     assert "secret" not in str(caught.value)
 
 

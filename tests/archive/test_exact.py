@@ -17,6 +17,7 @@ from programs import needs_program
 
 from radretrieval.archive import encoders
 from radretrieval.archive.connections import Database
+from radretrieval.archive.schema import objects
 from radretrieval.archive.search import exact_check, exact_index
 from radretrieval.coding.hamming import distances
 
@@ -171,6 +172,7 @@ def test_a_dump_restored_elsewhere_answers_the_same(
         subprocess.run([programs / "pg_dump", "-Fc", "-f", dump, indexed.url], check=True, capture_output=True)
         subprocess.run([programs / "pg_restore", "-d", url, dump], check=True, capture_output=True)
         assert answers(url, asked) == answers(indexed.url, asked)
+        objects.check(Database(url))
         with asking(url) as connection:
             connection.execute("UPDATE cnnc SET code = ~code WHERE image_id < 50")  # the triggers came too
             connection.execute("UPDATE image SET split = 'new' WHERE id < 90")

@@ -17,7 +17,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from databases import Server
 
-from radretrieval.archive import connections, migrations
+from radretrieval.archive import connections, migrations, opening
 from radretrieval.archive.connections import Database
 from radretrieval.archive.schema import tables
 from radretrieval.archive.schema.revision import REVISION
@@ -33,7 +33,14 @@ def differences(url: str) -> list[object]:
     made = sqlalchemy.create_engine("postgresql+psycopg://", creator=lambda: migrations._plain(url))
     with made.connect() as connection:
         context = MigrationContext.configure(
-            connection, opts={"include_schemas": True, "include_name": include_name, "compare_server_default": True}
+            connection,
+            opts={
+                "include_schemas": True,
+                "include_name": include_name,
+                "compare_server_default": True,
+                # comments are the files' of archive/sql: test_objects.py
+                "autogenerate_plugins": ["alembic.autogenerate.*", "~alembic.autogenerate.comments"],
+            },
         )
         found: list[object] = compare_metadata(context, tables.metadata)
     made.dispose()
@@ -158,7 +165,7 @@ def test_two_upgrades_at_once(empty_database_url: str) -> None:
         code = f"from radretrieval.archive import migrations; migrations.upgrade({empty_database_url!r})"
         runs = list(threads.map(lambda _: subprocess.run([sys.executable, "-c", code], check=False), range(2)))
     assert [run.returncode for run in runs] == [0, 0]
-    assert connections.check(Database(empty_database_url))["revision"] == REVISION
+    assert opening.check(Database(empty_database_url))["revision"] == REVISION
 
 
 def test_the_revision_that_is_needed_is_the_head() -> None:
@@ -215,14 +222,14 @@ def test_migrations_wait_only_so_long_for_a_lock() -> None:
 
 def test_a_database_without_the_schema_is_told_what_to_run(empty_database_url: str) -> None:
     with pytest.raises(SchemaOutdated, match="not set up yet.*run: radretrieval db upgrade"):
-        connections.check(Database(empty_database_url))
+        opening.check(Database(empty_database_url))
 
 
 def test_a_newer_schema_asks_for_a_newer_program(archive_url: str) -> None:
     with psycopg.connect(archive_url) as connection:
         connection.execute("UPDATE radretrieval.alembic_version SET version_num = '9999'")
     with pytest.raises(SchemaOutdated, match="at revision 9999.*upgrade radretrieval"):
-        connections.check(Database(archive_url))
+        opening.check(Database(archive_url))
 
 
 @pytest.fixture
@@ -258,14 +265,14 @@ def test_a_role_that_may_not_create_a_schema_gets_the_dbas_sql(guest: tuple[str,
     with psycopg.connect(url) as connection:
         connection.execute(f'CREATE SCHEMA radretrieval AUTHORIZATION "{name}"')
     migrations.upgrade(as_role(url, name))
-    assert connections.check(Database(as_role(url, name)))["revision"] == REVISION
+    assert opening.check(Database(as_role(url, name)))["revision"] == REVISION
 
 
 def test_an_old_extension_gets_the_dbas_sql(archive_url: str) -> None:
     with psycopg.connect(archive_url) as connection:
         connection.execute("UPDATE pg_extension SET extversion = '0.6.2' WHERE extname = 'vector'")
     with pytest.raises(EnvironmentUnusable, match=r"pgvector 0\.6\.2 is too old.*ALTER EXTENSION vector UPDATE;"):
-        connections.check(Database(archive_url))
+        opening.check(Database(archive_url))
 
 
 def test_an_extension_out_of_sight_gets_the_dbas_sql(archive_url: str) -> None:
@@ -273,7 +280,7 @@ def test_an_extension_out_of_sight_gets_the_dbas_sql(archive_url: str) -> None:
         connection.execute("CREATE SCHEMA elsewhere")
         connection.execute("ALTER EXTENSION vector SET SCHEMA elsewhere")
     with pytest.raises(EnvironmentUnusable, match="ALTER EXTENSION vector SET SCHEMA public;"):
-        connections.check(Database(archive_url))
+        opening.check(Database(archive_url))
 
 
 ROW = {

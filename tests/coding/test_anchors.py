@@ -84,7 +84,7 @@ def case(draw: st.DrawFn) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray
 def test_the_ball_never_leaves_a_true_neighbour_out(
     given_: tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.int64], NDArray[np.uint8], int],
 ) -> None:
-    """The search of migrations/sql/0004_nearest.sql in numpy, with any anchor for each code, not the nearest."""
+    """The search of archive/sql/functions/exact_ball.sql in numpy, with any anchor for each code, not the nearest."""
     codes, anchors, of, query, k = given_
     far, to_anchor = distances(query, codes), distances(query, anchors)
     own = np.array([distances(anchors[a], codes[i : i + 1])[0] for i, a in enumerate(of)])

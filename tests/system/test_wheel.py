@@ -65,6 +65,7 @@ def test_every_file_of_the_package_is_in_it(contents: set[str]) -> None:
     assert {str(path.relative_to(ROOT)) for path in files} <= contents
     assert "radretrieval/irma/terms.csv" in contents
     assert "radretrieval/archive/queries.sql" in contents
+    assert "radretrieval/archive/sql/functions/cnnc_nearest.sql" in contents
 
 
 def test_the_migrations_are_in_it(contents: set[str]) -> None:
@@ -97,9 +98,10 @@ def test_the_unpacked_wheel_is_what_runs(installed: Path) -> None:
 
 
 def test_an_installed_package_prints_its_migrations(installed: Path) -> None:
-    told = run_installed(installed, "db", "upgrade", "--sql")
+    told = run_installed(installed, "db", "upgrade", "--sql", "--from", "base")
     assert "CREATE TABLE radretrieval.image " in told
     assert "alembic_version" in told
+    assert "CREATE OR REPLACE FUNCTION radretrieval.cnnc_nearest(" in told
 
 
 def test_an_installed_package_migrates(installed: Path, empty_database_url: str) -> None:

@@ -1,12 +1,13 @@
-"""The tables of the archive, for SQLAlchemy and Alembic. A test asserts that the migrations make exactly these."""
+"""The tables of the archive, for SQLAlchemy and Alembic. A test asserts that the migrations make exactly these.
+
+What each table and column is stands in archive/sql/tables, as comments of the database.
+"""
 
 from __future__ import annotations
 
 import sqlalchemy as sa
 from pgvector.sqlalchemy import BIT
 from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, JSONB
-
-from radretrieval.archive.schema.comments import COMMENTS
 
 SCHEMA = "radretrieval"
 CODE_BITS = 1000
@@ -23,8 +24,8 @@ metadata = sa.MetaData(
 )
 
 
-def _moment(name: str, comment: str | None = None) -> sa.Column[object]:
-    return sa.Column(name, sa.TIMESTAMP(timezone=True), nullable=False, server_default=sa.func.now(), comment=comment)
+def _moment(name: str) -> sa.Column[object]:
+    return sa.Column(name, sa.TIMESTAMP(timezone=True), nullable=False, server_default=sa.func.now())
 
 
 image = sa.Table(
@@ -54,20 +55,13 @@ image = sa.Table(
     sa.Column(
         "irma_code",
         sa.Text,
-        # a function that says what is legal: see migrations/sql/0003_irma.sql
+        # a function that says what is legal: archive/sql/functions/irma_code_check.sql
         sa.CheckConstraint("radretrieval.irma_code_check(irma_code)", name="irma_code"),
         index=True,
     ),
     sa.Column("split", sa.Text, index=True),
     _moment("ingested_at"),
-    sa.Column(
-        "withdrawn",
-        sa.Boolean,
-        nullable=False,
-        server_default=sa.false(),
-        comment="Its label was taken back by its publisher: kept and searchable, "
-        "left out of training and scores unless asked.",
-    ),
+    sa.Column("withdrawn", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("frame", sa.Integer, sa.CheckConstraint("frame >= 1", name="frame"), nullable=False, server_default="1"),
     sa.Column("sop_class_uid", sa.Text),
     sa.Column("transfer_syntax_uid", sa.Text),
@@ -188,7 +182,7 @@ irma_term = sa.Table(
     sa.Column("children", sa.Integer, nullable=False),
 )
 
-# The exact index: see migrations/sql/0004_nearest.sql. The rows of an index lie in a table of its own, exact_<id>.
+# The exact index: see archive/sql/functions/exact_ball.sql. The rows of an index lie in a table of its own, exact_<id>.
 facet = sa.Table(
     "facet",
     metadata,
@@ -206,25 +200,17 @@ facet = sa.Table(
         *("format", "photometric", "modality", "body_part", "view_position", "laterality"),
         *("irma_code", "split", "withdrawn"),
     ),
-    comment="Each combination that images have of the columns with few values; what an image has not is ''.",
 )
 
 exact_index = sa.Table(
     "exact_index",
     metadata,
     sa.Column("id", sa.Integer, sa.Identity(always=True), primary_key=True),
-    sa.Column(
-        "encoder_id",
-        sa.Integer,
-        sa.ForeignKey(encoder.c.id, ondelete="CASCADE"),
-        nullable=False,
-        comment="Whose codes it finds.",
-    ),
-    sa.Column("live", sa.Boolean, nullable=False, comment="Searches use it; false while it is built."),
-    _moment("begun_at", "When its building began."),
-    sa.Column("live_at", sa.TIMESTAMP(timezone=True), comment="When searches began to use it."),
+    sa.Column("encoder_id", sa.Integer, sa.ForeignKey(encoder.c.id, ondelete="CASCADE"), nullable=False),
+    sa.Column("live", sa.Boolean, nullable=False),
+    _moment("begun_at"),
+    sa.Column("live_at", sa.TIMESTAMP(timezone=True)),
     sa.Index("exact_index_one_live", "encoder_id", unique=True, postgresql_where=sa.text("live")),
-    comment="Exact indexes: each has its rows, with a copy of the codes, in a table exact_<id>.",
 )
 
 
@@ -237,12 +223,11 @@ exact_anchor = sa.Table(
     "exact_anchor",
     metadata,
     _of_index(primary_key=True),
-    sa.Column("anchor", sa.Integer, primary_key=True, comment="Number of the anchor: key / 1024 of its codes."),
-    sa.Column("nearest", sa.Integer, nullable=False, comment="No code of this anchor is nearer to it."),
-    sa.Column("farthest", sa.Integer, nullable=False, comment="No code of this anchor is farther from it."),
-    sa.Column("codes", sa.Integer, nullable=False, comment="How many codes it had when the index went live."),
+    sa.Column("anchor", sa.Integer, primary_key=True),
+    sa.Column("nearest", sa.Integer, nullable=False),
+    sa.Column("farthest", sa.Integer, nullable=False),
+    sa.Column("codes", sa.Integer, nullable=False),
     sa.Column("code", BIT(CODE_BITS), nullable=False),
-    comment="The codes that stand for the others: a search looks at those near some of them.",
 )
 
 exact_cell = sa.Table(
@@ -251,8 +236,7 @@ exact_cell = sa.Table(
     _of_index(primary_key=True),
     sa.Column("facet_id", sa.Integer, primary_key=True),
     sa.Column("anchor", sa.Integer, primary_key=True),
-    sa.Column("codes", sa.Integer, nullable=False, comment="How many when it was noted; a statistic."),
-    comment="Which facets the codes of an anchor have: a filtered search leaves the other anchors out.",
+    sa.Column("codes", sa.Integer, nullable=False),
 )
 
 exact_touched = sa.Table(
@@ -261,19 +245,17 @@ exact_touched = sa.Table(
     _of_index(primary_key=False),
     sa.Column("image_id", sa.BigInteger, nullable=False),
     sa.Index("exact_touched_index_id_idx", "index_id"),
-    comment="Images that changed while an index is built; its builder looks at them again.",
 )
 
 hnsw_audit = sa.Table(
     "hnsw_audit",
     metadata,
     sa.Column("encoder_id", sa.Integer, sa.ForeignKey(encoder.c.id, ondelete="CASCADE"), primary_key=True),
-    sa.Column("recall", sa.Double, nullable=False, comment="Mean share of the true nearest that were found."),
-    sa.Column("recall_worst", sa.Double, nullable=False, comment="The same of the worst query."),
-    sa.Column("sample", sa.Integer, nullable=False, comment="How many codes were asked for."),
-    sa.Column("codes", sa.BigInteger, nullable=False, comment="How many codes there were."),
-    _moment("measured_at", "When."),
-    comment="What index audit measured last of an encoder's HNSW index.",
+    sa.Column("recall", sa.Double, nullable=False),
+    sa.Column("recall_worst", sa.Double, nullable=False),
+    sa.Column("sample", sa.Integer, nullable=False),
+    sa.Column("codes", sa.BigInteger, nullable=False),
+    _moment("measured_at"),
 )
 
 neighbour = sa.Table(
@@ -288,6 +270,13 @@ neighbour = sa.Table(
     sa.PrimaryKeyConstraint("image_id", "encoder_id", "rank"),
 )
 
-for _name, _comment in COMMENTS.items():
-    _table = metadata.tables[f"{SCHEMA}.{_name.partition('.')[0]}"]
-    (_table.c[_name.partition(".")[2]] if "." in _name else _table).comment = _comment
+schema_object = sa.Table(
+    "schema_object",
+    metadata,
+    sa.Column("kind", sa.Text, primary_key=True),
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("source", BYTEA, nullable=False),
+    sa.Column("definition", BYTEA, nullable=False),
+    sa.Column("server", sa.Integer, nullable=False),
+    _moment("applied_at"),
+)

@@ -1,8 +1,9 @@
 """The exact index of an encoder's codes: made in the background, switched to in one transaction, checked as a whole.
 
-Searches by it are in SQL (migrations/sql/0004_nearest.sql), and triggers keep it true to the codes
-(0004_exact_keep.sql). While one is built, another goes on answering, and writers only note which images they changed;
-those are looked at again before the switch. A builder that is killed leaves rows that the next one removes.
+Searches by it are in SQL (archive/sql/functions/exact_ball.sql), and triggers keep it true to the codes
+(exact_cnnc_changed.sql, exact_image_changed.sql). While one is built, another goes on answering, and writers only note
+which images they changed; those are looked at again before the switch. A builder that is killed leaves rows that the
+next one removes.
 """
 
 from __future__ import annotations
@@ -36,7 +37,6 @@ log = logging.getLogger(__name__)
 SAMPLE = 64  # codes a wanted anchor that the anchors are chosen from
 BATCH = 20_000  # codes that are read and assigned at a time
 FEW = 500  # images that changed meanwhile and may be looked at while writers wait
-WORTHWHILE = 5_000  # codes from which on a search by anchors pays (migrations/sql/0004_nearest.sql)
 GROWN = 4  # times as many codes as an index was built of ask for more anchors
 LONGEST_PAUSE = 5.0  # seconds, between tries to lock writers out for a moment
 PATIENCE_SECONDS = 60.0  # for searches that still read the index that was replaced
@@ -101,9 +101,9 @@ def facts(connection: Connection, encoder: Encoder, codes: int) -> dict[str, Any
     assert row is not None
     kind = "exact" if encoder.exact is not None else "hnsw" if encoder.hnsw else "none"
     advice = None
-    if kind == "none" and codes >= WORTHWHILE:
+    if kind == "none" and codes >= row["index_from"]:
         advice = "searches compare with every code; an index is faster: radretrieval index build"
-    elif kind == "exact" and codes > GROWN * max(row["built_of"], WORTHWHILE):
+    elif kind == "exact" and codes > GROWN * max(row["built_of"], row["index_from"]):
         advice = f"the index was built of {row['built_of']} codes; build it anew: radretrieval index build"
     elif kind == "hnsw" and row["recall"] is None:
         advice = "searches are approximate, and nobody knows how much: radretrieval index audit"

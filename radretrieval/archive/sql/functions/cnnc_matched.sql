@@ -1,0 +1,26 @@
+CREATE OR REPLACE FUNCTION radretrieval.cnnc_matched(encoder integer, filter jsonb, most integer DEFAULT 10000)
+RETURNS bigint
+LANGUAGE plpgsql STABLE SET search_path = radretrieval, public, pg_temp SET jit = off AS $function$
+DECLARE
+    wanted CONSTANT filter_parts := filter_read(filter);
+    number CONSTANT integer := coalesce(encoder, (SELECT e.id FROM encoder e WHERE e.active));
+    x CONSTANT integer := (SELECT i.id FROM exact_index i WHERE i.encoder_id = number AND i.live);
+    matching integer[];
+    answer bigint;
+BEGIN
+    IF x IS NOT NULL AND wanted.tests IS NULL AND wanted.facets IS NOT NULL THEN
+        EXECUTE format('SELECT array_agg(f.id) FROM facet f WHERE %s', wanted.facets) INTO matching;
+        EXECUTE format('SELECT count(*) FROM (SELECT FROM %I e WHERE e.facet_id = ANY ($1) AND e.image_id <> ALL ($2) LIMIT $3) m',
+                       'exact_' || x) INTO answer USING matching, wanted.not_images, most;
+    ELSE
+        EXECUTE format('SELECT count(*) FROM (SELECT FROM image i JOIN %I c ON c.image_id = i.id AND c.encoder_id = %L'
+                       ' WHERE %s AND i.id <> ALL ($1) LIMIT $2) m',
+                       'cnnc_' || number, number, coalesce(wanted.images, 'true'))
+            INTO answer USING wanted.not_images, most;
+    END IF;
+    RETURN answer;
+END
+$function$;
+
+COMMENT ON FUNCTION radretrieval.cnnc_matched(integer, jsonb, integer) IS
+    'How many coded images pass a filter of cnnc_nearest (its max_distance and one_per apart); counting ends at `most`.';

@@ -1,0 +1,66 @@
+-- Keeps the exact indexes true to the codes. A live index is changed in the writing transaction; for one that is being
+-- built the ids are noted in exact_touched, and its builder looks at them again before it goes live.
+CREATE OR REPLACE FUNCTION radretrieval.exact_cnnc_changed() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = radretrieval, public, pg_temp SET jit = off AS $$
+DECLARE
+    x record;
+    -- what a writer that knows the anchors may set beforehand, for this transaction: 'index {image ids} {anchors}'
+    said text[] := string_to_array(nullif(current_setting('radretrieval.anchors', true), ''), ' ');
+    come bigint[];
+    one record;
+    source CONSTANT text := 'SELECT a.image_id, a.code, h.hint FROM after a LEFT JOIN unnest($2, $3) h (image_id, hint) '
+        'ON h.image_id = a.image_id WHERE a.encoder_id = $1';
+    missing bigint;
+    wider jsonb;
+BEGIN
+    PERFORM exact_writer_sees();
+    FOR x IN SELECT i.id, i.encoder_id, i.live FROM exact_index i ORDER BY i.id LOOP
+        IF TG_OP <> 'INSERT' THEN
+            IF x.live THEN
+                EXECUTE format('DELETE FROM %I e USING before b WHERE e.image_id = b.image_id AND b.encoder_id = $1',
+                               'exact_' || x.id) USING x.encoder_id;
+            ELSE
+                INSERT INTO exact_touched (index_id, image_id)
+                SELECT x.id, b.image_id FROM before b WHERE b.encoder_id = x.encoder_id;
+            END IF;
+        END IF;
+        CONTINUE WHEN TG_OP = 'DELETE';  -- then there is no table `after` to name
+        SELECT array_agg(a.image_id) INTO come FROM after a WHERE a.encoder_id = x.encoder_id;
+        CONTINUE WHEN come IS NULL;
+        IF NOT x.live THEN
+            INSERT INTO exact_touched (index_id, image_id) SELECT x.id, u FROM unnest(come) u;
+            CONTINUE;
+        END IF;
+        -- locks the rows against a transaction that labels one of these images: else neither would see what the other
+        -- wrote; each statement that follows sees what is committed by then
+        PERFORM FROM image i WHERE i.id = ANY (come) ORDER BY i.id FOR SHARE;
+        IF cardinality(come) = 1 THEN
+            SELECT a.image_id, a.code INTO one FROM after a WHERE a.encoder_id = x.encoder_id;
+            PERFORM exact_put_one(x.id, one.image_id, one.code,
+                                  CASE WHEN said[1] = x.id::text AND said[2] = '{' || one.image_id || '}'
+                                       THEN (said[3]::integer[])[1] END);
+            CONTINUE;
+        ELSIF said[1] IS DISTINCT FROM x.id::text THEN
+            said[2] := '{}';
+            said[3] := '{}';
+        END IF;
+        EXECUTE exact_put_statement(x.id, source)
+            INTO missing, wider USING x.encoder_id, said[2]::bigint[], said[3]::integer[];
+        IF wider IS NOT NULL THEN
+            PERFORM exact_widen(x.id, wider);
+        END IF;
+        CONTINUE WHEN missing = 0;
+        come := exact_not_put(x.id, come, missing);
+        EXECUTE exact_put_statement(x.id, source || ' AND a.image_id = ANY ($4)')
+            INTO missing, wider USING x.encoder_id, said[2]::bigint[], said[3]::integer[], come;
+        PERFORM exact_none_missing(x.id, missing);
+        IF wider IS NOT NULL THEN
+            PERFORM exact_widen(x.id, wider);
+        END IF;
+    END LOOP;
+    RETURN NULL;
+END
+$$;
+
+COMMENT ON FUNCTION radretrieval.exact_cnnc_changed() IS
+    'Keeps the exact indexes true to the codes, whoever writes them, in the writing transaction.';

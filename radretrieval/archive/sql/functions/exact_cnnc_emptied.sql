@@ -1,0 +1,13 @@
+CREATE OR REPLACE FUNCTION radretrieval.exact_cnnc_emptied() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = radretrieval, public, pg_temp AS $$
+DECLARE
+    x record;
+BEGIN
+    FOR x IN SELECT i.id FROM exact_index i WHERE TG_TABLE_NAME = 'cnnc_' || i.encoder_id LOOP
+        EXECUTE format('TRUNCATE %I', 'exact_' || x.id);
+    END LOOP;
+    RETURN NULL;
+END
+$$;
+
+COMMENT ON FUNCTION radretrieval.exact_cnnc_emptied() IS 'Empties the exact indexes of codes that were truncated.';

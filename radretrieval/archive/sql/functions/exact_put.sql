@@ -1,0 +1,22 @@
+CREATE OR REPLACE FUNCTION radretrieval.exact_put(index_id integer, image_ids bigint[], anchors integer[]) RETURNS void
+LANGUAGE plpgsql SET search_path = radretrieval, public, pg_temp SET jit = off AS $$
+DECLARE
+    encoder CONSTANT integer := (SELECT x.encoder_id FROM exact_index x WHERE x.id = exact_put.index_id);
+    missing bigint;
+    wider jsonb;
+BEGIN
+    PERFORM exact_facets(image_ids);
+    EXECUTE exact_put_statement(index_id, format(
+        'SELECT c.image_id, c.code, h.hint FROM unnest($1, $2) h (image_id, hint)'
+        ' JOIN %I c ON c.image_id = h.image_id AND c.encoder_id = %L', 'cnnc_' || encoder, encoder))
+        INTO missing, wider USING image_ids, anchors;
+    PERFORM exact_none_missing(index_id, missing);
+    IF wider IS NOT NULL THEN
+        PERFORM exact_widen(index_id, wider);
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION radretrieval.exact_put(integer, bigint[], integer[]) IS
+    'Puts the codes of these images, each with an anchor (NULL for the nearest), into an exact index that has them not yet. '
+    'For index build.';

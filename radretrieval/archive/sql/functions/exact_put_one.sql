@@ -1,0 +1,32 @@
+-- One code without exact_put_statement(), whose planning would take longer than everything else.
+CREATE OR REPLACE FUNCTION radretrieval.exact_put_one(index_id integer, new_image bigint, new_code bit, hint integer)
+RETURNS void
+LANGUAGE plpgsql SET search_path = radretrieval, public, pg_temp AS $$
+DECLARE
+    near record;
+    facet integer;
+BEGIN
+    FOR try IN 1 .. 2 LOOP
+        SELECT t.id INTO facet FROM image_facet i NATURAL JOIN facet t WHERE i.image_id = new_image;
+        EXIT WHEN facet IS NOT NULL;
+        PERFORM exact_facets(ARRAY[new_image]);
+    END LOOP;
+    SELECT a.anchor, a.nearest, a.farthest, (a.code <~> new_code)::int AS distance INTO near FROM exact_anchor a
+    WHERE a.index_id = exact_put_one.index_id AND (hint IS NULL OR a.anchor = hint) ORDER BY distance, a.anchor LIMIT 1;
+    PERFORM exact_none_missing(index_id, CASE WHEN facet IS NULL OR near.anchor IS NULL THEN 1 ELSE 0 END);
+    EXECUTE format('INSERT INTO %I (key, facet_id, image_id, code) VALUES ($1, $2, $3, $4)', 'exact_' || index_id)
+        USING near.anchor * 1024 + near.distance, facet, new_image, new_code;
+    IF NOT EXISTS (SELECT FROM exact_cell c
+                   WHERE c.index_id = exact_put_one.index_id AND c.facet_id = facet AND c.anchor = near.anchor) THEN
+        INSERT INTO exact_cell (index_id, facet_id, anchor, codes) VALUES (exact_put_one.index_id, facet, near.anchor, 1)
+        ON CONFLICT DO NOTHING;
+    END IF;
+    IF near.distance NOT BETWEEN near.nearest AND near.farthest THEN
+        UPDATE exact_anchor a SET nearest = least(a.nearest, near.distance), farthest = greatest(a.farthest, near.distance)
+        WHERE a.index_id = exact_put_one.index_id AND a.anchor = near.anchor;
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION radretrieval.exact_put_one(integer, bigint, bit, integer) IS
+    'Puts one code into an exact index, with an anchor (NULL for the nearest). For its triggers.';

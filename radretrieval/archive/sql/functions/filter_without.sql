@@ -1,0 +1,8 @@
+CREATE OR REPLACE FUNCTION radretrieval.filter_without(filter jsonb, image bigint) RETURNS jsonb
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT coalesce(filter, '{}') || jsonb_build_object('not_image',
+        coalesce(nullif(filter -> 'not_image', 'null'), '[]') || to_jsonb(image))
+$$;
+
+COMMENT ON FUNCTION radretrieval.filter_without(jsonb, bigint) IS
+    'A filter of cnnc_nearest that leaves one more image out.';

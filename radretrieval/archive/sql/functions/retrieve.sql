@@ -1,0 +1,15 @@
+CREATE OR REPLACE FUNCTION radretrieval.retrieve(image bigint, top integer DEFAULT 10, candidates integer DEFAULT 50,
+                                      encoder integer DEFAULT NULL, filter jsonb DEFAULT '{}')
+RETURNS TABLE (rank integer, image_id bigint, cnnc_distance integer, rbc_distance integer, irma_code text, uri text)
+LANGUAGE sql STABLE ROWS 10 SET search_path = radretrieval, public, pg_temp AS $$
+    SELECT r.rank, r.image_id, r.cnnc_distance, r.rbc_distance, r.irma_code, r.uri
+    FROM retrieve_by(code_of(retrieve.image, retrieve.encoder), barcode_of(retrieve.image, retrieve.encoder), retrieve.top,
+                     retrieve.candidates, retrieve.encoder, filter_without(retrieve.filter, retrieve.image)) r
+    ORDER BY r.rank
+$$;
+
+COMMENT ON FUNCTION radretrieval.retrieve(bigint, integer, integer, integer, jsonb) IS
+    'The two-stage query of an image of the archive, never itself: the nearest `candidates` by CNN code (and those that tie'
+    ' with the last), re-ranked by barcode, the first `top` of them. Order: rbc_distance, cnnc_distance, image_id. encoder:'
+    ' NULL for the active one; filter: as of cnnc_nearest. An image that is unknown or not coded is an error that says what'
+    ' to do.';

@@ -1,0 +1,6 @@
+CREATE OR REPLACE TRIGGER exact_take AFTER DELETE ON radretrieval.cnnc
+    REFERENCING OLD TABLE AS before
+    FOR EACH STATEMENT EXECUTE FUNCTION radretrieval.exact_cnnc_changed();
+
+-- and on the partitions that there are
+SELECT radretrieval.exact_create_triggers(i.inhrelid) FROM pg_inherits i WHERE i.inhparent = 'radretrieval.cnnc'::regclass;
