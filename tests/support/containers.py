@@ -211,16 +211,16 @@ def free_port() -> int:
 @contextlib.contextmanager
 def password_server(folder: Path) -> Iterator[tuple[int, str]]:
     """A PostgreSQL on loopback that asks for a password: its port, and the URL of the superuser's database."""
-    who = account.account(folder / "nobody")
+    who = account.server_account(folder / "nobody")
     programs = account.binaries(who)
     # not below pytest's folders, which are closed to all but root
     home = Path(tempfile.mkdtemp(prefix="rr-pg-"))
     port = free_port()
     try:
-        account.give(home, who)
+        account.change_owner(home, who)
         data, password = home / "data", home / "password"
         password.write_text(PASSWORD)
-        account.give(password, who)
+        account.change_owner(password, who)
         initdb = [programs / "initdb", f"--pgdata={data}", "--username=radretrieval", "--auth=scram-sha-256"]
         made = account.run_as(who, [*initdb, f"--pwfile={password}", "--encoding=UTF8", "--locale=C"], 120)
         assert made.returncode == 0, made.stderr

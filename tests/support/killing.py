@@ -27,8 +27,7 @@ from PIL import Image
 
 from radretrieval.archive import migrations
 from radretrieval.archive.connections import Database
-from radretrieval.archive.embedded import server as embedded_server
-from radretrieval.archive.embedded import shared_server
+from radretrieval.archive.embedded import processes, shared_server
 from radretrieval.archive.embedded.cluster import Cluster
 from radretrieval.files.uris import to_uri
 
@@ -207,7 +206,7 @@ class Ground:
     def server(self) -> list[psutil.Process]:
         """The server's processes, its postmaster first."""
         cluster = Cluster.find(self.home)
-        found = embedded_server.processes(cluster.data) if cluster else []
+        found = processes.running(cluster.data) if cluster else []
         return sorted(found, key=_is_child)
 
     def _undisturbed(self, what: str) -> Usual:

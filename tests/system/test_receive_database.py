@@ -14,8 +14,7 @@ from nodes import Receiving, a_file, storescu, until
 from programs import needs_program
 
 from radretrieval.archive import migrations
-from radretrieval.archive.embedded import server as embedded_server
-from radretrieval.archive.embedded import shared_server
+from radretrieval.archive.embedded import processes, shared_server
 from radretrieval.archive.embedded.cluster import Cluster
 
 
@@ -81,7 +80,7 @@ def test_an_embedded_server_that_is_killed_is_started_again(home: Path, tmp_path
         storescu(node.port, tmp_path / "0.dcm")
         cluster = Cluster.find(home)
         assert cluster is not None
-        for process in embedded_server.processes(cluster.data):
+        for process in processes.running(cluster.data):
             process.kill()
         until(lambda: storescu(node.port, tmp_path / "1.dcm", check=False).returncode == 0, "it stays away")
         node.settled()

