@@ -12,9 +12,8 @@ import typer
 from radretrieval.cli.common import tell
 
 if TYPE_CHECKING:
-    from radretrieval.archive.images import Identity
     from radretrieval.config import Settings
-    from radretrieval.results.references import Subject
+    from radretrieval.results.references import ReportedAnswer, Subject
     from radretrieval.search.request import Answer, Request
     from radretrieval.search.searcher import Searcher
 
@@ -139,41 +138,33 @@ def write(outputs: Outputs, searcher: Searcher, request: Request, answer: Answer
             writer(hit_rows(answer, request))
     if outputs.fhir is None and about is None:
         return []
-    from radretrieval.results.references import hit_identities
+    from radretrieval.results.references import reported_answer
 
-    identities = hit_identities(searcher, answer.hits)
+    reported = reported_answer(searcher, request, answer)
     if outputs.fhir is not None:
-        from radretrieval.results.fhir import Told, write_bundle
+        from radretrieval.results.fhir import write_bundle
         from radretrieval.results.references import query_identity
 
-        query = query_identity(searcher, request.query, answer.query_image_id)
-        write_bundle(outputs.fhir, Told(request, answer, searcher.encoder, query, identities))
-    return [] if about is None else _dicom(outputs, searcher, request, answer, about, identities)
+        write_bundle(outputs.fhir, reported, query_identity(searcher, request.query, answer.query_image_id))
+    return [] if about is None else _dicom(outputs, searcher, reported, about)
 
 
-def _dicom(
-    outputs: Outputs,
-    searcher: Searcher,
-    request: Request,
-    answer: Answer,
-    about: Subject,
-    identities: dict[int, Identity],
-) -> list[Any]:
+def _dicom(outputs: Outputs, searcher: Searcher, reported: ReportedAnswer, about: Subject) -> list[Any]:
     """The objects, each written where a file was named for it."""
-    from radretrieval.results.structured_report import Result, left_out, structured_report
+    from radretrieval.results.structured_report import remarks, structured_report
 
     made: list[Any] = []
     if outputs.sr is not None or outputs.sc is None:
-        made.append(structured_report(Result(about, answer, identities, searcher.encoder, request.roi)))
+        made.append(structured_report(reported, about))
         if outputs.sr is not None:
             _save(made[-1], outputs.sr, "report")
-        for remark in left_out(answer, identities):
+        for remark in remarks(reported):
             tell(remark)
     if outputs.sc is not None:
         from radretrieval.report.search_picture import search_picture_pixels
         from radretrieval.results.secondary_capture import secondary_capture
 
-        made.append(secondary_capture(search_picture_pixels(searcher, request, answer), about))
+        made.append(secondary_capture(search_picture_pixels(searcher, reported.request, reported.answer), about))
         _save(made[-1], outputs.sc, "secondary capture")
     return made
 

@@ -1,4 +1,4 @@
-"""What others, and the paper itself, reached on ImageCLEF 2009: the rows of its Table 2, and others."""
+"""Published errors on ImageCLEF 2009: the rows of the paper's Table 2, and later ones."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ PUBLISHED = (
 
 
 def why_not(queries: Sequence[str], searched: Sequence[str]) -> str:
-    """Why errors over these queries cannot stand beside published ones; empty where they can.
+    """Why errors over these queries are not comparable with published ones; empty where they are.
 
-    They can where the codes are those of ImageCLEF 2009's test and train in their numbers (withdrawn ones may be
-    more). The images may be a stand-in all the same; that no list of codes can tell.
+    They are where each code is as frequent as in ImageCLEF 2009's test and train (withdrawn codes may be more
+    frequent). Whether the images are the same ones, too, the codes cannot show.
     """
     for name, codes, wanted in (
         ("queries", queries, {kind.irma_code: kind.test for kind in classes()}),

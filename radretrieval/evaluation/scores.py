@@ -1,4 +1,4 @@
-"""The figures of a set of answers: error, accuracy, intervals, class sizes, what knows no image, and comparisons."""
+"""Scores of the answers to all queries: error, accuracy, intervals, class sizes, baselines, and comparisons."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from radretrieval.irma.error import axis_errors, paper_axis_errors
 BOOTSTRAPS = 2000
 PERMUTATIONS = 10_000
 SIZES = ((0, 0), (1, 4), (5, 9), (10, 19), (20, 49), (50, 99), (100, 199), (200, None))
-NOTHING = "****-***-***-***"  # the code that says nothing
+NOTHING = "****-***-***-***"  # the answer without any information
 
 
 def _imageclef(true: str, predicted: str) -> tuple[float, ...]:
@@ -30,7 +30,7 @@ RULES: Mapping[str, Callable[[str, str], tuple[float, ...]]] = {"imageclef": _im
 
 @dataclass(frozen=True)
 class Score:
-    """The figures of one answer to every query.
+    """The scores of one answer to every query.
 
     Attributes
     ----------
@@ -49,7 +49,7 @@ class Score:
 
 @dataclass(frozen=True)
 class SizeScore:
-    """The figures of the queries whose classes have `least` … `most` searched images (None: any number from there).
+    """The scores of the queries whose classes have `least` … `most` searched images (None: any number from there).
 
     Shares are None where there is no such query.
     """
@@ -65,7 +65,7 @@ class SizeScore:
 
 @dataclass(frozen=True)
 class Baseline:
-    """What a constant answer scores: it knows the labels, but looks at no image."""
+    """The score of a constant answer, which is chosen by the labels alone."""
 
     name: str
     irma_code: str
@@ -114,7 +114,7 @@ def errors(true: Sequence[str], predicted: Sequence[str], rule: str) -> NDArray[
 
 
 def score(true: Sequence[str], predicted: Sequence[str], rule: str = "imageclef") -> Score:
-    """The figures of one answer to every query.
+    """Score one answer to every query.
 
     Parameters
     ----------
@@ -138,7 +138,7 @@ def score(true: Sequence[str], predicted: Sequence[str], rule: str = "imageclef"
 
 
 def by_size(true: Sequence[str], predicted: Sequence[str], sizes: NDArray[np.int64], rule: str) -> list[SizeScore]:
-    """The figures apart for rare and common classes.
+    """Scores by the number of searched images of the query's class.
 
     Parameters
     ----------
@@ -151,7 +151,7 @@ def by_size(true: Sequence[str], predicted: Sequence[str], sizes: NDArray[np.int
         chosen = (sizes >= least) & (sizes <= (np.inf if most is None else most))
         count, total = int(chosen.sum()), float(each[chosen].sum())
         if least == 0 and not count:
-            continue  # the usual case: no query is of a class that nothing could have been found for
+            continue  # usually every query's class has a searched image
         found.append(
             SizeScore(
                 least=least,
@@ -169,8 +169,8 @@ def by_size(true: Sequence[str], predicted: Sequence[str], sizes: NDArray[np.int
 def baselines(true: Sequence[str], searched: Sequence[str], rule: str) -> list[Baseline]:
     """Constant answers: the commonest searched code, nothing but `*`, and the best that a constant can do.
 
-    The best are chosen knowing the true codes, with and without `*`, axis by axis among what they hold: they bound
-    what needs no image.
+    The best are chosen by the true codes, with and without `*`, axis by axis among their values: an upper bound for
+    methods that ignore the image.
     """
     commonest = min(Counter(searched).items(), key=lambda item: (-item[1], item[0]))[0]
     answers = {
@@ -191,7 +191,7 @@ def baselines(true: Sequence[str], searched: Sequence[str], rule: str) -> list[B
 
 
 def compare(names: tuple[str, str], true: Sequence[str], a: Sequence[str], b: Sequence[str], rule: str) -> Comparison:
-    """Two answers to the same queries, pair by pair: what chance alone would seldom give is a difference."""
+    """Compare two answers to the same queries, query by query, by a permutation test and McNemar's test."""
     from scipy.stats import binomtest  # heavy; only a comparison needs it
 
     differences = errors(true, a, rule).sum(1) - errors(true, b, rule).sum(1)
@@ -216,7 +216,7 @@ def _right(true: Sequence[str], predicted: Sequence[str]) -> NDArray[np.bool_]:
 
 
 def _interval(values: NDArray[np.float64]) -> tuple[float, float]:
-    """95 % bootstrap interval of the sum; equal values give equal intervals, whoever asks."""
+    """95 % bootstrap interval of the sum, with a fixed seed: equal values give equal intervals."""
     rng = np.random.default_rng(0)
     # how often each query is drawn: the sums are one product, and no (draws, n) select_encoders is held
     sums = np.array([rng.multinomial(len(values), _even(len(values))) @ values for _ in range(BOOTSTRAPS)])
@@ -233,13 +233,13 @@ def _permuted(differences: NDArray[np.float64]) -> float:
     """Share of random sign flips that give a sum at least as far from zero; never below 1 / (PERMUTATIONS + 1)."""
     some = differences[differences != 0]
     rng = np.random.default_rng(0)
-    seen = abs(some.sum()) - 1e-9  # a flip of all signs is as far, whatever the order of the sum
-    far = sum(abs(rng.choice((-1.0, 1.0), some.size) @ some) >= seen for _ in range(PERMUTATIONS))
+    observed = abs(some.sum()) - 1e-9  # equal sums may differ by rounding
+    far = sum(abs(rng.choice((-1.0, 1.0), some.size) @ some) >= observed for _ in range(PERMUTATIONS))
     return float((1 + far) / (1 + PERMUTATIONS))
 
 
 def _best(true: Sequence[str], rule: str, wildcards: bool) -> str:
-    """The constant with the least error: the axes are scored apart, so that each is chosen alone."""
+    """The constant with the least error; axes are scored independently, so each is chosen alone."""
     counts = Counter(true)
     parts = []
     for place in range(len(AXES)):
@@ -251,7 +251,7 @@ def _best(true: Sequence[str], rule: str, wildcards: bool) -> str:
 
 
 def _axis_sum(counts: Counter[str], place: int, rule: str, text: str) -> float:
-    """What answering `text` on one axis adds to the error."""
+    """The error of answering `text` on one axis, over all queries."""
     parts = NOTHING.split("-")
     answer = "-".join([*parts[:place], text, *parts[place + 1 :]])
     return sum(number * RULES[rule](code, answer)[place] for code, number in counts.items())

@@ -1,6 +1,6 @@
-"""An answer as FHIR R4 (hl7.org/fhir/R4): one Bundle of a report, an observation a hit, and the studies they are of.
+"""An answer as FHIR R4 (hl7.org/fhir/R4): one Bundle with a report, an observation for each hit, and their studies.
 
-No name: patients are their pseudonyms in the archive, in an identifier of its own system.
+Patients are named by their pseudonyms in the archive, in an identifier of its own system, and by nothing else.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,8 @@ from radretrieval.archive.images import Identity
 from radretrieval.errors import UsageError
 from radretrieval.files.output import check_output, output_file
 from radretrieval.irma.tree import describe
-from radretrieval.search.request import Answer, Hit, Request
+from radretrieval.results.references import ReportedAnswer
+from radretrieval.search.request import Hit
 
 Resource = dict[str, Any]
 
@@ -42,40 +42,36 @@ _WORDS = {
 }
 
 
-@dataclass(frozen=True)
-class Told:
-    """What the bundle is made of: `query` is None where the query is neither of the archive nor DICOM."""
+def write_bundle(path: Path, reported: ReportedAnswer, query: Identity | None) -> None:
+    """Write the bundle as JSON.
 
-    request: Request
-    answer: Answer
-    encoder: Encoder
-    query: Identity | None
-    hits: Mapping[int, Identity]
+    Parameters
+    ----------
+    query : None where the query is neither in the archive nor DICOM.
 
-
-def write_bundle(path: Path, told: Told) -> None:
-    """Write the bundle as JSON; raises UsageError when `path` cannot be written or does not end in .json."""
+    Raises UsageError when `path` cannot be written or does not end in .json.
+    """
     with output_file(check_output(path, ".json", "FHIR bundle"), "FHIR bundle") as draft:
-        draft.write_text(json.dumps(bundle(told), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        draft.write_text(json.dumps(bundle(reported, query), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 
-def bundle(told: Told) -> Resource:
+def bundle(reported: ReportedAnswer, query: Identity | None) -> Resource:
     """The Bundle (type collection): DiagnosticReport, Observations, ImagingStudies, the query's Patient, the Device.
 
-    An ImagingStudy has the instances that the answer is of, and no others. Everything is preliminary: nobody has
-    looked at it yet. The number of resources is at most 2 hits + 4.
+    An ImagingStudy has those of its instances that the answer refers to. Everything is preliminary, for no person has
+    reviewed it. The number of resources is at most 2 hits + 4.
     """
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    parts = _Parts()
-    patient = _patient(parts, told.query)
-    device = parts.add(_device(told.encoder))
-    identities = [told.query, *(told.hits.get(hit.image_id) for hit in told.answer.hits)]
-    studies = _studies(parts, [one for one in identities if one is not None])
-    query_study = _reference(studies, told.query)
+    entries = _BundleEntries()
+    patient = _patient(entries, query)
+    device = entries.add(_device(reported.encoder))
+    hits = [(hit, reported.identities.get(hit.image_id)) for hit in reported.answer.hits]
+    studies = _studies(entries, [one for one in (query, *(identity for _, identity in hits)) if one is not None])
+    query_study = _reference(studies, query)
     common = {"status": "preliminary", **({"subject": patient} if patient else {})}
     results = []
-    for hit in told.answer.hits:
-        derived = list(dict.fromkeys(filter(None, (query_study, _reference(studies, told.hits.get(hit.image_id))))))
+    for hit, identity in hits:
+        derived = list(dict.fromkeys(filter(None, (query_study, _reference(studies, identity)))))
         observation = {
             "resourceType": "Observation",
             **common,
@@ -84,10 +80,38 @@ def bundle(told: Told) -> Resource:
             "effectiveDateTime": now,
             "device": device,
             **({"derivedFrom": [{"reference": one} for one in derived]} if derived else {}),
-            "component": _components(hit, told.hits.get(hit.image_id)),
+            "component": _components(hit, identity),
         }
-        results.append(parts.add(observation))
-    report = {
+        results.append(entries.add(observation))
+    report = _report(common, now, results, query_study, _conclusion(reported))
+    entries.add(report, first=True)
+    identifier = {"system": _URI, "value": f"urn:uuid:{uuid.uuid4()}"}
+    return {
+        "resourceType": "Bundle",
+        "identifier": identifier,
+        "type": "collection",
+        "timestamp": now,
+        "entry": entries.entries,
+    }
+
+
+class _BundleEntries:
+    """The entries of a bundle, which refer to each other by their full URLs."""
+
+    def __init__(self) -> None:
+        self.entries: list[Resource] = []
+
+    def add(self, resource: Resource, first: bool = False) -> dict[str, str]:
+        """Add a resource to the bundle; returns a reference to it."""
+        url = f"urn:uuid:{uuid.uuid4()}"
+        self.entries.insert(0 if first else len(self.entries), {"fullUrl": url, "resource": resource})
+        return {"reference": url}
+
+
+def _report(
+    common: Resource, now: str, results: list[dict[str, str]], query_study: str | None, conclusion: str
+) -> Resource:
+    return {
         "resourceType": "DiagnosticReport",
         **common,
         "code": {"coding": [{"system": _LOINC, "code": "18748-4", "display": "Diagnostic imaging study"}]},
@@ -95,36 +119,14 @@ def bundle(told: Told) -> Resource:
         "issued": now,
         **({"result": results} if results else {}),
         **({"imagingStudy": [{"reference": query_study}]} if query_study else {}),
-        "conclusion": _conclusion(told),
-    }
-    parts.add(report, first=True)
-    identifier = {"system": _URI, "value": f"urn:uuid:{uuid.uuid4()}"}
-    return {
-        "resourceType": "Bundle",
-        "identifier": identifier,
-        "type": "collection",
-        "timestamp": now,
-        "entry": parts.entries,
+        "conclusion": conclusion,
     }
 
 
-class _Parts:
-    """The entries of a bundle, which refer to each other by their full URLs."""
-
-    def __init__(self) -> None:
-        self.entries: list[Resource] = []
-
-    def add(self, resource: Resource, first: bool = False) -> dict[str, str]:
-        """A reference to a resource that is now in the bundle."""
-        url = f"urn:uuid:{uuid.uuid4()}"
-        self.entries.insert(0 if first else len(self.entries), {"fullUrl": url, "resource": resource})
-        return {"reference": url}
-
-
-def _patient(parts: _Parts, query: Identity | None) -> dict[str, str] | None:
+def _patient(entries: _BundleEntries, query: Identity | None) -> dict[str, str] | None:
     if query is None or query.patient_key is None:
         return None
-    return parts.add({"resourceType": "Patient", "identifier": [_pseudonym(query.patient_key)]})
+    return entries.add({"resourceType": "Patient", "identifier": [_pseudonym(query.patient_key)]})
 
 
 def _pseudonym(key: str) -> dict[str, str]:
@@ -141,8 +143,8 @@ def _device(encoder: Encoder) -> Resource:
     }
 
 
-def _studies(parts: _Parts, identities: list[Identity]) -> dict[str, str]:
-    """An ImagingStudy of each study, with the instances that are named; full URLs by Study Instance UID."""
+def _studies(entries: _BundleEntries, identities: list[Identity]) -> dict[str, str]:
+    """Add an ImagingStudy for each study, with these instances; returns full URLs by Study Instance UID."""
     found: dict[str, str] = {}
     for study in dict.fromkeys(one.study_instance_uid for one in identities if _is_dicom(one)):
         own = [one for one in identities if one.study_instance_uid == study and _is_dicom(one)]
@@ -154,7 +156,7 @@ def _studies(parts: _Parts, identities: list[Identity]) -> dict[str, str]:
             "subject": {"identifier": _pseudonym(key)} if key else _unknown(),
             "series": [_series(own, uid) for uid in dict.fromkeys(one.series_instance_uid for one in own)],
         }
-        found[str(study)] = parts.add(resource)["reference"]
+        found[str(study)] = entries.add(resource)["reference"]
     return found
 
 
@@ -220,10 +222,10 @@ def _quantity(value: float, unit: str) -> Resource:
     return {"value": value, **({"unit": unit} if unit != "1" else {}), "system": _UCUM, "code": unit}
 
 
-def _conclusion(told: Told) -> str:
-    answer = told.answer
+def _conclusion(reported: ReportedAnswer) -> str:
+    answer, roi = reported.answer, reported.request.roi
     exact = "approximate index (HNSW)" if answer.path == "hnsw" else "exact"
-    region = f", region {','.join(map(str, told.request.roi))} of the query" if told.request.roi else ""
+    region = f", region {','.join(map(str, roi))} of the query" if roi else ""
     return (
         f"{answer.returned} of {answer.requested} similar images, from {answer.candidates} nearest CNN codes ({exact}) "
         f"re-ranked by Radon barcode{region}. Not reviewed by a person."

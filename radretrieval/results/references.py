@@ -1,4 +1,4 @@
-"""What an answer refers to: the query's own file, whose patient and study it belongs to, and the hits by their UIDs."""
+"""The DICOM objects that a report of an answer refers to: the query with its patient and study, and the hits by UID."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from radretrieval.archive import connections, images
+from radretrieval.archive.encoders import Encoder
 from radretrieval.archive.images import Identity
 from radretrieval.errors import ImageError, InputMissing, RadretrievalError, UsageError
 from radretrieval.files.uris import printable
 from radretrieval.imaging.dicom import looks_like_dicom, read_data_set
 from radretrieval.imaging.header import described
 from radretrieval.imaging.reader import read_bytes
-from radretrieval.search.request import Hit
+from radretrieval.search.request import Answer, Request
 from radretrieval.search.searcher import Searcher
 from radretrieval.storage.source import original_bytes
 
-# Objects that may have several frames: a reference to one of them names the frame (PS3.3, table 10-3).
+# SOP classes of objects with several frames, a reference to which names the frame (PS3.3, table 10-3).
 _FRAMED = frozenset(
     f"1.2.840.10008.5.1.4.1.1.{last}"
     for last in (
@@ -27,8 +28,8 @@ _FRAMED = frozenset(
         *("7.1", "7.2", "7.3", "7.4", "3.1", "20", "2.1", "4.1", "77.1.5.1", "77.1.5.2"),
     )
 )
-# Attributes that an object of a patient's study has even where they are empty (type 2; PS3.3 C.7.1.1, C.7.2.1).
-_EXPECTED = (
+# Type 2 attributes of patient and study: present in every object, and possibly empty (PS3.3 C.7.1.1, C.7.2.1).
+_TYPE_2 = (
     *("PatientName", "PatientID", "PatientBirthDate", "PatientSex"),
     *("StudyDate", "StudyTime", "ReferringPhysicianName", "StudyID", "AccessionNumber"),
 )
@@ -42,21 +43,47 @@ _NO_DICOM = "is no DICOM object"
 
 
 @dataclass(frozen=True)
+class ReportedAnswer:
+    """An answer and what a report of it refers to.
+
+    Attributes
+    ----------
+    encoder : whose codes were compared.
+    identities : DICOM UIDs of the hits, by image id; a hit that is not in the archive any more has none.
+    """
+
+    request: Request
+    answer: Answer
+    encoder: Encoder
+    identities: dict[int, Identity]
+
+
+@dataclass(frozen=True)
 class Subject:
     """The query as a DICOM object.
 
     Attributes
     ----------
     identity : its UIDs.
-    header : its data set (pydicom) without pixels: patient and study are copied from it, and from nowhere else.
+    header : its data set (pydicom) without pixels: patient and study are copied from it.
     """
 
     identity: Identity
     header: Any
 
 
+def reported_answer(searcher: Searcher, request: Request, answer: Answer) -> ReportedAnswer:
+    """An answer with the UIDs of its hits."""
+    identities = _identities(searcher, [hit.image_id for hit in answer.hits])
+    return ReportedAnswer(request, answer, searcher.encoder, identities)
+
+
 def subject_of(searcher: Searcher, query: Path | int, what: str) -> Subject:
-    """The query's own file, read for a DICOM object about it; `what` it is for, for messages: `--sr`.
+    """Read the query's file as the subject of a DICOM object.
+
+    Parameters
+    ----------
+    what : the option that needs it, for messages: `--sr`.
 
     Raises UsageError where the query is no DICOM object, its UIDs are missing or its file cannot be read.
     """
@@ -72,11 +99,11 @@ def subject_of(searcher: Searcher, query: Path | int, what: str) -> Subject:
     if lacking is not None:
         lacking = "has no UIDs" if lacking == _NO_DICOM else lacking
         raise UsageError(f"{what}: a DICOM object about {name} has nothing to refer to: it {lacking}; correct the file")
-    return Subject(replace(identity, frame=frame), _sound(header))
+    return Subject(replace(identity, frame=frame), _completed(header))
 
 
 def query_identity(searcher: Searcher, query: Path | int, image_id: int | None) -> Identity | None:
-    """What is known of the query: of an image of the archive by its row, of a DICOM file by its header; else None.
+    """The UIDs of the query: from its row if it is in the archive, from its header if it is a DICOM file; else None.
 
     Parameters
     ----------
@@ -96,13 +123,8 @@ def query_identity(searcher: Searcher, query: Path | int, image_id: int | None) 
     return replace(identity, patient_key=patient_key(load_secret(searcher.settings), patient))
 
 
-def hit_identities(searcher: Searcher, hits: Sequence[Hit]) -> dict[int, Identity]:
-    """What DICOM calls the hits, by image id, in one query."""
-    return _identities(searcher, [hit.image_id for hit in hits])
-
-
 def unreferable(identity: Identity | None) -> str | None:
-    """Why DICOM cannot refer to an image, in words after its name; None where it can."""
+    """Why DICOM cannot refer to an image, as the end of a sentence about it; None where it can."""
     if identity is None:
         return "is not in the archive any more"
     values = [getattr(identity, name) for name in _UIDS]
@@ -132,7 +154,7 @@ def frames_of(identity: Identity) -> list[int] | None:
 
 
 def _identities(searcher: Searcher, ids: Sequence[int]) -> dict[int, Identity]:
-    """Of images that were ingested before the archive kept their SOP Class UID it is read from their file."""
+    """UIDs of images; a SOP Class UID that an older version did not store is read from the file."""
     with connections.translated(searcher.database.url):
         found = images.identities(searcher.connection, ids)
     for image_id, identity in found.items():
@@ -140,7 +162,7 @@ def _identities(searcher: Searcher, ids: Sequence[int]) -> dict[int, Identity]:
             try:
                 data = original_bytes(identity.uri, identity.sha256, searcher.settings.reading)
                 own, _ = _from_file(data, searcher.settings.max_pixels, identity.uri)
-            except RadretrievalError:  # then it cannot be referred to, which is told
+            except RadretrievalError:  # without it the image is unreferable, which the report says
                 continue
             if own.sop_instance_uid == identity.sop_instance_uid:
                 found[image_id] = replace(identity, sop_class_uid=own.sop_class_uid)
@@ -148,11 +170,11 @@ def _identities(searcher: Searcher, ids: Sequence[int]) -> dict[int, Identity]:
 
 
 def _query_bytes(searcher: Searcher, query: Path | int, name: str, what: str) -> tuple[bytes, int]:
-    """The query's file, and which of its frames was asked for."""
+    """The query's file, and the number of its frame."""
     try:
         if isinstance(query, int):
             with connections.translated(searcher.database.url):
-                images.by_id(searcher.connection, query)  # tells that there is none
+                images.by_id(searcher.connection, query)  # raises for an unknown id
             identity = _identities(searcher, [query])[query]
             return original_bytes(identity.uri, identity.sha256, searcher.settings.reading), identity.frame
         return read_bytes(query, max_pixels=searcher.settings.max_pixels), 1
@@ -174,23 +196,23 @@ def _from_file(data: bytes, max_pixels: int, name: str) -> tuple[Identity, Any]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             header = read_data_set(data, max_pixels)[0]
-            told = described(header)
+            values = described(header)
     except ImageError as error:
         raise UsageError(f"{name} {error}") from error
     except Exception as error:  # pydicom raises anything on damaged input
         raise UsageError(f"{name} has a damaged DICOM header: {error}") from error
     for tag in list(header.keys()):
-        if tag.group >= 0x6000:  # overlays, pixels: nothing that is copied
+        if tag.group >= 0x6000:  # overlays and pixels
             del header[tag]
-    class_uid, instance, series, study = (told[name] for name in _UIDS)
-    return Identity(class_uid, instance, series, study, modality=told["modality"]), header
+    class_uid, instance, series, study = (values[name] for name in _UIDS)
+    return Identity(class_uid, instance, series, study, modality=values["modality"]), header
 
 
-def _sound(header: Any) -> Any:
-    """The header with every attribute that is expected of a patient and a study; illegal values are emptied."""
+def _completed(header: Any) -> Any:
+    """The header with every type 2 attribute of patient and study; illegal values are emptied."""
     from pydicom.valuerep import DA, TM
 
-    for keyword in _EXPECTED:
+    for keyword in _TYPE_2:
         value = header.get(keyword)
         try:
             if "Date" in keyword and value:
@@ -206,5 +228,5 @@ def _sound(header: Any) -> Any:
 
 
 def _is_uid(value: str) -> bool:
-    """Whether a UID is one (PS3.5, 9.1); leading zeros, which are not allowed and in use, are let pass."""
+    """Whether a UID is valid (PS3.5, 9.1), but for leading zeros, which are forbidden and in use."""
     return len(value) <= 64 and re.fullmatch(r"[0-9]+(\.[0-9]+)+", value) is not None

@@ -1,4 +1,4 @@
-"""The contact sheet of an answer as a Secondary Capture image (PS3.3 A.8.1): the query's patient and study."""
+"""The picture of a search as a Secondary Capture image (PS3.3 A.8.1) of the query's patient and study."""
 
 from __future__ import annotations
 
@@ -8,35 +8,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radretrieval.results.references import Subject, frames_of
-from radretrieval.results.structured_report import CAPTURE_NUMBER, equipment, made
+from radretrieval.results.structured_report import CAPTURE_NUMBER, equipment, make_object
 
 
-def secondary_capture(sheet: NDArray[np.uint8], subject: Subject) -> Any:
-    """The sheet as a highdicom (pydicom) object that can be saved and sent.
+def secondary_capture(picture: NDArray[np.uint8], subject: Subject) -> Any:
+    """The picture as a highdicom (pydicom) object that can be saved and sent.
 
-    Burned In Annotation is YES: the sheet has words in it, and so may the films that it shows.
+    Burned In Annotation is YES: the picture contains text, and so may the radiographs in it.
 
     Parameters
     ----------
-    sheet : uint8 (rows, columns, 3), RGB.
-    subject : the query; the only image that the object names as its source.
+    picture : uint8 (rows, columns, 3), RGB.
+    subject : the query, the only image that the object names as its source.
 
-    Raises UsageError where the query's header is such that no object can be made from it.
+    Raises UsageError when the query's header cannot be copied into an object.
     """
     import highdicom as hd
     from pydicom import Dataset
 
     header, identity = subject.header, subject.identity
 
-    def kind(**values: Any) -> Any:
+    def with_patient(**values: Any) -> Any:
         image = hd.sc.SCImage(**values)
         image.copy_patient_and_study_information(header)
         return image
 
-    image = made(
-        kind,
+    image = make_object(
+        with_patient,
         header,
-        pixel_array=sheet,
+        pixel_array=picture,
         photometric_interpretation="RGB",
         bits_allocated=8,
         coordinate_system="PATIENT",
@@ -45,7 +45,7 @@ def secondary_capture(sheet: NDArray[np.uint8], subject: Subject) -> Any:
         series_number=CAPTURE_NUMBER,
         **equipment(),
     )
-    # a sheet of several films has no side and lies in no direction of one patient (type 2C, PS3.3 C.7.3.1, C.7.6.1)
+    # type 2C, empty: several radiographs have no common laterality and orientation (PS3.3 C.7.3.1, C.7.6.1)
     image.Laterality = image.PatientOrientation = None
     image.BurnedInAnnotation = "YES"
     image.DerivationDescription = "The query and the images most like it, drawn side by side"

@@ -1,15 +1,14 @@
 """An answer as a DICOM Structured Report: Comprehensive SR by template TID 1500, Measurement Report (PS3.16).
 
-One measurement group for the query and one for each hit, best first: the image, or the region in it (SCOORD), its IRMA
-code, its rank and distances, and which encoder measured them.
+It has one measurement group for the query and one for each hit, best first: the image, or the region in it (SCOORD),
+its IRMA code, its rank and distances, and the encoder that computed the codes.
 """
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from radretrieval import __version__
 from radretrieval.archive.encoders import Encoder
@@ -17,13 +16,10 @@ from radretrieval.archive.images import Identity
 from radretrieval.errors import UsageError
 from radretrieval.irma.code import AXES, axes
 from radretrieval.irma.tree import words
-from radretrieval.results.references import Subject, frames_of, reference, unreferable
+from radretrieval.results.references import ReportedAnswer, Subject, frames_of, reference, unreferable
 from radretrieval.search.request import Answer, Hit
 
-if TYPE_CHECKING:
-    from radretrieval.search.roi import Match
-
-SCHEME, IRMA = "99RADRET", "99IRMA"  # private schemes (PS3.16, 8); each document tells what they are
+SCHEME, IRMA = "99RADRET", "99IRMA"  # private schemes (PS3.16, 8), identified in each document
 _MEANINGS = {
     "SIMILAR": "Similar image",
     "QUERY": "Query image",
@@ -33,70 +29,75 @@ _MEANINGS = {
     "ROISCORE": "Correlation of the region with the query's region",
     "IRMACODE": "IRMA code",
 }
-SERIES_NUMBER, CAPTURE_NUMBER = 9901, 9902  # beyond those of modalities
+SERIES_NUMBER, CAPTURE_NUMBER = 9901, 9902  # higher than modalities use
 MANUFACTURER = "radretrieval"
 
 Box = tuple[int, int, int, int]
 
 
-@dataclass(frozen=True)
-class Result:
-    """What a DICOM object is made of.
-
-    Attributes
-    ----------
-    subject : the query, whose patient and study the object belongs to.
-    identities : of the hits, by image id; one that cannot be referred to is named by its id alone.
-    encoder : whose codes were compared.
-    roi : the drawn region, x, y, width, height in pixels of the query.
-    """
-
-    subject: Subject
-    answer: Answer
-    identities: dict[int, Identity]
-    encoder: Encoder
-    roi: Box | None = None
-
-
 def new_uid() -> str:
-    """A UID that nobody else has, under 2.25, which needs no registration (PS3.5, B.2)."""
+    """A unique UID under 2.25, which needs no registration (PS3.5, B.2)."""
     return f"2.25.{uuid.uuid4().int}"
 
 
 def concept(value: str) -> Any:
-    """One of our own concepts as highdicom has it."""
+    """A concept of the private scheme."""
     from highdicom.sr import CodedConcept
 
     return CodedConcept(value, SCHEME, _MEANINGS[value])
 
 
-def structured_report(result: Result) -> Any:
+def structured_report(reported: ReportedAnswer, subject: Subject) -> Any:
     """The report as a highdicom (pydicom) object that can be saved and sent.
 
-    It holds no name and no other attribute of a hit's patient: of a hit only UIDs, its IRMA code and what was measured.
+    It holds no attribute of a hit's patient: of a hit only UIDs, its IRMA code, rank, distances and region.
 
-    Raises UsageError where the query's header is such that no report can be made from it.
+    Parameters
+    ----------
+    subject : the query, to whose patient and study the report belongs.
+
+    Raises UsageError when the query's header cannot be copied into a report.
 
     Source: PS3.3 A.35.3 (Comprehensive SR), C.18.6 (SCOORD), PS3.16 TID 1500, 1410, 1501, 4019.
     """
     import highdicom as hd
+
+    hits = [(hit, reported.identities.get(hit.image_id)) for hit in reported.answer.hits]
+    evidence = [subject.header]
+    evidence += [reference(one) for _, one in hits if one is not None and unreferable(one) is None]
+    return make_object(
+        hd.sr.ComprehensiveSR,
+        subject.header,
+        evidence=evidence,
+        content=_content(reported, subject, hits)[0],
+        series_number=SERIES_NUMBER,
+        is_complete=True,
+        coding_schemes=_schemes(),
+        **equipment(),
+    )
+
+
+def _content(reported: ReportedAnswer, subject: Subject, hits: Sequence[tuple[Hit, Identity | None]]) -> Any:
+    """The measurement report (TID 1500), observed by the encoder as a device."""
+    import highdicom as hd
     from highdicom.sr.coding import CodedConcept
     from pydicom.sr.codedict import codes
 
-    answer, subject = result.answer, result.subject
-    algorithm = _algorithm(result)
+    algorithm = _algorithm(reported.answer, reported.encoder)
+    query_code, roi = reported.answer.query_irma_code, reported.request.roi
     groups = [
-        _group("query", "QUERY", subject.identity, result.roi, algorithm, [], answer.query_irma_code),
-        *(_hit_group(hit, result.identities.get(hit.image_id), algorithm) for hit in answer.hits),
+        _group("query", "QUERY", subject.identity, roi, algorithm, [], query_code),
+        *(_hit_group(hit, identity, algorithm) for hit, identity in hits),
     ]
+    encoder = reported.encoder
     device = hd.sr.DeviceObserverIdentifyingAttributes(
-        uid=f"2.25.{uuid.UUID(bytes=result.encoder.weights_sha256[:16]).int}",
+        uid=f"2.25.{uuid.UUID(bytes=encoder.weights_sha256[:16]).int}",
         name=MANUFACTURER,
         manufacturer_name=MANUFACTURER,
-        model_name=result.encoder.profile.name,
-        serial_number=f"encoder {result.encoder.id}",
+        model_name=encoder.profile.name,
+        serial_number=f"encoder {encoder.id}",
     )
-    content = hd.sr.MeasurementReport(
+    return hd.sr.MeasurementReport(
         observation_context=hd.sr.ObservationContext(
             observer_device_context=hd.sr.ObserverContext(codes.DCM.Device, device)
         ),
@@ -107,33 +108,18 @@ def structured_report(result: Result) -> Any:
             CodedConcept("en", "RFC5646", "English")
         ),
     )
-    evidence = [subject.header]
-    for hit in answer.hits:
-        identity = result.identities.get(hit.image_id)
-        if identity is not None and unreferable(identity) is None:
-            evidence.append(reference(identity))
-    return made(
-        hd.sr.ComprehensiveSR,
-        subject.header,
-        evidence=evidence,
-        content=content[0],
-        series_number=SERIES_NUMBER,
-        is_complete=True,
-        coding_schemes=_schemes(),
-        **equipment(),
-    )
 
 
-def made(kind: Any, header: Any, **values: Any) -> Any:
-    """An object of that kind with UIDs of its own, in the query's character set.
+def make_object(kind: Any, header: Any, **values: Any) -> Any:
+    """A DICOM object of that kind with UIDs of its own, in the query's character set.
 
-    Raises UsageError for a header of the query that allows none.
+    Raises UsageError when the query's header cannot be copied into one.
     """
     import warnings
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of the query's values, which are taken over as they are
+            warnings.simplefilter("ignore")  # about the query's values, which are copied as they are
             one = kind(
                 series_instance_uid=new_uid(),
                 sop_instance_uid=new_uid(),
@@ -142,7 +128,7 @@ def made(kind: Any, header: Any, **values: Any) -> Any:
                 specific_character_set=None,
                 **values,
             )
-            # afterwards: highdicom refuses code extensions whose first value is empty, as Japanese files have them
+            # set afterwards: highdicom refuses code extensions with an empty first value, which Japanese files have
             if header.get("SpecificCharacterSet"):
                 one.SpecificCharacterSet = header.SpecificCharacterSet
             return one
@@ -155,28 +141,28 @@ def made(kind: Any, header: Any, **values: Any) -> Any:
 
 
 def equipment() -> dict[str, str]:
-    """Who made an object (PS3.3 C.7.5.1)."""
+    """The attributes of General Equipment (PS3.3 C.7.5.1)."""
     return {"manufacturer": MANUFACTURER, "manufacturer_model_name": "search", "software_versions": __version__}
 
 
-def left_out(answer: Answer, identities: dict[int, Identity]) -> list[str]:
-    """What a report cannot say of the hits, and what is doubtful in it, in words."""
-    told = []
-    for hit in answer.hits:
-        identity = identities.get(hit.image_id)
+def remarks(reported: ReportedAnswer) -> list[str]:
+    """Remarks on hits that the report cannot refer to, or whose UID another image has too."""
+    found = []
+    for hit in reported.answer.hits:
+        identity = reported.identities.get(hit.image_id)
         reason = unreferable(identity)
         if reason is not None:
             region = ", nor hold its region" if hit.roi else ""
-            told.append(
+            found.append(
                 f"hit {hit.rank} (image {hit.image_id}) {reason}: the report names it in words, and cannot refer to "
                 f"it{region}"
             )
         elif identity is not None and identity.same_uid:
-            told.append(
+            found.append(
                 f"hit {hit.rank} (image {hit.image_id}) has the SOP Instance UID of another image, whose pixels "
                 "differ: the report may lead to either"
             )
-    return told
+    return found
 
 
 def irma_meaning(code: str) -> str:
@@ -186,7 +172,7 @@ def irma_meaning(code: str) -> str:
     except UsageError:  # a foreign label
         return code[:64]
     text = ""
-    for axis in "ADBT":  # what tells most comes first
+    for axis in "ADBT":  # anatomy first: the text is cut at its end
         for term in words(axis, parts[axis])[-1:]:
             longer = f"{text}, {term}" if text else term
             text = longer if len(longer) <= 64 else text
@@ -203,13 +189,9 @@ def _hit_group(hit: Hit, identity: Identity | None, algorithm: Any) -> Any:
     ]
     box = None
     if hit.roi is not None and reason is None:
-        box = _box(hit.roi)
+        box = hit.roi[:4]
         numbers.append(("ROISCORE", round(float(hit.roi.score), 6), "1"))
     return _group(name, "SIMILAR", None if reason else identity, box, algorithm, numbers, hit.irma_code)
-
-
-def _box(match: Match) -> Box:
-    return match.x, match.y, match.width, match.height
 
 
 def _group(
@@ -266,11 +248,10 @@ def rectangle(box: Box) -> Any:
     return np.array(corners, np.float64)
 
 
-def _algorithm(result: Result) -> Any:
-    """Which program measured, with what (TID 4019)."""
+def _algorithm(answer: Answer, encoder: Encoder) -> Any:
+    """The program and its parameters (TID 4019)."""
     import highdicom as hd
 
-    answer, encoder = result.answer, result.encoder
     parameters = [
         f"encoder {encoder.id}",
         f"weights SHA-256 {encoder.weights_sha256.hex()}",
@@ -285,7 +266,7 @@ def _algorithm(result: Result) -> Any:
 
 
 def _schemes() -> list[Any]:
-    """What the private schemes are (Coding Scheme Identification Sequence, PS3.3 C.12.1)."""
+    """The private schemes' names (Coding Scheme Identification Sequence, PS3.3 C.12.1)."""
     from highdicom.coding_schemes import CodingSchemeIdentificationItem
 
     return [

@@ -1,4 +1,4 @@
-"""The second stage: the candidates in the order of their barcodes."""
+"""Re-ranking: the candidates of a search, ordered by the distance of their barcodes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def rerank(
     cnnc_distances: Sequence[int] | NDArray[np.int32],
     image_ids: Sequence[int] | NDArray[np.int64],
 ) -> tuple[NDArray[np.intp], NDArray[np.int32]]:
-    """Order candidates by the Hamming distance of their barcodes; ties by CNNC distance, then by image id.
+    """Order a query's candidates by the Hamming distance of their barcodes, then by CNNC distance, then by image id.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
-"""Where a region of the query (ROI) lies in a retrieved image: mean-subtracted cross-correlation, by FFT.
+"""The place of a region of the query (ROI) in a retrieved image: mean-subtracted cross-correlation, by FFT.
 
-Everything that decides is computed in whole numbers, so that round-off never chooses among equal places.
+Correlations are compared as exact integers, so that rounding never decides between equal places.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from radretrieval.imaging.resample import resample
 
 Roi = tuple[int, int, int, int]
 
-# Up to this side the FFT's error stays below 0.5, and so rounds away (see _dot_products).
+# up to this side the FFT's error is below 0.5 and vanishes by rounding (see _dot_products)
 LARGEST_SIDE = 1024
 
 
@@ -40,7 +40,7 @@ class Match(NamedTuple):
 
 
 def parse_roi(text: str) -> Roi:
-    """The ROI that `x,y,width,height` writes; UsageError where the text has another form."""
+    """Parse `x,y,width,height`; raises UsageError where the text has another form."""
     try:
         x, y, width, height = (int(part) for part in text.split(","))
     except ValueError:
@@ -138,7 +138,7 @@ class _Template:
         rows, columns = min(height, shape[0]), min(width, shape[1])
         top, left = y + (height - rows) // 2, x + (width - columns) // 2
         pixels = query[top : top + rows, left : left + columns]
-        # Only places without wrap-around are read, so the transform need not be larger than the image.
+        # only places without wrap-around are read, so a transform of the image's size is enough
         transform = (next_fast_len(shape[0], real=True), next_fast_len(shape[1], real=True))
         centred = pixels - int(query.sum()) // query.size
         high = (centred + 128) >> 8

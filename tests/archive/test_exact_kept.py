@@ -269,7 +269,7 @@ def test_changes_while_it_is_built_are_in_it(
             other.execute("DELETE FROM cnnc WHERE image_id %% 700 = %s", (place + 3,))
             sound(indexed, anchored.encoder)  # the old one, which answers still
 
-    for name in ("_fill", "_again", "_switch"):
+    for name in ("_fill", "_write_changed", "_switch"):
         kept = getattr(exact_index, name)
 
         def staged(*arguments: Any, name: str = name, kept: Any = kept) -> Any:
@@ -289,7 +289,7 @@ def test_changes_while_it_is_built_are_in_it(
         counted.append(count)
 
     exact_index.build(indexed, encoders.get(connection, anchored.encoder), 50, advance)
-    assert stages == ["before _fill", "assigning", "after _fill", "before _again", "before _switch"]
+    assert stages == ["before _fill", "assigning", "after _fill", "before _write_changed", "before _switch"]
     truth = proven(indexed, connection, anchored.encoder)
     assert len(set(ids) & set(truth.ids.tolist())) > 90
     assert rows(connection, "SELECT count(*) FROM exact_touched") == [(0,)]
@@ -315,7 +315,7 @@ def test_a_writer_with_an_old_snapshot_is_refused(
     indexed: Database, anchored: Anchored, connection: Any, what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It would not see the index that was begun since, or the code that was written, and leave the index untrue."""
-    monkeypatch.setattr(exact_index, "PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(exact_index, "READER_SECONDS", 0.1)
     code = values(anchored.encoder, [77], Truth(connection, anchored.encoder).codes[76:77])[0]
     connection.execute("DELETE FROM cnnc WHERE image_id = 77")
     insert, label = INSERT.format("cnnc"), "UPDATE image SET split = 'late' WHERE id = 77"

@@ -19,9 +19,9 @@ from radretrieval.archive.images import Identity
 from radretrieval.cli.search_out import Outputs
 from radretrieval.errors import UsageError
 from radretrieval.irma.tree import rows
-from radretrieval.results.references import Subject, hit_identities, subject_of, unreferable
+from radretrieval.results.references import Subject, reported_answer, subject_of, unreferable
 from radretrieval.results.secondary_capture import secondary_capture
-from radretrieval.results.structured_report import Result, irma_meaning, left_out, rectangle, structured_report
+from radretrieval.results.structured_report import irma_meaning, rectangle, remarks, structured_report
 from radretrieval.search.request import Request
 from radretrieval.search.searcher import Searcher
 
@@ -258,10 +258,10 @@ def test_unusual_headers(answers: Made, tmp_path: Path) -> None:
 def test_an_image_that_was_ingested_before_its_class_was_kept(answers: Made) -> None:
     with answers.searcher() as searcher, searcher.connection.transaction(force_rollback=True):
         searcher.connection.execute("UPDATE radretrieval.image SET sop_class_uid = NULL, same_uid = id = 4")
-        answer = searcher.search(Request(1))
-        identities = hit_identities(searcher, answer.hits)
-    assert {identities[n].sop_class_uid for n in (3, 5)} == {CR}
-    assert [line for line in left_out(answer, identities) if "image 4)" in line] == [
+        answer = searcher.search(request := Request(1))
+        of_answer = reported_answer(searcher, request, answer)
+    assert {of_answer.identities[n].sop_class_uid for n in (3, 5)} == {CR}
+    assert [line for line in remarks(of_answer) if "image 4)" in line] == [
         f"hit {next(h.rank for h in answer.hits if h.image_id == 4)} (image 4) has the SOP Instance UID of another "
         "image, whose pixels differ: the report may lead to either"
     ]
@@ -274,8 +274,8 @@ def written(path: Path, ds: Any) -> Path:
 
 def reported(searcher: Searcher, subject: Subject, roi: tuple[int, int, int, int] | None = None) -> Any:
     """A report about any query with the hits of image 1."""
-    answer = searcher.search(Request(1, roi=roi))
-    return structured_report(Result(subject, answer, hit_identities(searcher, answer.hits), searcher.encoder, roi))
+    request = Request(1, roi=roi)
+    return structured_report(reported_answer(searcher, request, searcher.search(request)), subject)
 
 
 def test_which_images_can_be_referred_to() -> None:

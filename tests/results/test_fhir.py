@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from answering import IMAGES, Made, film, uid
 
-from radretrieval.results.fhir import Told, write_bundle
-from radretrieval.results.references import hit_identities, query_identity
+from radretrieval.results.fhir import write_bundle
+from radretrieval.results.references import query_identity, reported_answer
 from radretrieval.search.request import Request
 
 REQUIRED = {
@@ -63,8 +63,8 @@ def test_a_bundle(answers: Made, tmp_path: Path, query: int | str) -> None:
         request = Request(asked, roi=roi)
         answer = searcher.search(request)
         known = query_identity(searcher, asked, answer.query_image_id)
-        told = Told(request, answer, searcher.encoder, known, hit_identities(searcher, answer.hits))
-    write_bundle(tmp_path / "out.json", told)
+        reported = reported_answer(searcher, request, answer)
+    write_bundle(tmp_path / "out.json", reported, known)
     text, hits = (tmp_path / "out.json").read_text(), answer.hits
     bundle = json.loads(text)
     assert nothing_empty(bundle)

@@ -1,6 +1,7 @@
-"""Anchors as a writer of codes knows them: it tells the triggers which one is near, which spares the database work.
+"""Hints for the triggers of the exact index: the nearest anchor of each code that a transaction is about to write.
 
-What it tells need not be true: the distance to the anchor is measured by the trigger, and any anchor will do.
+A writer finds the nearest anchor faster than the trigger does. A wrong hint costs speed only: the trigger computes the
+distance to the anchor itself, and the index is correct with any anchor.
 """
 
 from __future__ import annotations
@@ -21,14 +22,14 @@ if TYPE_CHECKING:
 
 
 class AnchorHints:
-    """The anchors of the exact index that one encoder has, read again whenever it has another."""
+    """The anchors of one encoder's exact index, read again when the index is replaced."""
 
     def __init__(self) -> None:
         self._index: int | None = None
         self._anchors: Anchors | None = None
 
     def send(self, connection: Connection, encoder_id: int, ids: Sequence[int], codes: NDArray[np.uint8]) -> None:
-        """Tell this transaction's triggers the anchors of codes, uint8 (n, bytes), that it is about to write."""
+        """Set the hints of this transaction for codes, uint8 (n, bytes), that it is about to write."""
         row = connection.execute(sql("exact_of"), {"encoder": encoder_id}).fetchone()
         if row is None:
             return
@@ -38,10 +39,10 @@ class AnchorHints:
             joined = np.frombuffer(b"".join(anchor["code"] for anchor in rows), np.uint8)
             self._index, self._anchors = row["id"], Anchors.of(joined.reshape(len(rows), -1))
         anchors, _ = self._anchors.assign(codes)
-        said = " ".join([str(row["id"]), _array(ids), _array(anchors.tolist())])
-        connection.execute(sql("exact_say"), {"said": said})
+        hints = " ".join([str(row["id"]), _array(ids), _array(anchors.tolist())])
+        connection.execute(sql("exact_say"), {"said": hints})
 
 
 def _array(numbers: Sequence[int]) -> str:
-    """As PostgreSQL writes an array, without blanks."""
+    """A PostgreSQL array literal without blanks."""
     return "{" + ",".join(map(str, numbers)) + "}"

@@ -1,4 +1,4 @@
-"""Many queries at once: what the archive knows of them, and the nearest codes of each, a statement for many."""
+"""Searches of many queries by one statement: stored codes of the queries, and the nearest codes of each."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PAGE = 4096  # ids that are read at a time
 
 @dataclass(frozen=True)
 class StoredQuery:
-    """An image of the archive as a query; code and barcode are None while it has not both."""
+    """An image of the archive as a query; code and barcode are None unless it has both."""
 
     image_id: int
     uri: str
@@ -43,7 +43,7 @@ class Candidates:
     Attributes
     ----------
     image_ids : int64 (n,). distances : int32 (n,). barcodes : uint8 (n, bytes).
-    path : the way that was taken, as `nearest.candidates` tells it.
+    path : how they were found, see `nearest.candidates`.
     """
 
     image_ids: NDArray[np.int64]
@@ -54,14 +54,14 @@ class Candidates:
 
 @dataclass(frozen=True)
 class HitFacts:
-    """Where the file of a hit is, and what it shows."""
+    """The file of a hit and its label."""
 
     uri: str
     irma_code: str | None
 
 
 def by_ids(connection: Connection, encoder: Encoder, geometry: int, ids: Sequence[int]) -> dict[int, StoredQuery]:
-    """Those of these images that the archive has, by id, with their codes; an id may be any whole number."""
+    """The images with these ids that the archive has, by id; an id may be any integer."""
     legal = [image_id for image_id in ids if 0 <= image_id < 2**63]
     values = {"encoder": encoder.id, "geometry": geometry, "ids": legal}
     return {known.image_id: known for known in _known(connection, sql("many_images"), values)}
@@ -70,7 +70,7 @@ def by_ids(connection: Connection, encoder: Encoder, geometry: int, ids: Sequenc
 def by_contents(
     connection: Connection, encoder: Encoder, geometry: int, hashes: Sequence[bytes]
 ) -> dict[bytes, StoredQuery]:
-    """Those of these contents that the archive has, by SHA-256, with their codes."""
+    """The images with these contents that the archive has, by SHA-256."""
     values = {"encoder": encoder.id, "geometry": geometry, "sha256": list(hashes)}
     return {known.sha256: known for known in _known(connection, sql("many_contents"), values)}
 
@@ -107,36 +107,36 @@ def nearest_of_codes(
     geometry: int,
     codes: Sequence[NDArray[np.uint8]],
     limit: int,
-    wanted: Sequence[Filter],
+    filters: Sequence[Filter],
 ) -> list[Candidates]:
     """The `limit` nearest codes of each query, as `nearest.candidates` finds them, by one statement.
 
     Parameters
     ----------
-    codes : of each query, uint8 (bits / 8,). wanted : what its candidates must be.
+    codes : of each query, uint8 (bits / 8,). filters : on the candidates of each.
 
     Raises UsageError for a filter that names no column or value.
     """
-    if any(hnsw.answers(encoder, limit, one) for one in wanted):
+    if any(hnsw.answers(encoder, limit, one) for one in filters):
         return [
-            _of_candidates(*nearest.candidates(connection, encoder, geometry, code, limit, one))
-            for code, one in zip(codes, wanted, strict=True)
+            _of_single(*nearest.candidates(connection, encoder, geometry, code, limit, one))
+            for code, one in zip(codes, filters, strict=True)
         ]
     values = {
         "codes": [nearest.bit_text(code) for code in codes],
-        "filters": [one.as_json() for one in wanted],
+        "filters": [one.as_json() for one in filters],
         "limit": limit,
         "encoder": encoder.id,
         "geometry": geometry,
     }
-    own_sql = any(one.sql is not None for one in wanted)
+    own_sql = any(one.sql is not None for one in filters)
     with connections.asked_rightly(connection, own_sql), connection.cursor(binary=True) as cursor:
         rows = {row["place"]: row for row in cursor.execute(sql("many_nearest"), values)}
     return [_of_row(rows.get(place)) for place in range(1, len(codes) + 1)]
 
 
 def _of_row(row: dict[str, Any] | None) -> Candidates:
-    # a query without a row: nothing passed, and every code was considered, as in `nearest.candidates`
+    # without a row no code passed the filter, and all were compared, as in `nearest.candidates`
     ids = [] if row is None else row["image_ids"] or []
     far = [] if row is None else row["distances"] or []
     barcodes = np.frombuffer(row["barcodes"] if row is not None and ids else b"", np.uint8)
@@ -145,7 +145,7 @@ def _of_row(row: dict[str, Any] | None) -> Candidates:
     return Candidates(np.array(ids, np.int64), np.array(far, np.int32), shaped, path)
 
 
-def _of_candidates(found: Sequence[nearest.Candidate], path: str) -> Candidates:
+def _of_single(found: Sequence[nearest.Candidate], path: str) -> Candidates:
     able = [(one, one.barcode) for one in found if one.barcode is not None]
     barcodes = np.frombuffer(b"".join(barcode for _, barcode in able), np.uint8)
     return Candidates(
@@ -157,6 +157,6 @@ def _of_candidates(found: Sequence[nearest.Candidate], path: str) -> Candidates:
 
 
 def hit_facts(connection: Connection, ids: Sequence[int]) -> dict[int, HitFacts]:
-    """Where the files of these images are, and their IRMA codes, by id."""
+    """Files and labels of these images, by id."""
     rows = connection.execute(sql("many_facts"), {"ids": list(ids)})
     return {row["id"]: HitFacts(row["uri"], row["irma_code"]) for row in rows}

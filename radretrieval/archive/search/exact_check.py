@@ -1,4 +1,4 @@
-"""The proof of an exact index: its invariants over the whole table, and its answers against a plain scan."""
+"""The check of an exact index: its invariants over the whole table, and its answers against a full scan."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ KINDS = ("a stored code", "a stored code with some bits changed", "random bits")
 
 @dataclass(frozen=True)
 class ExactCheck:
-    """What `check` found; everything but `codes`, `anchors` and `queries` is 0 in a sound index.
+    """Counts of a check; all but `codes`, `anchors` and `queries` are 0 in a sound index.
 
     Attributes
     ----------
-    missing : codes that the index has not. extra : rows of it that are of no code, or of another one.
-    distances : rows whose distance to their anchor is not the true one, or whose anchor is not there.
-    bounds : rows that lie outside of their anchor's bounds. facets : rows whose facet is not their image's.
-    cells : facets of an anchor that are not noted. queries, wrong : lists that were compared, and that differed.
+    missing : codes without a row in the index. extra : rows without a code, or with another one.
+    distances : rows with a wrong distance to their anchor, or with an anchor that does not exist.
+    bounds : rows outside of their anchor's bounds. facets : rows whose facet is not their image's.
+    cells : facets of an anchor without a cell. queries, wrong : answers that were compared, and that differed.
     """
 
     codes: int
@@ -48,18 +48,18 @@ class ExactCheck:
 
     @property
     def sound(self) -> bool:
-        """Whether nothing is amiss."""
+        """Whether nothing is wrong."""
         fine = {"codes", "anchors", "queries"}
         return not any(number for name, number in asdict(self).items() if name not in fine)
 
 
 def check(database: Database, encoder: Encoder, queries: int, k: int, seed: int = 0) -> ExactCheck:
-    """Prove an encoder's exact index, in one snapshot: workers go on writing meanwhile.
+    """Check an encoder's exact index in one snapshot, while workers write.
 
     Parameters
     ----------
-    queries : how many lists of the k nearest are compared with a plain scan's: of stored codes, of such with some bits
-        changed, and of random bits, by turns.
+    queries : how many answers of the k nearest are compared with a full scan's: of stored codes, of stored codes with
+        some bits changed, and of random bits, in turn.
 
     Raises UsageError when there is no exact index.
     """
@@ -83,7 +83,7 @@ def check(database: Database, encoder: Encoder, queries: int, k: int, seed: int 
 
 
 def _queries(connection: Connection, encoder: Encoder, count: int, facts: dict[str, Any], seed: int) -> list[str]:
-    """Bit strings to ask for, of each of `KINDS` by turns."""
+    """Bit strings of each of `KINDS` in turn."""
     random = np.random.default_rng(seed)
     statement = sql("index_sample").replace("{partition}", partition(encoder.id))
     stored = [row["code"] for row in connection.execute(statement, {"sample": count})] if facts["codes"] else []

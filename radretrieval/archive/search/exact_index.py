@@ -1,9 +1,9 @@
-"""The exact index of an encoder's codes: made in the background, switched to in one transaction, checked as a whole.
+"""The exact index of an encoder's codes: built in the background and switched to in one transaction.
 
 Searches by it are in SQL (archive/sql/functions/exact_ball.sql), and triggers keep it true to the codes
-(exact_cnnc_changed.sql, exact_image_changed.sql). While one is built, another goes on answering, and writers only note
-which images they changed; those are looked at again before the switch. A builder that is killed leaves rows that the
-next one removes.
+(exact_cnnc_changed.sql, exact_image_changed.sql). While one is built, another answers searches, and triggers record the
+images that writers change; their rows are written again before the switch. The next build removes what a killed one
+left.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SAMPLE = 64  # codes a wanted anchor that the anchors are chosen from
+SAMPLE = 64  # codes for each anchor, from which the anchors are chosen
 BATCH = 20_000  # codes that are read and assigned at a time
-FEW = 500  # images that changed meanwhile and may be looked at while writers wait
-GROWN = 4  # times as many codes as an index was built of ask for more anchors
-LONGEST_PAUSE = 5.0  # seconds, between tries to lock writers out for a moment
-PATIENCE_SECONDS = 60.0  # for searches that still read the index that was replaced
+FEW = 500  # changed images that may be left to the switch, during which writers wait
+GROWN = 4  # an index of so many times the codes it was built of needs more anchors
+LONGEST_PAUSE = 5.0  # seconds between attempts to lock the tables
+READER_SECONDS = 60.0  # for transactions that may still read a replaced index
 
 
 @dataclass(frozen=True)
 class BuiltIndex:
-    """What `build` made."""
+    """The result of `build`."""
 
     index_id: int
     codes: int
@@ -52,9 +52,9 @@ class BuiltIndex:
 
 
 def anchors_for(codes: int) -> int:
-    """How many anchors serve so many codes best: the power of two nearest to twice their square root, 16 to 16384.
+    """The best number of anchors for so many codes: the power of two nearest to twice the square root, 16 to 16384.
 
-    More anchors leave fewer codes to look at, but each costs a comparison and a descent in the B-tree.
+    More anchors leave fewer codes to compare, but each costs a comparison and a descent in the B-tree.
     """
     wanted: int = 2 ** round(np.log2(max(codes, 1)) / 2 + 1)
     return min(max(wanted, 16), 16_384)
@@ -63,13 +63,13 @@ def anchors_for(codes: int) -> int:
 def build(
     database: Database, encoder: Encoder, anchors: int | None = None, advance: Callable[[int], None] | None = None
 ) -> BuiltIndex:
-    """Build the exact index of an encoder's codes beside the one that there is, and switch to it.
+    """Build the exact index of an encoder's codes and switch to it.
 
-    Searches and workers go on meanwhile; at the switch, writers wait for a moment.
+    Meanwhile searches use the index before; writers wait during the switch only.
 
     Parameters
     ----------
-    anchors : how many; None for as many as serve these codes best.
+    anchors : how many; None for `anchors_for` the number of codes.
     advance : called with the number of codes that were assigned.
 
     Raises
@@ -82,9 +82,9 @@ def build(
         if codes == 0:
             raise UsageError(f"encoder {encoder.id} has no codes to index; run: radretrieval work --once")
         chosen = choose(_sample(connection, encoder, codes, anchors), anchors or anchors_for(codes))
-        index_id = _begin(connection, encoder, chosen)
+        index_id = _create(connection, encoder, chosen)
         _fill(connection, encoder, index_id, chosen, advance or (lambda count: None))
-        while _again(connection, encoder, index_id, chosen, BATCH) > FEW:
+        while _write_changed(connection, encoder, index_id, chosen, BATCH) > FEW:
             pass
         _switch(connection, encoder, index_id, chosen)
         _remove_leftovers(connection, encoder)
@@ -92,10 +92,10 @@ def build(
 
 
 def facts(connection: Connection, encoder: Encoder, codes: int) -> dict[str, Any]:
-    """What searches of an encoder with so many codes use, and what there is to tell of it.
+    """The index that searches of an encoder with so many codes use.
 
     `kind` is exact, hnsw or none; `built_of`, `live_at`: of the exact index; `recall`, `recall_worst`, `measured_at`:
-    what was last measured of the HNSW graph; `unfinished`: builds that were begun; `advice`: what to run, or None.
+    the last measurement of the HNSW index; `unfinished`: builds that were begun; `advice`: what to run, or None.
     """
     row = connection.execute(sql("index_facts"), {"encoder": encoder.id}).fetchone()
     assert row is not None
@@ -112,7 +112,7 @@ def facts(connection: Connection, encoder: Encoder, codes: int) -> dict[str, Any
 
 
 def drop(database: Database, encoder: Encoder) -> None:
-    """Remove the exact index of an encoder's codes; searches compare with every code again."""
+    """Remove the exact index of an encoder's codes; searches then compare with every code."""
     with _builder(database, encoder) as connection:
         connection.execute(sql("exact_forget"), {"encoder": encoder.id, "live": True})
         _remove_leftovers(connection, encoder)
@@ -120,7 +120,7 @@ def drop(database: Database, encoder: Encoder) -> None:
 
 @contextmanager
 def _builder(database: Database, encoder: Encoder) -> Iterator[Connection]:
-    """A connection (autocommit) of the one builder of this encoder's index: a lock that ends with the connection."""
+    """A connection (autocommit) that holds the session-level advisory lock on building this encoder's index."""
     with connections.translated(database.url), connections.connect(database.url, autocommit=True) as connection:
         row = connection.execute(sql("exact_turn"), {"encoder": encoder.id}).fetchone()
         if row is None or not row["mine"]:
@@ -137,7 +137,7 @@ def _count(connection: Connection, encoder: Encoder) -> int:
 
 
 def _sample(connection: Connection, encoder: Encoder, codes: int, anchors: int | None) -> NDArray[np.uint8]:
-    """Some codes, from all over the table; the same ones while it does not change."""
+    """A repeatable sample of the codes, from the whole table."""
     wanted = SAMPLE * (anchors or anchors_for(codes))
     statement = sql("exact_sample").replace("{partition}", partition(encoder.id))
     with connection.cursor(binary=True) as cursor:
@@ -149,38 +149,36 @@ def _matrix(codes: list[bytes]) -> NDArray[np.uint8]:
     return np.frombuffer(b"".join(codes), np.uint8).reshape(len(codes), -1)
 
 
-def _filled(statement: str, encoder: Encoder, index_id: int) -> str:
-    """A statement with its tables' names in it."""
+def _with_names(statement: str, encoder: Encoder, index_id: int) -> str:
+    """A statement with the names of partition and index inserted."""
     statement = statement.replace("{partition}", partition(encoder.id)).replace("{exact}", exact_table(index_id))
     return statement.replace("{index}", str(index_id))
 
 
-def _begin(connection: Connection, encoder: Encoder, chosen: Anchors) -> int:
-    """A new index with its anchors; from here on writers note what they change."""
+def _create(connection: Connection, encoder: Encoder, chosen: Anchors) -> int:
+    """Create an index with its anchors; triggers record changes from its commit on."""
     with connection.transaction():
         row = connection.execute(sql("exact_new"), {"encoder": encoder.id}).fetchone()
         assert row is not None
         index_id = int(row["id"])
-        connection.execute(_filled(sql("exact_table"), encoder, index_id))
-        connection.execute(_filled(sql("exact_stage"), encoder, index_id))
-        for granted in connection.execute(sql("exact_readers")).fetchall():  # who may read the codes may search them
-            connection.execute(_filled(sql("exact_grant"), encoder, index_id).replace("{role}", granted["role"]))
+        connection.execute(_with_names(sql("exact_table"), encoder, index_id))
+        connection.execute(_with_names(sql("exact_stage"), encoder, index_id))
+        for granted in connection.execute(sql("exact_readers")).fetchall():  # roles that may read the codes
+            connection.execute(_with_names(sql("exact_grant"), encoder, index_id).replace("{role}", granted["role"]))
         number = np.arange(len(chosen.codes))
         columns = [(np.full(len(number), index_id), ">i4"), (number, ">i4"), (np.full(len(number), 1000), ">i4")]
         columns += [(np.zeros(len(number)), ">i4")] * 2
         names = "exact_anchor (index_id, anchor, nearest, farthest, codes, code)"
         copy_rows(connection, names, columns, chosen.codes, chosen.codes.shape[1] * 8)
-    _writers_waited_for(connection, encoder)
+    _while_locked(connection, encoder, lambda: None)  # waits for transactions whose changes were not recorded
     return index_id
 
 
-def _writers_waited_for(connection: Connection, encoder: Encoder) -> None:
-    """Return when every transaction has ended that wrote before the index was there to be noted for."""
-    _locked(connection, encoder, lambda: None)
+def _while_locked(connection: Connection, encoder: Encoder, action: Callable[[], None]) -> None:
+    """Run `action` in a transaction that locks the tables of codes and labels against writers.
 
-
-def _locked(connection: Connection, encoder: Encoder, action: Callable[[], None]) -> None:
-    """Do something while nobody writes codes or labels; who holds us up is let through, again and again."""
+    The lock is requested with a timeout and again after a pause, so that waiting for it blocks no other transaction.
+    """
     from psycopg.errors import DeadlockDetected, LockNotAvailable
 
     pause = 0.05
@@ -199,7 +197,7 @@ def _locked(connection: Connection, encoder: Encoder, action: Callable[[], None]
 
 
 def _batches(connection: Connection, encoder: Encoder) -> Iterator[tuple[NDArray[np.int64], NDArray[np.uint8]]]:
-    """Ids and codes, by id. Each batch is a statement of its own: what changes meanwhile is noted."""
+    """Ids and codes by id, each batch by its own statement; triggers record what changes meanwhile."""
     after = 0
     statement = sql("exact_codes_after").replace("{partition}", partition(encoder.id))
     while True:
@@ -215,7 +213,7 @@ def _batches(connection: Connection, encoder: Encoder) -> Iterator[tuple[NDArray
 def _fill(
     connection: Connection, encoder: Encoder, index_id: int, chosen: Anchors, advance: Callable[[int], None]
 ) -> None:
-    """All codes into the index, in the order of their keys, so that what is near lies together on disk."""
+    """Write all codes into the index in the order of their keys, so that near codes share pages."""
     for ids, codes in _batches(connection, encoder):
         anchor, _ = chosen.assign(codes)
         with connection.transaction():
@@ -224,60 +222,59 @@ def _fill(
         advance(len(ids))
     with connection.transaction():
         connection.execute(sql("exact_memory"), {"memory": "256MB"})
-        connection.execute(_filled(sql("exact_analyze_stage"), encoder, index_id))
+        connection.execute(_with_names(sql("exact_analyze_stage"), encoder, index_id))
         for statement in (
             *(sql("exact_fill"), sql("exact_stage_off"), sql("exact_bounds"), sql("exact_cells")),
             *(sql("exact_index_key"), sql("exact_index_image"), sql("exact_index_facet")),
         ):
-            connection.execute(_filled(statement, encoder, index_id))
+            connection.execute(_with_names(statement, encoder, index_id))
     for statement in (sql("exact_vacuum"), sql("exact_vacuum_parts")):
-        connection.execute(_filled(statement, encoder, index_id))
+        connection.execute(_with_names(statement, encoder, index_id))
 
 
-def _again(connection: Connection, encoder: Encoder, index_id: int, chosen: Anchors, most: int) -> int:
-    """Look again at up to `most` images that changed; how many there were."""
+def _write_changed(connection: Connection, encoder: Encoder, index_id: int, chosen: Anchors, most: int) -> int:
+    """Write the rows of up to `most` changed images again; returns how many there were."""
     with connection.transaction():
-        touched = connection.execute(_filled(sql("exact_touched"), encoder, index_id), {"most": most}).fetchall()
+        touched = connection.execute(_with_names(sql("exact_touched"), encoder, index_id), {"most": most}).fetchall()
         ids = [row["image_id"] for row in touched]
         if ids:
-            connection.execute(_filled(sql("exact_take"), encoder, index_id), {"ids": ids})
+            connection.execute(_with_names(sql("exact_take"), encoder, index_id), {"ids": ids})
             with connection.cursor(binary=True) as cursor:
-                statement = _filled(sql("exact_codes_of"), encoder, index_id)
+                statement = _with_names(sql("exact_codes_of"), encoder, index_id)
                 rows = cursor.execute(statement, {"encoder": encoder.id, "ids": ids}).fetchall()
             if rows:
                 anchor, _ = chosen.assign(_matrix([row["code"] for row in rows]))
                 values = {"ids": [row["image_id"] for row in rows], "anchors": anchor.tolist()}
-                connection.execute(_filled(sql("exact_put"), encoder, index_id), values)
+                connection.execute(_with_names(sql("exact_put"), encoder, index_id), values)
     return len(ids)
 
 
 def _switch(connection: Connection, encoder: Encoder, index_id: int, chosen: Anchors) -> None:
-    """In one transaction: the last changes, and searches and writers go over to the new index."""
+    """Write the last changes and make the index the one in use, in one transaction."""
 
     def action() -> None:
-        while _again(connection, encoder, index_id, chosen, BATCH):
+        while _write_changed(connection, encoder, index_id, chosen, BATCH):
             pass
         connection.execute(sql("exact_forget"), {"encoder": encoder.id, "live": True})
         connection.execute(sql("exact_live"), {"index": index_id})
 
-    _locked(connection, encoder, action)
+    _while_locked(connection, encoder, action)
 
 
 def _remove_leftovers(connection: Connection, encoder: Encoder) -> None:
-    """Remove what no search can use: indexes that were not finished, and tables of indexes that are gone.
+    """Remove unfinished indexes, and tables of indexes that were replaced.
 
-    A search that began before the switch may still read the table of the old index: it is waited for; a longer one
-    leaves the table to the next build.
+    Waits `READER_SECONDS` at most for transactions that may read such a table; otherwise the next build removes it.
     """
     connection.execute(sql("exact_forget"), {"encoder": encoder.id, "live": False})
     orphans = connection.execute(sql("exact_orphans")).fetchall()
-    started = told = time.monotonic()
+    started = warned = time.monotonic()
     while orphans and connection.execute(sql("exact_readers_left"), {"xid": orphans[0]["now"]}).fetchone():
-        if time.monotonic() > started + PATIENCE_SECONDS:
+        if time.monotonic() > started + READER_SECONDS:
             return
-        if told == started and time.monotonic() > started + LONGEST_PAUSE:
-            told = time.monotonic()
-            log.warning("waiting %.0f s at most for transactions that may read the old index to end", PATIENCE_SECONDS)
+        if warned == started and time.monotonic() > started + LONGEST_PAUSE:
+            warned = time.monotonic()
+            log.warning("waiting %.0f s at most for transactions that may read the old index to end", READER_SECONDS)
         time.sleep(0.05)
     for row in orphans:
         connection.execute(sql("exact_table_off").replace("{table}", row["name"]))

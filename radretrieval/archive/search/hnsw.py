@@ -1,4 +1,4 @@
-"""pgvector's HNSW graph: fast and approximate, for those who ask for it. Never silently: every answer names it."""
+"""pgvector's HNSW index: approximate, used where it was built and no exact index was; answers name it in `path`."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
     Connection = psycopg.Connection[dict[str, Any]]
 
-# pgvector's default of 40 returns 40 rows for LIMIT 50, silently; 400 is where recall holds (shared measurements)
+# with pgvector's default of 40, LIMIT 50 returns 40 rows; recall was measured to be high from 400 on
 EF_SEARCH = 400
 EF_SEARCH_MOST = 1000
-SPARE = 50  # rows beyond the limit, for those that tie with the last
+SPARE = 50  # rows beyond the limit, for ties with the last
 
 
 def answers(encoder: Encoder, limit: int, wanted: Filter) -> bool:
-    """Whether a search goes through the graph: there is no exact index, and nothing that would thin its answer."""
+    """Whether a search uses the graph: there is no exact index, and no filter that would shorten its answer."""
     small = limit + len(wanted.not_images) + SPARE <= EF_SEARCH_MOST
     return encoder.hnsw and encoder.exact is None and not wanted.narrows and small
 
@@ -32,14 +32,14 @@ def answers(encoder: Encoder, limit: int, wanted: Filter) -> bool:
 def nearest(
     connection: Connection, values: dict[str, Any], limit: int, not_images: tuple[int, ...]
 ) -> list[dict[str, Any]]:
-    """Rows of the `limit` nearest codes that the graph finds, and of those found that tie with the last."""
-    found = through(connection, values, limit + len(not_images) + SPARE)
+    """Rows of the `limit` nearest codes that the graph finds, with those found that tie with the last."""
+    found = search_graph(connection, values, limit + len(not_images) + SPARE)
     left = [row for row in found if row["image_id"] not in not_images]
     return [row for row in left if len(left) <= limit or row["distance"] <= left[limit - 1]["distance"]]
 
 
-def through(connection: Connection, values: dict[str, Any], limit: int) -> list[dict[str, Any]]:
-    """One query through the index; the settings hold for this transaction only."""
+def search_graph(connection: Connection, values: dict[str, Any], limit: int) -> list[dict[str, Any]]:
+    """One query by the index, with settings of this transaction."""
     with connection.transaction(), connection.cursor(binary=True) as cursor:
         cursor.execute(sql("hnsw_settings"), {"ef": str(max(limit, EF_SEARCH))})
         rows = cursor.execute(sql("nearest_hnsw"), {**values, "limit": limit}, prepare=False).fetchall()
@@ -48,12 +48,12 @@ def through(connection: Connection, values: dict[str, Any], limit: int) -> list[
 
 
 def build(connection: Connection, encoder: Encoder) -> int:
-    """Build the HNSW index of an encoder's codes, replacing one that is there, in the caller's transaction.
+    """Build or replace the HNSW index of an encoder's codes, in the caller's transaction; returns the number of codes.
 
-    Searches go on meanwhile, workers of this encoder wait. Returns the number of codes.
+    Meanwhile searches are answered, and workers of this encoder wait.
     """
     number = _count(connection, encoder)
-    # 1.3 kB a code keeps the graph in memory while it is built; more than 2 GB is a decision for the DBA
+    # 1.3 kB a code keep the graph in memory while it is built; at most 2 GB
     connection.execute(sql("index_memory"), {"memory": f"{min(max(64, number * 13 // 10_000), 2048)}MB"})
     statement = sql("index_build").replace("{index}", hnsw_index(encoder.id))
     connection.execute(statement.replace("{partition}", partition(encoder.id)))
@@ -76,23 +76,23 @@ def _count(connection: Connection, encoder: Encoder) -> int:
 
 
 def audit(connection: Connection, encoder: Encoder, limit: int, sample: int) -> tuple[int, float, float]:
-    """How many codes there are, and which share of the true nearest the index finds: mean and smallest of a sample.
+    """Measure the recall of the index on a sample of stored codes: the number of codes, mean and smallest recall.
 
-    A row counts as found when its distance is at most that of the true last place (ties may fall either way). The
-    figures are kept, and told with every answer through the index. Raises UsageError when there is no index.
+    A row counts as found when its distance is at most that of the true last one (ties are equivalent). The recall is
+    stored, and reported with every answer by the index. Raises UsageError when there is no index.
     """
     if not encoder.hnsw:
         raise UsageError(
             f"encoder {encoder.id} has no HNSW index; build one with: radretrieval index build --kind hnsw"
         )
-    asked = connection.execute(
+    sampled = connection.execute(
         sql("index_sample").replace("{partition}", partition(encoder.id)), {"sample": sample}
     ).fetchall()
     shares = []
-    for row in asked:
+    for row in sampled:
         values = {"code": row["code"], "encoder": encoder.id, "geometry": 0, "limit": limit}
         true = [exact["distance"] for exact in connection.execute(sql("nearest_distances"), values)][:limit]
-        found = through(connection, values, limit)
+        found = search_graph(connection, values, limit)
         within = sum(row["distance"] <= true[-1] for row in found)
         shares.append(min(within, len(true)) / len(true))
     mean, worst = (float(np.mean(shares)), float(min(shares))) if shares else (1.0, 1.0)

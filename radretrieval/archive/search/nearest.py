@@ -1,4 +1,4 @@
-"""The nearest codes, in SQL: exactly, or through an HNSW graph where the admin built that and no exact index."""
+"""The nearest codes, by SQL: exactly, or by an HNSW index where that was built and no exact index was."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     Connection = psycopg.Connection[dict[str, Any]]
 
 BATCH = 128  # queries of one statement in `nearest_of_images`
-SPARE = 64  # images that `nearest_of_images` asks for beyond its limit, for those that tie with the last
+SPARE = 64  # rows beyond the limit of `nearest_of_images`, for ties with the last
 COUNTED = 10_000  # matching images are counted up to here
-HIDDEN = 1_000  # nearer ones that a filter hid, up to here
+HIDDEN = 1_000  # nearer images that a filter excluded are counted up to here
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class FilterEffect:
-    """What a filter did.
+    """How many images a filter kept and excluded.
 
     Attributes
     ----------
@@ -62,17 +62,17 @@ def candidates(
     limit: int,
     wanted: Filter | None = None,
 ) -> tuple[list[Candidate], str]:
-    """The `limit` images with the smallest Hamming distance to `code`, by (distance, id), and the path that answered.
+    """The `limit` images with the smallest Hamming distance to `code`, by (distance, id), and how they were found.
 
     Parameters
     ----------
     code : uint8 (bits / 8,), packed MSB first.
-    wanted : what the candidates must be; a filter is always answered exactly, so that `limit` come if there are.
+    wanted : a filter on the candidates; it is always answered exactly, with `limit` images if so many pass.
 
     Returns
     -------
-    The candidates: those that tie with the last come too; fewer than `limit` only when no more pass the filter. And
-    `exact-index`, `exact-filter`, `exact-scan` or `hnsw`.
+    The candidates, with those that tie with the last; fewer than `limit` only when no more pass the filter. And the
+    path: `exact-index`, `exact-filter`, `exact-scan` or `hnsw`.
 
     Raises UsageError for a filter that names no column or value.
     """
@@ -88,14 +88,14 @@ def candidates(
         return _as_candidates(hnsw.nearest(connection, values, limit, wanted.not_images)), "hnsw"
     with connections.asked_rightly(connection, wanted.sql is not None), connection.cursor(binary=True) as cursor:
         rows = cursor.execute(sql("nearest"), values).fetchall()
-    # nothing found has no path: nothing passed, and every code was considered
+    # an empty answer has no path: no code passed the filter, and all were compared
     return _as_candidates(rows), rows[0]["path"] if rows else "exact-filter"
 
 
 def filter_effect(
     connection: Connection, encoder: Encoder, code: NDArray[np.uint8], wanted: Filter, found: Sequence[Candidate]
 ) -> FilterEffect:
-    """What a filter did to the answer `found`, which came of the same code and filter."""
+    """The effect of a filter on the candidates `found` for the same code."""
     values = {"encoder": encoder.id, "filter": wanted.as_json(), "most": COUNTED}
     with connections.asked_rightly(connection, wanted.sql is not None), connection.cursor(binary=True) as cursor:
         counted = cursor.execute(sql("nearest_matched"), values).fetchone()
@@ -149,8 +149,7 @@ def nearest_of_images(
     Yields
     ------
     Which of the queries; the ids of their nearest images, int64 (batch, w), and their distances, int32 (batch, w).
-    w is `limit` or more, for those that tie with the last come too; shorter rows are filled up with the id and the
-    distance -1.
+    w is `limit` or more, for ties with the last are included; shorter rows are padded with the id and distance -1.
     """
     for start in range(0, len(queries), BATCH):
         part = slice(start, min(start + BATCH, len(queries)))
@@ -168,20 +167,20 @@ def nearest_of_images(
 def _with_ties(
     connection: Connection, encoder: Encoder, queries: NDArray[np.int64], among: NDArray[np.int64], limit: int
 ) -> dict[int, tuple[list[int], list[int]]]:
-    """Ids and distances of the nearest of each query; who has more ties than were asked for is asked again."""
+    """Ids and distances of the nearest of each query; a query with more ties than rows is repeated with more rows."""
     result: dict[int, tuple[list[int], list[int]]] = {}
-    asked = limit + SPARE
+    rows_wanted = limit + SPARE
     while len(queries):
-        rows = _nearest_rows(connection, encoder, queries, among, asked)
+        rows = _nearest_rows(connection, encoder, queries, among, rows_wanted)
         again = []
         for query, row in rows.items():
             far = row["distances"]
-            if len(far) == asked and far[-1] == far[limit - 1] and asked < limit + 10_000:
+            if len(far) == rows_wanted and far[-1] == far[limit - 1] and rows_wanted < limit + 10_000:
                 again.append(query)
                 continue
             kept = sum(distance <= far[limit - 1] for distance in far) if len(far) > limit else len(far)
             result[query] = row["image_ids"][:kept], far[:kept]
-        queries, asked = np.array(again, np.int64), limit + 10_000  # as many ties as cnnc_nearest gives
+        queries, rows_wanted = np.array(again, np.int64), limit + 10_000  # as many ties as cnnc_nearest returns
     return result
 
 
@@ -189,7 +188,7 @@ def _nearest_rows(
     connection: Connection, encoder: Encoder, queries: NDArray[np.int64], among: NDArray[np.int64], limit: int
 ) -> dict[int, dict[str, Any]]:
     values = {"encoder": encoder.id, "among": among.tolist(), "queries": queries.tolist(), "limit": limit}
-    # a code takes about 170 bytes in memory; beyond a quarter of a gigabyte PostgreSQL writes them to a file
+    # work_mem for about 170 bytes a code; with less PostgreSQL sorts in files. At most a quarter of a gigabyte
     memory = f"{min(max(4, len(among) * 170 // 1_000_000 + 4), 256)}MB"
     with connection.transaction(), connection.cursor(binary=True) as cursor:
         cursor.execute(sql("batch_settings"), {"memory": memory})
@@ -197,5 +196,5 @@ def _nearest_rows(
 
 
 def bit_text(code: NDArray[np.uint8]) -> str:
-    """A packed code as PostgreSQL writes a bit string: '0100…'."""
+    """A packed code as a PostgreSQL bit string: '0100…'."""
     return (np.unpackbits(code) + ord("0")).tobytes().decode("ascii")
