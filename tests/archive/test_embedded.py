@@ -30,8 +30,8 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to run se
 USER = """
 import sys
 from pathlib import Path
-from radretrieval.archive import embedded
-print(embedded.start(Path(sys.argv[1]), float(sys.argv[2])), flush=True)
+from radretrieval.archive.embedded import shared_server
+print(shared_server.start(Path(sys.argv[1]), float(sys.argv[2])), flush=True)
 sys.stdin.readline()
 """
 
@@ -344,14 +344,14 @@ class TestUsers:
             """
             import os, sys, time
             from pathlib import Path
-            from radretrieval.archive import embedded
+            from radretrieval.archive.embedded import shared_server
             home = Path(sys.argv[1])
-            embedded.start(home)
+            shared_server.start(home)
             child = os.fork()
             if not child:
                 sys.exit()  # runs what atexit has
             os.waitpid(child, 0)
-            print("alive" if embedded.server_url(home) else "stopped", flush=True)
+            print("alive" if shared_server.server_url(home) else "stopped", flush=True)
             child = os.fork()
             if not child:
                 time.sleep(600)
@@ -376,8 +376,8 @@ class TestUsers:
             """
             import subprocess, sys
             from pathlib import Path
-            from radretrieval.archive import embedded
-            embedded.start(Path(sys.argv[1]))
+            from radretrieval.archive.embedded import shared_server
+            shared_server.start(Path(sys.argv[1]))
             child = subprocess.Popen(["sleep", "600"], close_fds=False, stdout=subprocess.DEVNULL,
                                      stderr=subprocess.DEVNULL)
             print(child.pid, flush=True)
