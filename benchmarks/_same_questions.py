@@ -107,7 +107,7 @@ EXPORTS = {
 
 # Commands whose tables for people are noted.
 PRINTED = (
-    *("search id:7 --roi 40,40,60,60 --device cpu", "search id:9 --where split=train --max-distance 60"),
+    *("search id:7 --roi 10,10,40,40 --device cpu", "search id:9 --where split=train --max-distance 60"),
     *("encoder report", "evaluate --no-network"),
 )
 
