@@ -73,12 +73,12 @@ def export(
     """
     from radretrieval.archive.filters import Filter, parse
     from radretrieval.errors import UsageError
-    from radretrieval.export.run import Wanted
+    from radretrieval.export.run import ExportOptions
     from radretrieval.export.run import export as run
 
     if (key or accept_burned_in) and not deidentify:
         raise UsageError("--key and --accept-burned-in are about --deidentify; say that too, or leave them out")
-    wanted = Wanted(
+    options = ExportOptions(
         where=Filter(where=tuple(parse(text) for text in where or ())),
         ids=None if ids is None else parse_ids(ids),
         images=images or not index,
@@ -91,7 +91,7 @@ def export(
         workers=workers,
     )
     with opened(context) as (database, settings), bar("export", None) as advance:
-        report = run(database, settings, folder, wanted, advance, advance.set_total)
+        report = run(database, settings, folder, options, advance, advance.set_total)
     document = asdict(report)
     if as_json:
         print_json(document)

@@ -10,9 +10,9 @@ from typing import Any
 
 from radretrieval.export.write_image import export_file, subject_of_row
 from radretrieval.files.table_files import load_pyarrow, table_file
-from radretrieval.privacy.replacements import Keyed
+from radretrieval.privacy.replacements import KeyedReplacements
 
-# What leaves in every export, with what it is; types as Parquet calls them, a string where none is named.
+# The columns of every export with their descriptions; types as Parquet calls them, a string where none is named.
 COLUMNS = {
     "file": "the image's file below this folder; empty where none was exported",
     "frame": "which frame of the file, from 1",
@@ -43,7 +43,7 @@ COLUMNS = {
     "cnnc": "CNN code, 1000 bits packed MSB first; hexadecimal digits in a CSV",
     "barcode": "Radon barcode, bits packed MSB first; hexadecimal digits in a CSV",
 }
-# What leaves besides when nothing is hidden.
+# Further columns of an export that is not de-identified.
 OPEN_COLUMNS = {
     "id": "number of the image in the archive",
     "uri": "where the archive has the file",
@@ -59,45 +59,48 @@ _TYPES = {
     "id": "int64",
 }
 _GROUP = 10_000  # rows of a row group
-_WORD = re.compile(r"[A-Za-z0-9 _-]{0,16}")  # what DICOM allows, and what people write into labels
+_WORD = re.compile(r"[A-Za-z0-9 _-]{0,16}")  # what DICOM allows in these columns, and labels often have
 _WORDS = ("modality", "body_part", "view_position", "laterality")
 
-Take = Callable[[dict[str, Any]], None]
+AppendRow = Callable[[dict[str, Any]], None]
 
 
-def columns_of(keyed: Keyed | None) -> dict[str, str]:
-    """The columns of an index and what they are."""
-    return COLUMNS if keyed is not None else COLUMNS | OPEN_COLUMNS
+def columns_of(replacements: KeyedReplacements | None) -> dict[str, str]:
+    """The columns of an index with their descriptions."""
+    return COLUMNS if replacements is not None else COLUMNS | OPEN_COLUMNS
 
 
-def shown(row: dict[str, Any], file: str, keyed: Keyed | None) -> dict[str, Any]:
-    """A row of the archive as a row of the index; under a key without what identifies the patient."""
-    told = {name: row[name] for name in columns_of(keyed) if name != "file"} | {"file": file}
+def index_row(row: dict[str, Any], file: str, replacements: KeyedReplacements | None) -> dict[str, Any]:
+    """A row of the index from a row of the archive; with `replacements` without what identifies the patient."""
+    values = {name: row[name] for name in columns_of(replacements) if name != "file"} | {"file": file}
     for name in ("sha256", "pixels_sha256"):
-        if told.get(name) is not None:
-            told[name] = told[name].hex()
-    if keyed is None:
-        return told
+        if values.get(name) is not None:
+            values[name] = values[name].hex()
+    if replacements is None:
+        return values
     subject = subject_of_row(row)
     for name in ("sop_instance_uid", "series_instance_uid", "study_instance_uid"):
-        told[name] = keyed.uid(row[name]) if row[name] else None
-    told["patient_key"] = keyed.pseudonym(subject) if row["patient_key"] else None
-    told["study_date"] = keyed.date(subject, row["study_date"]) if row["study_date"] else None
+        values[name] = replacements.uid(row[name]) if row[name] else None
+    values["patient_key"] = replacements.pseudonym(subject) if row["patient_key"] else None
+    values["study_date"] = replacements.date(subject, row["study_date"]) if row["study_date"] else None
     for name in _WORDS:
-        if told[name] is not None and not _WORD.fullmatch(told[name]):
-            told[name] = None
-    return told
+        if values[name] is not None and not _WORD.fullmatch(values[name]):
+            values[name] = None
+    return values
 
 
 def check_format(name: str) -> None:
-    """Raises UsageError for a format that cannot be written here."""
+    """Raise UsageError for a format that cannot be written here."""
     if name == "parquet":
         load_pyarrow()
 
 
 @contextmanager
-def index_file(path: Path, columns: Sequence[str]) -> Iterator[Take]:
-    """What takes the rows; the file is there, whole, when the block ends well. CSV, or Parquet by the path's ending."""
+def index_file(path: Path, columns: Sequence[str]) -> Iterator[AppendRow]:
+    """A function that appends rows to a file, which exists, whole, when the block has ended without an exception.
+
+    It is a Parquet file where the path ends in .parquet, else a CSV.
+    """
     kinds = {name: _TYPES.get(name, "string") for name in columns}
     parquet = path.suffix == ".parquet"
     with export_file(path) as draft, table_file(draft, kinds, parquet=parquet, group=_GROUP) as append:

@@ -1,105 +1,103 @@
-"""files.csv of an export: which files are in it.
-
-A line is added when a file is done, so that the next run goes on where one was ended.
-"""
+"""manifest.json and README.md of an export: what it is, its encoder, its columns and the hashes of its lists."""
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import os
+import json
+from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
+from typing import Any
 
-from radretrieval.export.write_image import Left, export_file
-
-COLUMNS = {
-    "file": "the file below this folder",
-    "sha256": "SHA-256 of it",
-    "bytes": "its size",
-    "burned_in": "why text in its pixels must be feared; empty where it need not",
-    "state": "from what it was made: the same as long as nothing has changed",
-}
+from radretrieval.archive.encoders import Encoder
+from radretrieval.errors import UsageError
+from radretrieval.export.write_image import export_file
+from radretrieval.privacy.replacements import KeyedReplacements
 
 
-class Journal:
-    """The files of one export. Takes some 0.2 kB of memory a file."""
+def write_manifest(
+    folder: Path,
+    *,
+    complete: bool,
+    replacements: KeyedReplacements | None,
+    files: int,
+    rows: int,
+    encoder: Encoder | None,
+    lists: Mapping[str, Mapping[str, str]],
+) -> None:
+    """Write manifest.json and README.md.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.path = folder / "files.csv"
-        self._done: dict[bytes, bytes] = {}  # digests of names: digests of their last lines
-        self._mend()
-        self._file = self.path.open("a", encoding="utf-8", newline="")
-        self._writer = csv.writer(self._file, lineterminator="\n")
-        if self.path.stat().st_size == 0:
-            self._writer.writerow(COLUMNS)
-        with self.path.open(encoding="utf-8", newline="") as file:
-            for row in csv.DictReader(file):
-                self._note(row["file"], row["bytes"], row["burned_in"], row["state"])
+    Parameters
+    ----------
+    complete : the run has reached its end; else it is going on, or was interrupted.
+    files, rows : how many files.csv and the index have.
+    encoder : of the codes in the index; None where there are none.
+    lists : the columns, with what they are, by file name.
 
-    def __enter__(self) -> Journal:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._file.close()
-
-    def has(self, name: str, state: str, risky: bool) -> bool:
-        """Whether this file is there as it would be written now; with `risky` text in its pixels is no matter."""
-        noted = self._done.get(_digest(name))
-        if noted is None:
-            return False
-        try:
-            size = os.stat(self.folder / name).st_size
-        except OSError:
-            return False
-        calm = noted == _digest(str(size), state, "calm")
-        return calm or (risky and noted == _digest(str(size), state, "risky"))
-
-    def add(self, name: str, left: Left, state: str) -> None:
-        """This file is there now."""
-        self._writer.writerow((name, left.sha256, left.size, left.burned_in, state))
-        self._file.flush()
-        self._note(name, str(left.size), left.burned_in, state)
-
-    def close(self) -> int:
-        """Write each file once, and only those that are there. Returns how many there are."""
-        self._file.close()
-        files, written = 0, set[bytes]()
-        with (
-            export_file(self.path) as draft,
-            self.path.open(encoding="utf-8", newline="") as old,
-            draft.open("w", encoding="utf-8", newline="") as new,
-        ):
-            writer = csv.DictWriter(new, COLUMNS, lineterminator="\n")
-            writer.writeheader()
-            for row in csv.DictReader(old):
-                name = _digest(row["file"])
-                last = self._done.get(name) == self._line(row["bytes"], row["burned_in"], row["state"])
-                if last and name not in written and (self.folder / row["file"]).exists():
-                    writer.writerow(row)
-                    written.add(name)
-                    files += 1
-        return files
-
-    def _note(self, name: str, size: str, burned_in: str, state: str) -> None:
-        self._done[_digest(name)] = self._line(size, burned_in, state)
-
-    @staticmethod
-    def _line(size: str, burned_in: str, state: str) -> bytes:
-        return _digest(size, state, "risky" if burned_in else "calm")
-
-    def _mend(self) -> None:
-        """Take a last line away that a killed run did not finish."""
-        if self.path.exists():
-            with self.path.open("rb+") as file:
-                size = file.seek(0, os.SEEK_END)
-                back = min(size, 4096)
-                file.seek(size - back)
-                file.truncate(size - back + file.read().rfind(b"\n") + 1)
+    Raises EnvironmentUnusable where they cannot be written.
+    """
+    document = {
+        "export": "radretrieval",
+        "version": 1,
+        "complete": complete,
+        "deidentified": replacements is not None,
+        "key": _fingerprint(replacements),
+        "files": files,
+        "rows": rows,
+        "sha256": {name: _sha256(folder / name) for name in lists if (folder / name).exists()},
+        "encoder": encoder
+        and {
+            "profile": encoder.profile.as_json(),
+            "profile_hash": encoder.profile.hash,
+            "weights_sha256": encoder.weights_sha256.hex(),
+            "classes": list(encoder.classes),
+        },
+        "columns": lists,
+    }
+    with export_file(folder / "manifest.json") as draft:
+        draft.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    with export_file(folder / "README.md") as draft:
+        draft.write_text(_readme(document), encoding="utf-8")
 
 
-def _digest(*parts: str) -> bytes:
-    return hashlib.blake2b("\0".join(parts).encode(), digest_size=8).digest()
+def check_manifest(folder: Path, replacements: KeyedReplacements | None) -> bool | None:
+    """Whether the earlier run into a folder has reached its end; None where there is no manifest.
+
+    Raises UsageError where the manifest is damaged, not of an export, or of one under another key.
+    """
+    path = folder / "manifest.json"
+    if not path.exists():
+        return None
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        raise UsageError(f"{path} is damaged; name a new folder") from None
+    if not isinstance(manifest, dict) or manifest.get("export") != "radretrieval":
+        raise UsageError(f"{path} is of something else; name a new folder")
+    if manifest.get("key") != _fingerprint(replacements):
+        kind = "is de-identified" if manifest.get("key") else "is not de-identified"
+        raise UsageError(f"{folder} holds an export that {kind}, or is of another key; name a new folder")
+    return bool(manifest.get("complete"))
+
+
+def _fingerprint(replacements: KeyedReplacements | None) -> str | None:
+    return replacements.fingerprint() if replacements else None
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _readme(document: dict[str, Any]) -> str:
+    hidden = (
+        "It is de-identified by the basic profile of DICOM PS3.15 (2026c): patients and UIDs are replaced, days are "
+        "moved back by a number of days that is the same for all images of a patient. Nobody has looked at the pixels: "
+        "the column burned_in of files.csv tells where text in them must be feared."
+        if document["deidentified"]
+        else "It is not de-identified."
+    )
+    lines = ["# Radiographs, exported by radretrieval\n", hidden, ""]
+    for name, columns in document["columns"].items():
+        lines += [f"## {name}\n", *(f"- `{column}`: {what}" for column, what in columns.items()), ""]
+    lines.append("manifest.json has the encoder that the codes are of, and the SHA-256 of the two lists.\n")
+    return "\n".join(lines)

@@ -1,20 +1,19 @@
-"""Images and index out of the archive, into a folder: resumable, each file whole or not there, each failure named.
+"""Export of images and index into a folder; a run that was interrupted is continued by the next one.
 
-De-identified, nothing in the folder tells of the archive or of a patient but under the key: names, UIDs, pseudonyms and
-days are keyed, and the order of rows and files is drawn by it, for the order of ingestion would tell that of the days.
+Each file is written whole or not at all, each failure is reported. A de-identified export reveals nothing about the
+archive or a patient without the key: names, UIDs, pseudonyms and dates are keyed replacements, and rows and files are
+in an order derived from the key, since the order of ingestion would reveal that of the dates.
 """
 
 from __future__ import annotations
 
 import fcntl
-import hashlib
-import json
 import os
 import random
 import time
 from array import array
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -26,13 +25,15 @@ from radretrieval.archive.encoders import Encoder
 from radretrieval.archive.filters import Filter
 from radretrieval.config import Settings
 from radretrieval.errors import EnvironmentUnusable, NoEncoder, UsageError
-from radretrieval.export import index_file, manifest
-from radretrieval.export.manifest import Journal
-from radretrieval.export.write_image import How, Leaving, Left, export_file, file_name, leave, subject_of_row
+from radretrieval.export import file_list, index_file
+from radretrieval.export.file_list import FileList
+from radretrieval.export.manifest import check_manifest, write_manifest
+from radretrieval.export.write_image import ExportedFile, ExportJob, file_name, subject_of_row, write_image
 from radretrieval.files.atomic import DRAFT_SUFFIX
-from radretrieval.files.uris import printable, shown
+from radretrieval.files.failures import FailureList
+from radretrieval.files.uris import shown
 from radretrieval.privacy.pseudonyms import read_key
-from radretrieval.privacy.replacements import Keyed
+from radretrieval.privacy.replacements import KeyedReplacements
 from radretrieval.storage.worker_pool import Decoders
 
 if TYPE_CHECKING:
@@ -43,19 +44,19 @@ if TYPE_CHECKING:
 BATCH = 256
 _WAY = "name a file with at least 32 random characters with --key"
 _EVERY = Filter()
-_RULE = 1  # raised when what is made of a file changes: files of earlier runs are made anew
+_RULE = 1  # raised when the content of exported files changes: files of earlier runs are then written again
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ExportOptions:
     """What is exported.
 
     Attributes
     ----------
     where, ids : which images; of `ids`, where given, those that pass the filter.
-    images, index : their files, and what the archive knows of them with codes and barcodes.
-    deidentify : nothing leaves that identifies a patient. key : the file of its key; default `export.key` in the home,
-        made when first needed. accept_burned_in : images leave, flagged, whose pixels may show names.
+    images, index : export the image files; export the rows of the archive with codes and barcodes.
+    deidentify : remove what identifies a patient. key : the file of its key; None for `export.key` in the home, which
+        is made when it is missing. accept_burned_in : export, flagged, images whose pixels may identify the patient.
     form : of the index, csv or parquet. encoder : whose codes; None for the active one.
     workers : writing processes; None for one a core.
     """
@@ -74,8 +75,10 @@ class Wanted:
 
 @dataclass
 class ExportReport:
-    """What became of the files: seen = exported + unchanged + failed. `rows` of the index; `flagged` of the exported
-    files may show names in their pixels, or cannot say."""
+    """What became of the image files: seen = exported + unchanged + failed.
+
+    flagged : exported files whose pixels may identify the patient. rows : of the index.
+    """
 
     seen: int = 0
     exported: int = 0
@@ -83,25 +86,19 @@ class ExportReport:
     failed: int = 0
     flagged: int = 0
     rows: int = 0
-    failures: list[dict[str, str]] = field(default_factory=list)  # path, error, message
+    failures: FailureList = field(default_factory=lambda: FailureList(limit=None))
     seconds: float = 0.0
-
-    def fail(self, uri: str, error: Exception) -> None:
-        """This image did not leave, and why."""
-        self.failed += 1
-        message = printable(str(error)) or type(error).__name__
-        self.failures.append({"path": shown(uri), "error": type(error).__name__, "message": message})
 
 
 def export(
     database: Database,
     settings: Settings,
     folder: Path,
-    wanted: Wanted,
+    options: ExportOptions,
     advance: Callable[[int], None] | None = None,
     expect: Callable[[int], None] | None = None,
 ) -> ExportReport:
-    """Write images, index and what they are into a folder; what an earlier run has written there stays.
+    """Write image files, index and manifest into a folder; files of an earlier run that are unchanged stay.
 
     Parameters
     ----------
@@ -109,62 +106,61 @@ def export(
 
     Raises
     ------
-    UsageError : a filter, id or format that cannot be, or a folder that holds something else.
+    UsageError : an unknown filter, id or format, or a folder that holds something else.
     EnvironmentUnusable : the folder cannot be written, the key cannot be read.
-    DatabaseUnavailable : the database went away; run it again, it goes on from there.
+    DatabaseUnavailable : the database went away; the next run continues.
     """
     started = time.monotonic()
-    index_file.check_format(wanted.form)
+    index_file.check_format(options.form)
+    advance = advance or (lambda count: None)
     with database.connection() as connection:
-        chosen = _chosen(connection, wanted)
-        run = _Run(connection, settings, folder, wanted, _keyed(settings, wanted))
-        if run.keyed is not None:
-            random.Random(run.keyed.name("order")).shuffle(chosen)
+        chosen = _chosen(connection, options)
+        run = ExportRun(connection, settings, folder, options)
+        if run.replacements is not None:
+            random.Random(run.replacements.name("order")).shuffle(chosen)
         if expect is not None:
-            expect(len(chosen) * (wanted.images + wanted.index))
-        with run.opened():
-            if wanted.images:
-                run.write_images(chosen, advance or (lambda count: None))
-            if wanted.index:
-                run.write_index(chosen, advance or (lambda count: None))
+            expect(len(chosen) * (options.images + options.index))
+        with run.locked_folder():
+            if options.images:
+                run.write_images(chosen, advance)
+            if options.index:
+                run.write_index(chosen, advance)
             run.write_manifest(complete=True)
     run.report.seconds = time.monotonic() - started
     return run.report
 
 
-def _chosen(connection: Connection, wanted: Wanted) -> array[int]:
-    if wanted.ids is not None and (missing := sorted({*wanted.ids} - exports.known(connection, wanted.ids))):
+def _chosen(connection: Connection, options: ExportOptions) -> array[int]:
+    if options.ids is not None and (missing := sorted({*options.ids} - exports.known(connection, options.ids))):
         more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
         raise UsageError(f"the archive has no image {', '.join(map(str, missing[:5]))}{more}; --ids takes those it has")
-    return exports.ids(connection, wanted.where, wanted.ids)
+    return exports.ids(connection, options.where, options.ids)
 
 
-def _keyed(settings: Settings, wanted: Wanted) -> Keyed | None:
-    if not wanted.deidentify:
+def _replacements(settings: Settings, options: ExportOptions) -> KeyedReplacements | None:
+    if not options.deidentify:
         return None
-    path = wanted.key or settings.home / "export.key"
-    return Keyed(read_key(path, made=wanted.key is None, what="de-identified exports", way=_WAY))
+    path = options.key or settings.home / "export.key"
+    return KeyedReplacements(read_key(path, made=options.key is None, what="de-identified exports", way=_WAY))
 
 
-class _Run:
+class ExportRun:
     """One export into one folder."""
 
-    def __init__(
-        self, connection: Connection, settings: Settings, folder: Path, wanted: Wanted, keyed: Keyed | None
-    ) -> None:
+    def __init__(self, connection: Connection, settings: Settings, folder: Path, options: ExportOptions) -> None:
         self.connection = connection
         self.settings = settings
         self.folder = folder
-        self.wanted = wanted
-        self.keyed = keyed
+        self.options = options
+        self.replacements = _replacements(settings, options)
         self.report = ExportReport()
         self.files = 0
-        self.index = f"index.{wanted.form}"
+        self.index = f"index.{options.form}"
         self.encoder: Encoder | None = None
         self.geometry: int | None = None
         try:
-            self.encoder = encoders.get(connection, wanted.encoder)
-        except NoEncoder:  # without codes the index still tells what the archive knows
+            self.encoder = encoders.get(connection, options.encoder)
+        except NoEncoder:  # the index is written without codes
             return
         shape = self.encoder.profile.barcode
         from radretrieval.coding.radon import bins
@@ -173,15 +169,16 @@ class _Run:
         connection.commit()
 
     @contextmanager
-    def opened(self) -> Iterator[None]:
-        """The folder, ours alone, made if it is not there. Raises UsageError where it holds something else."""
+    def locked_folder(self) -> Iterator[None]:
+        """Make the folder and lock it. Raises UsageError where another export has it or it holds something else."""
         handle = None
         try:
             try:
                 self.folder.mkdir(parents=True, exist_ok=True)
                 handle = os.open(self.folder / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                self._enter()
+                self._check_folder()
+                self.write_manifest(complete=False)
             except BlockingIOError:
                 raise UsageError(f"another export writes to {self.folder}; wait for it, or name another") from None
             except OSError as error:
@@ -191,54 +188,45 @@ class _Run:
             if handle is not None:
                 os.close(handle)
 
-    def _enter(self) -> None:
-        manifest = self.folder / "manifest.json"
-        if manifest.exists():
-            try:
-                told = json.loads(manifest.read_text(encoding="utf-8"))
-            except ValueError:
-                raise UsageError(f"{manifest} is damaged; name a new folder") from None
-            self._check(told)
-            for draft in () if told.get("complete") else self.folder.rglob(f".*{DRAFT_SUFFIX}"):
-                draft.unlink(missing_ok=True)  # of a run that was killed
-        elif any(path.name != ".lock" and path.suffix != DRAFT_SUFFIX for path in self.folder.iterdir()):
-            (self.folder / ".lock").unlink()
-            raise UsageError(f"{self.folder} is not empty and holds no export; name a new folder")
-        self.write_manifest(complete=False)
-
-    def _check(self, manifest: Any) -> None:
-        if not isinstance(manifest, dict) or manifest.get("export") != "radretrieval":
-            raise UsageError(f"{self.folder}/manifest.json is of something else; name a new folder")
-        if manifest.get("key") != (self.keyed.fingerprint() if self.keyed else None):
-            kind = "is de-identified" if manifest.get("key") else "is not de-identified"
-            raise UsageError(f"{self.folder} holds an export that {kind}, or is of another key; name a new folder")
+    def _check_folder(self) -> None:
+        """Remove the drafts of an interrupted run; refuse a folder that is neither empty nor an export."""
+        complete = check_manifest(self.folder, self.replacements)
+        if complete is None:
+            if any(path.name != ".lock" and path.suffix != DRAFT_SUFFIX for path in self.folder.iterdir()):
+                (self.folder / ".lock").unlink()
+                raise UsageError(f"{self.folder} is not empty and holds no export; name a new folder")
+        elif not complete:
+            for draft in self.folder.rglob(f".*{DRAFT_SUFFIX}"):
+                draft.unlink(missing_ok=True)
 
     def write_images(self, chosen: Sequence[int], advance: Callable[[int], None]) -> None:
-        """The files of the images, each once, by several processes."""
-        settings, wanted = self.settings, self.wanted
-        job: Callable[[Leaving], Left] = partial(leave, how=How(settings.reading, self.keyed, wanted.accept_burned_in))
+        """Write the files of the images, each once, in several processes."""
+        settings, options = self.settings, self.options
+        write: Callable[[ExportJob], ExportedFile] = partial(
+            write_image,
+            reading=settings.reading,
+            replacements=self.replacements,
+            accept_burned_in=options.accept_burned_in,
+        )
+        limits: dict[str, Any] = {"timeout": settings.decode_seconds, "megabytes": settings.decode_megabytes}
         with (
-            Journal(self.folder) as noted,
-            Decoders(
-                wanted.workers or os.cpu_count() or 1,
-                job,
-                timeout=settings.decode_seconds,
-                megabytes=settings.decode_megabytes,
-            ) as writers,
+            FileList(self.folder) as written,
+            Decoders(options.workers or os.cpu_count() or 1, write, **limits) as writers,
         ):
-            for leaving, left in writers.map(self._waiting(chosen, noted, advance)):
-                if isinstance(left, Left):
-                    noted.add(os.path.relpath(leaving.target, self.folder), left, self._state(leaving))
+            for job, file in writers.map(self._jobs(chosen, written, advance)):
+                if isinstance(file, ExportedFile):
+                    written.add(os.path.relpath(job.target, self.folder), file, self._state(job))
                     self.report.exported += 1
-                    self.report.flagged += bool(left.burned_in)
+                    self.report.flagged += bool(file.burned_in)
                 else:
-                    self.report.fail(leaving.uri, left)
+                    self.report.failed += 1
+                    self.report.failures.add(shown(job.uri), file)
                 advance(1)
-            self.files = noted.close()
+            self.files = written.close()
 
-    def _waiting(self, chosen: Sequence[int], noted: Journal, advance: Callable[[int], None]) -> Iterator[Leaving]:
-        """What is to be written; what is there already is counted."""
-        several: set[bytes] = set()  # files with several images, one a frame
+    def _jobs(self, chosen: Sequence[int], written: FileList, advance: Callable[[int], None]) -> Iterator[ExportJob]:
+        """The files that are to be written; those that an earlier run has written are counted."""
+        several: set[bytes] = set()  # files with an image a frame
         for row in self._rows(chosen):
             if "#frame=" in row["uri"]:
                 if row["sha256"] in several:
@@ -246,20 +234,20 @@ class _Run:
                     continue
                 several.add(row["sha256"])
             self.report.seen += 1
-            name = file_name(row, self.keyed)
+            name = file_name(row, self.replacements)
             dicom = row["format"] == "dicom"
-            leaving = Leaving(row["uri"], row["sha256"], dicom, subject_of_row(row), str(self.folder / name))
-            if noted.has(name, self._state(leaving), self.wanted.accept_burned_in or not dicom):
+            job = ExportJob(row["uri"], row["sha256"], dicom, subject_of_row(row), str(self.folder / name))
+            if written.has(name, self._state(job), self.options.accept_burned_in or not dicom):
                 self.report.unchanged += 1
                 advance(1)
             else:
-                yield leaving
+                yield job
 
-    def _state(self, leaving: Leaving) -> str:
-        """From what a file is made, under the key if there is one."""
-        if self.keyed is None:
-            return leaving.sha256.hex()[:16]
-        return self.keyed.name(f"{_RULE} {leaving.sha256.hex()} {leaving.subject}")[:16]
+    def _state(self, job: ExportJob) -> str:
+        """A digest of what a file is made from."""
+        if self.replacements is None:
+            return job.sha256.hex()[:16]
+        return self.replacements.name(f"{_RULE} {job.sha256.hex()} {job.subject}")[:16]
 
     def _rows(self, chosen: Sequence[int], codes: bool = False) -> Iterator[dict[str, Any]]:
         for start in range(0, len(chosen), BATCH):
@@ -267,59 +255,24 @@ class _Run:
             yield from exports.rows(self.connection, chosen[start : start + BATCH], encoder, self.geometry)
 
     def write_index(self, chosen: Sequence[int], advance: Callable[[int], None]) -> None:
-        """What the archive knows of the images."""
-        columns = tuple(index_file.columns_of(self.keyed))
-        with index_file.index_file(self.folder / self.index, columns) as take:
+        """Write the rows of the images, with their codes."""
+        columns = tuple(index_file.columns_of(self.replacements))
+        with index_file.index_file(self.folder / self.index, columns) as append:
             for row in self._rows(chosen, codes=True):
-                name = file_name(row, self.keyed)
-                take(index_file.shown(row, name if (self.folder / name).exists() else "", self.keyed))
+                name = file_name(row, self.replacements)
+                file = name if (self.folder / name).exists() else ""
+                append(index_file.index_row(row, file, self.replacements))
                 self.report.rows += 1
                 advance(1)
 
     def write_manifest(self, complete: bool) -> None:
-        """manifest.json: what the export is, and by which encoder, with the hashes of its lists; and README.md."""
-        lists = ("files.csv", self.index)
-        encoder = self.encoder if self.wanted.index else None
-        document = {
-            "export": "radretrieval",
-            "version": 1,
-            "complete": complete,
-            "deidentified": self.keyed is not None,
-            "key": self.keyed.fingerprint() if self.keyed else None,
-            "files": self.files,
-            "rows": self.report.rows,
-            "sha256": {name: _sha256(self.folder / name) for name in lists if (self.folder / name).exists()},
-            "encoder": encoder
-            and {
-                "profile": encoder.profile.as_json(),
-                "profile_hash": encoder.profile.hash,
-                "weights_sha256": encoder.weights_sha256.hex(),
-                "classes": list(encoder.classes),
-            },
-            "columns": {"files.csv": manifest.COLUMNS, self.index: index_file.columns_of(self.keyed)},
-        }
-        with ExitStack() as stack:
-            draft = stack.enter_context(export_file(self.folder / "manifest.json"))
-            draft.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-            draft = stack.enter_context(export_file(self.folder / "README.md"))
-            draft.write_text(_readme(document), encoding="utf-8")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _readme(document: dict[str, Any]) -> str:
-    hidden = (
-        "It is de-identified by the basic profile of DICOM PS3.15 (2026c): patients and UIDs are export_file, days are "
-        "moved back by a number of days that is the same for all images of a patient. Nobody has looked at the pixels: "
-        "the column burned_in of files.csv tells where text in them must be feared.\n\n"
-        if document["deidentified"]
-        else "It is not de-identified.\n\n"
-    )
-    lines = ["# Radiographs, exported by radretrieval\n", hidden.rstrip("\n"), ""]
-    for name, columns in document["columns"].items():
-        lines += [f"## {name}\n", *(f"- `{column}`: {what}" for column, what in columns.items()), ""]
-    lines.append("manifest.json has the encoder that the codes are of, and the SHA-256 of the two lists.\n")
-    return "\n".join(lines)
+        """Write manifest.json and README.md."""
+        write_manifest(
+            self.folder,
+            complete=complete,
+            replacements=self.replacements,
+            files=self.files,
+            rows=self.report.rows,
+            encoder=self.encoder if self.options.index else None,
+            lists={"files.csv": file_list.COLUMNS, self.index: index_file.columns_of(self.replacements)},
+        )

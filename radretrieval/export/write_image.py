@@ -1,4 +1,4 @@
-"""One image on its way out of the archive: under which name, as what, and whose it is."""
+"""Export of one image file: its name, its de-identification, and the write."""
 
 from __future__ import annotations
 
@@ -12,19 +12,26 @@ from typing import Any
 from radretrieval.config import Reading
 from radretrieval.errors import EnvironmentUnusable, ImageError
 from radretrieval.files.atomic import replacing
-from radretrieval.privacy.replacements import Keyed
+from radretrieval.privacy.replacements import KeyedReplacements
 
 _SUFFIXES = {"dicom": ".dcm", "png": ".png", "jpeg": ".jpg", "tiff": ".tif"}
 UNKNOWN = "not known: files of its kind cannot say whether text is in the pixels"
 
 
 class BurnedInRisk(ImageError):
-    """The pixels of an image may show who the patient is."""
+    """The pixels of an image may identify the patient."""
 
 
 @dataclass(frozen=True)
-class Leaving:
-    """An image that is to be written to `target`; `subject` is whose it is."""
+class ExportJob:
+    """An image file that is to be exported.
+
+    Attributes
+    ----------
+    uri, sha256, dicom : the file in the archive.
+    subject : the patient whose image it is, see `subject_of_row`.
+    target : path of the exported file.
+    """
 
     uri: str
     sha256: bytes
@@ -34,17 +41,14 @@ class Leaving:
 
 
 @dataclass(frozen=True)
-class How:
-    """What writing processes must be told. keyed : of what replacements are made; without it files stay as they are."""
+class ExportedFile:
+    """A file that was written.
 
-    reading: Reading
-    keyed: Keyed | None
-    accept_burned_in: bool
-
-
-@dataclass(frozen=True)
-class Left:
-    """A file that was written. burned_in : why text in its pixels must be feared, empty where it need not."""
+    Attributes
+    ----------
+    sha256, size : of its content.
+    burned_in : why its pixels may identify the patient; empty where there is no reason to think so.
+    """
 
     sha256: str
     size: int
@@ -52,50 +56,57 @@ class Left:
 
 
 def subject_of_row(row: dict[str, Any]) -> str:
-    """Whose image it is, for the key: the patient's pseudonym in the archive, or the study, or the file itself."""
+    """The patient, to compute replacements from: the pseudonym in the archive, else the study, else the file."""
     if row["patient_key"]:
         return f"patient {row['patient_key']}"
     return f"study {row['study_instance_uid']}" if row["study_instance_uid"] else f"file {row['sha256'].hex()}"
 
 
-def file_name(row: dict[str, Any], keyed: Keyed | None) -> str:
-    """Where the file of an image goes, below the folder of the export: by its content, or by a name under the key."""
+def file_name(row: dict[str, Any], replacements: KeyedReplacements | None) -> str:
+    """The path of an image's file below the folder of the export: named by its SHA-256, or by a keyed replacement."""
     content = row["sha256"].hex()
-    if keyed is None:
+    if replacements is None:
         return f"images/{content[:2]}/{content}{_SUFFIXES[row['format']]}"
-    hidden = keyed.name(content)
+    hidden = replacements.name(content)
     if row["format"] != "dicom":
         return f"images/{hidden[:2]}/{hidden}.png"
     if not row["sop_instance_uid"]:
         return f"images/{hidden[:2]}/{hidden}.dcm"
     twin = f".{hidden[:8]}" if row["same_uid"] else ""  # another file has this UID
-    return f"images/{hidden[:2]}/{keyed.uid(row['sop_instance_uid'])}{twin}.dcm"
+    return f"images/{hidden[:2]}/{replacements.uid(row['sop_instance_uid'])}{twin}.dcm"
 
 
-def leave(leaving: Leaving, how: How) -> Left:
-    """Write one image: a job for decoding processes.
+def write_image(
+    job: ExportJob, *, reading: Reading, replacements: KeyedReplacements | None, accept_burned_in: bool
+) -> ExportedFile:
+    """Export one image file; called in worker processes.
 
-    Raises ImageError where it cannot be read, BurnedInRisk where it may not leave, EnvironmentUnusable where it cannot
-    be written.
+    Parameters
+    ----------
+    replacements : None exports the file as it is, else it is de-identified.
+    accept_burned_in : export a file whose pixels may identify the patient, too.
+
+    Raises ImageError where it cannot be read, BurnedInRisk where its pixels are a risk that was not accepted,
+    EnvironmentUnusable where it cannot be written.
     """
     from radretrieval.storage.source import original_bytes
 
-    data, burned_in = original_bytes(leaving.uri, leaving.sha256, how.reading), ""
-    if how.keyed is not None and leaving.dicom:
+    data, burned_in = original_bytes(job.uri, job.sha256, reading), ""
+    if replacements is not None and job.dicom:
         from radretrieval.privacy.deidentify import deidentify_file
 
-        done = deidentify_file(data, how.keyed, leaving.subject, how.reading.max_pixels)
+        done = deidentify_file(data, replacements, job.subject, reading.max_pixels)
         data, burned_in = done.data, done.burned_in or ""
-        if burned_in and not how.accept_burned_in:
-            Path(leaving.target).unlink(missing_ok=True)  # of an earlier run that accepted it
+        if burned_in and not accept_burned_in:
+            Path(job.target).unlink(missing_ok=True)  # of an earlier run that accepted it
             raise BurnedInRisk(f"stays: {burned_in}; look at it, and take it along with --accept-burned-in")
-    elif how.keyed is not None:
+    elif replacements is not None:
         from radretrieval.privacy.strip_metadata import strip
 
-        data, burned_in = strip(data, how.reading.max_pixels), UNKNOWN
-    with export_file(Path(leaving.target)) as draft:
+        data, burned_in = strip(data, reading.max_pixels), UNKNOWN
+    with export_file(Path(job.target)) as draft:
         draft.write_bytes(data)
-    return Left(hashlib.sha256(data).hexdigest(), len(data), burned_in)
+    return ExportedFile(hashlib.sha256(data).hexdigest(), len(data), burned_in)
 
 
 @contextmanager

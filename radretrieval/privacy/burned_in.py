@@ -1,11 +1,11 @@
-"""Whether text must be feared in the pixels of an image: what its header says, and what kind of object it is."""
+"""Whether an image may have text burned into its pixels: by its header and its kind of object."""
 
 from __future__ import annotations
 
 import re
 from typing import Any
 
-# Acquired by a device that writes nothing into its pixels: without a word on it they are trusted. (PS3.4, B.5)
+# Classes of devices that write no text into pixels: trusted without BurnedInAnnotation. (PS3.4, B.5)
 _TRUSTED = frozenset(
     "1.2.840.10008.5.1.4.1.1." + last
     for last in (
@@ -18,7 +18,7 @@ _SUSPECT_MODALITY = ("US", "OT", "SC", "IVUS", "BDUS")
 
 
 def burned_in(ds: Any) -> str | None:
-    """Why the pixels may show who the patient is, in words; None where nothing says so.
+    """Why the pixels may identify the patient, for a message; None where there is no reason to think so.
 
     Source: DICOM PS3.3, C.7.6.1.1.5 (Burned In Annotation); PS3.15, E.3.1.
     """
@@ -40,5 +40,5 @@ def burned_in(ds: Any) -> str | None:
 def _number(ds: Any, tag: Any) -> int:
     try:
         return int(ds[tag].value)
-    except Exception:  # what it is cannot be told: as if it were one
+    except Exception:  # pydicom raises anything on a damaged value: then the overlay counts as present
         return 1

@@ -1,8 +1,8 @@
-"""A data set without its patient: PS3.15's basic profile, with dates moved instead of removed.
+"""De-identification of DICOM data sets by the basic profile of PS3.15, with dates moved instead of removed.
 
-Attributes go by the table (see `attributes`); UIDs, patient and dates are replaced under a key (see `keyed`), so that
-files of one export, and of later ones with the same key, stay linked and in order. What is written into the pixels
-is not seen here: `burned_in` tells of which objects that must be feared. Comments inside a compressed stream stay too.
+`ps315` has the action for each attribute. UIDs, patient and dates are replaced under a key (`replacements`): files of
+all exports with the same key stay linked and in order. Text burned into the pixels is not removed, `burned_in` names
+the objects that may have it. Comments inside a compressed pixel stream stay as well.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from typing import Any
 from radretrieval.errors import ImageError
 from radretrieval.privacy.burned_in import burned_in
 from radretrieval.privacy.ps315 import BULK, DATES, NUMBERS, SHORT_TEXT, action_of
-from radretrieval.privacy.replacements import Keyed
+from radretrieval.privacy.replacements import KeyedReplacements
 
 DUMMY = "ANONYMIZED"
 METHOD = "radretrieval: PS3.15 basic profile, dates moved per patient"
-# PS3.16, CID 7050: what was really applied
+# PS3.16, CID 7050: the options that were applied
 METHOD_CODES = (
     ("113100", "Basic Application Confidentiality Profile"),
     ("113107", "Retain Longitudinal Temporal Information Modified Dates Option"),
@@ -30,30 +30,24 @@ METHOD_CODES = (
 _CS = re.compile(r"[A-Z0-9_ ]{0,16}")
 _TM = re.compile(r"\d{2}:?(?:\d{2}:?(?:\d{2}(?:\.\d{1,6})?)?)?")
 _UID = re.compile(r"[0-9.]{1,64}")
-# Where values stand that name this patient, to be looked for in what stays.
+# Attributes whose values are looked for in the text that stays.
 _IDENTIFIERS = (
-    *("PatientID", "OtherPatientIDs", "AccessionNumber", "PatientBirthDate", "DeviceSerialNumber"),
-    *(
-        "InsurancePlanIdentification",
-        "PatientTelephoneNumbers",
-        "IssuerOfPatientID",
-        "MedicalRecordLocator",
-        "AdmissionID",
-        "StudyID",
-    ),
+    *("PatientID", "OtherPatientIDs", "AccessionNumber", "PatientBirthDate", "DeviceSerialNumber", "StudyID"),
+    *("InsurancePlanIdentification", "PatientTelephoneNumbers", "IssuerOfPatientID", "MedicalRecordLocator"),
+    "AdmissionID",
 )
 _MOST_DEPTH = 50
 
 
 @dataclass(frozen=True)
 class Deidentified:
-    """A file without its patient.
+    """A de-identified file.
 
     Attributes
     ----------
-    data : the DICOM file, in the transfer syntax that it had.
-    sop_instance_uid : its new one.
-    burned_in : why text in the pixels must be feared; None where it need not.
+    data : the DICOM file, in its original transfer syntax.
+    sop_instance_uid : the replaced UID.
+    burned_in : why the pixels may identify the patient; None where there is no reason to think so.
     """
 
     data: bytes
@@ -62,7 +56,7 @@ class Deidentified:
 
 
 def subject_of(ds: Any) -> str:
-    """Whose file it is, for the key: the patient's identifier, or the study where there is none."""
+    """The patient of a data set, to compute replacements from: the patient identifier, else the study or the object."""
     for keyword in ("PatientID", "StudyInstanceUID", "SOPInstanceUID"):
         value = str(ds.get(keyword) or "").strip("\0 ")
         if value:
@@ -70,14 +64,13 @@ def subject_of(ds: Any) -> str:
     return "nobody"
 
 
-def deidentify(ds: Any, keyed: Keyed, subject: str | None = None) -> Any:
-    """A new data set without what identifies the patient; the given one stays as it is, pixels are shared with it.
+def deidentify(ds: Any, replacements: KeyedReplacements, subject: str | None = None) -> Any:
+    """A de-identified copy of a data set, which shares the pixels with it.
 
     Parameters
     ----------
     ds : pydicom's Dataset of an image.
-    keyed : of what the replacements are made.
-    subject : whose image it is; without it `subject_of` tells.
+    subject : whose image it is; None for `subject_of`.
 
     Source: DICOM PS3.15 E.1, E.2 (basic profile), E.3.6 (modified dates); PS3.3 C.12.1, C.7.1.1; PS3.16 CID 7050.
     """
@@ -85,9 +78,9 @@ def deidentify(ds: Any, keyed: Keyed, subject: str | None = None) -> Any:
     from pydicom.sequence import Sequence
 
     subject = subject or subject_of(ds)
-    result = _Run(keyed, subject, _Traces.of(ds)).clean(ds)
-    result.PatientName = keyed.pseudonym(subject)
-    result.PatientID = keyed.pseudonym(subject)
+    result = _Cleaner(replacements, subject, _PatientText.of(ds)).clean(ds)
+    result.PatientName = replacements.pseudonym(subject)
+    result.PatientID = replacements.pseudonym(subject)
     result.PatientBirthDate = ""
     result.PatientIdentityRemoved = "YES"
     result.DeidentificationMethod = METHOD
@@ -101,21 +94,21 @@ def deidentify(ds: Any, keyed: Keyed, subject: str | None = None) -> Any:
     return result
 
 
-def deidentify_file(data: bytes, keyed: Keyed, subject: str | None, max_pixels: int) -> Deidentified:
-    """`deidentify` of a DICOM file, in the same transfer syntax; the preamble is zeros, the meta header new.
+def deidentify_file(data: bytes, replacements: KeyedReplacements, subject: str | None, max_pixels: int) -> Deidentified:
+    """`deidentify` for a DICOM file, in the same transfer syntax; the preamble is zeros, the meta header is new.
 
-    Raises ImageError for what holds no image, or cannot be read or written.
+    Raises ImageError for a file without an image, or one that cannot be read or written.
     """
     from radretrieval.imaging.dicom import read_data_set
 
-    logging.getLogger("pydicom").setLevel(logging.CRITICAL)  # its messages quote values
+    logging.getLogger("pydicom").setLevel(logging.CRITICAL)  # its messages quote values of the header
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             ds, _ = read_data_set(data, max_pixels)
             if not any(keyword in ds for keyword in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
                 raise ImageError("holds no pixels")
-            result = deidentify(ds, keyed, subject)
+            result = deidentify(ds, replacements, subject)
             return Deidentified(_written(result, _syntax(data)), str(result.SOPInstanceUID), burned_in(ds))
         except ImageError:
             raise
@@ -146,14 +139,14 @@ def _written(ds: Any, syntax: str) -> bytes:
 
 
 @dataclass(frozen=True)
-class _Traces:
-    """What names the patient in the header itself, to be looked for in the short text that stays."""
+class _PatientText:
+    """Names and numbers of the patient in the header, which are looked for in the short text that stays."""
 
     words: frozenset[str]  # parts of persons' names
     parts: tuple[str, ...]  # numbers and dates
 
     @classmethod
-    def of(cls, ds: Any) -> _Traces:
+    def of(cls, ds: Any) -> _PatientText:
         words: set[str] = set()
         parts: set[str] = set()
         for element in _elements(ds):
@@ -169,7 +162,7 @@ class _Traces:
 
 
 def _elements(ds: Any, depth: int = 0) -> Iterator[Any]:
-    """Every element that can be read, of nested data sets too."""
+    """Every element that can be read, in nested data sets too."""
     for tag in list(ds.keys()):
         if (element := _element(ds, tag)) is None:
             continue
@@ -181,23 +174,23 @@ def _elements(ds: Any, depth: int = 0) -> Iterator[Any]:
 
 
 def _element(ds: Any, tag: Any) -> Any:
-    """One element; None for one that cannot be read, which does not stay."""
+    """An element; None where it cannot be read: it is removed then."""
     try:
         return ds[tag]
     except Exception:  # pydicom raises anything on a value that its representation does not allow
         return None
 
 
-class _Run:
-    """One data set, with what is in it."""
+class _Cleaner:
+    """De-identifies one data set and those nested in it."""
 
-    def __init__(self, keyed: Keyed, subject: str, traces: _Traces) -> None:
-        self.keyed = keyed
+    def __init__(self, replacements: KeyedReplacements, subject: str, patient: _PatientText) -> None:
+        self.replacements = replacements
         self.subject = subject
-        self.traces = traces
+        self.patient = patient
 
     def clean(self, ds: Any, depth: int = 0, all_dummies: bool = False) -> Any:
-        """The data set with what may stay; with `all_dummies` no text of it stays, only its form."""
+        """A de-identified copy; with `all_dummies` all short text is replaced by dummies."""
         from pydicom.dataset import Dataset
 
         result = Dataset()
@@ -231,61 +224,63 @@ class _Run:
         if action == "remove":
             return None
         if vr == "UI":
-            return self._each(element, self._kind if action == "kind" else self._uid)
+            return self._map(element, self._kind if action == "kind" else self._uid)
         if vr in DATES and action != "empty":
-            return self._each(element, {"DA": self._date, "DT": self._date_time, "TM": _time}[vr])
+            return self._map(element, {"DA": self._date, "DT": self._date_time, "TM": _time}[vr])
         if action == "empty":
-            return self._with(element, b"" if vr in BULK else None)
+            return self._replaced(element, b"" if vr in BULK else None)
         if action == "dummy":
             return self._dummy(element)
-        return self._kept(element) if action == "keep" else None  # else it is not what the table takes it for
+        return (
+            self._keep(element) if action == "keep" else None
+        )  # an element of another value representation than the table assumes
 
     def _dummy(self, element: Any) -> Any:
         vr = element.VR
         if vr in ("DS", "IS"):
-            return self._with(element, "0")
+            return self._replaced(element, "0")
         if vr in NUMBERS:
-            return self._with(element, 0)
+            return self._replaced(element, 0)
         if vr in BULK or vr == "UN":
-            return self._with(element, b"\0\0") if vr in ("OB", "OW") else None
-        return self._with(element, {"AS": "000Y", "UR": "http://anonymized.invalid"}.get(vr, DUMMY))
+            return self._replaced(element, b"\0\0") if vr in ("OB", "OW") else None
+        return self._replaced(element, {"AS": "000Y", "UR": "http://anonymized.invalid"}.get(vr, DUMMY))
 
-    def _kept(self, element: Any) -> Any:
-        """As it is, if it is what its kind should be; else empty, or a dummy, or not at all."""
+    def _keep(self, element: Any) -> Any:
+        """The element if its value has the form of its representation; else an empty one, a dummy or None."""
         vr, value = element.VR, element.value
         if element.keyword == "SpecificCharacterSet":
             return element if _known_characters(value) else None
         if element.keyword == "ICCProfile":
             return element if isinstance(value, bytes) and value[36:40] == b"acsp" else None
         if vr == "CS" and element.keyword != "PhotometricInterpretation":
-            return element if all(_CS.fullmatch(text) for text in _texts(value)) else self._with(element, None)
-        if vr in SHORT_TEXT and any(self.traces.found_in(text) for text in _texts(value)):
-            return self._with(element, DUMMY)
+            return element if all(_CS.fullmatch(text) for text in _texts(value)) else self._replaced(element, None)
+        if vr in SHORT_TEXT and any(self.patient.found_in(text) for text in _texts(value)):
+            return self._replaced(element, DUMMY)
         return element
 
-    def _each(self, element: Any, change: Callable[[str], str]) -> Any:
+    def _map(self, element: Any, change: Callable[[str], str]) -> Any:
         values = [change(text) for text in _texts(element.value)]
         if element.VM > 1 and all(values):
-            return self._with(element, values)
-        return self._with(element, values[0] if len(values) == 1 else None)
+            return self._replaced(element, values)
+        return self._replaced(element, values[0] if len(values) == 1 else None)
 
     def _uid(self, old: str) -> str:
         from pydicom.uid import UID
 
-        registered = UID(old).name != old  # the standard's own, as a well-known frame of reference
-        return old if not old or registered else self.keyed.uid(old)
+        registered = UID(old).name != old  # a UID of the standard, as a well-known frame of reference
+        return old if not old or registered else self.replacements.uid(old)
 
     def _kind(self, old: str) -> str:
         return old if _UID.fullmatch(old) else ""
 
     def _date(self, old: str) -> str:
-        return self.keyed.dicom_date(self.subject, old)
+        return self.replacements.dicom_date(self.subject, old)
 
     def _date_time(self, old: str) -> str:
-        return self.keyed.dicom_date_time(self.subject, old)
+        return self.replacements.dicom_date_time(self.subject, old)
 
     @staticmethod
-    def _with(element: Any, value: Any) -> Any:
+    def _replaced(element: Any, value: Any) -> Any:
         from pydicom.dataelem import DataElement
 
         return DataElement(element.tag, element.VR, value)

@@ -1,18 +1,16 @@
-"""A new key for the pseudonyms of patients, while each patient stays the same patient.
+"""Rotation of the key of patient pseudonyms: every pseudonym is replaced, images of one patient keep one pseudonym.
 
-What it protects against: who has come to know the old key, a former administrator or a lost backup of it, cannot test
-identifiers against pseudonyms made or replaced from now on. What not: who has the old key and a copy of the database of
-that time goes on with those; who holds the new key holds the whole chain; and image ids, UIDs and pixels still connect
-a copy of the old database with the new one. De-identified exports are connected by the pseudonyms too: those made after
-a rotation have other ones.
+It protects against a person who knows the old key, from a lost backup say: identifiers cannot be tested against
+pseudonyms that are made or replaced from now on. It does not protect an old copy of the database, nor against a person
+who has the new key, which contains the old ones; image ids, UIDs and pixels still link an old copy with the archive.
+De-identified exports made after a rotation have other pseudonyms than those before.
 
-The order of steps, each of which may be the last one that is done:
-1. the next key is written beside the key (`….next`); from then on nobody loads either (`pseudonym.load_secret`);
-2. all pseudonyms are replaced, and the check value of the next key noted, in one transaction;
-3. the next key takes the place of the key.
-Whoever runs it again compares the note with the check values: if it is of the next key, step 3 is left to be done, else
-the next key was never used. The transaction holds the lock of ingestions, so that a commit which a killed process had
-asked for is waited for.
+The process may be killed after each of these steps:
+1. the next key is written beside the key (`….next`); while it is there, `pseudonyms.load_secret` refuses;
+2. in one transaction all pseudonyms are replaced, and the check value of the next key is stored;
+3. the next key replaces the key.
+The next run compares the stored check value: if it is that of the next key, only step 3 is done, else the next key was
+never used. The transaction holds the ingestion lock, so that it waits for a commit that a killed process has sent.
 """
 
 from __future__ import annotations
@@ -28,9 +26,10 @@ from radretrieval.privacy import pseudonyms
 
 @dataclass(frozen=True)
 class Rotation:
-    """What was done: `patients` and `images` have new pseudonyms; or an earlier rotation was `finished`.
+    """The result of a rotation.
 
-    keys : how many the chain has now.
+    patients, images : how many have new pseudonyms. keys : length of the chain of keys.
+    finished : an interrupted rotation was completed; nothing else was done.
     """
 
     patients: int
@@ -40,7 +39,7 @@ class Rotation:
 
 
 def rotate(database: Database, settings: Settings) -> Rotation:
-    """Replace the key of the pseudonyms, or finish a rotation that was ended in between.
+    """Replace the key of the pseudonyms, or complete an interrupted rotation.
 
     Raises
     ------
@@ -49,15 +48,15 @@ def rotate(database: Database, settings: Settings) -> Rotation:
     DatabaseUnavailable : the database went away; run it again.
     """
     path = pseudonyms.key_file(settings)
-    with pseudonyms.held_alone(path) as secret, database.connection() as connection:
+    with pseudonyms.locked_key(path) as secret, database.connection() as connection:
         patient_keys.take_turn(connection)
         noted = patient_keys.noted(connection)
         if pseudonyms.pending_file(path).exists():
             pending = pseudonyms.pending_file(path).read_bytes().strip()
             if noted == pseudonyms.check_value(pending):
-                pseudonyms.take_pending(path)
+                pseudonyms.install_pending(path)
                 return Rotation(0, 0, len(pseudonyms.keys_of(pending)), finished=True)
-            pseudonyms.drop_pending(path)
+            pseudonyms.remove_pending(path)
         if noted is not None and noted != pseudonyms.check_value(secret):
             raise EnvironmentUnusable(
                 f"the key {path} is not the one that the archive's pseudonyms are made with; copy that from the host "
@@ -71,8 +70,8 @@ def rotate(database: Database, settings: Settings) -> Rotation:
                 connection, lambda old: pseudonyms.rekeyed(newest, old), pseudonyms.check_value(following)
             )
         except BaseException:  # nothing was committed, and nothing will be
-            pseudonyms.drop_pending(path)
+            pseudonyms.remove_pending(path)
             raise
         connection.commit()
-        pseudonyms.take_pending(path)
+        pseudonyms.install_pending(path)
     return Rotation(patients, images, len(pseudonyms.keys_of(following)))

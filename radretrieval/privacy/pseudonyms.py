@@ -1,11 +1,10 @@
-"""Patient pseudonyms: one patient stays one patient, without a name or a number.
+"""Pseudonyms of patients: an HMAC of the patient identifier, which is not stored.
 
-The key is a secret outside the database, in a file: who reads the database alone cannot test a
-guessed identifier.
+The key lies in a file outside the database: with the database alone a guessed identifier cannot be tested.
 
-A key can be rotated (`rotation`). Identifiers are not stored, so that pseudonyms can only be made from pseudonyms: the
-new one is the HMAC of the old one under a new key, and the key becomes a chain, oldest first, through which new
-patients go from its beginning.
+A key can be rotated (`key_rotation`). As identifiers are not stored, a new pseudonym is the HMAC of the old one under
+the new key. The key file then holds a chain of keys, oldest first; the pseudonym of a new patient is computed through
+all of them.
 """
 
 from __future__ import annotations
@@ -23,9 +22,9 @@ from radretrieval.config import Settings
 from radretrieval.errors import EnvironmentUnusable
 from radretrieval.files.atomic import sync_folder, write_bytes
 
-_CHAIN = b"chain:"  # what a key begins with that was rotated; the keys follow in hexadecimal digits, a colon between
+_CHAIN = b"chain:"  # begins a key file that was rotated; the keys follow in hexadecimal digits, separated by colons
 _WAY = "set RADRETRIEVAL_PATIENT_KEY_FILE to a file with at least 32 random characters"
-_held: dict[Path, tuple[int, int]] = {}  # key files that this process reads by: their inode, and an open descriptor
+_locked: dict[Path, tuple[int, int]] = {}  # key files that this process has locked: inode and open descriptor
 
 
 def patient_key(secret: bytes, patient_id: str) -> str:
@@ -37,12 +36,12 @@ def patient_key(secret: bytes, patient_id: str) -> str:
 
 
 def rekeyed(key: bytes, value: str) -> str:
-    """One link of the chain: of an identifier the pseudonym, of a pseudonym the next one."""
+    """The pseudonym of an identifier under one key, or the next pseudonym of a pseudonym."""
     return hmac.new(key, value.encode(), hashlib.sha256).hexdigest()[:32]
 
 
 def keys_of(secret: bytes) -> list[bytes]:
-    """The keys of a secret, oldest first: itself, unless it was rotated."""
+    """The keys of the content of a key file, oldest first: one, unless it was rotated."""
     if not secret.startswith(_CHAIN):
         return [secret]
     try:
@@ -59,16 +58,16 @@ def extended(secret: bytes) -> bytes:
 
 
 def check_value(secret: bytes) -> str:
-    """32 hexadecimal digits by which a secret is known again; the database may know them."""
+    """32 hexadecimal digits that identify a secret and do not reveal it; the database stores them."""
     return patient_key(secret, "radretrieval: the check value of a key, no patient")
 
 
 def load_secret(settings: Settings) -> bytes:
-    """The secret key of the pseudonyms; a missing default key is made, a missing named one is an error.
+    """The secret key of the pseudonyms; a missing default file is made, a missing file that was named is an error.
 
-    While this process lives its key file cannot be rotated: what it knows would be the old key.
+    The key file stays locked against a rotation until this process ends.
 
-    Raises EnvironmentUnusable where there is no usable key, or a rotation goes on or was not finished.
+    Raises EnvironmentUnusable where there is no usable key, or a rotation is running or was interrupted.
     """
     path = key_file(settings)
     secret = read_key(path, made=settings.patient_key_file is None, what="the patient pseudonyms", way=_WAY, hold=True)
@@ -85,9 +84,9 @@ def read_key(path: Path, *, made: bool, what: str, way: str, hold: bool = False)
 
     Parameters
     ----------
-    made : a file that is missing is made, readable by its owner alone.
-    what, way : what the key is of, and the way out, for messages.
-    hold : keep the file open, and locked against `held_alone`, while this process lives.
+    made : make a missing file, readable by its owner only.
+    what, way : what the key is for, and what to do about an unusable one, for messages.
+    hold : take a shared lock on the file until this process ends; `locked_key` fails meanwhile.
 
     Raises EnvironmentUnusable where it cannot be read or is shorter than 16 bytes.
     """
@@ -96,7 +95,7 @@ def read_key(path: Path, *, made: bool, what: str, way: str, hold: bool = False)
             # of two processes at once one makes the key, and both read that
             write_bytes(path, f"{secrets.token_hex(32)}\n".encode(), mode=0o600, parents=True, overwrite=False)
         if hold:
-            _hold(path)
+            _lock_shared(path)
         secret = path.read_bytes().strip()
     except OSError as error:
         raise EnvironmentUnusable(f"the key of {what}, {path}, cannot be read ({error.strerror}); {way}") from error
@@ -109,15 +108,15 @@ def key_file(settings: Settings) -> Path:
 
 
 def pending_file(path: Path) -> Path:
-    """Where the new key of a rotation waits until the archive has its pseudonyms."""
+    """The file of the next key during a rotation."""
     return path.with_name(f"{path.name}.next")
 
 
 @contextmanager
-def held_alone(path: Path) -> Iterator[bytes]:
-    """The secret of a key file that no other process (of this host, or that shares the file) uses meanwhile.
+def locked_key(path: Path) -> Iterator[bytes]:
+    """The secret of a key file, under an exclusive lock on the file.
 
-    Raises EnvironmentUnusable where one does, or the file cannot be read.
+    Raises EnvironmentUnusable where another process has it locked, or it cannot be read.
     """
     try:
         handle = os.open(path, os.O_RDONLY)
@@ -140,7 +139,7 @@ def held_alone(path: Path) -> Iterator[bytes]:
 
 
 def write_pending(path: Path, secret: bytes) -> None:
-    """Bring the next key to the disk, beside the file, for the same owner. Raises EnvironmentUnusable."""
+    """Write the next key beside the key, with its owner and permissions. Raises EnvironmentUnusable."""
     pending = pending_file(path)
     try:
         owner = path.stat()
@@ -152,14 +151,14 @@ def write_pending(path: Path, secret: bytes) -> None:
         ) from error
 
 
-def take_pending(path: Path) -> None:
-    """The next key becomes the key, in one step."""
+def install_pending(path: Path) -> None:
+    """Replace the key by the next key, atomically."""
     os.replace(pending_file(path), path)
     sync_folder(path.parent)
 
 
-def drop_pending(path: Path) -> None:
-    """The next key was never used."""
+def remove_pending(path: Path) -> None:
+    """Remove a next key that was never used."""
     pending_file(path).unlink(missing_ok=True)
     sync_folder(path.parent)
 
@@ -170,9 +169,9 @@ def _long_enough(secret: bytes, named: str) -> bytes:
     return secret
 
 
-def _hold(path: Path) -> None:
+def _lock_shared(path: Path) -> None:
     inode = path.stat().st_ino
-    if path in _held and _held[path][0] == inode:
+    if path in _locked and _locked[path][0] == inode:
         return
     handle = os.open(path, os.O_RDONLY)
     try:
@@ -182,6 +181,6 @@ def _hold(path: Path) -> None:
         raise EnvironmentUnusable(f"the key {path} is being rotated; run it again when that is done") from None
     except OSError:  # a file system without locks
         pass
-    if path in _held:
-        os.close(_held[path][1])
-    _held[path] = (os.fstat(handle).st_ino, handle)
+    if path in _locked:
+        os.close(_locked[path][1])
+    _locked[path] = (os.fstat(handle).st_ino, handle)

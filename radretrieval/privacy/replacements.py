@@ -1,7 +1,7 @@
-"""What stands in the place of identifiers in an export: made of them and of a secret key, the same wherever the key is.
+"""Replacements of identifiers in an export: HMACs under a secret key, equal in all exports with the same key.
 
-Without the key nobody can compute one from the other, or test a guess. Each purpose has a sub-key of its own, so that
-a pseudonym tells nothing of a UID or of a shift.
+Without the key a replacement cannot be computed from an identifier, nor a guessed identifier be tested. Each purpose
+has its own sub-key, derived from the key: nothing about a UID or a shift of days follows from a pseudonym.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ import uuid
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 
-LONGEST_SHIFT = 3650  # days; dates go back by 1 to so many: never into the future
+LONGEST_SHIFT = 3650  # days; dates are moved back by 1 to so many, never into the future
 _DATE = re.compile(r"(\d{4})(\.?)(\d{2})\2(\d{2})")
 # YYYYMMDD and the time of day behind it; a zone of its own at the end (PS3.5, 6.2)
 _DATE_TIME = re.compile(r"(\d{8})((?:\d{2}){0,3}(?:\.\d{1,6})?(?:[+-]\d{4})?)")
 
 
 @dataclass(frozen=True)
-class Keyed:
+class KeyedReplacements:
     """Replacements under one key.
 
     Attributes
@@ -31,34 +31,34 @@ class Keyed:
     key: bytes = field(repr=False)
 
     def uid(self, old: str) -> str:
-        """A UID of the form 2.25.<UUID as a number> for another one (PS3.5, B.2)."""
+        """The replacement of a UID, of the form 2.25.<UUID as a number> (PS3.5, B.2)."""
         return f"2.25.{uuid.UUID(bytes=self._digest('uid', old)[:16], version=4).int}"
 
     def pseudonym(self, subject: str) -> str:
-        """32 hexadecimal digits for a patient."""
+        """The replacement of a patient: 32 hexadecimal digits."""
         return self._digest("patient", subject)[:16].hex()
 
     def name(self, content: str) -> str:
-        """32 hexadecimal digits for the content of a file: a name that nobody can look up."""
+        """A file name in place of the SHA-256 of its content: 32 hexadecimal digits."""
         return self._digest("file", content)[:16].hex()
 
     def fingerprint(self) -> str:
-        """16 hexadecimal digits by which a key is known again, and not made."""
+        """16 hexadecimal digits that identify the key and do not reveal it."""
         return self._digest("fingerprint", "")[:8].hex()
 
     def days(self, subject: str) -> int:
-        """By how many days, 1 to `LONGEST_SHIFT`, all dates of a patient are moved back."""
+        """The number of days, 1 to `LONGEST_SHIFT`, that all dates of a patient are moved back by."""
         return 1 + int.from_bytes(self._digest("days", subject)[:8], "big") % LONGEST_SHIFT
 
     def date(self, subject: str, day: date) -> date | None:
-        """A day moved back; None where the calendar has no such day."""
+        """A day moved back; None where it would be before the year 1."""
         try:
             return day - timedelta(days=self.days(subject))
         except OverflowError:
             return None
 
     def dicom_date(self, subject: str, text: str) -> str:
-        """A value of DA moved back, as YYYYMMDD; empty for what is no date."""
+        """A DICOM value DA moved back, as YYYYMMDD; empty where the value is not a date."""
         found = _DATE.fullmatch(text.strip("\0 "))
         if found is None:
             return ""
@@ -69,7 +69,7 @@ class Keyed:
         return "" if moved is None else f"{moved.year:04d}{moved.month:02d}{moved.day:02d}"
 
     def dicom_date_time(self, subject: str, text: str) -> str:
-        """A value of DT moved back by whole days; empty for what is none, or has no day that could be moved."""
+        """A DICOM value DT moved back by whole days; empty where the value is not a date and time, or has no day."""
         found = _DATE_TIME.fullmatch(text.strip("\0 "))
         moved = self.dicom_date(subject, found[1]) if found else ""
         return moved + found[2] if found and moved else ""

@@ -1,4 +1,4 @@
-"""A PNG, JPEG or TIFF without anything but its pixels."""
+"""Removal of everything but the pixels from a PNG, JPEG or TIFF file."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 
 def strip(data: bytes, max_pixels: int) -> bytes:
-    """The picture of a file as a PNG that holds nothing else: no comment, profile, name, place or date.
+    """The pixels of a file as a PNG without comments, profiles, names, places and dates; the orientation is applied.
 
-    Grey of 1 to 8 bits and 8-bit colour keep their values, upright; deeper grey is spread over 16 bits, each value to
-    one of its own; deeper colour of a PNG stays, that of a TIFF becomes the grey that is searched. Alpha goes.
+    Grey of 1 to 8 bits and colour of 8 bits keep their values. Deeper grey is scaled to 16 bits, distinct values stay
+    distinct. Deeper colour stays in a PNG; in a TIFF it becomes the grey that is searched. Alpha is removed.
 
     Raises ImageError as `decode_image`.
     """
@@ -30,7 +30,7 @@ def strip(data: bytes, max_pixels: int) -> bytes:
 
 
 def _colour(data: bytes, form: str) -> NDArray[np.uint8] | NDArray[np.uint16] | None:
-    """Samples (rows, columns, 3) of a file that `decode_image` has read; None where only its grey is at hand."""
+    """Samples (rows, columns, 3) of a file that `decode_image` has read; None where only its grey can be read."""
     if form == "png":
         from imagecodecs import png_decode
 

@@ -24,9 +24,9 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 from radretrieval.privacy.burned_in import burned_in
 from radretrieval.privacy.deidentify import deidentify, deidentify_file
 from radretrieval.privacy.ps315 import actions
-from radretrieval.privacy.replacements import Keyed
+from radretrieval.privacy.replacements import KeyedReplacements
 
-KEYED = Keyed(b"k" * 32)
+KEYED = KeyedReplacements(b"k" * 32)
 MOST = 10**8
 
 
@@ -225,8 +225,8 @@ def test_no_token_survives_wherever_it_is(drawn: tuple[Dataset, list[str]], pati
     ds.PatientID = f"PATIENT{patient}"
     result = deidentify(ds, KEYED)
     assert [t for t in tokens if any(t in value for value in _values(result))] == []
-    assert result == deidentify(ds, Keyed(b"k" * 32))
-    other = deidentify(ds, Keyed(b"l" * 32))
+    assert result == deidentify(ds, KeyedReplacements(b"k" * 32))
+    other = deidentify(ds, KeyedReplacements(b"l" * 32))
     assert other.PatientID != result.PatientID
 
 
@@ -243,7 +243,7 @@ def test_uids_are_legal_one_for_one_and_the_same_everywhere(old: list[str]) -> N
     new = [KEYED.uid(uid) for uid in old]
     assert len({*new}) == len({*old})
     assert all(len(uid) <= 64 and uid.startswith("2.25.") and uid[5] != "0" for uid in new)
-    assert new == [Keyed(b"k" * 32).uid(uid) for uid in old]
+    assert new == [KeyedReplacements(b"k" * 32).uid(uid) for uid in old]
     assert not {*new} & {*old}
 
 

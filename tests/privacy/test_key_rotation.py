@@ -25,8 +25,8 @@ STEPS = {
     "after it is written": ("pseudonyms", "write_pending", False),
     "before the pseudonyms": ("patient_keys", "replace", True),
     "before the commit": ("patient_keys", "replace", False),
-    "after the commit": ("pseudonyms", "take_pending", True),
-    "at the end": ("pseudonyms", "take_pending", False),
+    "after the commit": ("pseudonyms", "install_pending", True),
+    "at the end": ("pseudonyms", "install_pending", False),
 }
 KILLED = """
 import os, sys
