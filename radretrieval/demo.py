@@ -1,4 +1,4 @@
-"""The whole path on synthetic radiographs, told step by step, for someone who sees it for the first time."""
+"""The demo: ingest, train, encode, search and evaluate on synthetic radiographs, with a line for each step."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Say = Callable[[str], None]
 def run(folder: Path, say: Say) -> None:
     """Make a phantom archive in `folder`, fill it, search it, score it and write `folder`/answer.png.
 
-    What stands in the folder from an earlier demo is used again. The embedded server is stopped at the end.
+    Images and archive of an earlier demo in the folder are used again. The embedded server is stopped at the end.
 
     Raises UsageError for a folder that holds something else, EmbeddedServerError when the server cannot start.
     """

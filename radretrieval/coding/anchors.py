@@ -1,8 +1,8 @@
-"""Anchors: a few thousand codes that stand for the whole set, so that a search looks at the codes near some of them.
+"""Anchors of the exact index: a few thousand codes by which a search excludes most others without comparing them.
 
 A code is stored with one anchor a and its true distance d to it. By the triangle inequality no code whose d differs
-from the query's distance to a by more than t lies within t of the query: a search need not look at it. That holds for
-any anchor and any choice of a code's anchor; near ones only leave less to look at.
+from the query's distance to a by more than t lies within t of the query. That holds for any anchors and any assignment
+of codes to them; near anchors exclude more.
 
 Source: Jagadish, Ooi, Tan, Yu and Zhang, "iDistance: an adaptive B+-tree based indexing method for nearest neighbor
 search", ACM TODS 30 (2005), carried to Hamming space.
@@ -22,14 +22,14 @@ _BLOCK = 8192  # codes that are assigned at a time
 
 @dataclass(frozen=True)
 class Anchors:
-    """Anchors, with what makes the assignment fast: groups of them, most of which a code need not be compared with.
+    """Anchors in groups, most of which the assignment of a code excludes without comparing it.
 
     Attributes
     ----------
     codes : uint8 (k, bytes).
-    centres : uint8 (g, bytes), some of the anchors, far from one another: the middle of each group.
-    groups : g arrays, the places of the anchors of each group.
-    radii : int32 (g,), no anchor of a group is farther from its middle.
+    centres : uint8 (g, bytes), the centre of each group: anchors that are far from one another.
+    groups : g arrays, the positions of the anchors of each group.
+    radii : int32 (g,), the largest distance of a group's anchors from its centre.
     """
 
     codes: NDArray[np.uint8]
@@ -69,7 +69,7 @@ class Anchors:
     def _assigned(self, codes: NDArray[np.uint8]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         # distance * k + place orders by distance and then by place
         best = np.full(len(codes), np.iinfo(np.int64).max)
-        # no anchor of a group is nearer than this
+        # a lower bound of the distance to the anchors of each group
         least = distances(self.centres, codes) - self.radii[:, None]
         nearest = least.argmin(0)
         k = len(self.codes)
@@ -85,12 +85,12 @@ class Anchors:
 
 
 def choose(sample: NDArray[np.uint8], count: int, rounds: int = 3, seed: int = 0) -> Anchors:
-    """Anchors for codes like these: k-majority (k-means in Hamming space) from random members of the sample.
+    """Choose anchors by k-majority (k-means in Hamming space) from random members of a sample.
 
     Parameters
     ----------
-    sample : uint8 (n, bytes), n at least 1; some dozens a wanted anchor are enough.
-    count : how many anchors; where there are fewer distinct codes, those.
+    sample : uint8 (n, bytes), n at least 1; some dozens for each anchor are enough.
+    count : how many anchors; fewer where there are fewer distinct codes.
     """
     distinct = np.unique(sample, axis=0)
     picked = np.random.default_rng(seed).permutation(len(distinct))[:count]
@@ -102,7 +102,7 @@ def choose(sample: NDArray[np.uint8], count: int, rounds: int = 3, seed: int = 0
 
 
 def _spread(codes: NDArray[np.uint8], count: int) -> list[int]:
-    """Places of codes far from one another: the first, then each time the one farthest from those picked."""
+    """Positions of codes far from one another: the first, then repeatedly the one farthest from those picked."""
     picked = [0]
     apart = distances(codes[0], codes)
     while len(picked) < count:
@@ -112,7 +112,7 @@ def _spread(codes: NDArray[np.uint8], count: int) -> list[int]:
 
 
 def _majority(codes: NDArray[np.uint8], member: NDArray[np.integer], before: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The bitwise majority of the codes of each member number; a number that no code has keeps its code."""
+    """The bitwise majority of the codes of each member number; a number without codes keeps its code."""
     width = codes.shape[1]
     order = np.argsort(member, kind="stable")
     numbers, starts = np.unique(member[order], return_index=True)

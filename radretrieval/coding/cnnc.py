@@ -28,18 +28,18 @@ class Coder:
         state = load(weights)
         self.profile = profile
         self.device = choose_device(device)
-        # TF32 keeps 10 bits of the products: codes of CPU and GPU would differ in thousands of bits, not in a few
+        # TF32 rounds products to 10 bits: codes of CPU and GPU would differ in thousands of bits instead of a few
         torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.allow_tf32 = False
-        with torch.device("meta"):  # no time for random weights that are overwritten at once
+        with torch.device("meta"):  # no random initialisation of weights that are loaded next
             model = PaperCnn(profile.network, state["full3.bias"].shape[0])
         model.load_state_dict(state, assign=True)
-        if self.device.type == "cpu":  # pooling is vectorised over channels: 1.5 times the images a second
+        if self.device.type == "cpu":  # pooling is vectorised over channels: 1.5 times as fast
             model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.model = model.eval().to(self.device)
 
     def preactivations(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The reals behind the code: float32 (n, code_bits) of images (n, size, size) in 0…1."""
+        """The code layer before binarization: float32 (n, code_bits) of images (n, size, size) in 0…1."""
         return self._run(images)[0]
 
     def codes(self, images: NDArray[np.float32]) -> NDArray[np.uint8]:

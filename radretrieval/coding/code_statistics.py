@@ -1,6 +1,7 @@
-"""Figures that tell whether codes are healthy: what each bit says, and how far codes lie apart.
+"""Statistics of codes: dead, equal and complementary bits, entropies, and distributions of distances.
 
-Whatever grows with the archive comes in batches and is only counted; bits are numbered as they are packed, MSB first.
+Codes come in batches and are only counted, so that memory does not grow with the archive. Bits are numbered as they are
+packed, MSB first.
 """
 
 from __future__ import annotations
@@ -19,13 +20,13 @@ _BLOCK = 256  # codes whose distances to all others are in memory at a time
 
 @dataclass(frozen=True)
 class Duplicates:
-    """Bits that say what another bit says; dead bits are left out.
+    """Bits that are equal or complementary to another bit; dead bits are left out.
 
     Attributes
     ----------
     equal : groups of two or more bits that have the same value in every code.
     complement : pairs of groups; the bits within a group are equal, and the two groups differ in every code.
-    redundant : how many bits could be dropped without loss: of all bits that are equal or complements, one is kept.
+    redundant : how many bits could be dropped without loss, keeping one of each group.
     """
 
     equal: list[list[int]]
@@ -36,7 +37,7 @@ class Duplicates:
 class BitTally:
     """Counts the ones of every bit and finds equal bits over codes that come in batches.
 
-    Memory is that of one unpacked batch: each bit's column lives on in a 16-byte hash only.
+    Memory is that of one unpacked batch: of earlier batches only a 16-byte hash of each bit's column is kept.
     """
 
     def __init__(self, bits: int) -> None:
@@ -55,7 +56,7 @@ class BitTally:
             self._first = unpacked[0].copy()
         self.codes += len(codes)
         self.ones += unpacked.sum(axis=0, dtype=np.int64)
-        # Every column is turned so that it begins with 0: then a bit and its complement have the same hash too.
+        # columns that begin with 1 are inverted, so that a bit and its complement have the same hash
         columns = np.packbits(np.ascontiguousarray((unpacked ^ self._first).T), axis=1)
         for column, hashed in zip(columns, self._hashes, strict=True):
             hashed.update(column)
@@ -70,7 +71,7 @@ class BitTally:
         for bit in np.flatnonzero((self.ones > 0) & (self.ones < self.codes)).tolist():
             same[self._hashes[bit].digest()].append(bit)
         groups = [bits for bits in same.values() if len(bits) > 1]
-        # In a group, bits that begin alike are equal, the others are their complement.
+        # bits of a group with the same first value are equal, the others are their complement
         halves = [
             ([bit for bit in bits if self._first[bit] == self._first[bits[0]]],
              [bit for bit in bits if self._first[bit] != self._first[bits[0]]])
@@ -88,12 +89,12 @@ class BitTally:
 
     def density_histogram(self, bins: int) -> list[int]:
         """How many bits have a density in each of `bins` equal parts of 0…1; 1 itself falls in the last."""
-        # in whole numbers: 0.15 · 20 is less than 3 in floating point
+        # in integers: 0.15 · 20 is less than 3 in floating point
         places = np.minimum(self.ones * bins // max(self.codes, 1), bins - 1)
         return [int(count) for count in np.bincount(places, minlength=bins)]
 
     def entropy(self) -> float:
-        """Sum of the bits' entropies, 0…bits: what the codes could tell at most, were the bits independent."""
+        """Sum of the bits' entropies, 0…bits: the entropy of the codes if the bits were independent."""
         p = self.densities()
         p = p[(p > 0) & (p < 1)]
         return float(-(p * np.log2(p) + (1 - p) * np.log2(1 - p)).sum())
@@ -110,7 +111,7 @@ class NearestTally:
 
     def __init__(self, queries: NDArray[np.uint8], k: int) -> None:
         self._queries = queries
-        self._kept = k + 1  # the code itself comes too, at distance 0
+        self._kept = k + 1  # the code itself is among them, at distance 0
         self._best = np.empty((len(queries), 0), np.int32)
 
     def add(self, codes: NDArray[np.uint8]) -> None:
@@ -178,7 +179,7 @@ def separability(within: NDArray[np.int64], across: NDArray[np.int64]) -> float:
 
     Returns
     -------
-    0…1; 1 where every class stands apart, 0.5 where distances say nothing. It is the area under the ROC curve.
+    0…1; 1 for perfectly separated classes, 0.5 for chance. It is the area under the ROC curve.
     """
     shares = within / within.sum()
     farther = (across.sum() - np.cumsum(across) + across / 2) / across.sum()
@@ -186,10 +187,10 @@ def separability(within: NDArray[np.int64], across: NDArray[np.int64]) -> float:
 
 
 def independent_bits(across: NDArray[np.int64]) -> float | None:
-    """How many independent coin tosses would scatter as the distances across classes do.
+    """Degrees of freedom of the distances across classes: the number of independent coin tosses with their variance.
 
     With p the mean distance and s its standard deviation, both as shares of the code's bits: p · (1 - p) / s².
-    Bits that go together make it small; bits that differ in density can make it exceed their number. None where all
+    Correlated bits make it small; bits of different densities can make it exceed their number. None where all
     distances are equal.
 
     Source: Daugman, "The importance of being random: statistical principles of iris recognition", Pattern

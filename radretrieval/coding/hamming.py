@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# Codes that are compared at a time, and keys that are ranked at a time: both keep the buffers inside the
-# cache or within a few dozen megabytes, whatever the number of codes.
+# codes that are compared at a time, and keys that are ranked at a time: buffers stay in the cache, or within some
+# dozen megabytes, for any number of codes
 _BLOCK = 512
 _RANKED = 1 << 22
 
@@ -33,8 +33,7 @@ def distances(query: NDArray[np.uint8], codes: NDArray[np.uint8]) -> NDArray[np.
     queries = _words(np.atleast_2d(query))
     result = np.empty((len(queries), len(codes)), np.int32)
     for start in range(0, len(codes), _BLOCK):
-        # Word by word, the sum over a code's words runs along contiguous memory: four times as fast as along
-        # a code.
+        # transposed, the sum over a code's words runs along contiguous memory: four times as fast
         block = np.ascontiguousarray(_words(codes[start : start + _BLOCK]).T)
         differing = np.empty_like(block)
         counts = np.empty(block.shape, np.uint8)

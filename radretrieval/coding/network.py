@@ -1,4 +1,4 @@
-"""The CNN of Table 1, as a torch module."""
+"""The CNN of the paper's Table 1, as a torch module."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class PaperCnn(nn.Module):
         self.drop = nn.Dropout(profile.dropout)
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d | nn.Linear):
-                # open in the paper: He et al. 2015, the initialisation made for ReLU
+                # not given in the paper: the initialisation for ReLU of He et al. 2015
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
                 nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
 

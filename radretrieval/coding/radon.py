@@ -23,7 +23,7 @@ SIZE = 192
 ANGLES = 16
 LARGEST_SIZE = 1024
 
-# How many images share one product: more gain nothing, and 64 columns of 192×192 pixels are 19 MB.
+# images of one matrix product: more are not faster, and 64 columns of 192×192 pixels are 19 MB
 _TILE = 64
 
 # The bit budget of one exact projection value, in float64's 53 bits:
@@ -64,7 +64,7 @@ def code_bytes(size: int = SIZE, angles: int = ANGLES) -> int:
 
 
 def geometry(shape: Barcode) -> tuple[int, int, int, str]:
-    """Size, angles, bins and rule: what tells apart barcodes that cannot be compared."""
+    """Size, angles, bins and rule of a barcode: only barcodes that are equal in all of them can be compared."""
     return shape.size, shape.angles, bins(shape.size), shape.rule
 
 
@@ -176,8 +176,8 @@ def _project(images: NDArray[Any], size: int, angles: int) -> tuple[NDArray[np.f
 def _cut(projected: NDArray[np.float64]) -> NDArray[np.uint8]:
     """Packed bits p > T of projections (n, angles, bins)."""
     # No value lies between the two middle values of a sorted list, so p > their mean is p > the lower of
-    # them: there is no mean to round. Positive values are the last `positive` of the sorted; where there are
-    # none, the index is that of the maximum, and nothing is above it.
+    # them, without rounding a mean. Positive values are the last `positive` of the sorted; where there are
+    # none, the index is that of the maximum, and no value exceeds it.
     positive = np.count_nonzero(projected > 0, axis=2, keepdims=True)
     middle = projected.shape[2] - positive + (positive - 1) // 2
     threshold = np.take_along_axis(np.sort(projected, axis=2), middle, axis=2)
@@ -197,7 +197,7 @@ def _columns(images: NDArray[Any], scale: NDArray[Any] | None) -> NDArray[np.flo
     n = len(images)
     flat = images.reshape(n, images.shape[1] * images.shape[2])
     columns = np.empty((flat.shape[1], n))
-    # A block that stays in the cache is transposed three times as fast as the whole.
+    # a block that fits in the cache is transposed three times as fast as the whole
     step = max(1, 16384 // max(n, 1))
     for start in range(0, len(columns), step):
         block = flat[:, start : start + step]
@@ -210,9 +210,9 @@ def _columns(images: NDArray[Any], scale: NDArray[Any] | None) -> NDArray[np.flo
 def _matrix(size: int, angles: int) -> csc_array[np.float64]:
     """The Radon transform (angles·bins, size·size): bilinear samples of the turned image, summed by column.
 
-    Stored by columns, because a column of pixels then meets a few rows of the result that stay in the cache.
+    Stored by columns: each pixel then adds to a few rows of the result, which stay in the cache.
     """
-    from scipy.sparse import csc_array  # 0.1 s that only the first barcode of a process should pay
+    from scipy.sparse import csc_array  # 0.1 s, once a process, with the first barcode
 
     count = bins(size)
     bin_of, pixel_of, weight_of = [], [], []
@@ -223,7 +223,7 @@ def _matrix(size: int, angles: int) -> csc_array[np.float64]:
         weight_of.append(weight.ravel())
     rim = size + 2
     entries = (np.concatenate(weight_of), (np.concatenate(bin_of), np.concatenate(pixel_of)))
-    # Entries of one place are added up here, exactly as everything else.
+    # entries of the same place are added here, exactly
     framed = csc_array(entries, shape=(count * angles, rim * rim))
     inner = np.arange(rim * rim).reshape(rim, rim)[1:-1, 1:-1].ravel()
     matrix = framed[:, inner]

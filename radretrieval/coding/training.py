@@ -13,14 +13,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from radretrieval.coding.network import PaperCnn, choose_device
-from radretrieval.profile import Profile
+from radretrieval.profile import Profile, Training
 
 
 @dataclass(frozen=True)
 class TrainedNetwork:
-    """What a training run leaves: weights as safetensors bytes, and the mean loss and accuracy of each epoch.
+    """The result of training: weights as safetensors bytes, and the mean loss and accuracy of each epoch.
 
-    `precision` is that of the products (`float16`, `bfloat16` or `float32`); weights and sums are float32 always.
+    `precision` is that of matrix products (`float16`, `bfloat16` or `float32`); weights and sums are float32 always.
     """
 
     weights: bytes
@@ -47,8 +47,8 @@ def train_network(
     images : float16 (n, size, size), 0…1, at the profile's input size.
     labels : int64 (n,), 0 … classes − 1.
     epochs : passes over the images.
-    device : `auto`, `cpu`, `cuda`, …. Mixed precision where the device is made for it: on CUDA the products run in
-        float16 with loss scaling, on a CPU with AMX in bfloat16. Codes are computed in float32 all the same.
+    device : `auto`, `cpu`, `cuda`, …. Mixed precision where it is faster: on CUDA float16 with loss scaling, on a
+        CPU with AMX bfloat16. Codes are always computed in float32.
     seed : of the weights, the order and the shifts; equal seeds give equal weights on equal machines.
     on_batch : called with (epoch from 0, images of this batch, its mean loss).
 
@@ -59,60 +59,71 @@ def train_network(
     target = choose_device(device)
     precision = _precision(target)
     torch.manual_seed(seed)
-    draw = torch.Generator().manual_seed(seed)
-    settings = profile.training
     model = PaperCnn(profile.network, int(labels.max()) + 1).to(target)
-    # a third faster on a CPU, and what tensor cores want
+    # a third faster on a CPU, and the layout of tensor cores
     model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimiser = torch.optim.SGD(
-        model.parameters(),
-        lr=settings.learning_rate,
-        momentum=settings.momentum,
-        weight_decay=settings.weight_decay,
-        nesterov=True,
-        fused=True,
-    )
-    steps = epochs * -(-len(images) // settings.batch)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, T_max=max(steps, 1))
-    scaler = torch.amp.GradScaler(target.type, enabled=precision == torch.float16)
+    batches = -(-len(images) // profile.training.batch)
+    step = _Step(model, profile.training, precision, max(epochs * batches, 1))
+    draw = torch.Generator().manual_seed(seed)
     x, y = torch.from_numpy(images), torch.from_numpy(labels)
     losses, accuracies = [], []
     model.train()
     for epoch in range(epochs):
         total, right = 0.0, 0
-        for chosen in torch.split(torch.randperm(len(x), generator=draw), settings.batch):
-            batch = shifted(x[chosen].float()[:, None], settings.shift, draw).to(
-                target, memory_format=torch.channels_last
-            )
-            wanted = y[chosen].to(target)
-            optimiser.zero_grad(set_to_none=True)
-            with torch.autocast(target.type, dtype=precision, enabled=precision != torch.float32):
-                scores = model(batch)
-                loss = F.cross_entropy(scores, wanted)
-            scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-            scaler.step(optimiser)
-            scaler.update()
-            schedule.step()
-            value = float(loss.detach())
-            total += value * len(chosen)
-            right += int((scores.argmax(1) == wanted).sum())
+        for chosen in torch.split(torch.randperm(len(x), generator=draw), profile.training.batch):
+            batch = shifted(x[chosen].float()[:, None], profile.training.shift, draw)
+            batch = batch.to(target, memory_format=torch.channels_last)
+            loss, correct = step(batch, y[chosen].to(target))
+            total += loss * len(chosen)
+            right += correct
             if on_batch:
-                on_batch(epoch, len(chosen), value)
+                on_batch(epoch, len(chosen), loss)
         losses.append(total / len(x))
         accuracies.append(right / len(x))
     return TrainedNetwork(weights_of(model), losses, accuracies, str(target), str(precision).removeprefix("torch."))
 
 
+class _Step:
+    """One step of SGD with Nesterov momentum and a cosine schedule over `steps`, in mixed precision."""
+
+    def __init__(self, model: PaperCnn, settings: Training, precision: torch.dtype, steps: int) -> None:
+        self.model = model
+        self.precision = precision
+        self.optimiser = torch.optim.SGD(
+            model.parameters(),
+            lr=settings.learning_rate,
+            momentum=settings.momentum,
+            weight_decay=settings.weight_decay,
+            nesterov=True,
+            fused=True,
+        )
+        self.schedule = torch.optim.lr_scheduler.CosineAnnealingLR(self.optimiser, T_max=steps)
+        device = next(model.parameters()).device
+        self.scaler = torch.amp.GradScaler(device.type, enabled=precision == torch.float16)
+
+    def __call__(self, batch: Tensor, labels: Tensor) -> tuple[float, int]:
+        """Learn a batch; returns its mean loss and how many of its images were classified correctly."""
+        self.optimiser.zero_grad(set_to_none=True)
+        with torch.autocast(batch.device.type, dtype=self.precision, enabled=self.precision != torch.float32):
+            scores = self.model(batch)
+            loss = F.cross_entropy(scores, labels)
+        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
+        self.schedule.step()
+        return float(loss.detach()), int((scores.argmax(1) == labels).sum())
+
+
 def _precision(device: torch.device) -> torch.dtype:
-    """What the products are computed in: half precision where it is much faster, on a CPU with AMX 2.5 times."""
+    """The precision of matrix products: half where it is much faster, on a CPU with AMX 2.5 times."""
     if device.type == "cuda":
         return torch.float16
-    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # older torch cannot say
+    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # absent in older torch
     return torch.bfloat16 if device.type == "cpu" and capabilities.get("amx_bf16") else torch.float32
 
 
 def shifted(batch: Tensor, share: float, draw: torch.Generator) -> Tensor:
-    """Each image of (n, 1, s, s) moved by up to `share`·s pixels both ways; the border pixels fill what comes in."""
+    """Each image of (n, 1, s, s) moved by up to `share`·s pixels both ways; the border pixels are repeated."""
     side = batch.shape[-1]
     most = round(share * side)
     if most == 0:

@@ -1,4 +1,4 @@
-"""The health of an encoder's codes: dead and duplicate bits, collisions, distances within and across classes."""
+"""The report of an encoder's codes: dead and duplicate bits, collisions, distances within and across classes."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 BATCH = 4096  # codes in memory at a time
 MOST_COMPARED = 4000  # labelled images that are all compared with each other: 8 million pairs
-MOST_ASKED = 256  # images whose nearest neighbours are looked for among all codes
-FEW = 100  # below, bits are dead or equal by chance alone
+MOST_QUERIES = 256  # images whose nearest codes are found among all
+FEW = 100  # with fewer codes, bits can be dead or equal by chance
 DENSITY_BINS, DISTANCE_WIDTH = 20, 10
 WORST, IDS = 5, 5  # collisions that are listed, and image ids of each of their classes
 
@@ -104,9 +104,9 @@ class Distances:
 
 @dataclass(frozen=True)
 class Nearest:
-    """Distance from a code to its nearest other codes among all: the median over `queries` images.
+    """Distance from a code to the other codes nearest to it: the median over `queries` images.
 
-    `first` is to the nearest; `last` to the `candidates`th, where a search ends (None: there are fewer codes).
+    `first` is to the nearest; `last` to the `candidates`th, the last that a search re-ranks (None: fewer codes).
     """
 
     queries: int
@@ -117,7 +117,7 @@ class Nearest:
 
 @dataclass(frozen=True)
 class CodeReport:
-    """What the codes of one encoder are like; the attributes are the keys of `encoder report --json`.
+    """Statistics of the codes of one encoder; the attributes are the keys of `encoder report --json`.
 
     Attributes
     ----------
@@ -126,12 +126,12 @@ class CodeReport:
     density : mean, min, max, p5, median, p95, histogram.
     dead : zero, one (lists of bits).
     duplicates : equal (groups of bits), complement (pairs of groups), redundant. Dead bits are not among them.
-    entropy_bits : sum of the bits' entropies, 0…bits: what the codes tell at most.
+    entropy_bits : sum of the bits' entropies, 0…bits: an upper bound of the codes' entropy.
     distinct_codes : different codes. sharing : images that have the same code as another image.
     collisions : codes, images, worst; None with fewer than two classes.
     distances : images, of, within, across, separability, independent_bits; None with fewer than two classes.
     nearest : queries, candidates, first, last.
-    notes : what was left out or sampled, in words.
+    notes : what was left out or sampled.
     """
 
     encoder_id: int
@@ -159,11 +159,11 @@ def code_report(
     most: int = MOST_COMPARED,
     advance: Callable[[int], None] | None = None,
 ) -> CodeReport:
-    """Look at all codes of an encoder (the active one by default), as they are at this moment.
+    """Compute the statistics of all codes of an encoder (the active one by default), in one snapshot.
 
     Parameters
     ----------
-    most : labelled images that are compared with each other; of more, a sample (the same one at every call).
+    most : labelled images that are compared with each other; of more, a repeatable sample.
     advance : called with the number of codes that were read.
 
     Raises
@@ -211,17 +211,17 @@ def _require_two(encoder: Encoder, codes: int) -> None:
 
 
 def _all_codes(connection: Connection, encoder: Encoder, advance: Callable[[int], None]) -> tuple[BitTally, Nearest]:
-    """One pass over all codes: their bits, and the nearest neighbours of some of them."""
+    """One pass over all codes: statistics of their bits, and the nearest codes of a sample."""
     candidates = encoder.profile.query.candidates
-    asked = code_facts.sample(connection, encoder.id, MOST_ASKED, labelled=False).cnnc
-    bits, near = BitTally(encoder.profile.network.code_bits), NearestTally(asked, candidates)
+    queries = code_facts.sample(connection, encoder.id, MOST_QUERIES, labelled=False).cnnc
+    bits, near = BitTally(encoder.profile.network.code_bits), NearestTally(queries, candidates)
     for batch in code_facts.batches(connection, encoder.id, BATCH):
         bits.add(batch)
         near.add(batch)
         advance(len(batch))
     found = near.nearest()
     last = float(np.median(found[:, candidates - 1])) if found.shape[1] >= candidates else None
-    return bits, Nearest(len(asked), candidates, float(np.median(found[:, 0])), last)
+    return bits, Nearest(len(queries), candidates, float(np.median(found[:, 0])), last)
 
 
 def _density(bits: BitTally) -> Density:
@@ -239,7 +239,7 @@ def _density(bits: BitTally) -> Density:
 
 
 def _distances(connection: Connection, encoder: Encoder, labelled: int, most: int) -> Distances | None:
-    """Distances among labelled images; None where the sample happens to hold one class only."""
+    """Distances among labelled images; None where the sample has one class only."""
     sample = code_facts.sample(connection, encoder.id, most, labelled=True)
     classes = np.unique(np.array(sample.irma_codes, str), return_inverse=True)[1]
     within, across = figures.pair_histograms(sample.cnnc, classes)
