@@ -78,7 +78,7 @@ def _search(database: Database, settings: Settings, folder: Path, say: Say) -> N
     with Searcher(database, settings) as searcher:
         answer = searcher.search(request)
         picture = folder / "answer.png"
-        write_search_picture(picture, searcher, request, answer)
+        write_search_picture(picture, searcher, answer)
     say(f"6. searched for the images most like {to_path(query['uri']).name}, {query['irma_code']}:")
     for hit in answer.hits:
         box = f"{hit.roi.x},{hit.roi.y}" if hit.roi else "-"

@@ -1,4 +1,4 @@
-"""What the commands share: options, settings, JSON, progress bars."""
+"""What the commands share: options, the archive, what they print, progress bars."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import json
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,8 +16,7 @@ import typer
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from radretrieval.archive.connections import Database
-    from radretrieval.config import Settings
+    from radretrieval.api.archive import Archive
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
 Device = Annotated[str, typer.Option("--device", help="auto (CUDA where there is one), cpu, cuda, cuda:1, …")]
@@ -24,47 +24,22 @@ EncoderId = Annotated[
     int | None,
     typer.Option("--encoder", min=1, max=2**31 - 1, metavar="ID", help="Use this encoder instead of the active one."),
 ]
+Workers = Annotated[
+    int | None, typer.Option("--workers", min=1, metavar="N", help="Decoding processes; default one a core.")
+]
 
 
-def settings(context: typer.Context) -> Settings:
-    """The settings of this run: the environment, and `--database-url` before it."""
-    from pydantic import ValidationError
+def opened(context: typer.Context) -> Archive:
+    """The archive of this run, opened when it is first used; `--database-url` comes before the environment."""
+    from radretrieval.api.archive import Archive
+    from radretrieval.api.base import make_settings
 
-    from radretrieval.config import Settings
-    from radretrieval.errors import UsageError
-
-    try:
-        found = Settings()
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = f"RADRETRIEVAL_{'_'.join(map(str, first['loc'])).upper()}"
-        raise UsageError(f"the setting {name} is not usable: {first['msg']}") from None
-    return found.model_copy(update={"database_url": context.obj or found.database_url})
+    return Archive(make_settings(database_url=context.obj))
 
 
-@contextmanager
-def opened(context: typer.Context) -> Iterator[tuple[Database, Settings]]:
-    """The archive of this run, checked, with its settings; the embedded server is left at the end."""
-    from radretrieval.archive.opening import open_database
-
-    with leaving_embedded(chosen := settings(context)):
-        yield open_database(chosen), chosen
-
-
-@contextmanager
-def leaving_embedded(chosen: Settings) -> Iterator[None]:
-    """Leave the embedded server, if it is used, when the block ends: the last to leave stops it."""
-    try:
-        yield
-    finally:
-        if chosen.database_url is None:
-            from radretrieval.archive.embedded import shared_server
-
-            shared_server.release(chosen.home)
-
-
-def stop_on_signals(stop: threading.Event) -> None:
-    """SIGTERM, and the first SIGINT, ask to stop in order; a second SIGINT ends the run at once."""
+def stop_on_signals() -> threading.Event:
+    """An event that SIGTERM and the first SIGINT set, to stop in order; a second SIGINT ends the run at once."""
+    stop = threading.Event()
 
     def ask(number: int, frame: object) -> None:
         stop.set()
@@ -72,11 +47,30 @@ def stop_on_signals(stop: threading.Event) -> None:
 
     signal.signal(signal.SIGTERM, ask)
     signal.signal(signal.SIGINT, ask)
+    return stop
 
 
-def print_json(document: dict[str, Any]) -> None:
+def print_json(document: Mapping[str, Any]) -> None:
     """One JSON document on stdout."""
     print(json.dumps(document, default=str, ensure_ascii=False))
+
+
+def print_document(
+    document: Mapping[str, Any], as_json: bool, only: Collection[str] = (), without: Collection[str] = ()
+) -> None:
+    """Print a document as JSON, or as a table of its figures.
+
+    Parameters
+    ----------
+    only, without : figures of the table; failures and problems are never among them.
+    """
+    if as_json:
+        print_json(document)
+        return
+    from radretrieval.report.table import key_values
+
+    hidden = {"failures", "problems", *without}
+    key_values([(name, document[name]) for name in only or document if name not in hidden])
 
 
 def tell(message: str) -> None:
@@ -95,45 +89,37 @@ def tell_failures(failures: list[dict[str, str]], most: int = 20) -> None:
 
 
 def tell_problems(problems: list[dict[str, str]], most: int = 3) -> None:
-    """Count what was amiss around the inputs by its kind, and name the first of each, on stderr."""
-    from radretrieval.ingest.problem import KINDS
+    """Count the problems by kind, and name the first of each, on stderr."""
+    from radretrieval.report.problems import by_kind
 
-    for kind, called in KINDS.items():
-        met = [problem for problem in problems if problem["error"] == kind]
-        if met:
-            tell(f"{called}: {len(met)}")
-        for problem in met[:most]:
+    for called, found in by_kind(problems):
+        tell(f"{called}: {len(found)}")
+        for problem in found[:most]:
             tell(f"  {problem['path']}: {problem['message']}")
-        if len(met) > most:
-            tell(f"  … and {len(met) - most} more (all of them with --json)")
+        if len(found) > most:
+            tell(f"  … and {len(found) - most} more (all of them with --json)")
 
 
 class Bar:
-    """A progress bar with rate and time left; call it with the number of things that were finished."""
+    """A progress bar with rate and time left, as the API calls it: what was finished, of how many, and the step."""
 
-    def __init__(self, progress: Progress | None, what: str, total: int | None) -> None:
+    def __init__(self, progress: Progress, step: str) -> None:
         self._progress = progress
-        self._task = progress.add_task(what, total=total, rate="") if progress else None
+        self._task = progress.add_task(step, total=None, rate="")
 
-    def __call__(self, count: int, what: str | None = None) -> None:
-        """`count` more are finished; `what` is the new text before the bar."""
-        if self._progress is not None and self._task is not None:
-            self._progress.advance(self._task, count)
-            speed = self._progress.tasks[0].speed
-            text = {} if what is None else {"description": what}
-            self._progress.update(self._task, rate=f"{speed:.0f}/s" if speed else "", **text)  # type: ignore[arg-type]
-
-    def set_total(self, total: int) -> None:
-        """So many there will be."""
-        if self._progress is not None and self._task is not None:
-            self._progress.update(self._task, total=total)
+    def __call__(self, count: int, total: int | None = None, step: str | None = None, /) -> None:
+        self._progress.advance(self._task, count)
+        speed = self._progress.tasks[0].speed
+        changed = {"total": total, "description": step, "rate": f"{speed:.0f}/s" if speed else ""}
+        known: dict[str, Any] = {name: value for name, value in changed.items() if value is not None}
+        self._progress.update(self._task, **known)
 
 
 @contextmanager
-def bar(what: str, total: int | None) -> Iterator[Bar]:
-    """A progress bar on stderr where that is a terminal; elsewhere nothing."""
+def bar(step: str) -> Iterator[Bar | None]:
+    """A progress bar on stderr where that is a terminal; elsewhere None."""
     if not sys.stderr.isatty():
-        yield Bar(None, what, total)
+        yield None
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -146,4 +132,12 @@ def bar(what: str, total: int | None) -> Iterator[Bar]:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        yield Bar(progress, what, total)
+        yield Bar(progress, step)
+
+
+def check_output(path: Path | None, suffix: str, what: str) -> None:
+    """Raise UsageError, before the work begins, for a file that cannot be written."""
+    if path is not None:
+        from radretrieval.files import output
+
+        output.check_output(path, suffix, what)

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from radretrieval.cli.common import AsJson, leaving_embedded, print_json, settings, tell
+from radretrieval.cli.common import AsJson, opened, print_document, tell
+from radretrieval.errors import UsageError
 
 app = typer.Typer(help="Set up, check and stop the database.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -29,26 +30,13 @@ def upgrade(
     as_json: AsJson = False,
 ) -> None:
     """Bring the schema, its functions and its views to this version's (waits for another upgrade that runs)."""
-    from radretrieval.archive import connections, migrations, opening
-    from radretrieval.errors import UsageError
-
     if start is not None and not sql:
         raise UsageError("--from goes with --sql; db upgrade itself starts where the database stands")
-    chosen = settings(context)
-    if sql and start is None:
-        if chosen.database_url is None:
-            raise UsageError(
-                "db upgrade --sql needs a database to start from: name it with --database-url, or its revision with "
-                "--from (base: there is nothing yet)"
-            )
-        start = opening.revision_of(connections.Database(connections.database_url(chosen))) or "base"
-    if start is not None:
-        migrations.print_sql(sys.stdout, start)
-        return
-    with leaving_embedded(chosen):
-        url = connections.database_url(chosen)
-        migrations.upgrade(url)
-        _print(opening.check(connections.Database(url)), as_json)
+    with opened(context) as archive:
+        if sql:
+            archive.print_upgrade(sys.stdout, start)
+        else:
+            print_document(archive.upgrade(), as_json)
 
 
 @app.command()
@@ -57,24 +45,15 @@ def check(context: typer.Context, as_json: AsJson = False) -> None:
 
     Functions, views and triggers that were dropped or replaced are named.
     """
-    from radretrieval.archive import opening
-    from radretrieval.archive.schema import objects
-
-    chosen = settings(context)
-    with leaving_embedded(chosen):
-        database = opening.open_database(chosen)
-        objects.check(database)
-        _print(opening.check(database), as_json)
+    with opened(context) as archive:
+        print_document(archive.check(), as_json)
 
 
 @app.command()
 def url(context: typer.Context) -> None:
     """Print the database's URL, for psql and other programs (the embedded server runs while one of ours does)."""
-    from radretrieval.archive import connections
-
-    chosen = settings(context)
-    with leaving_embedded(chosen):
-        print(connections.database_url(chosen))
+    with opened(context) as archive:
+        print(archive.url)
 
 
 @app.command()
@@ -83,19 +62,4 @@ def stop(
     force: Annotated[bool, typer.Option("--force", help="Stop it even while other processes use it.")] = False,
 ) -> None:
     """Stop the embedded server."""
-    from radretrieval.archive.embedded import shared_server
-    from radretrieval.errors import UsageError
-
-    chosen = settings(context)
-    if chosen.database_url is not None:
-        raise UsageError("db stop stops the embedded server only; the database of --database-url is its DBA's to stop")
-    tell("stopped" if shared_server.stop(chosen.home, force) else "no embedded server is running")
-
-
-def _print(facts: dict[str, object], as_json: bool) -> None:
-    if as_json:
-        print_json(facts)
-    else:
-        from radretrieval.report.table import key_values
-
-        key_values(list(facts.items()))
+    tell("stopped" if opened(context).stop_server(force) else "no embedded server is running")

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from radretrieval.cli.common import AsJson, Device, bar, opened, print_json, tell, tell_failures
-
-
-class Rule(StrEnum):
-    """How wrong an answer is."""
-
-    imageclef = "imageclef"
-    paper = "paper"
+from radretrieval.cli.common import AsJson, Device, bar, check_output, opened, print_json, tell, tell_failures
 
 
 def evaluate(
@@ -40,8 +32,9 @@ def evaluate(
         ),
     ] = None,
     rule: Annotated[
-        Rule, typer.Option("--rule", help="imageclef: hierarchical, 0 to 1 an image; paper: Eq. 1, literally.")
-    ] = Rule.imageclef,
+        Literal["imageclef", "paper"],
+        typer.Option("--rule", help="imageclef: hierarchical, 0 to 1 an image; paper: Eq. 1, literally."),
+    ] = "imageclef",
     compare: Annotated[
         tuple[str, str] | None,
         typer.Option(
@@ -75,26 +68,21 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Score the first hit of every labelled image of a split, by every way of ranking, beside the published errors."""
-    from radretrieval.evaluation import EvaluationOptions
-    from radretrieval.evaluation import evaluate as run
-    from radretrieval.files.output import check_output
-
-    for target, suffix, what in ((picture, ".png", "picture"), (hits, ".csv", "list of hits")):
-        if target is not None:
-            check_output(target, suffix, what)
-    options = EvaluationOptions(
-        split=split,
-        against=tuple(against or ["train"]),
-        encoder_ids=tuple(encoder or ()),
-        rule=rule.value,
-        withdrawn=withdrawn,
-        network=network,
-        compare=compare,
-        device=device,
-    )
-    with opened(context) as (database, settings):
-        with bar("evaluate", None) as advance:
-            result = run(database, settings, options, advance=advance)
+    check_output(picture, ".png", "picture")
+    check_output(hits, ".csv", "list of hits")
+    with opened(context) as archive:
+        with bar("evaluate") as progress:
+            result = archive.evaluate(
+                split=split,
+                against=against or ["train"],
+                encoders=encoder or (),
+                rule=rule,
+                compare=compare,
+                withdrawn=withdrawn,
+                network=network,
+                device=device,
+                progress=progress,
+            )
         if hits is not None:
             from radretrieval.report.evaluation_csv import write_evaluation_csv
 
@@ -102,7 +90,7 @@ def evaluate(
         if picture is not None:
             from radretrieval.report.evaluation_picture import write_evaluation_picture
 
-            write_evaluation_picture(picture, result, settings.reading)
+            write_evaluation_picture(picture, result, archive.settings.reading)
     if as_json:
         print_json(result.document())
     else:

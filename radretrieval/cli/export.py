@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from radretrieval.cli.common import AsJson, EncoderId, bar, opened, print_json, tell, tell_failures
-
-
-class Form(StrEnum):
-    """Forms of the index."""
-
-    csv = "csv"
-    parquet = "parquet"
+from radretrieval.cli.common import AsJson, EncoderId, bar, opened, print_document, tell, tell_failures
 
 
 def export(
@@ -36,8 +28,9 @@ def export(
         bool, typer.Option("--index", help="Only the index: what the archive knows of each image, codes and barcodes.")
     ] = False,
     form: Annotated[
-        Form, typer.Option("--format", help="Of the index. parquet: pip install 'radretrieval[parquet]'.")
-    ] = Form.csv,
+        Literal["csv", "parquet"],
+        typer.Option("--format", help="Of the index. parquet: pip install 'radretrieval[parquet]'."),
+    ] = "csv",
     deidentify: Annotated[
         bool,
         typer.Option(
@@ -71,54 +64,25 @@ def export(
     Every file ends as exported, unchanged or failed. With --deidentify look at the pictures before they
     leave: names that were written on a film stay on it.
     """
-    from radretrieval.archive.filters import Filter, parse
-    from radretrieval.errors import UsageError
-    from radretrieval.export.run import ExportOptions
-    from radretrieval.export.run import export as run
-
-    if (key or accept_burned_in) and not deidentify:
-        raise UsageError("--key and --accept-burned-in are about --deidentify; say that too, or leave them out")
-    options = ExportOptions(
-        where=Filter(where=tuple(parse(text) for text in where or ())),
-        ids=None if ids is None else parse_ids(ids),
-        images=images or not index,
-        index=index or not images,
-        deidentify=deidentify,
-        key=key,
-        accept_burned_in=accept_burned_in,
-        form=form.value,
-        encoder=encoder,
-        workers=workers,
-    )
-    with opened(context) as (database, settings), bar("export", None) as advance:
-        report = run(database, settings, folder, options, advance, advance.set_total)
-    document = asdict(report)
-    if as_json:
-        print_json(document)
-    else:
-        from radretrieval.report.table import key_values
-
-        key_values([(name, value) for name, value in document.items() if name != "failures"])
+    with opened(context) as archive, bar("export") as progress:
+        report = archive.export(
+            folder,
+            where=where or (),
+            ids=ids,
+            images=images or not index,
+            index=index or not images,
+            form=form,
+            deidentify=deidentify,
+            key=key,
+            accept_burned_in=accept_burned_in,
+            encoder=encoder,
+            workers=workers,
+            progress=progress,
+        )
+    print_document(asdict(report), as_json)
+    if not as_json:
         tell_failures(report.failures)
     if report.flagged:
         tell(f"{report.flagged} of the exported files may show text (burned_in in files.csv): look at them")
     if report.failed:
         raise typer.Exit(1)
-
-
-def parse_ids(text: str) -> tuple[int, ...]:
-    """Numbers of images, as 7,9,20-29. Raises UsageError for anything else."""
-    from radretrieval.errors import UsageError
-
-    found: set[int] = set()
-    for part in text.split(","):
-        first, dash, last = (piece.strip() for piece in part.partition("-"))
-        last = last if dash else first
-        if not all(piece.isascii() and piece.isdecimal() and len(piece) < 19 for piece in (first, last)):
-            raise UsageError(
-                f"--ids {text!r} is not of the form 7,9,20-29: whole numbers, as `search` and SQL show them"
-            )
-        if int(last) - int(first) > 10_000_000:
-            raise UsageError(f"--ids {part.strip()} are more than ten million images; --where asks for many")
-        found.update(range(int(first), int(last) + 1))
-    return tuple(sorted(found))

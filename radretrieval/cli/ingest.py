@@ -2,38 +2,24 @@
 
 from __future__ import annotations
 
-import sys
-import threading
 from dataclasses import asdict
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from radretrieval.cli.common import AsJson, bar, opened, print_json, stop_on_signals, tell, tell_failures, tell_problems
-
-if TYPE_CHECKING:
-    from radretrieval.archive.connections import Database
-    from radretrieval.config import Settings
-    from radretrieval.ingest.labels_csv import Labels
-    from radretrieval.ingest.report import IngestReport
-
-
-class Keep(StrEnum):
-    """The values of the setting `keep`."""
-
-    REFERENCE = "reference"
-    COPY = "copy"
-    REDUCED = "reduced"
-
-
-class Frames(StrEnum):
-    """The values of the setting `frames`."""
-
-    FIRST = "first"
-    EACH = "each"
-    REFUSE = "refuse"
+import radretrieval as rr
+from radretrieval.cli.common import (
+    AsJson,
+    Workers,
+    bar,
+    opened,
+    print_document,
+    stop_on_signals,
+    tell,
+    tell_failures,
+    tell_problems,
+)
 
 
 def ingest(
@@ -46,18 +32,15 @@ def ingest(
     split: Annotated[
         str | None, typer.Option("--split", metavar="NAME", help="The split of files whose labels name none.")
     ] = None,
-    workers: Annotated[
-        int | None,
-        typer.Option("--workers", min=1, metavar="N", help="Decoding processes; default one a core."),
-    ] = None,
+    workers: Workers = None,
     keep: Annotated[
-        Keep | None,
+        Literal["reference", "copy", "reduced"] | None,
         typer.Option(
             "--keep", help="What the archive keeps of the files itself; default RADRETRIEVAL_KEEP, reference."
         ),
     ] = None,
     frames: Annotated[
-        Frames | None,
+        Literal["first", "each", "refuse"] | None,
         typer.Option("--frames", help="Which frames of a file with several; default RADRETRIEVAL_FRAMES, first."),
     ] = None,
     watch: Annotated[
@@ -77,66 +60,58 @@ def ingest(
 
     The ImageCLEF 2009 release is recognised by its folders and labelled by its own CSVs, unless --labels is given.
     """
-    from radretrieval.files.walk import walk
-    from radretrieval.ingest.labels_csv import read_labels
-    from radretrieval.ingest.run import ingest as run
-
-    given = read_labels(labels) if labels else None
-    chosen = {"keep": keep and keep.value, "frames": frames and frames.value}
     if move_to is not None and not watch:
         raise typer.BadParameter("goes with --watch", param_hint="--move-to")
-    with opened(context) as (database, found):
-        settings = found.model_copy(update={name: value for name, value in chosen.items() if value is not None})
+    with opened(context) as archive:
         if watch:
-            report = _watch(database, settings, paths, settle, move_to, given, split, workers)
+            stop = stop_on_signals()
+            tell(f"watching {', '.join(map(str, paths))}; Ctrl-C or SIGTERM ends it")
+            report = archive.watch(
+                paths,
+                settle=settle,
+                move_to=move_to,
+                labels=labels,
+                split=split,
+                keep=keep,
+                frames=frames,
+                workers=workers,
+                stop=stop,
+                on_round=_tell_round,
+            )
         else:
-            total = sum(1 for _ in walk(paths)) if sys.stderr.isatty() else None
-            with bar("ingest", total) as advance:
-                report = run(
-                    database, settings, paths, labels=given, split=split, workers=workers, advance=advance, tell=tell
+            with bar("ingest") as progress:
+                report = archive.ingest(
+                    paths,
+                    labels=labels,
+                    split=split,
+                    keep=keep,
+                    frames=frames,
+                    workers=workers,
+                    progress=progress,
+                    on_release=tell,
                 )
-    document = asdict(report)
-    if as_json:
-        print_json(document)
-    else:
-        from radretrieval.report.table import key_values
+    _print(report, labels, watch, as_json)
+    # a service that was told to end did well
+    if not watch and (report.failed or (report.recognised and report.problems)):
+        raise typer.Exit(1)
 
-        shown = ("seen", "added", "unchanged", "failed", "relabelled", "seconds")
-        key_values([(name, document[name]) for name in shown])
-        tell_failures([] if watch else report.failures)
+
+def _tell_round(report: rr.IngestReport) -> None:
+    tell(f"{report.added} added, {report.unchanged} unchanged, {report.failed} failed")
+    tell_failures(report.failures)
+
+
+def _print(report: rr.IngestReport, labels: Path | None, watched: bool, as_json: bool) -> None:
+    shown = ("seen", "added", "unchanged", "failed", "relabelled", "seconds")
+    print_document(asdict(report), as_json, only=shown)
+    if not as_json and not watched:
+        tell_failures(report.failures)
     tell_problems(report.problems)
     unnamed = report.unlabelled - sum(problem["error"] == "ImageWithoutRow" for problem in report.problems)
     if unnamed:
         tell(f"{unnamed} files have no row in {labels or 'the codes of the release, and no code by it'}")
     if report.unknown_codes:
         _tell_codes(report.unknown_codes)
-    if not watch and (
-        report.failed or (report.recognised and report.problems)
-    ):  # a service that was told to end did well
-        raise typer.Exit(1)
-
-
-def _watch(
-    database: Database,
-    settings: Settings,
-    paths: list[Path],
-    settle: float,
-    move_to: Path | None,
-    labels: Labels | None,
-    split: str | None,
-    workers: int | None,
-) -> IngestReport:
-    from radretrieval.ingest.watch_folder import WatchOptions, watch
-
-    def told(report: IngestReport) -> None:
-        tell(f"{report.added} added, {report.unchanged} unchanged, {report.failed} failed")
-        tell_failures(report.failures)
-
-    stop = threading.Event()
-    stop_on_signals(stop)
-    tell(f"watching {', '.join(map(str, paths))}; Ctrl-C or SIGTERM ends it")
-    options = WatchOptions(settle, None, move_to, labels, split, workers)
-    return watch(database, settings, paths, options, stop, told)
 
 
 def _tell_codes(codes: dict[str, int], most: int = 5) -> None:

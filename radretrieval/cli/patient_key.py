@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import typer
 
-from radretrieval.cli.common import AsJson, opened, print_json, tell
+from radretrieval.cli.common import AsJson, opened, print_document, tell
 
 app = typer.Typer(
     help="The secret key that patients' pseudonyms are made with.", no_args_is_help=True, rich_markup_mode=None
@@ -18,17 +20,8 @@ def rotate(context: typer.Context, as_json: AsJson = False) -> None:
     The file then holds the chain of keys, the newest last: back it up, and copy it to every host that ingests. End
     ingest, receive and pull before. Who has come to know the old key alone can test no identifiers any more.
     """
-    from dataclasses import asdict
-
-    from radretrieval.privacy.key_rotation import rotate as run
-
-    with opened(context) as (database, settings):
-        done = run(database, settings)
-    if as_json:
-        print_json(asdict(done))
-    else:
-        from radretrieval.report.table import key_values
-
-        key_values([(name, value) for name, value in asdict(done).items() if name != "finished"])
+    with opened(context) as archive:
+        done = archive.rotate_patient_key()
+    print_document(asdict(done), as_json, without=("finished",))
     if done.finished:
         tell("an earlier rotation, which was ended before its last step, is finished now")

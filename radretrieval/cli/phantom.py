@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 import os
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from radretrieval.cli.common import AsJson, bar, print_json
-
-
-class Layout(StrEnum):
-    """How the files are laid out."""
-
-    csv = "csv"
-    imageclef = "imageclef"
 
 
 def phantom(
@@ -41,34 +33,34 @@ def phantom(
         ),
     ] = None,
     layout: Annotated[
-        Layout,
+        Literal["csv", "imageclef"],
         typer.Option(
             "--layout",
             help="csv: a folder with labels.csv. imageclef: the files of ImageCLEF 2009's release.",
         ),
-    ] = Layout.csv,
+    ] = "csv",
     seed: Annotated[int, typer.Option("--seed", metavar="N", help="Equal seeds give equal files.")] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Write synthetic radiographs with labels, for a try-out or a load test."""
     from radretrieval.phantom import archive_size, write_archive
 
-    images, classes = archive_size(images, classes, layout.value)
-    with bar("write", images) as advance:
+    images, classes = archive_size(images, classes, layout)
+    with bar("write") as progress:
         labels = write_archive(
             folder,
             images,
             classes,
             seed=seed,
-            layout=layout.value,
-            progress=lambda _: advance(1),
+            layout=layout,
+            progress=None if progress is None else lambda _: progress(1, images),
             processes=_cores(),
         )
     if as_json:
         print_json({"images": images, "classes": classes, "labels": str(labels)})
     else:
         # a release is recognised by its folders
-        labelled = "" if layout is Layout.imageclef else f" --labels {labels}"
+        labelled = "" if layout == "imageclef" else f" --labels {labels}"
         print(f"{images} radiographs of {classes} classes in {folder}; next: radretrieval ingest {folder}{labelled}")
 
 

@@ -4,17 +4,11 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from radretrieval.cli.common import AsJson, bar, opened, print_json, settings, tell_failures, tell_problems
-
-if TYPE_CHECKING:
-    from radretrieval.config import Settings
-    from radretrieval.dicom.pull.orthanc import OrthancApi
-    from radretrieval.dicom.pull.query import PullQuery
-    from radretrieval.dicom.pull.source import PullSource
+from radretrieval.cli.common import AsJson, bar, opened, print_document, tell_failures, tell_problems
 
 
 def pull(
@@ -91,75 +85,26 @@ def pull(
 
     Each instance is fetched once, in the transfer syntax in which it is stored. A pull that was killed goes on.
     """
-    from radretrieval.dicom.pull.run import pull as run
-
-    chosen = _query(since, until, query or [], all_classes, again)
-    source = _source(url, credentials, settings(context), ae_title, move_to, all_classes)
-    try:
-        with opened(context) as (database, opened_settings), bar("pull", None) as advance:
-            report = run(
-                database,
-                opened_settings,
-                source,
-                chosen,
-                workers=workers,
-                orthanc=_orthanc_api(source) if changes else None,
-                deletions=reconcile,
-                advance=advance,
-            )
-    finally:
-        source.close()
-    document = asdict(report)
-    if as_json:
-        print_json(document)
-    else:
-        from radretrieval.report.table import key_values
-
-        names = ("seen", "added", "unchanged", "skipped", "failed", "gone", "back", "seconds")
-        key_values([(name, document[name]) for name in names])
+    with opened(context) as archive, bar("pull") as progress:
+        report = archive.pull(
+            url,
+            since=since,
+            until=until,
+            query=query or (),
+            all_classes=all_classes,
+            again=again,
+            changes=changes,
+            reconcile=reconcile,
+            workers=workers,
+            credentials=credentials,
+            ae_title=ae_title,
+            move_to=move_to,
+            progress=progress,
+        )
+    shown = ("seen", "added", "unchanged", "skipped", "failed", "gone", "back", "seconds")
+    print_document(asdict(report), as_json, only=shown)
+    if not as_json:
         tell_failures(report.failures)
     tell_problems(report.problems)
     if report.failed:
         raise typer.Exit(1)
-
-
-def _query(since: str | None, until: str | None, filters: list[str], all_classes: bool, again: bool) -> PullQuery:
-    from datetime import date
-
-    from radretrieval.dicom.pull.query import PullQuery, parse_date_or_duration, parse_filters
-    from radretrieval.errors import UsageError
-
-    today = date.today()
-    first, rolling = parse_date_or_duration(since, today, "--since") if since is not None else (None, False)
-    last = parse_date_or_duration(until, today, "--until")[0] if until is not None else None
-    if first is not None and last is not None and last < first:
-        raise UsageError(f"--until {last} is before --since {first}; there is no day between them")
-    return PullQuery(parse_filters(filters), first, last, rolling, again, all_classes)
-
-
-def _source(
-    url: str, credentials: Path | None, chosen: Settings, ae_title: str, move_to: str | None, all_classes: bool
-) -> PullSource:
-    from radretrieval.dicom.address import Address, check_title
-    from radretrieval.dicom.pull.dicomweb import DicomWebSource
-    from radretrieval.dicom.pull.dimse import DimseSource
-    from radretrieval.errors import UsageError
-
-    if url.lower().startswith(("http:", "https:")):
-        if move_to is not None:
-            raise UsageError("--move-to is for a node AET@host:port; a DICOMweb server gives its files itself")
-        return DicomWebSource(url, credentials or chosen.credentials, chosen.max_pixels)
-    if "@" not in url:
-        raise UsageError(
-            f"{url} is neither a DICOMweb root (https://pacs.example.org/dicom-web) nor a node (AE_TITLE@host:port)"
-        )
-    node, own_title = Address.parse(url, "pull"), check_title(ae_title, "--ae-title")
-    to = None if move_to is None else check_title(move_to, "--move-to")
-    return DimseSource(node, own_title, to, every_class=all_classes)
-
-
-def _orthanc_api(source: PullSource) -> OrthancApi | None:
-    from radretrieval.dicom.pull.dicomweb import DicomWebSource
-    from radretrieval.dicom.pull.orthanc import orthanc_api
-
-    return orthanc_api(source) if isinstance(source, DicomWebSource) else None

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from radretrieval.cli.common import AsJson, opened, print_json, stop_on_signals, tell, tell_failures, tell_problems
-from radretrieval.errors import UsageError
+import radretrieval as rr
+from radretrieval.cli.common import (
+    AsJson,
+    Workers,
+    opened,
+    print_document,
+    stop_on_signals,
+    tell,
+    tell_failures,
+    tell_problems,
+)
 
 
 def receive(
@@ -60,52 +68,39 @@ def receive(
     intake: Annotated[
         bool, typer.Option("--intake/--no-intake", help="Make images of what arrives, or leave it to another process.")
     ] = True,
-    workers: Annotated[
-        int | None,
-        typer.Option("--workers", min=1, metavar="N", help="Decoding processes; default one a core."),
-    ] = None,
+    workers: Workers = None,
     as_json: AsJson = False,
 ) -> None:
     """Be a DICOM node: take what is sent by C-STORE, and make images of it. SIGTERM or Ctrl-C ends it in order.
 
     A file is answered with success once it is on the disk and told of in the archive; the senders learn why else.
     """
-    from radretrieval.dicom.address import check_title
-    from radretrieval.dicom.scp.access import read_peers
-    from radretrieval.dicom.scp.server import ScpConfig
-    from radretrieval.dicom.scp.service import receive as run
-    from radretrieval.dicom.scp.tls import server_context
-    from radretrieval.dicom.sop_classes import storage_classes
-
-    if tls_cert is None and (tls_key or tls_ca):
-        raise UsageError("--tls-key and --tls-ca go with --tls-cert, the certificate of this node")
-    config = ScpConfig(
-        title=check_title(title, "--ae-title"),
-        host=host,
-        port=port,
-        sop_classes=storage_classes(all_classes),
-        peers=read_peers(peer or [], peers),
-        any_title=any_called,
-        tls=server_context(tls_cert, tls_key, tls_ca) if tls_cert else None,
-        max_associations=max_associations,
-        idle_seconds=idle_seconds,
-    )
-    stop = threading.Event()
-    stop_on_signals(stop)
-
-    def ready(listens: int) -> None:
-        secured = " with TLS" if config.tls else ""
-        who = "" if config.peers else "; anyone may send, --peer or --peers say who"
-        tell(f"{config.title} listens on {config.host or '*'}:{listens}{secured}{who}; Ctrl-C or SIGTERM ends it")
-
-    with opened(context) as (database, settings):
-        report = run(database, settings, config, stop, intake=intake, workers=workers, ready=ready)
-    document = asdict(report)
-    if as_json:
-        print_json(document)
-    else:
-        from radretrieval.report.table import key_values
-
-        key_values([(name, document[name]) for name in ("added", "unchanged", "failed")])
+    with opened(context) as archive:
+        report = archive.receive(
+            ae_title=title,
+            port=port,
+            host=host,
+            peers=peer or (),
+            peers_file=peers,
+            any_called=any_called,
+            tls_cert=tls_cert,
+            tls_key=tls_key,
+            tls_ca=tls_ca,
+            max_associations=max_associations,
+            idle_seconds=idle_seconds,
+            all_classes=all_classes,
+            intake=intake,
+            workers=workers,
+            stop=stop_on_signals(),
+            on_ready=_ready,
+        )
+    print_document(asdict(report), as_json, only=("added", "unchanged", "failed"))
+    if not as_json:
         tell_failures(report.failures)
     tell_problems(report.problems)
+
+
+def _ready(config: rr.ScpConfig, port: int) -> None:
+    secured = " with TLS" if config.tls else ""
+    who = "" if config.peers else "; anyone may send, --peer or --peers say who"
+    tell(f"{config.title} listens on {config.host or '*'}:{port}{secured}{who}; Ctrl-C or SIGTERM ends it")

@@ -3,29 +3,68 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from radretrieval.cli.common import AsJson, Device, EncoderId, opened, print_json, tell
-from radretrieval.cli.search_out import (
-    AeTitle,
-    Csv,
-    Fhir,
-    Outputs,
-    Picture,
-    Sc,
-    Sr,
-    StoreTo,
-    Stow,
-    send,
-    subject,
-    write,
+import radretrieval as rr
+from radretrieval.cli.common import (
+    AsJson,
+    Device,
+    EncoderId,
+    bar,
+    opened,
+    print_document,
+    print_json,
+    tell,
+    tell_failures,
 )
 
-if TYPE_CHECKING:
-    from radretrieval.archive.search.nearest import FilterEffect
-    from radretrieval.search.request import Answer, Request
+Picture = Annotated[
+    Path | None, typer.Option("--picture", metavar="PNG", help="Write the query and its hits as a picture.")
+]
+Sr = Annotated[
+    Path | None,
+    typer.Option(
+        "--sr",
+        metavar="DCM",
+        help="Write a DICOM Structured Report (TID 1500) for the query's patient and study: images by their UIDs, "
+        "distances, IRMA codes, regions. The query must be DICOM.",
+    ),
+]
+Sc = Annotated[
+    Path | None,
+    typer.Option(
+        "--sc",
+        metavar="DCM",
+        help="Write the picture as a DICOM Secondary Capture, for the query's patient and study.",
+    ),
+]
+Fhir = Annotated[
+    Path | None,
+    typer.Option("--fhir", metavar="JSON", help="Write a FHIR R4 bundle; patients are pseudonyms in it."),
+]
+Csv = Annotated[Path | None, typer.Option("--csv", metavar="CSV", help="Write the hits with the columns of --batch.")]
+StoreTo = Annotated[
+    str | None,
+    typer.Option(
+        "--store-to",
+        metavar="AET@HOST:PORT",
+        help="Send what --sr and --sc make, or else a report, to this DICOM node (C-STORE).",
+    ),
+]
+Stow = Annotated[
+    str | None,
+    typer.Option(
+        "--stow",
+        metavar="URL",
+        help="Send the same to this DICOMweb server (STOW-RS); RADRETRIEVAL_CREDENTIALS names the file of its "
+        "user:password or bearer token.",
+    ),
+]
+AeTitle = Annotated[
+    str, typer.Option("--ae-title", metavar="AET", help="How we call ourselves to the node of --store-to.")
+]
 
 
 def search(
@@ -102,160 +141,125 @@ def search(
     --batch and --all answer each query as it would be answered alone, as of one moment; the archive may change between
     two queries.
     """
-    from radretrieval.archive.filters import parse
-    from radretrieval.cli.search_batch import check_options, search_batch
-    from radretrieval.search.request import Request
-
-    outputs = Outputs(picture, sr, sc, fhir, csv, store_to, stow, ae_title)
-    single = {"--roi": roi is not None, **outputs.given()}
-    many = check_options(query, batch, everything, out, single)
-    request = Request(
-        query=0 if query is None else _query(query),
-        top=top,
-        candidates=candidates,
-        roi=_roi(roi),
-        where=tuple(parse(text) for text in where or ()),
-        where_sql=where_sql,
-        one_per=one_per,
-        max_distance=max_distance,
-        exclude_same_patient=exclude_same_patient,
-    )
-    if many and out is not None:
-        search_batch(context, request, batch, out, device, encoder, as_json)
-    else:
-        _search_one(context, request, outputs, device, encoder, as_json)
+    outputs = rr.AnswerOutputs(picture, sr, sc, fhir, csv, store_to, stow, ae_title)
+    of_one = [*([] if roi is None else ["--roi"]), *outputs.given()]
+    _check_options(query, batch, everything, out, of_one)
+    conditions: dict[str, Any] = {
+        "top": top,
+        "candidates": candidates,
+        "where": where or (),
+        "where_sql": where_sql,
+        "one_per": one_per,
+        "max_distance": max_distance,
+        "exclude_same_patient": exclude_same_patient,
+        "encoder": encoder,
+        "device": device,
+    }
+    with opened(context) as archive:
+        if query is not None:
+            _search_one(archive, query, roi, outputs, conditions, as_json)
+        elif out is not None:
+            _search_many(archive, batch, out, conditions, as_json)
 
 
 def _search_one(
-    context: typer.Context, request: Request, outputs: Outputs, device: str, encoder: int | None, as_json: bool
+    archive: rr.Archive,
+    query: str,
+    roi: str | None,
+    outputs: rr.AnswerOutputs,
+    conditions: dict[str, Any],
+    as_json: bool,
 ) -> None:
-    from radretrieval.search.searcher import Searcher
-
-    outputs.check()
-    with opened(context) as (database, settings), Searcher(database, settings, device, encoder) as searcher:
-        about = subject(outputs, searcher, request)
-        answer = searcher.search(request)
-        made = write(outputs, searcher, request, answer, about)
+    answer = archive.search(query, roi=roi, outputs=outputs, **conditions)
+    for remark in outputs.remarks:
+        tell(remark)
     if as_json:
-        print_json(_document(answer))
+        print_json(answer.document())
     else:
-        _print(answer, request)
-    _tell(answer, request)
-    send(outputs, settings, made)
+        _print(answer)
+    _tell(answer)
+    for line in archive.send(outputs):
+        tell(line)
 
 
-def _query(text: str) -> Path | int:
-    if text.startswith("id:"):
-        from radretrieval.errors import UsageError
+def _check_options(
+    query: str | None, batch: Path | None, everything: bool, out: Path | None, of_one: list[str]
+) -> None:
+    """Raise UsageError for options that do not go together: FILE or id:N is one query, the others are many.
 
-        if not (text[3:].isascii() and text[3:].isdecimal() and len(text) < 24):
-            raise UsageError(f"{text!r} is not of the form id:N with a whole number N, as `search` and SQL show them")
-        return int(text[3:])
-    path = Path(text)
-    if text.isdecimal() and not path.exists():
-        from radretrieval.errors import InputMissing
-
-        raise InputMissing(f"there is no file {text}; an image of the archive is asked for as id:{text}")
-    return path
-
-
-def _roi(text: str | None) -> tuple[int, int, int, int] | None:
-    if text is None:
-        return None
-    from radretrieval.search.roi import parse_roi
-
-    return parse_roi(text)
-
-
-def _document(answer: Answer) -> dict[str, Any]:
-    hits = [
-        {
-            "rank": hit.rank,
-            "image_id": hit.image_id,
-            "uri": hit.uri,
-            "irma_code": hit.irma_code,
-            "cnnc_distance": hit.cnnc_distance,
-            "rbc_distance": hit.rbc_distance,
-            "roi": hit.roi._asdict() if hit.roi else None,
-            "reduced": hit.reduced,
-        }
-        for hit in answer.hits
-    ]
-    return {
-        "encoder_id": answer.encoder_id,
-        "query_image_id": answer.query_image_id,
-        "path": answer.path,
-        "recall": answer.recall[0] if answer.recall else None,
-        "recall_worst": answer.recall[1] if answer.recall else None,
-        "requested": answer.requested,
-        "returned": answer.returned,
-        "candidates": answer.candidates,
-        **_effect(answer.effect),
-        "hits": hits,
-        "timings_ms": answer.timings_ms,
-    }
+    Parameters
+    ----------
+    of_one : the options of one query that were given, by name.
+    """
+    if sum((query is not None, batch is not None, everything)) != 1:
+        raise rr.UsageError("search takes one of: FILE or id:N, --batch PATH (a folder or a CSV), --all")
+    if query is not None:
+        if out is not None:
+            raise rr.UsageError(
+                "--out is where the hits of --batch or --all go; one query's go to --csv, or stdout (--json)"
+            )
+        return
+    name = "--all" if everything else "--batch"
+    if of_one:
+        raise rr.UsageError(f"{of_one[0]} is of one query and cannot stand beside {name}; leave one of them out")
+    if out is None:
+        raise rr.UsageError(f"{name} needs --out FILE.csv or FILE.parquet: where the hits go")
+    if batch is not None and batch.resolve() == out.resolve():
+        raise rr.UsageError(f"--out {out} is the CSV of the queries itself; name another file")
 
 
-def _effect(effect: FilterEffect | None) -> dict[str, Any]:
-    """What the filter did; `…_at_least` where counting ended there."""
-    if effect is None:
-        return {"matched": None, "hidden": None}
-    from radretrieval.archive.search.nearest import COUNTED, HIDDEN
+def _search_many(archive: rr.Archive, batch: Path | None, out: Path, conditions: dict[str, Any], as_json: bool) -> None:
+    with bar("search") as progress:
+        report = archive.search_many(batch, **conditions).write(out, progress)
+    document = report.document(out)
+    if as_json:
+        print_json(document)
+    else:
+        ways = ", ".join(f"{name} ({count})" for name, count in document["path"].items())
+        print_document(document | {"path": ways or None}, as_json)
+        tell_failures(report.failures)
+    if report.short:
+        tell(f"{report.short} queries have fewer than {conditions['top']} hits: no more coded images pass for them")
+    if report.path["hnsw"]:
+        _tell_recall(report.recall)
+    if report.failures:
+        raise typer.Exit(1)
 
-    return {
-        "matched": effect.matched,
-        "matched_at_least": effect.matched == COUNTED,
-        "hidden": effect.hidden,
-        "hidden_at_least": effect.hidden == HIDDEN,
-    }
 
-
-def _print(answer: Answer, request: Request) -> None:
+def _print(answer: rr.Answer) -> None:
     from radretrieval.files.uris import shown
     from radretrieval.report.table import table
 
-    columns = ["rank", "image", "CNNC", "RBC", "IRMA code", *(["ROI"] if request.roi else []), "file"]
+    with_roi = answer.request.roi is not None
     rows = []
     for hit in answer.hits:
-        box = []
-        if request.roi:
-            box = [f"{hit.roi.x},{hit.roi.y},{hit.roi.width},{hit.roi.height}" if hit.roi else "-"]
-        rows.append(
-            [
-                hit.rank,
-                hit.image_id,
-                hit.cnnc_distance,
-                hit.rbc_distance,
-                hit.irma_code or "-",
-                *box,
-                shown(hit.uri),
-            ]
-        )
-    table(columns, rows)
+        box = f"{hit.roi.x},{hit.roi.y},{hit.roi.width},{hit.roi.height}" if hit.roi else "-"
+        cells = [hit.rank, hit.image_id, hit.cnnc_distance, hit.rbc_distance, hit.irma_code or "-"]
+        rows.append([*cells, *([box] if with_roi else []), shown(hit.uri)])
+    table(["rank", "image", "CNNC", "RBC", "IRMA code", *(["ROI"] if with_roi else []), "file"], rows)
 
 
-def _tell(answer: Answer, request: Request) -> None:
+def _tell(answer: rr.Answer) -> None:
     """What a reader of the answer must know besides."""
     for hit in answer.hits:
         if hit.roi_error:
             tell(f"no ROI in image {hit.image_id}: its file {hit.roi_error}")
         elif hit.reduced:
             tell(f"the ROI in image {hit.image_id} is of a reduced copy: its file {hit.reduced}")
-    if answer.effect is not None:
-        from radretrieval.archive.search.nearest import COUNTED, HIDDEN
-
-        matched, hidden = answer.effect.matched, answer.effect.hidden
-        nearer = "" if not hidden else f"; nearer ones that it hid: {hidden}{'' if hidden < HIDDEN else ' or more'}"
-        tell(f"images that pass the filter: {matched}{'' if matched < COUNTED else ' or more'}{nearer}")
+    effect = answer.effect
+    if effect is not None:
+        hidden = f"{effect.hidden}{' or more' if effect.more_hidden else ''}"
+        nearer = f"; nearer ones that it hid: {hidden}" if effect.hidden else ""
+        tell(f"images that pass the filter: {effect.matched}{' or more' if effect.more_matched else ''}{nearer}")
     if answer.path == "hnsw":
-        tell_recall(answer.recall)
+        _tell_recall(answer.recall)
     if answer.returned < answer.requested:
         waiting = f"; {answer.pending} images have no code yet (radretrieval work --once)" if answer.pending else ""
-        filtered = " that pass the filter" if answer.effect is not None else ""
+        filtered = " that pass the filter" if effect is not None else ""
         tell(f"{answer.returned} of {answer.requested} hits: the archive has no more coded images{filtered}{waiting}")
 
 
-def tell_recall(recall: tuple[float, float] | None) -> None:
+def _tell_recall(recall: tuple[float, float] | None) -> None:
     """That candidates are of an approximate index, and what is known of it."""
     measured = "never measured: radretrieval index audit"
     if recall is not None:

@@ -9,32 +9,9 @@ from radretrieval.cli.common import AsJson, opened, print_json, tell
 
 def status(context: typer.Context, as_json: AsJson = False) -> None:
     """How many images there are, how many can be found, and what is wrong with the others."""
-    from radretrieval.archive import encoders, images, opening
-    from radretrieval.archive.search import exact_index
-    from radretrieval.errors import NoEncoder
-
-    with opened(context) as (database, _):
-        facts = opening.check(database)
-        with database.connection() as connection:
-            counts = images.counts(connection)
-            try:
-                index = exact_index.facts(connection, encoders.get(connection), counts["coded"])
-            except NoEncoder:
-                index = None
-    document = {
-        "images": counts["images"],
-        "coded": counts["coded"],
-        "pending": counts["images"] - counts["coded"],
-        "failed": counts["failed"],
-        "arrived": counts["arrived"],
-        "gone": counts["gone"],
-        "same_uid": counts["same_uid"],
-        "encoders": counts["encoders"],
-        "database_bytes": counts["database_bytes"],
-        "index": index,
-        "server_version": facts["server_version"],
-        "pgvector_version": facts["pgvector_version"],
-    }
+    with opened(context) as archive:
+        document = archive.status()
+    index = document["index"]
     if as_json:
         print_json(document)
     else:
@@ -48,9 +25,9 @@ def status(context: typer.Context, as_json: AsJson = False) -> None:
         tell(index["advice"])
     if index is not None and index["unfinished"]:
         tell("an index is being built, or was begun and not finished: radretrieval index build begins anew")
-    if counts["arrived"]:
-        tell(f"{counts['arrived']} files have come and are no images yet: radretrieval receive and pull make them")
-    if counts["gone"] or counts["same_uid"]:
+    if document["arrived"]:
+        tell(f"{document['arrived']} files have come and are no images yet: radretrieval receive and pull make them")
+    if document["gone"] or document["same_uid"]:
         tell("images whose file is gone (gone_at), or whose SOP Instance UID two images have (same_uid), are in image")
-    if counts["failed"]:
+    if document["failed"]:
         tell("what failed, and why, is in the tables ingest_failure and coding_failure")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from radretrieval.cli.common import AsJson, Device, bar, opened, print_json, tell, tell_failures
+from radretrieval.cli.common import AsJson, Device, bar, opened, print_document, tell, tell_failures
 
 
 def train(
@@ -23,24 +23,10 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Train an encoder on the labelled images and store it; the first one becomes active."""
-    from radretrieval.jobs.train import TrainOptions
-    from radretrieval.jobs.train import train as run
-    from radretrieval.profile import by_name
-
-    options = TrainOptions(by_name(profile), split, epochs, device, seed)
-    with opened(context) as (database, settings), bar("read and train", None) as shown:
-
-        def advance(count: int, total: int, step: str) -> None:
-            shown.set_total(total)
-            shown(count, step)
-
-        report = run(database, settings, options, advance=advance)
-    if as_json:
-        print_json(asdict(report))
-    else:
-        from radretrieval.report.table import key_values
-
-        key_values([(name, value) for name, value in asdict(report).items() if name != "failures"])
+    with opened(context) as archive, bar("read and train") as progress:
+        report = archive.train(profile=profile, split=split, epochs=epochs, device=device, seed=seed, progress=progress)
+    print_document(asdict(report), as_json)
+    if not as_json:
         tell_failures(report.failures)
         if not report.active:
             tell(

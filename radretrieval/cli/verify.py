@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
-from radretrieval.cli.common import AsJson, bar, opened, print_json, tell, tell_failures
+from radretrieval.cli.common import AsJson, bar, opened, print_document, tell, tell_failures
 
 
 def verify(
@@ -28,23 +27,10 @@ def verify(
 
     Ends with 1 when one is not, and no reduced copy of it is kept.
     """
-    from radretrieval.archive import images
-    from radretrieval.jobs.verify import verify as run
-
-    with opened(context) as (database, settings):
-        total = None
-        if sys.stderr.isatty():
-            with database.connection() as connection:
-                total = images.counts(connection)["images"]
-        with bar("verify", total) as advance:
-            report = run(database, settings, tidy=tidy, workers=workers, advance=advance)
-    document = asdict(report)
-    if as_json:
-        print_json(document)
-    else:
-        from radretrieval.report.table import key_values
-
-        key_values([(name, value) for name, value in document.items() if name not in ("failures", "orphan_files")])
+    with opened(context) as archive, bar("verify") as progress:
+        report = archive.verify(tidy=tidy, workers=workers, progress=progress)
+    print_document(asdict(report), as_json, without=("orphan_files",))
+    if not as_json:
         tell_failures(report.failures)
         for path in report.orphan_files[:20]:
             tell(f"nobody's: {path}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Annotated
 
 import typer
@@ -11,9 +10,10 @@ from radretrieval.cli.common import (
     AsJson,
     Device,
     EncoderId,
+    Workers,
     bar,
     opened,
-    print_json,
+    print_document,
     stop_on_signals,
     tell,
     tell_failures,
@@ -29,25 +29,18 @@ def work(
     batch: Annotated[
         int, typer.Option("--batch", min=1, max=4096, metavar="N", help="Images of one transaction.")
     ] = 64,
-    workers: Annotated[
-        int | None,
-        typer.Option("--workers", min=1, metavar="N", help="Decoding processes; default one a core."),
-    ] = None,
+    workers: Workers = None,
     encoder: EncoderId = None,
     as_json: AsJson = False,
 ) -> None:
     """Encode the images that have no code yet. SIGTERM ends it after the batch."""
-    from radretrieval.jobs.encode import EncodeOptions, encode, pending
-
-    stop = threading.Event()
-    stop_on_signals(stop)
-    with opened(context) as (database, settings):
+    stop = stop_on_signals()
+    with opened(context) as archive, bar("encode") as progress:
         if not once:
             tell("encoding what has no code, then waiting for more; Ctrl-C or SIGTERM ends it")
-        total = pending(database, encoder) if once else None
-        with bar("encode", total) as advance:
-            options = EncodeOptions(once, device, batch, workers, encoder)
-            report = encode(database, settings, options, advance=advance, stop=stop)
+        report = archive.encode(
+            encoder=encoder, once=once, device=device, batch=batch, workers=workers, stop=stop, progress=progress
+        )
     document = {
         "encoded": report.encoded,
         "failed": report.failed,
@@ -55,12 +48,8 @@ def work(
         "images_per_second": round(report.images_per_second, 3),
         "failures": report.failures,
     }
-    if as_json:
-        print_json(document)
-    else:
-        from radretrieval.report.table import key_values
-
-        key_values([(name, value) for name, value in document.items() if name != "failures"])
+    print_document(document, as_json)
+    if not as_json:
         tell_failures(report.failures)
     if report.left > 0:
         tell(

@@ -30,7 +30,7 @@ from radretrieval.report.drawing import (
     tile,
     write,
 )
-from radretrieval.search.request import Answer, Hit, Request
+from radretrieval.search.request import Answer, Hit
 from radretrieval.search.searcher import Searcher
 
 if TYPE_CHECKING:
@@ -63,25 +63,24 @@ class PicturedImage:
     correct: bool | None = None
 
 
-def write_search_picture(path: Path, searcher: Searcher, request: Request, answer: Answer) -> None:
+def write_search_picture(path: Path, searcher: Searcher, answer: Answer) -> None:
     """Write the query and its hits as a PNG; an image whose file cannot be read is drawn as a grey tile.
 
     Raises UsageError when `path` cannot be written or does not end in .png.
     """
-    save(path, lambda: compose(*_pictured(searcher, request, answer, file_names=True)))
+    save(path, lambda: compose(*_pictured(searcher, answer, file_names=True)))
 
 
-def search_picture_pixels(searcher: Searcher, request: Request, answer: Answer) -> NDArray[np.uint8]:
+def search_picture_pixels(searcher: Searcher, answer: Answer) -> NDArray[np.uint8]:
     """The same picture as pixels, uint8 (rows, columns, 3), RGB, without the names of files.
 
     A file's name may contain a patient's name, and these pixels go into the query's patient's record.
     """
-    return np.asarray(compose(*_pictured(searcher, request, answer, file_names=False)))
+    return np.asarray(compose(*_pictured(searcher, answer, file_names=False)))
 
 
-def _pictured(
-    searcher: Searcher, request: Request, answer: Answer, file_names: bool
-) -> tuple[PicturedImage, list[PicturedImage]]:
+def _pictured(searcher: Searcher, answer: Answer, file_names: bool) -> tuple[PicturedImage, list[PicturedImage]]:
+    request = answer.request
     if isinstance(request.query, int):
         caption = [f"image {request.query}"]
     else:

@@ -223,7 +223,7 @@ def _quantity(value: float, unit: str) -> Resource:
 
 
 def _conclusion(reported: ReportedAnswer) -> str:
-    answer, roi = reported.answer, reported.request.roi
+    answer, roi = reported.answer, reported.answer.request.roi
     exact = "approximate index (HNSW)" if answer.path == "hnsw" else "exact"
     region = f", region {','.join(map(str, roi))} of the query" if roi else ""
     return (

@@ -16,7 +16,7 @@ from radretrieval.files.uris import printable
 from radretrieval.imaging.dicom import looks_like_dicom, read_data_set
 from radretrieval.imaging.header import described
 from radretrieval.imaging.reader import read_bytes
-from radretrieval.search.request import Answer, Request
+from radretrieval.search.request import Answer
 from radretrieval.search.searcher import Searcher
 from radretrieval.storage.source import original_bytes
 
@@ -52,7 +52,6 @@ class ReportedAnswer:
     identities : DICOM UIDs of the hits, by image id; a hit that is not in the archive any more has none.
     """
 
-    request: Request
     answer: Answer
     encoder: Encoder
     identities: dict[int, Identity]
@@ -72,10 +71,10 @@ class Subject:
     header: Any
 
 
-def reported_answer(searcher: Searcher, request: Request, answer: Answer) -> ReportedAnswer:
+def reported_answer(searcher: Searcher, answer: Answer) -> ReportedAnswer:
     """An answer with the UIDs of its hits."""
     identities = _identities(searcher, [hit.image_id for hit in answer.hits])
-    return ReportedAnswer(request, answer, searcher.encoder, identities)
+    return ReportedAnswer(answer, searcher.encoder, identities)
 
 
 def subject_of(searcher: Searcher, query: Path | int, what: str) -> Subject:

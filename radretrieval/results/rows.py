@@ -12,7 +12,7 @@ from radretrieval.files.output import check_output, output_file
 from radretrieval.files.table_files import AppendRows, load_pyarrow, table_file
 from radretrieval.files.uris import printable, shown
 from radretrieval.search.batch.execute import HitRow
-from radretrieval.search.request import Answer, Request
+from radretrieval.search.request import Answer
 
 SUFFIXES = (".csv", ".parquet")
 GROUP = 50_000  # rows of a row group: some 20 MB in memory
@@ -53,9 +53,9 @@ def hits_file(path: Path) -> Iterator[AppendRows]:
         yield append
 
 
-def hit_rows(answer: Answer, request: Request) -> list[HitRow]:
+def hit_rows(answer: Answer) -> list[HitRow]:
     """The answer to one query as the rows that a batch writes for it."""
-    query = request.query
+    query = answer.request.query
     name = f"id:{query}" if isinstance(query, int) else printable(os.path.abspath(query))
     head, tail = (name, answer.query_image_id, answer.query_irma_code), (answer.path, answer.encoder_id)
     return [

@@ -84,7 +84,7 @@ def _content(reported: ReportedAnswer, subject: Subject, hits: Sequence[tuple[Hi
     from pydicom.sr.codedict import codes
 
     algorithm = _algorithm(reported.answer, reported.encoder)
-    query_code, roi = reported.answer.query_irma_code, reported.request.roi
+    query_code, roi = reported.answer.query_irma_code, reported.answer.request.roi
     groups = [
         _group("query", "QUERY", subject.identity, roi, algorithm, [], query_code),
         *(_hit_group(hit, identity, algorithm) for hit, identity in hits),

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from radretrieval.archive.filters import ONE_PER, Condition, Filter
 from radretrieval.archive.search.nearest import FilterEffect
@@ -72,6 +72,19 @@ class Hit:
     roi_error: str | None = None
     reduced: str | None = None
 
+    def to_record(self) -> dict[str, Any]:
+        """The hit as JSON has it; `roi` is a dictionary of x, y, width, height and score."""
+        return {
+            "rank": self.rank,
+            "image_id": self.image_id,
+            "uri": self.uri,
+            "irma_code": self.irma_code,
+            "cnnc_distance": self.cnnc_distance,
+            "rbc_distance": self.rbc_distance,
+            "roi": self.roi._asdict() if self.roi else None,
+            "reduced": self.reduced,
+        }
+
 
 @dataclass
 class Answer:
@@ -79,6 +92,7 @@ class Answer:
 
     Attributes
     ----------
+    request : the query and its conditions.
     query_image_id : the id of the query in the archive, None for a file that is not in it.
     path : how the candidates were found: `exact-index`, `exact-filter`, `exact-scan` or `hnsw`.
     recall : mean and worst recall of `hnsw` when it was last measured; None where it was not, and for exact paths.
@@ -89,8 +103,8 @@ class Answer:
         the barcode, which is computed at the same time.
     """
 
+    request: Request
     encoder_id: int
-    requested: int
     candidates: int
     hits: list[Hit]
     path: str
@@ -102,9 +116,42 @@ class Answer:
     timings_ms: dict[str, float] = field(default_factory=dict)
 
     @property
+    def requested(self) -> int:
+        """How many hits were asked for."""
+        return self.request.top
+
+    @property
     def returned(self) -> int:
         """How many hits there are."""
         return len(self.hits)
+
+    def to_records(self) -> list[dict[str, Any]]:
+        """The hits, best first, each as a dictionary: rows for `pandas.DataFrame` or JSON."""
+        return [hit.to_record() for hit in self.hits]
+
+    def document(self) -> dict[str, Any]:
+        """The answer as one JSON document."""
+        filtered: dict[str, Any] = {"matched": None, "hidden": None}
+        if self.effect is not None:
+            filtered = {
+                "matched": self.effect.matched,
+                "matched_at_least": self.effect.more_matched,
+                "hidden": self.effect.hidden,
+                "hidden_at_least": self.effect.more_hidden,
+            }
+        return {
+            "encoder_id": self.encoder_id,
+            "query_image_id": self.query_image_id,
+            "path": self.path,
+            "recall": self.recall[0] if self.recall else None,
+            "recall_worst": self.recall[1] if self.recall else None,
+            "requested": self.requested,
+            "returned": self.returned,
+            "candidates": self.candidates,
+            **filtered,
+            "hits": self.to_records(),
+            "timings_ms": self.timings_ms,
+        }
 
 
 def check_request(request: Request) -> None:

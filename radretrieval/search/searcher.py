@@ -82,6 +82,17 @@ class Searcher:
     def __exit__(self, *problem: Any) -> None:
         self._stack.__exit__(*problem)
 
+    def refresh(self) -> bool:
+        """Read the encoder anew; False where another one is active now, and a new searcher is needed.
+
+        Raises DatabaseUnavailable where the connection was lost.
+        """
+        with connections.translated(self.database.url):
+            found = encoders.get(self.connection, self.encoder_id)
+        same = found.id == self.encoder.id
+        self.encoder = found if same else self.encoder
+        return same
+
     @cached_property
     def coder(self) -> Coder:
         """The network on its device."""
@@ -117,8 +128,8 @@ class Searcher:
             with timer.stage("roi"):
                 hits = self._match_roi(query, request.roi, hits)
         return Answer(
+            request=request,
             encoder_id=self.encoder.id,
-            requested=request.top,
             candidates=compared,
             hits=hits,
             path=path,

@@ -16,9 +16,9 @@ from conftest import Run
 from programs import needs_program
 
 from radretrieval.archive.images import Identity
-from radretrieval.cli.search_out import Outputs
 from radretrieval.errors import UsageError
 from radretrieval.irma.tree import rows
+from radretrieval.results.outputs import AnswerOutputs
 from radretrieval.results.references import Subject, reported_answer, subject_of, unreferable
 from radretrieval.results.secondary_capture import secondary_capture
 from radretrieval.results.structured_report import irma_meaning, rectangle, remarks, structured_report
@@ -186,7 +186,7 @@ def test_what_is_refused_before_the_work(
     monkeypatch.chdir(tmp_path)
     names = ("picture", "sr", "sc", "fhir", "csv")
     given: dict[str, Any] = {**dict.fromkeys(names), "store_to": None, "stow": None, "ae_title": "US", **values}
-    outputs = Outputs(**given | {name: Path(given[name]) for name in names if given[name]})
+    outputs = AnswerOutputs(**given | {name: Path(given[name]) for name in names if given[name]})
     with pytest.raises(UsageError, match=re.escape(reason)):
         outputs.check()
     assert not list(tmp_path.iterdir())
@@ -258,8 +258,8 @@ def test_unusual_headers(answers: Made, tmp_path: Path) -> None:
 def test_an_image_that_was_ingested_before_its_class_was_kept(answers: Made) -> None:
     with answers.searcher() as searcher, searcher.connection.transaction(force_rollback=True):
         searcher.connection.execute("UPDATE radretrieval.image SET sop_class_uid = NULL, same_uid = id = 4")
-        answer = searcher.search(request := Request(1))
-        of_answer = reported_answer(searcher, request, answer)
+        answer = searcher.search(Request(1))
+        of_answer = reported_answer(searcher, answer)
     assert {of_answer.identities[n].sop_class_uid for n in (3, 5)} == {CR}
     assert [line for line in remarks(of_answer) if "image 4)" in line] == [
         f"hit {next(h.rank for h in answer.hits if h.image_id == 4)} (image 4) has the SOP Instance UID of another "
@@ -275,7 +275,7 @@ def written(path: Path, ds: Any) -> Path:
 def reported(searcher: Searcher, subject: Subject, roi: tuple[int, int, int, int] | None = None) -> Any:
     """A report about any query with the hits of image 1."""
     request = Request(1, roi=roi)
-    return structured_report(reported_answer(searcher, request, searcher.search(request)), subject)
+    return structured_report(reported_answer(searcher, searcher.search(request)), subject)
 
 
 def test_which_images_can_be_referred_to() -> None:

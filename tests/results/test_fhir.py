@@ -63,7 +63,7 @@ def test_a_bundle(answers: Made, tmp_path: Path, query: int | str) -> None:
         request = Request(asked, roi=roi)
         answer = searcher.search(request)
         known = query_identity(searcher, asked, answer.query_image_id)
-        reported = reported_answer(searcher, request, answer)
+        reported = reported_answer(searcher, answer)
     write_bundle(tmp_path / "out.json", reported, known)
     text, hits = (tmp_path / "out.json").read_text(), answer.hits
     bundle = json.loads(text)

@@ -53,6 +53,16 @@ class FilterEffect:
     matched: int
     hidden: int | None
 
+    @property
+    def more_matched(self) -> bool:
+        """Whether counting ended at `COUNTED`."""
+        return self.matched == COUNTED
+
+    @property
+    def more_hidden(self) -> bool:
+        """Whether counting ended at `HIDDEN`."""
+        return self.hidden == HIDDEN
+
 
 def candidates(
     connection: Connection,

@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import islice
+from pathlib import Path
+from typing import Any
 
 from radretrieval.archive import codes, connections
 from radretrieval.archive.search import batch
@@ -32,10 +34,15 @@ AHEAD = 2  # blocks that are decoded, and blocks that are answered, before they 
 class BatchReport:
     """The result of a batch: queries = answered + failures.
 
-    `short` counts answered queries with fewer hits than were asked for; `path` counts them by the way their candidates
-    were found.
+    Attributes
+    ----------
+    encoder_id : whose codes were compared. recall : as in `Answer`.
+    short : answered queries with fewer hits than were asked for.
+    path : answered queries by the way their candidates were found.
     """
 
+    encoder_id: int | None = None
+    recall: tuple[float, float] | None = None
     queries: int = 0
     answered: int = 0
     short: int = 0
@@ -48,6 +55,21 @@ class BatchReport:
     def queries_per_second(self) -> float:
         """Rate over the whole run."""
         return self.queries / self.seconds if self.seconds else 0.0
+
+    def document(self, out: Path) -> dict[str, Any]:
+        """The report as one JSON document; `out` is the file of the hits."""
+        return {
+            "encoder_id": self.encoder_id,
+            "queries": self.queries,
+            "answered": self.answered,
+            "failed": len(self.failures),
+            "failures": self.failures,
+            "rows": self.rows,
+            "out": str(out),
+            "seconds": round(self.seconds, 3),
+            "queries_per_second": round(self.queries_per_second, 3),
+            "path": dict(sorted(self.path.items())),
+        }
 
 
 def search_batch(
@@ -76,6 +98,7 @@ def search_batch(
     """
     check_request(request)
     started = time.monotonic()
+    report.encoder_id, report.recall = searcher.encoder.id, searcher.encoder.recall
     with connections.translated(searcher.database.url), ExitStack() as stack:
         if next(batch.coded_ids(searcher.connection, searcher.encoder), None) is None:
             searcher.raise_no_codes(codes.pending_count(searcher.connection, searcher.encoder.id))

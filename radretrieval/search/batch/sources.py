@@ -90,3 +90,8 @@ def _file(path: str) -> BatchQuery:
 def image_query(image_id: int) -> BatchQuery:
     """An image of the archive as a query."""
     return BatchQuery(f"id:{image_id}", image_id)
+
+
+def batch_query(query: str | os.PathLike[str] | int) -> BatchQuery:
+    """A file, or an image of the archive by its id, as a query."""
+    return image_query(query) if isinstance(query, int) else _file(os.path.abspath(query))

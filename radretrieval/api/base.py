@@ -1,0 +1,249 @@
+"""What an open archive holds: its settings, its database, and the searcher with the loaded network."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, Self, TextIO
+
+from radretrieval.errors import DatabaseUnavailable, NoEncoder, UsageError
+
+if TYPE_CHECKING:
+    from radretrieval.archive.connections import Database
+    from radretrieval.archive.encoders import Encoder
+    from radretrieval.config import Settings
+    from radretrieval.search.searcher import Searcher
+
+StrPath = str | os.PathLike[str]
+
+_servers: Counter[Path] = Counter()  # archives of this process that use the embedded server of a home
+
+
+class Progress(Protocol):
+    """Is called with what was finished since the last call, the total where it is known, and the current step."""
+
+    def __call__(self, count: int, total: int | None = None, step: str | None = None, /) -> None: ...
+
+
+def make_settings(settings: Settings | None = None, **changes: object) -> Settings:
+    """Settings with some of them changed; those of the environment where none are given.
+
+    Parameters
+    ----------
+    changes : by name; None leaves a setting as it is.
+
+    Raises
+    ------
+    UsageError : a value that a setting cannot have.
+    """
+    from pydantic import ValidationError
+
+    from radretrieval.config import Settings
+
+    try:
+        made = Settings() if settings is None else settings.model_copy()
+        for name, value in changes.items():
+            if value is not None:
+                made.__pydantic_validator__.validate_assignment(made, name, value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = f"RADRETRIEVAL_{'_'.join(map(str, first['loc'])).upper()}"
+        raise UsageError(f"the setting {name} is not usable: {first['msg']}") from None
+    return made
+
+
+def path_list(paths: StrPath | Iterable[StrPath]) -> list[Path]:
+    """One path, or several, as a list."""
+    return [Path(paths)] if isinstance(paths, str | os.PathLike) else [Path(path) for path in paths]
+
+
+def optional_path(path: StrPath | None) -> Path | None:
+    """A path, or None."""
+    return None if path is None else Path(path)
+
+
+def counted(progress: Progress | None, total: int | None = None) -> Callable[[int], None] | None:
+    """A progress callback that is called with a number alone."""
+    return None if progress is None else lambda count: progress(count, total)
+
+
+class ArchiveBase:
+    """An archive that is opened when it is first used.
+
+    Parameters
+    ----------
+    settings : None for those of the environment.
+    """
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self.settings = make_settings(settings)
+        self._found_database: Database | None = None
+        self._uses_server = False
+        self._kept_searcher: Searcher | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections, and leave the embedded server: its last user stops it. It may be used again."""
+        try:
+            self._drop_searcher()
+        finally:
+            self._found_database = None
+            if self._uses_server:
+                self._uses_server = False
+                _servers[self.settings.home] -= 1
+                if not _servers[self.settings.home]:
+                    from radretrieval.archive.embedded import shared_server
+
+                    shared_server.release(self.settings.home)
+
+    def _use_server(self) -> None:
+        """Count this archive among the users of the embedded server, if it is one."""
+        if self.settings.database_url is None and not self._uses_server:
+            self._uses_server = True
+            _servers[self.settings.home] += 1
+
+    @property
+    def url(self) -> str:
+        """The libpq URL of the database, with its password; starts the embedded server where that is used."""
+        from radretrieval.archive import connections
+
+        self._use_server()
+        return connections.database_url(self.settings)
+
+    @property
+    def _database(self) -> Database:
+        """The database, found usable."""
+        if self._found_database is None:
+            from radretrieval.archive import opening
+
+            self._use_server()
+            self._found_database = opening.open_database(self.settings)
+        return self._found_database
+
+    def _searcher(self, encoder: int | None, device: str) -> Searcher:
+        """A searcher of this encoder on this device: the last one, with its network, while that is the same."""
+        kept = self._kept_searcher
+        if kept is not None and (kept.encoder_id, kept.device) == (encoder, device):
+            try:
+                if kept.refresh():
+                    return kept
+            except DatabaseUnavailable:  # the connection was lost: a new one is made below
+                pass
+        self._drop_searcher()
+        from radretrieval.search.searcher import Searcher
+
+        self._kept_searcher = Searcher(self._database, self.settings, device, encoder).__enter__()
+        return self._kept_searcher
+
+    def _drop_searcher(self) -> None:
+        kept, self._kept_searcher = self._kept_searcher, None
+        if kept is not None:
+            kept.__exit__(None, None, None)
+
+    def open(self) -> Self:
+        """Open the database now, if it is not open.
+
+        Raises
+        ------
+        DatabaseUnavailable, EnvironmentUnusable, SchemaOutdated, EmbeddedServerError : with what to do.
+        """
+        _ = self._database
+        return self
+
+    def check(self) -> dict[str, Any]:
+        """Check that the database can be used as it stands, and that its functions, views and triggers are ours.
+
+        Returns
+        -------
+        revision, head (the revision that this version needs), server_version and pgvector_version.
+
+        Raises
+        ------
+        As `open`; SchemaOutdated names each object that was dropped or replaced.
+        """
+        from radretrieval.archive import opening
+        from radretrieval.archive.schema import objects
+
+        objects.check(self._database)
+        return opening.check(self._database)
+
+    def upgrade(self) -> dict[str, Any]:
+        """Bring the schema, its functions and its views to this version's; returns what `check` returns."""
+        from radretrieval.archive import migrations, opening
+
+        migrations.upgrade(self.url)
+        return opening.check(self._database)
+
+    def print_upgrade(self, output: TextIO, start: str | None = None) -> None:
+        """Write the SQL of an upgrade, for a DBA to run by hand.
+
+        Parameters
+        ----------
+        start : revision of the database that it is for; `base`: there is nothing yet; None: as this one stands.
+        """
+        from radretrieval.archive import connections, migrations, opening
+
+        if start is None and self.settings.database_url is None:
+            raise UsageError(
+                "db upgrade --sql needs a database to start from: name it with --database-url, or its revision with "
+                "--from (base: there is nothing yet)"
+            )
+        if start is None:
+            start = opening.revision_of(connections.Database(self.url)) or "base"
+        migrations.print_sql(output, start)
+
+    def stop_server(self, force: bool = False) -> bool:
+        """Stop the embedded server; returns whether one ran.
+
+        Parameters
+        ----------
+        force : stop it even while other processes use it.
+        """
+        if self.settings.database_url is not None:
+            raise UsageError(
+                "db stop stops the embedded server only; the database of --database-url is its DBA's to stop"
+            )
+        from radretrieval.archive.embedded import shared_server
+
+        return shared_server.stop(self.settings.home, force)
+
+    def encoder(self, encoder: int | None = None) -> Encoder:
+        """An encoder by its id; None for the active one.
+
+        Raises
+        ------
+        NoEncoder : there is none, or none is active. UsageError : an unknown id.
+        """
+        from radretrieval.archive import encoders
+
+        with self._database.connection() as connection:
+            return encoders.get(connection, encoder)
+
+    def status(self) -> dict[str, Any]:
+        """Counts of the archive: images, coded, pending, failed, …; its index, and the versions of its server."""
+        from radretrieval.archive import encoders, images, opening
+        from radretrieval.archive.search import exact_index
+
+        facts = opening.check(self._database)
+        with self._database.connection() as connection:
+            counts = images.counts(connection)
+            try:
+                index = exact_index.facts(connection, encoders.get(connection), counts["coded"])
+            except NoEncoder:
+                index = None
+        return {
+            "images": counts["images"],
+            "coded": counts["coded"],
+            "pending": counts["images"] - counts["coded"],
+            **{name: counts[name] for name in ("failed", "arrived", "gone", "same_uid", "encoders", "database_bytes")},
+            "index": index,
+            "server_version": facts["server_version"],
+            "pgvector_version": facts["pgvector_version"],
+        }

@@ -1,0 +1,197 @@
+"""Encoders, codes and their indexes."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from radretrieval.api.base import ArchiveBase, Progress, counted
+from radretrieval.errors import UsageError
+
+if TYPE_CHECKING:
+    from radretrieval.jobs.code_report import CodeReport
+    from radretrieval.jobs.encode import EncodeReport
+    from radretrieval.jobs.train import TrainReport
+    from radretrieval.profile import Profile
+
+
+class ArchiveCodes(ArchiveBase):
+    """The part of `Archive` that makes codes and indexes of them."""
+
+    def train(
+        self,
+        *,
+        profile: str | Profile = "paper",
+        split: str = "train",
+        epochs: int | None = None,
+        device: str = "auto",
+        seed: int = 0,
+        progress: Progress | None = None,
+    ) -> TrainReport:
+        """Train an encoder on the labelled images and store it; the first one becomes active.
+
+        Parameters
+        ----------
+        profile : the numbers of the method.
+        split : its images with an IRMA code are learnt.
+        epochs : passes over the images; None for the profile's.
+        device : `auto` (CUDA where there is one), `cpu`, `cuda`, `cuda:1`, …
+        seed : of weights, order and shifts.
+
+        Raises
+        ------
+        UsageError : no labelled image, or one class only. EnvironmentUnusable : the device is not there.
+        """
+        from radretrieval.jobs.train import TrainOptions, train
+        from radretrieval.profile import by_name
+
+        chosen = by_name(profile) if isinstance(profile, str) else profile
+        options = TrainOptions(chosen, split, epochs, device, seed)
+        return train(self._database, self.settings, options, advance=progress)
+
+    def encode(
+        self,
+        *,
+        encoder: int | None = None,
+        once: bool = True,
+        device: str = "auto",
+        batch: int = 64,
+        workers: int | None = None,
+        stop: threading.Event | None = None,
+        progress: Progress | None = None,
+    ) -> EncodeReport:
+        """Compute the codes of the images that have none.
+
+        Parameters
+        ----------
+        encoder : id; None for the active one.
+        once : end when nothing is left; otherwise wait for more images until `stop` is set.
+        device : as in `train`. batch : images of one transaction. workers : decoding processes; None for one a core.
+
+        Raises
+        ------
+        NoEncoder : there is no encoder (with `once`). EnvironmentUnusable : the device is not there.
+        """
+        from radretrieval.jobs.encode import EncodeOptions, encode, pending
+
+        options = EncodeOptions(once, device, batch, workers, encoder)
+        total = pending(self._database, encoder) if once and progress else None
+        return encode(self._database, self.settings, options, advance=counted(progress, total), stop=stop)
+
+    def encoders(self) -> list[dict[str, Any]]:
+        """Every encoder: encoder_id, profile, active, codes (how many) and created_at."""
+        from radretrieval.archive import encoders
+
+        with self._database.connection() as connection:
+            return encoders.listed(connection)
+
+    def activate(self, encoder: int, *, force: bool = False) -> None:
+        """Search with another encoder from now on; the same call switches back.
+
+        Parameters
+        ----------
+        encoder : id. force : although images have no code of it yet, which then cannot be found.
+        """
+        from radretrieval.archive import codes, encoders
+
+        with self._database.connection() as connection:
+            encoders.get(connection, encoder)
+            missing = codes.pending_count(connection, encoder)
+            if missing and not force:
+                raise UsageError(
+                    f"{missing} images have no code of encoder {encoder} and could not be found; run: radretrieval "
+                    f"work --once --encoder {encoder} (or switch all the same with --force)"
+                )
+            encoders.activate(connection, encoder)
+
+    def code_report(self, encoder: int | None = None, *, progress: Progress | None = None) -> CodeReport:
+        """Tell whether an encoder's codes are healthy: densities, dead and duplicate bits, collisions, distances."""
+        from radretrieval.jobs.code_report import code_report
+
+        return code_report(self._database, encoder, advance=counted(progress))
+
+    def build_index(
+        self,
+        kind: str = "exact",
+        *,
+        anchors: int | None = None,
+        encoder: int | None = None,
+        progress: Progress | None = None,
+    ) -> dict[str, Any]:
+        """Build the index of an encoder's codes, or build it anew; searches go on meanwhile.
+
+        Parameters
+        ----------
+        kind : `exact` (the true nearest, by anchors) or `hnsw` (pgvector's graph, approximate).
+        anchors : of the exact index; None for as many as serve these codes best.
+
+        Returns
+        -------
+        kind, codes, anchors (exact) and seconds.
+        """
+        from radretrieval.archive.search import exact_index, hnsw
+
+        started, chosen = time.monotonic(), self.encoder(encoder)
+        if _kind(kind) == "hnsw":
+            with self._database.connection() as connection:
+                made: dict[str, Any] = {"codes": hnsw.build(connection, chosen)}
+        else:
+            built = exact_index.build(self._database, chosen, anchors, counted(progress))
+            made = {"codes": built.codes, "anchors": built.anchors}
+        return {"kind": kind, **made, "seconds": _since(started)}
+
+    def check_index(self, *, sample: int = 60, encoder: int | None = None) -> dict[str, Any]:
+        """Prove the exact index: every code in it, every bound true, and answers equal to a plain scan's.
+
+        Parameters
+        ----------
+        sample : answers that are compared.
+
+        Returns
+        -------
+        What was found; `sound` is its verdict.
+        """
+        from radretrieval.archive.search import exact_check
+
+        started, chosen = time.monotonic(), self.encoder(encoder)
+        found = exact_check.check(self._database, chosen, sample, chosen.profile.query.candidates)
+        return {"kind": "exact", **asdict(found), "sound": found.sound, "seconds": _since(started)}
+
+    def audit_index(self, *, sample: int = 200, encoder: int | None = None) -> dict[str, Any]:
+        """Measure which share of the true nearest the HNSW index finds; every answer through it names the figures.
+
+        Returns
+        -------
+        kind, codes, seconds, recall (the mean) and recall_worst.
+        """
+        from radretrieval.archive.search import hnsw
+
+        started, chosen = time.monotonic(), self.encoder(encoder)
+        with self._database.connection() as connection:
+            number, mean, worst = hnsw.audit(connection, chosen, chosen.profile.query.candidates, sample)
+        recalls = {"recall": round(mean, 5), "recall_worst": round(worst, 5)}
+        return {"kind": "hnsw", "codes": number, "seconds": _since(started), **recalls}
+
+    def drop_index(self, kind: str | None = None, *, encoder: int | None = None) -> dict[str, Any]:
+        """Drop the indexes of an encoder's codes, or those of one kind, and what an interrupted build has left."""
+        from radretrieval.archive.search import exact_index, hnsw
+
+        started, chosen = time.monotonic(), self.encoder(encoder)
+        if kind is None or _kind(kind) == "hnsw":
+            with self._database.connection() as connection:
+                hnsw.drop(connection, chosen)
+        if kind != "hnsw":
+            exact_index.drop(self._database, chosen)
+        return {"kind": kind or "all", "seconds": _since(started)}
+
+
+def _kind(kind: str) -> str:
+    if kind not in ("exact", "hnsw"):
+        raise UsageError(f"{kind!r} is no kind of index; there are: exact, hnsw")
+    return kind
+
+
+def _since(started: float) -> float:
+    return round(time.monotonic() - started, 3)

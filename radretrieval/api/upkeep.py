@@ -1,0 +1,147 @@
+"""Evaluation, verification and export of an archive, and the key of its pseudonyms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from radretrieval.api.base import ArchiveBase, Progress, StrPath, counted, optional_path
+from radretrieval.api.queries import Where, conditions
+from radretrieval.errors import UsageError
+
+if TYPE_CHECKING:
+    from radretrieval.evaluation import Evaluation
+    from radretrieval.export.run import ExportReport
+    from radretrieval.jobs.verify import VerifyReport
+    from radretrieval.privacy.key_rotation import Rotation
+
+MOST_IDS = 10_000_000  # of one range
+
+
+class ArchiveUpkeep(ArchiveBase):
+    """The part of `Archive` that measures, checks and exports what is in it."""
+
+    def evaluate(
+        self,
+        *,
+        split: str = "test",
+        against: Iterable[str] = ("train",),
+        encoders: Iterable[int] = (),
+        rule: str = "imageclef",
+        compare: tuple[str, str] | None = None,
+        withdrawn: bool = False,
+        network: bool = True,
+        device: str = "auto",
+        progress: Progress | None = None,
+    ) -> Evaluation:
+        """Score the first hit of every labelled image of a split, by every way of ranking.
+
+        Parameters
+        ----------
+        split : the queries. against : the splits that are searched; `all` is everything.
+        encoders : ids; none for the active one, and the newest of each other profile.
+        rule : `imageclef` (hierarchical, 0 to 1 an image) or `paper` (Eq. 1, literally).
+        compare : two rankings, as `2`, `cnnc` or `2:cnnc`, that are tested pair by pair.
+        withdrawn : also images whose label was withdrawn.
+        network : also the rankings that need the network; they read every file again. device : as in `train`.
+
+        Raises
+        ------
+        UsageError, NoEncoder : no encoder, no labelled images with codes, or a ranking that does not exist.
+        """
+        from radretrieval.evaluation import EvaluationOptions, evaluate
+
+        chosen = tuple(against) or ("train",)
+        options = EvaluationOptions(split, chosen, tuple(encoders), rule, withdrawn, network, compare, device)
+        advance = None if progress is None else lambda count, step: progress(count, None, step)
+        return evaluate(self._database, self.settings, options, advance=advance)
+
+    def verify(
+        self, *, tidy: bool = False, workers: int | None = None, progress: Progress | None = None
+    ) -> VerifyReport:
+        """Read the file of every image: is it there, and is it still the one that was ingested?
+
+        Parameters
+        ----------
+        tidy : remove files older than an hour from the store that nothing in the archive names.
+        workers : files read at a time; None for two a core.
+        """
+        from radretrieval.archive import images
+        from radretrieval.jobs.verify import verify
+
+        total = None
+        if progress is not None:
+            with self._database.connection() as connection:
+                total = images.counts(connection)["images"]
+        advance = counted(progress, total)
+        return verify(self._database, self.settings, tidy=tidy, workers=workers, advance=advance)
+
+    def export(
+        self,
+        folder: StrPath,
+        *,
+        where: Where = (),
+        ids: Iterable[int] | str | None = None,
+        images: bool = True,
+        index: bool = True,
+        form: str = "csv",
+        deidentify: bool = False,
+        key: StrPath | None = None,
+        accept_burned_in: bool = False,
+        encoder: int | None = None,
+        workers: int | None = None,
+        progress: Progress | None = None,
+    ) -> ExportReport:
+        """Write images and what the archive knows of them into a folder; a second call goes on from there.
+
+        Parameters
+        ----------
+        folder : a new one, or that of an earlier export.
+        where : as in `search`. ids : only these images; numbers, or a text as 7,9,20-29.
+        images, index : their files; and what the archive knows of each, its codes and barcodes. form : csv or parquet.
+        deidentify : PS3.15's basic profile. key : file of the secret of the replacements; None for the archive's own.
+        accept_burned_in : take along, and flag, images whose pixels may show names.
+        encoder : whose codes; None for the active one. workers : writing processes; None for one a core.
+        """
+        from radretrieval.archive.filters import Filter
+        from radretrieval.export.run import ExportOptions, export
+
+        if (key or accept_burned_in) and not deidentify:
+            raise UsageError("--key and --accept-burned-in are about --deidentify; say that too, or leave them out")
+        options = ExportOptions(
+            where=Filter(where=conditions(where)),
+            ids=parse_ids(ids) if isinstance(ids, str) else None if ids is None else tuple(sorted(set(ids))),
+            images=images,
+            index=index,
+            deidentify=deidentify,
+            key=optional_path(key),
+            accept_burned_in=accept_burned_in,
+            form=form,
+            encoder=encoder,
+            workers=workers,
+        )
+        expect = None if progress is None else lambda total: progress(0, total)
+        return export(self._database, self.settings, Path(folder), options, counted(progress), expect)
+
+    def rotate_patient_key(self) -> Rotation:
+        """Give every patient a new pseudonym under a new key; each stays the same patient. Or finish a rotation."""
+        from radretrieval.privacy.key_rotation import rotate
+
+        return rotate(self._database, self.settings)
+
+
+def parse_ids(text: str) -> tuple[int, ...]:
+    """Numbers of images, as 7,9,20-29. Raises UsageError for anything else."""
+    found: set[int] = set()
+    for part in text.split(","):
+        first, dash, last = (piece.strip() for piece in part.partition("-"))
+        last = last if dash else first
+        if not all(piece.isascii() and piece.isdecimal() and len(piece) < 19 for piece in (first, last)):
+            raise UsageError(
+                f"--ids {text!r} is not of the form 7,9,20-29: whole numbers, as `search` and SQL show them"
+            )
+        if int(last) - int(first) > MOST_IDS:
+            raise UsageError(f"--ids {part.strip()} are more than ten million images; --where asks for many")
+        found.update(range(int(first), int(last) + 1))
+    return tuple(sorted(found))
