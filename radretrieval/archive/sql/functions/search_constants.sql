@@ -1,6 +1,6 @@
 -- The constants by which the searches choose their way and how much they read at a time. They decide how long an answer
--- takes, never what it is. Beside each stands the benchmark that gave it, with its table; a changed value is measured
--- by the same one.
+-- takes, never what it is. Beside each stands the benchmark, and the table in it, that shows what it does: a changed value
+-- is measured by that one.
 CREATE OR REPLACE FUNCTION radretrieval.search_constants()
 RETURNS TABLE (index_from integer, index_k_share integer, list_per_hit integer, list_codes integer, list_codes_near integer,
                near_spread double precision, ball_share double precision, sample_hits double precision,
@@ -29,7 +29,7 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 1 AS $$
         -- codes that a scan keeps beyond k for ties: benchmarks/exact.py, plain scan
         200,
         -- near_duplicates: bits below which equal blocks are counted, and how many pairs may share a block, as a share of
-        -- all pairs' square or, with an index, for each code. No benchmark of them is kept.
+        -- the square of the codes or, with an index, for each code. No benchmark of them is kept.
         100, 0.25::float8, 150::float8,
         -- fill_neighbours: nearest cells that are read, and hits in them as a multiple of k. No benchmark is kept.
         4, 3
