@@ -153,6 +153,22 @@ def cli(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., Run]:
     return run
 
 
+@pytest.fixture
+def inside(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., Run]:
+    """The same command line in this process, some seconds sooner: inside(*arguments, url=…, check=True, **environment).
+
+    For what a command says and does; what becomes of its process is a matter for `cli`.
+    """
+    from inside import run_inside
+
+    def run(*arguments: object, url: str | EllipsisType | None = ..., check: bool = True, **environment: str) -> Run:
+        if url is ...:
+            url = request.getfixturevalue("archive_url")
+        return run_inside(arguments, clean_environment(tmp_path / "home", url) | environment, tmp_path, check=check)
+
+    return run
+
+
 def clean_environment(home: Path, url: str | None) -> dict[str, str]:
     """This process's environment without the user's settings, and with output that is the same everywhere."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("RADRETRIEVAL_")}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from databases import Server
 from PIL import Image
 from tiny import TINY, add_encoder
 
@@ -19,6 +21,7 @@ from radretrieval.archive.search import hnsw
 from radretrieval.config import Settings
 from radretrieval.errors import InputMissing, LabelsError, UsageError
 from radretrieval.files.uris import to_path
+from radretrieval.ingest.labels_csv import read_labels
 from radretrieval.ingest.run import ingest
 from radretrieval.search.batch import execute, run
 from radretrieval.search.batch.execute import HitRow
@@ -44,10 +47,17 @@ def write(path: Path, rng: np.random.Generator) -> None:
     Image.fromarray(rng.integers(0, 256, (40, 40), np.uint8)).save(path)
 
 
-@pytest.fixture
-def filled(database: Database, settings: Settings, tmp_path: Path) -> Iterator[Filled]:
+@pytest.fixture(scope="module")
+def filled(server: Server, migrated_template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Filled]:
+    """For tests that change nothing, or change it back."""
+    with server.database(template=migrated_template) as url:
+        yield from fill(Database(url), tmp_path_factory.mktemp("batch"))
+
+
+def fill(database: Database, place: Path) -> Iterator[Filled]:
     rng = np.random.default_rng(5)
-    folder, new = tmp_path / "x-rays", tmp_path / "new"
+    settings = Settings(home=place / "home", database_url=None)
+    folder, new = place / "x-rays", place / "new"
     for made in (folder, new, new / "below"):
         made.mkdir()
     for number in range(IMAGES + UNCODED):
@@ -57,9 +67,7 @@ def filled(database: Database, settings: Settings, tmp_path: Path) -> Iterator[F
     rows = [f"{n:03}.png,{'ab'[n % 2]},{f'p{n // 3}' if n % 7 else ''},1121-1{n % 2}0-500-000" for n in range(IMAGES)]
     labels = folder / "labels.csv"
     labels.write_text("\n".join(["file,split,patient_id,irma_code", *rows]) + "\n")
-    from radretrieval.ingest.labels_csv import read_labels
-
-    ingest(database, settings, [folder], labels=read_labels(labels))
+    ingest(database, settings, [folder], labels=read_labels(labels), workers=1)
     with database.connection() as connection:
         encoder = add_encoder(connection)
         shape = TINY.barcode
@@ -145,6 +153,7 @@ def test_an_unknown_patient_fails_its_query_alone(filled: Filled) -> None:
 def test_queries_that_cannot_be_answered_are_named_and_the_others_go_on(filled: Filled, tmp_path: Path) -> None:
     (tmp_path / "text.png").write_text("no picture")
     (tmp_path / "torn.png").write_bytes(Path(filled.known[0]).read_bytes()[:200])
+    shutil.copytree(filled.new, tmp_path / "new")
     listed = tmp_path / "queries.csv"
     listed.write_text(f"file;note\ngone.png;\ntext.png;\n{filled.known[0]};\n;\ntorn.png;\nnew/0.png;ü\n", "utf-8-sig")
     rows, report = answers(filled, Request(query=0, top=2), list(query_source(listed)()))
@@ -177,12 +186,16 @@ def test_the_order_does_not_depend_on_how_many_work_at_once(
 def test_hnsw_answers_where_it_answers_one(filled: Filled) -> None:
     with filled.searcher.database.connection() as connection:
         hnsw.build(connection, filled.searcher.encoder)
-    with Searcher(filled.searcher.database, filled.searcher.settings, "cpu") as searcher:
-        indexed = replace(filled, searcher=searcher)
-        queries = [image_query(image_id) for image_id in filled.ids[:20]]
-        rows, report = answers(indexed, Request(query=0), queries)
-        assert set(report.path) == {"hnsw"}
-        assert rows == [row for asked in queries for row in alone(indexed, Request(query=0), asked)]
+    try:
+        with Searcher(filled.searcher.database, filled.searcher.settings, "cpu") as searcher:
+            indexed = replace(filled, searcher=searcher)
+            queries = [image_query(image_id) for image_id in filled.ids[:20]]
+            rows, report = answers(indexed, Request(query=0), queries)
+            assert set(report.path) == {"hnsw"}
+            assert rows == [row for asked in queries for row in alone(indexed, Request(query=0), asked)]
+    finally:
+        with filled.searcher.database.connection() as connection:
+            hnsw.drop(connection, filled.searcher.encoder)
 
 
 def test_a_wrong_filter_ends_the_batch(filled: Filled) -> None:
