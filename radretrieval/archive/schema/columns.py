@@ -15,6 +15,7 @@ class Column(NamedTuple):
     ----------
     name : as in SQL.
     type : of PostgreSQL, as COPY names it.
+    required : NOT NULL.
     facet : exact indexes keep it beside the codes, so that filters on it are fast.
     label : a person may set it (`ingest --labels`); else it comes from the file.
     completed : `verify` fills it from the header where an older version ingested the image.
@@ -22,19 +23,20 @@ class Column(NamedTuple):
 
     name: str
     type: str
+    required: bool = False
     facet: bool = False
     label: bool = False
     completed: bool = False
 
 
 IMAGE = (
-    Column("sha256", "bytea"),
-    Column("uri", "text"),
-    Column("format", "text", facet=True),
-    Column("rows", "int4"),
-    Column("columns", "int4"),
-    Column("bits_stored", "int2"),
-    Column("photometric", "text", facet=True),
+    Column("sha256", "bytea", required=True),
+    Column("uri", "text", required=True),
+    Column("format", "text", required=True, facet=True),
+    Column("rows", "int4", required=True),
+    Column("columns", "int4", required=True),
+    Column("bits_stored", "int2", required=True),
+    Column("photometric", "text", required=True, facet=True),
     Column("irma_code", "text", facet=True, label=True),
     Column("split", "text", facet=True, label=True),
     Column("patient_key", "text", label=True),
@@ -42,15 +44,15 @@ IMAGE = (
     Column("body_part", "text", facet=True, label=True),
     Column("view_position", "text", facet=True, label=True),
     Column("laterality", "text", facet=True, label=True),
-    Column("withdrawn", "bool", facet=True, label=True),
+    Column("withdrawn", "bool", required=True, facet=True, label=True),
     Column("sop_instance_uid", "text"),
     Column("series_instance_uid", "text"),
     Column("study_instance_uid", "text"),
-    Column("frame", "int4"),
+    Column("frame", "int4", required=True),
     Column("sop_class_uid", "text", completed=True),
     Column("transfer_syntax_uid", "text", completed=True),
     Column("pixels_sha256", "bytea", completed=True),
-    Column("same_uid", "bool"),
+    Column("same_uid", "bool", required=True),
     Column("study_date", "date", completed=True),
     Column("manufacturer", "text", completed=True),
     Column("row_spacing", "float8", completed=True),

@@ -5,9 +5,13 @@ What each table and column is stands in archive/sql/tables, as comments of the d
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from pgvector.sqlalchemy import BIT
 from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, JSONB
+
+from radretrieval.archive.schema.columns import FACETS, IMAGE
 
 SCHEMA = "radretrieval"
 CODE_BITS = 1000
@@ -28,54 +32,42 @@ def _moment(name: str) -> sa.Column[object]:
     return sa.Column(name, sa.TIMESTAMP(timezone=True), nullable=False, server_default=sa.func.now())
 
 
+_TYPES: dict[str, sa.types.TypeEngine[Any]] = {
+    "bytea": BYTEA(),
+    "text": sa.Text(),
+    "int4": sa.Integer(),
+    "int2": sa.SmallInteger(),
+    "bool": sa.Boolean(),
+    "float8": sa.Double(),
+    "date": sa.Date(),
+    "jsonb": JSONB(),
+}
+_DEFAULTS: dict[str, Any] = {"withdrawn": sa.false(), "same_uid": sa.false(), "frame": sa.text("1")}
+_INDEXED = {"uri", "sop_instance_uid", "study_instance_uid", "patient_key", "irma_code", "split", "study_date"}
+_CHECKS = {
+    "sha256": "octet_length(sha256) = 32",
+    "irma_code": "radretrieval.irma_code_check(irma_code)",  # archive/sql/functions/irma_code_check.sql
+    "frame": "frame >= 1",
+    "pixels_sha256": "octet_length(pixels_sha256) = 32",
+    "kept": "kept IN ('copy', 'reduced')",
+}
+
 image = sa.Table(
     "image",
     metadata,
     sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
-    sa.Column(
-        "sha256",
-        BYTEA,
-        sa.CheckConstraint("octet_length(sha256) = 32", name="sha256"),
-        nullable=False,
+    *(
+        sa.Column(
+            column.name,
+            _TYPES[column.type],
+            *([sa.CheckConstraint(_CHECKS[column.name], name=column.name)] if column.name in _CHECKS else []),
+            nullable=not column.required,
+            server_default=_DEFAULTS.get(column.name),
+            index=column.name in _INDEXED,
+        )
+        for column in IMAGE
     ),
-    sa.Column("uri", sa.Text, nullable=False, index=True),
-    sa.Column("format", sa.Text, nullable=False),
-    sa.Column("rows", sa.Integer, nullable=False),
-    sa.Column("columns", sa.Integer, nullable=False),
-    sa.Column("bits_stored", sa.SmallInteger, nullable=False),
-    sa.Column("photometric", sa.Text, nullable=False),
-    sa.Column("modality", sa.Text),
-    sa.Column("body_part", sa.Text),
-    sa.Column("view_position", sa.Text),
-    sa.Column("laterality", sa.Text),
-    sa.Column("sop_instance_uid", sa.Text, index=True),
-    sa.Column("series_instance_uid", sa.Text),
-    sa.Column("study_instance_uid", sa.Text, index=True),
-    sa.Column("patient_key", sa.Text, index=True),
-    sa.Column(
-        "irma_code",
-        sa.Text,
-        # a function that says what is legal: archive/sql/functions/irma_code_check.sql
-        sa.CheckConstraint("radretrieval.irma_code_check(irma_code)", name="irma_code"),
-        index=True,
-    ),
-    sa.Column("split", sa.Text, index=True),
     _moment("ingested_at"),
-    sa.Column("withdrawn", sa.Boolean, nullable=False, server_default=sa.false()),
-    sa.Column("frame", sa.Integer, sa.CheckConstraint("frame >= 1", name="frame"), nullable=False, server_default="1"),
-    sa.Column("sop_class_uid", sa.Text),
-    sa.Column("transfer_syntax_uid", sa.Text),
-    sa.Column("pixels_sha256", BYTEA, sa.CheckConstraint("octet_length(pixels_sha256) = 32", name="pixels_sha256")),
-    sa.Column("same_uid", sa.Boolean, nullable=False, server_default=sa.false()),
-    sa.Column("study_date", sa.Date, index=True),
-    sa.Column("manufacturer", sa.Text),
-    sa.Column("row_spacing", sa.Double),
-    sa.Column("column_spacing", sa.Double),
-    sa.Column("kvp", sa.Double),
-    sa.Column("exposure", sa.Double),
-    sa.Column("header", JSONB),
-    sa.Column("origin", sa.Text),
-    sa.Column("kept", sa.Text, sa.CheckConstraint("kept IN ('copy', 'reduced')", name="kept")),
     sa.Column("gone_at", sa.TIMESTAMP(timezone=True)),
     sa.UniqueConstraint("sha256", "frame"),
     sa.Index(
@@ -187,19 +179,8 @@ facet = sa.Table(
     "facet",
     metadata,
     sa.Column("id", sa.Integer, sa.Identity(always=True), primary_key=True),
-    sa.Column("format", sa.Text, nullable=False),
-    sa.Column("photometric", sa.Text, nullable=False),
-    sa.Column("modality", sa.Text, nullable=False),
-    sa.Column("body_part", sa.Text, nullable=False),
-    sa.Column("view_position", sa.Text, nullable=False),
-    sa.Column("laterality", sa.Text, nullable=False),
-    sa.Column("irma_code", sa.Text, nullable=False),
-    sa.Column("split", sa.Text, nullable=False),
-    sa.Column("withdrawn", sa.Boolean, nullable=False),
-    sa.UniqueConstraint(
-        *("format", "photometric", "modality", "body_part", "view_position", "laterality"),
-        *("irma_code", "split", "withdrawn"),
-    ),
+    *(sa.Column(column.name, _TYPES[column.type], nullable=False) for column in IMAGE if column.facet),
+    sa.UniqueConstraint(*FACETS),
 )
 
 exact_index = sa.Table(
