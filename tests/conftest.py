@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import pytest
 from databases import BACKEND, BackendMissingError, Server, choose, database_of, start
@@ -70,6 +71,16 @@ class Run(subprocess.CompletedProcess[str]):
     def json(self) -> Any:
         """The one JSON document on stdout."""
         return json.loads(self.stdout)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_decoding_process() -> Iterator[None]:
+    """In this process as on a machine with one core: a decoding process takes half a second to start.
+
+    Tests of several ask for several.
+    """
+    with patch("os.cpu_count", return_value=1):
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -445,20 +445,20 @@ def test_codes_that_the_tree_does_not_have_are_taken_and_told(
 Cli = Callable[..., Run]
 
 
-def test_the_command_tells_what_it_recognised(cli: Cli, database: Database, tmp_path: Path) -> None:
-    done = cli("ingest", release(tmp_path / "in"))
+def test_the_command_tells_what_it_recognised(inside: Cli, database: Database, tmp_path: Path) -> None:
+    done = inside("ingest", release(tmp_path / "in"))
     assert done.stderr == RECOGNISED + "\n"
-    document = cli("ingest", tmp_path / "in", "--json").json
+    document = inside("ingest", tmp_path / "in", "--json").json
     assert (document["unchanged"], document["relabelled"], document["problems"]) == (6, 0, [])
     assert (document["recognised"], document["unknown_codes"]) == (RECOGNISED, {})
     assert rows(database) == ALL
 
 
-def test_the_command_counts_names_and_ends_with_1(cli: Cli, archive_url: str, tmp_path: Path) -> None:
+def test_the_command_counts_names_and_ends_with_1(inside: Cli, archive_url: str, tmp_path: Path) -> None:
     absent = [(str(number), KNEE) for number in range(100, 105)]
     root = release(tmp_path / "in", train=[*TRAIN_LINES[:3], *absent, ("8", "1121-120-zzz-700")])
     png(root / TRAIN.folder / "77\n.png", 77)
-    done = cli("ingest", root, check=False)
+    done = inside("ingest", root, check=False)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     first, *lines = done.stderr.splitlines()
@@ -475,17 +475,17 @@ def test_the_command_counts_names_and_ends_with_1(cli: Cli, archive_url: str, tm
         f"  {root / TRAIN.folder}/77\\n.png: {root / TRAIN.codes} has no row for it; a label that it had stays",
         "IRMA codes that the code tree does not have, taken as they are: 1121-120-zzz-700 (1 file)",
     ]
-    done = cli("ingest", root, "--json", check=False)
+    done = inside("ingest", root, "--json", check=False)
     assert done.returncode == 1
     assert len(done.json["problems"]) == 6
     assert set(done.json["problems"][0]) == {"path", "error", "message"}
     assert done.json["unknown_codes"] == {"1121-120-zzz-700": 1}
 
 
-def test_the_command_refuses_codes_that_cannot_be_used(cli: Cli, database: Database, tmp_path: Path) -> None:
+def test_the_command_refuses_codes_that_cannot_be_used(inside: Cli, database: Database, tmp_path: Path) -> None:
     root = release(tmp_path / "in")
     (root / TRAIN.codes).write_text("image_id;05_class\n1880;3\n")
-    done = cli("ingest", root, check=False)
+    done = inside("ingest", root, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert "no column '08_irma_code' (they have: image_id, 05_class)" in done.stderr
     assert "Traceback" not in done.stderr
@@ -536,11 +536,11 @@ def test_a_column_that_comes_twice_is_refused(database: Database, settings: Sett
     assert rows(database) == {}
 
 
-def test_the_command_says_that_images_came_without_codes(cli: Cli, tmp_path: Path) -> None:
+def test_the_command_says_that_images_came_without_codes(inside: Cli, tmp_path: Path) -> None:
     root = release(tmp_path / "release")
     for part in PARTS:
         (root / part.folder).rename(root / part.split)
-    done = cli("ingest", root, check=False)
+    done = inside("ingest", root, check=False)
     assert done.returncode == 1
     assert f"the folder of the train images is missing; the 4 rows of {root / TRAIN.codes} were not used" in done.stderr
     assert "6 files have no row in the codes of the release, and no code by it" in done.stderr
