@@ -9,19 +9,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from radretrieval.archive.bulk_copy import copy_codes
+from radretrieval.archive.connections import Connection
 from radretrieval.archive.queries import sql
 from radretrieval.archive.search.anchor_hints import AnchorHints
-
-if TYPE_CHECKING:
-    import psycopg
-
-    Connection = psycopg.Connection[dict[str, Any]]
 
 
 @dataclass(frozen=True)

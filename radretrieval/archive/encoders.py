@@ -8,18 +8,14 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from radretrieval.archive.connections import Connection
 from radretrieval.archive.queries import sql
 from radretrieval.archive.schema.names import partition
 from radretrieval.errors import NoEncoder, UsageError
 from radretrieval.files.atomic import write_bytes
 from radretrieval.profile import Profile
-
-if TYPE_CHECKING:
-    import psycopg
-
-    Connection = psycopg.Connection[dict[str, Any]]
 
 
 @dataclass(frozen=True)

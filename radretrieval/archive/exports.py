@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from radretrieval.archive import connections
+from radretrieval.archive.connections import Connection
 from radretrieval.archive.filters import Filter
 from radretrieval.archive.queries import sql
-
-if TYPE_CHECKING:
-    import psycopg
-
-    Connection = psycopg.Connection[dict[str, Any]]
 
 _BATCH = 50_000
 

@@ -7,15 +7,10 @@ that replaces the pseudonyms.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
 
+from radretrieval.archive.connections import Connection
 from radretrieval.archive.queries import sql
 from radretrieval.errors import EnvironmentUnusable
-
-if TYPE_CHECKING:
-    import psycopg
-
-    Connection = psycopg.Connection[dict[str, Any]]
 
 _BATCH = 10_000
 

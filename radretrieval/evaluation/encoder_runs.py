@@ -4,19 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from radretrieval.archive import codes, encoders, images
 from radretrieval.archive.codes import CodeSet
+from radretrieval.archive.connections import Connection
 from radretrieval.archive.encoders import Encoder
 from radretrieval.errors import UsageError
-
-if TYPE_CHECKING:
-    import psycopg
-
-    Connection = psycopg.Connection[dict[str, Any]]
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from radretrieval.archive.codes import CodeSet
+from radretrieval.archive.connections import Connection
 from radretrieval.archive.encoders import Encoder
 from radretrieval.archive.search import nearest
 from radretrieval.coding.hamming import nearest as nearest_codes
@@ -20,11 +20,6 @@ from radretrieval.evaluation.encoder_runs import EncoderRun
 from radretrieval.evaluation.network_outputs import NetworkOutputs
 from radretrieval.evaluation.scores import NOTHING
 from radretrieval.search.rerank import rerank_many
-
-if TYPE_CHECKING:
-    import psycopg
-
-    Connection = psycopg.Connection[dict[str, Any]]
 
 BLOCK = 128  # queries ranked at a time: bounds memory whatever the archive's size
 KINDS = ("cnnc+rbc", "real+rbc", "cnnc", "rbc", "softmax")

@@ -17,10 +17,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from radretrieval.archive import codes, encoders, exports
-from radretrieval.archive.connections import Database
+from radretrieval.archive.connections import Connection, Database
 from radretrieval.archive.encoders import Encoder
 from radretrieval.archive.filters import Filter
 from radretrieval.config import Settings
@@ -35,11 +35,6 @@ from radretrieval.files.uris import shown
 from radretrieval.privacy.pseudonyms import read_key
 from radretrieval.privacy.replacements import KeyedReplacements
 from radretrieval.storage.worker_pool import Decoders
-
-if TYPE_CHECKING:
-    import psycopg
-
-    Connection = psycopg.Connection[dict[str, Any]]
 
 BATCH = 256
 _WAY = "name a file with at least 32 random characters with --key"

@@ -12,10 +12,9 @@ import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
 
 from radretrieval.archive import images, inbox, patient_keys
-from radretrieval.archive.connections import Database, restart_embedded
+from radretrieval.archive.connections import Connection, Database, restart_embedded
 from radretrieval.archive.images import Failure, NewImage
 from radretrieval.archive.inbox import Arrival
 from radretrieval.config import Settings
@@ -28,11 +27,6 @@ from radretrieval.ingest.report import InboxReport
 from radretrieval.privacy.pseudonyms import check_value, load_secret, patient_key
 from radretrieval.storage.content_store import Store
 from radretrieval.storage.worker_pool import Decoders
-
-if TYPE_CHECKING:
-    import psycopg
-
-    Connection = psycopg.Connection[dict[str, Any]]
 
 log = logging.getLogger(__name__)
 

@@ -14,10 +14,10 @@ from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from radretrieval.archive import images, patient_keys
-from radretrieval.archive.connections import Database
+from radretrieval.archive.connections import Connection, Database
 from radretrieval.archive.images import Failure, NewImage
 from radretrieval.archive.schema.columns import LABELS
 from radretrieval.config import Settings
@@ -33,11 +33,6 @@ from radretrieval.ingest.report import IngestReport
 from radretrieval.privacy.pseudonyms import check_value, load_secret, patient_key
 from radretrieval.storage.content_store import Store
 from radretrieval.storage.worker_pool import Decoders
-
-if TYPE_CHECKING:
-    import psycopg
-
-    Connection = psycopg.Connection[dict[str, Any]]
 
 BATCH = 256
 FLUSH_SECONDS = 2.0  # large files: what is done is committed, and seen, before a batch is full

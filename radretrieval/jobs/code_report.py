@@ -4,23 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from radretrieval.archive import code_facts, connections, encoders
 from radretrieval.archive.code_facts import Collision, Counts
-from radretrieval.archive.connections import Database
+from radretrieval.archive.connections import Connection, Database
 from radretrieval.archive.encoders import Encoder
 from radretrieval.coding import code_statistics as figures
 from radretrieval.coding.code_statistics import BitTally, Duplicates, NearestTally
 from radretrieval.errors import UsageError
-
-if TYPE_CHECKING:
-    import psycopg
-
-    Connection = psycopg.Connection[dict[str, Any]]
 
 BATCH = 4096  # codes in memory at a time
 MOST_COMPARED = 4000  # labelled images that are all compared with each other: 8 million pairs

@@ -15,13 +15,13 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from radretrieval.archive import codes, connections, encoders
 from radretrieval.archive.coder import load_coder
-from radretrieval.archive.connections import Database
+from radretrieval.archive.connections import Connection, Database
 from radretrieval.archive.encoders import Encoder
 from radretrieval.archive.pending import Claims
 from radretrieval.archive.search.anchor_hints import AnchorHints
@@ -35,11 +35,8 @@ from radretrieval.storage.source import Original
 from radretrieval.storage.worker_pool import Decoders, outcome
 
 if TYPE_CHECKING:
-    import psycopg
-
     from radretrieval.coding.cnnc import Coder
 
-    Connection = psycopg.Connection[dict[str, Any]]
 
 log = logging.getLogger(__name__)
 

@@ -14,21 +14,16 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from radretrieval.archive import images, inbox, pull_state
-from radretrieval.archive.connections import Database
+from radretrieval.archive.connections import Connection, Database
 from radretrieval.config import Reading, Settings
 from radretrieval.errors import ImageError
 from radretrieval.files.uris import printable, shown, to_path
 from radretrieval.ingest.inspect_file import Examined, Examining, File, examine
 from radretrieval.storage.content_store import Store
 from radretrieval.storage.worker_pool import Decoders
-
-if TYPE_CHECKING:
-    import psycopg
-
-    Connection = psycopg.Connection[dict[str, Any]]
 
 BATCH = 200
 ORPHAN_SECONDS = 3600.0  # a younger file in the store may be about to be told of

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radretrieval.archive import codes, connections, encoders, images
-from radretrieval.archive.connections import Database
+from radretrieval.archive.connections import Connection, Database
 from radretrieval.archive.search import nearest
 from radretrieval.archive.search.nearest import Candidate, FilterEffect
 from radretrieval.config import Settings
@@ -25,11 +25,7 @@ from radretrieval.search.request import Answer, Hit, Request, StageTimer, check_
 from radretrieval.search.rerank import rerank
 
 if TYPE_CHECKING:
-    import psycopg
-
     from radretrieval.coding.cnnc import Coder
-
-    Connection = psycopg.Connection[dict[str, Any]]
 
 
 @dataclass

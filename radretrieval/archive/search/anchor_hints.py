@@ -7,18 +7,13 @@ distance to the anchor itself, and the index is correct with any anchor.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from radretrieval.archive.connections import Connection
 from radretrieval.archive.queries import sql
 from radretrieval.coding.anchors import Anchors
-
-if TYPE_CHECKING:
-    import psycopg
-
-    Connection = psycopg.Connection[dict[str, Any]]
 
 
 class AnchorHints:

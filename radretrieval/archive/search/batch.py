@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from radretrieval.archive import connections
+from radretrieval.archive.connections import Connection
 from radretrieval.archive.encoders import Encoder
 from radretrieval.archive.filters import Filter
 from radretrieval.archive.queries import sql
 from radretrieval.archive.search import hnsw, nearest
-
-if TYPE_CHECKING:
-    import psycopg
-
-    Connection = psycopg.Connection[dict[str, Any]]
 
 PAGE = 4096  # ids that are read at a time
 

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from radretrieval.archive import connections
-from radretrieval.archive.connections import Database
+from radretrieval.archive.connections import Connection, Database
 from radretrieval.archive.encoders import Encoder
 from radretrieval.archive.queries import sql
 from radretrieval.archive.schema.names import exact_table, partition
 from radretrieval.archive.search.nearest import bit_text
 from radretrieval.errors import UsageError
-
-if TYPE_CHECKING:
-    import psycopg
-
-    Connection = psycopg.Connection[dict[str, Any]]
 
 KINDS = ("a stored code", "a stored code with some bits changed", "random bits")
 

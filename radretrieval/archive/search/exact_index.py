@@ -13,24 +13,19 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from radretrieval.archive import connections
 from radretrieval.archive.bulk_copy import copy_rows
-from radretrieval.archive.connections import Database
+from radretrieval.archive.connections import Connection, Database
 from radretrieval.archive.encoders import Encoder
 from radretrieval.archive.queries import sql
 from radretrieval.archive.schema.names import exact_table, partition
 from radretrieval.coding.anchors import Anchors, choose
 from radretrieval.errors import UsageError
-
-if TYPE_CHECKING:
-    import psycopg
-
-    Connection = psycopg.Connection[dict[str, Any]]
 
 log = logging.getLogger(__name__)
 

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from radretrieval.archive.connections import Connection
 from radretrieval.archive.encoders import Encoder
 from radretrieval.archive.filters import Filter
 from radretrieval.archive.queries import sql
 from radretrieval.archive.schema.names import hnsw_index, partition
 from radretrieval.errors import UsageError
-
-if TYPE_CHECKING:
-    import psycopg
-
-    Connection = psycopg.Connection[dict[str, Any]]
 
 # with pgvector's default of 40, LIMIT 50 returns 40 rows; recall was measured to be high from 400 on
 EF_SEARCH = 400

@@ -8,22 +8,18 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from radretrieval.archive import connections
+from radretrieval.archive.connections import Connection
 from radretrieval.archive.search import batch
 from radretrieval.files.uris import shown
 from radretrieval.search.batch.lookup import LoadedQuery
 from radretrieval.search.request import Request
 from radretrieval.search.rerank import rerank_many
 from radretrieval.search.searcher import Searcher
-
-if TYPE_CHECKING:
-    import psycopg
-
-    Connection = psycopg.Connection[dict[str, Any]]
 
 CHUNK = 16  # queries of one statement: short enough for a server with a statement timeout
 CONNECTIONS = 4
