@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from radretrieval.archive import images
 from radretrieval.archive.images import NewImage
-from radretrieval.files.uris import shown
+from radretrieval.files.text import shown
 
 if TYPE_CHECKING:
     import psycopg
