@@ -12,7 +12,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from radretrieval.errors import UsageError
 
-# Columns of image come from these, where a file has them (PS3.3 C.7); a site that wants less names fewer.
+# Attributes that columns of the table image are filled from (PS3.3 C.7); a site may name fewer.
 HEADER = (
     *("Modality", "BodyPartExamined", "ViewPosition", "ImageLaterality", "Laterality"),
     *("StudyDate", "Manufacturer", "PixelSpacing", "ImagerPixelSpacing", "KVP", "Exposure"),
@@ -30,7 +30,7 @@ def _default_home() -> Path:
 
 @dataclass(frozen=True)
 class Reading:
-    """How the file of an image is read: what decoding processes must be told.
+    """The settings that reading an image file needs, in worker processes.
 
     Attributes
     ----------
@@ -48,25 +48,25 @@ class Settings(BaseSettings):
     Attributes
     ----------
     database_url : URL of the archive, `postgresql://user@host:5432/database`; without it the embedded server in `home`.
-    database_password_file : file that holds the password for `database_url` (a container secret).
-    home : folder of the embedded server and of the cache of weights.
-    embedded_start_seconds : seconds that the embedded server may take to start or to recover.
-    max_pixels : an image that claims more pixels is refused before memory is taken.
-    decode_seconds : a file that takes longer to decode has failed, in seconds.
-    decode_megabytes : memory that one decoding process may take, in MB.
-    patient_key_file : key of the patients' pseudonyms (default: `patient.key` in `home`, made when first needed);
-        every host that ingests into one archive needs the same key.
-    store : folder of the files that the archive keeps itself, by content (default: `store` in `home`); every host that
-        reads images needs the same one, as a mounted path.
-    keep : what is kept there of the files of ingested folders and of pulled images. `reference`: nothing, each is read
-        where it lies; `copy`: the file; `reduced`: its pixels, the longest side at most `reduced_size`.
-        Received files have no other place: of those the file itself is kept.
+    database_password_file : file with the password for `database_url`, as a container secret.
+    home : folder of the embedded server, of the cache of weights and of keys that are made.
+    embedded_start_seconds : time limit for a start of the embedded server, with its recovery after a crash, in seconds.
+    max_pixels : an image whose header states more pixels is refused before memory is allocated.
+    decode_seconds : time limit for decoding a file, in seconds.
+    decode_megabytes : memory limit of a decoding process, in MB.
+    patient_key_file : secret key of the patients' pseudonyms, at least 16 bytes; without it the file patient.key in
+        `home`, which is made when it is first needed. All hosts that ingest into one archive need the same key.
+    store : folder of the files that the archive stores itself, named by the SHA-256 of their content; without it the
+        folder store in `home`. All hosts that read images need the same folder, as a mounted path.
+    keep : what is stored there of ingested and pulled files. `reference`: nothing, each is read where it is;
+        `copy`: the file; `reduced`: its pixels, the longest side at most `reduced_size`. Of received files the file
+        itself is stored always.
     reduced_size : longest side of a reduced copy, in pixels.
-    frames : of a file with several frames, `first`: the first one is the image; `each`: every one is an image;
-        `refuse`: none.
-    header : DICOM attributes, by keyword and with commas between them, that images get columns from; others of these
-        columns stay empty.
-    header_more : DICOM attributes, by keyword, that are kept beside those, in the column `header`.
+    frames : images of a file with several frames. `first`: its first frame; `each`: every frame; `refuse`: none.
+    header : DICOM attributes that are stored in columns of their own, as keywords separated by commas; the columns of
+        other attributes stay empty.
+    header_more : further DICOM attributes, as keywords separated by commas, which are stored as JSON in the column
+        image.header.
     credentials : file of one line, user:password or Bearer TOKEN, for the DICOMweb server that references name.
     """
 
@@ -91,26 +91,26 @@ class Settings(BaseSettings):
     @field_validator("header", "header_more", mode="before")
     @classmethod
     def _listed(cls, value: Any) -> Any:
-        """Names with commas or blanks between them, as people write them into an environment."""
+        """Names separated by commas or blanks."""
         return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _no_key_in_the_environment(self) -> Settings:
-        """An ignored key would silently make other pseudonyms of the same patients."""
+        """Refuse a setting that was removed: if it was ignored, the same patients would get other pseudonyms."""
         if any(value and name.upper() == "RADRETRIEVAL_PATIENT_KEY" for name, value in os.environ.items()):
             raise UsageError(
-                "RADRETRIEVAL_PATIENT_KEY is set, but a key in the environment is not supported any more; write its "
-                "value into a file, name that with RADRETRIEVAL_PATIENT_KEY_FILE, and unset RADRETRIEVAL_PATIENT_KEY: "
+                "RADRETRIEVAL_PATIENT_KEY is set, but a key in the environment is no longer supported; write its value "
+                "into a file, name the file with RADRETRIEVAL_PATIENT_KEY_FILE, and unset RADRETRIEVAL_PATIENT_KEY: "
                 "the pseudonyms stay the same"
             )
         return self
 
     @property
     def store_folder(self) -> Path:
-        """Where the archive keeps files."""
+        """The folder of the files that the archive stores."""
         return self.store or self.home / "store"
 
     @property
     def reading(self) -> Reading:
-        """How the files of images are read."""
+        """The settings that reading an image file needs."""
         return Reading(self.max_pixels, self.store_folder, self.credentials)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from radretrieval.errors import UsageError
-from radretrieval.files.uris import printable
+from radretrieval.files.text import printable
 
 ONE_PER = ("patient", "study")
 _OPERATORS = re.compile(r"([^=!<>]+?)\s*(!=|>=|<|=)(.*)", re.DOTALL)

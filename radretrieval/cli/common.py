@@ -75,7 +75,7 @@ def print_document(
 
 def tell(message: str) -> None:
     """A line for the person, on stderr; what is not printable in it is escaped."""
-    from radretrieval.files.uris import printable
+    from radretrieval.files.text import printable
 
     print(printable(message), file=sys.stderr)
 

@@ -227,7 +227,7 @@ def _search_many(archive: rr.Archive, batch: Path | None, out: Path, conditions:
 
 
 def _print(answer: rr.Answer) -> None:
-    from radretrieval.files.uris import shown
+    from radretrieval.files.text import shown
     from radretrieval.report.table import table
 
     with_roi = answer.request.roi is not None

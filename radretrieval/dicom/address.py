@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from radretrieval.errors import UsageError
-from radretrieval.files.uris import printable
+from radretrieval.files.text import printable
 
 LONGEST_TITLE = 16
 

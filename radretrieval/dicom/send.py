@@ -13,7 +13,7 @@ from radretrieval.dicom.association import DIMSE_SECONDS, associate
 from radretrieval.dicom.json_model import value, values
 from radretrieval.dicom.transfer_syntaxes import EXPLICIT, IMPLICIT
 from radretrieval.errors import EnvironmentUnusable
-from radretrieval.files.uris import printable
+from radretrieval.files.text import printable
 from radretrieval.storage.wado import CONNECT_SECONDS, READ_SECONDS, authorization, innermost_reason, untrusted
 
 # What to do, by the first digits of a status (PS3.4, table B.2-1; PS3.7, annex C).

@@ -16,7 +16,7 @@ from radretrieval.archive.connections import Database
 from radretrieval.config import Settings
 from radretrieval.evaluation.encoder_runs import EncoderRun
 from radretrieval.files.failures import FailureList
-from radretrieval.files.uris import shown
+from radretrieval.files.text import shown
 from radretrieval.storage.prepare import PreparedImage, PrepareTask, prepare_pool
 from radretrieval.storage.source import Original
 

@@ -31,7 +31,7 @@ from radretrieval.export.manifest import check_manifest, write_manifest
 from radretrieval.export.write_image import ExportedFile, ExportJob, file_name, subject_of_row, write_image
 from radretrieval.files.atomic import DRAFT_SUFFIX
 from radretrieval.files.failures import FailureList
-from radretrieval.files.uris import shown
+from radretrieval.files.text import shown
 from radretrieval.privacy.pseudonyms import read_key
 from radretrieval.privacy.replacements import KeyedReplacements
 from radretrieval.storage.worker_pool import Decoders

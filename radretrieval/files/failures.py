@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from radretrieval.files.uris import printable
+from radretrieval.files.text import printable
 
 
 class FailureList(list[dict[str, str]]):

@@ -1,8 +1,8 @@
-"""Where an image's file is: URIs in the archive, paths on this machine.
+"""URIs of image files in the archive, and the paths on this machine that they stand for.
 
-`file:` a file on a disk; its URI takes any name that a file system allows, a byte that is not UTF-8 too, which a text
-column would refuse. `store:` and the SHA-256 of the content: a file that has no place but the archive's own store.
-`http:`, `https:` an instance of a DICOMweb server. `#frame=N` behind any of them: that frame of the file, from 1.
+`file:` is a file on a disk; bytes of its name that are not UTF-8, which a text column would refuse, are escaped with
+per cent signs. `store:` with the SHA-256 of the content is a file in the archive's own store. `http:` and `https:` are
+an instance of a DICOMweb server. `#frame=N` at the end of a URI is that frame of the file, from 1.
 """
 
 from __future__ import annotations
@@ -16,15 +16,8 @@ from radretrieval.errors import ImageError
 
 
 def to_uri(path: str | os.PathLike[str]) -> str:
-    """The `file:` URI of a path, absolute; links in it are kept as they are."""
+    """The `file:` URI of a path, made absolute; symbolic links in it are not resolved."""
     return Path(os.path.abspath(path)).as_uri()
-
-
-def printable(text: str) -> str:
-    """Text with control characters, and bytes that were not UTF-8, as escapes: safe for terminals and tables."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def to_path(uri: str) -> Path:
@@ -36,7 +29,7 @@ def to_path(uri: str) -> Path:
 
 
 def store_uri(sha256: bytes) -> str:
-    """The URI of a file that the archive's own store keeps."""
+    """The URI of a file in the archive's own store."""
     return f"store:{sha256.hex()}"
 
 
@@ -49,8 +42,3 @@ def frame_of(uri: str) -> int:
     """The frame that a URI names; 1 where it names none."""
     named = re.search(r"#frame=([1-9][0-9]{0,8})$", uri)
     return int(named[1]) if named else 1
-
-
-def shown(uri: str) -> str:
-    """A URI for people: the path of a file, and what else it is as it stands."""
-    return printable(str(to_path(uri)) + uri[len(uri.partition("#")[0]) :] if uri.startswith("file:") else uri)

@@ -1,4 +1,4 @@
-"""The files below folders, in order of name, one by one: a folder may hold millions."""
+"""The files below folders in order of name, as a generator: a folder may hold millions."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from radretrieval.errors import InputMissing
 def walk(paths: Iterable[Path], skip: frozenset[str] = frozenset()) -> Iterator[str]:
     """Absolute paths of the files below these files and folders, in order of name.
 
-    Hidden files and folders (`.…`) below them are passed over, and the paths of `skip`, named or not; links to folders
-    are not followed.
+    Hidden files and folders (`.…`) below them and the paths of `skip` are left out; links to folders are not followed.
 
     Raises InputMissing for a path that does not exist and for a named folder that cannot be listed.
     """
@@ -30,7 +29,7 @@ def walk(paths: Iterable[Path], skip: frozenset[str] = frozenset()) -> Iterator[
 
 
 def _below(folder: str) -> Iterator[str]:
-    """The files below a folder; a folder further down that cannot be listed stands for what is in it."""
+    """The files below a folder, and the folders below it that cannot be listed."""
     listings = [iter(_listed(folder))]
     while listings:
         entry = next(listings[-1], None)

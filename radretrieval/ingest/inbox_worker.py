@@ -19,7 +19,7 @@ from radretrieval.archive.images import Failure, NewImage
 from radretrieval.archive.inbox import Arrival
 from radretrieval.config import Settings
 from radretrieval.errors import DatabaseUnavailable, EmbeddedServerError, EnvironmentUnusable
-from radretrieval.files.uris import printable
+from radretrieval.files.text import printable
 from radretrieval.ingest.inspect_file import LONGEST_URI, Examined, Examining, File, examine
 from radretrieval.ingest.problem import Problem, for_processing
 from radretrieval.ingest.register import register_images

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from radretrieval.archive.schema.columns import LABELS
 from radretrieval.errors import InputMissing, LabelsError, UsageError
-from radretrieval.files.uris import printable
+from radretrieval.files.text import printable
 from radretrieval.ingest.problem import Problem
 from radretrieval.irma.code import normalise
 

@@ -13,7 +13,7 @@ from typing import Any
 from radretrieval.archive import images
 from radretrieval.archive.connections import Connection
 from radretrieval.archive.images import NewImage
-from radretrieval.files.uris import shown
+from radretrieval.files.text import shown
 
 
 @dataclass(frozen=True)

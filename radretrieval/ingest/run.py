@@ -22,7 +22,8 @@ from radretrieval.archive.images import Failure, NewImage
 from radretrieval.archive.schema.columns import LABELS
 from radretrieval.config import Settings
 from radretrieval.errors import ImageError, InputMissing, RadretrievalError, UsageError
-from radretrieval.files.uris import printable, shown, to_path, to_uri
+from radretrieval.files.text import printable, shown
+from radretrieval.files.uris import to_path, to_uri
 from radretrieval.files.walk import walk
 from radretrieval.ingest.imageclef_release import codes_files, recognise
 from radretrieval.ingest.inspect_file import LONGEST_URI, Examined, Examining, examine, hashed

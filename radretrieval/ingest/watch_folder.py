@@ -26,7 +26,8 @@ from radretrieval.errors import (
     UsageError,
 )
 from radretrieval.files.atomic import replacing
-from radretrieval.files.uris import printable, to_uri
+from radretrieval.files.text import printable
+from radretrieval.files.uris import to_uri
 from radretrieval.files.walk import walk
 from radretrieval.ingest.labels_csv import Labels
 from radretrieval.ingest.report import IngestReport

@@ -29,7 +29,7 @@ from radretrieval.coding import radon
 from radretrieval.config import Settings
 from radretrieval.errors import DatabaseUnavailable, NoEncoder
 from radretrieval.files.failures import FailureList
-from radretrieval.files.uris import printable, shown
+from radretrieval.files.text import printable, shown
 from radretrieval.storage.prepare import PreparedImage, PrepareTask, prepare_pool
 from radretrieval.storage.source import Original
 from radretrieval.storage.worker_pool import Decoders, outcome

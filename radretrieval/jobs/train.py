@@ -16,7 +16,7 @@ from radretrieval.archive.connections import Database
 from radretrieval.config import Settings
 from radretrieval.errors import DatabaseUnavailable, UsageError
 from radretrieval.files.failures import FailureList
-from radretrieval.files.uris import shown
+from radretrieval.files.text import shown
 from radretrieval.profile import PAPER, Profile
 from radretrieval.storage.prepare import PrepareTask, prepare_pool
 from radretrieval.storage.source import Original

@@ -20,7 +20,8 @@ from radretrieval.archive import images, inbox, pull_state
 from radretrieval.archive.connections import Connection, Database
 from radretrieval.config import Reading, Settings
 from radretrieval.errors import ImageError
-from radretrieval.files.uris import printable, shown, to_path
+from radretrieval.files.text import printable, shown
+from radretrieval.files.uris import to_path
 from radretrieval.ingest.inspect_file import Examined, Examining, File, examine
 from radretrieval.storage.content_store import Store
 from radretrieval.storage.worker_pool import Decoders

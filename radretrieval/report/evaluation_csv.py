@@ -10,7 +10,7 @@ from radretrieval.evaluation.rankings import Ranking
 from radretrieval.evaluation.scores import errors
 from radretrieval.files.output import check_output, output_file
 from radretrieval.files.table_files import table_file
-from radretrieval.files.uris import shown
+from radretrieval.files.text import shown
 
 COLUMNS = (
     "query_image_id",

@@ -12,7 +12,7 @@ from radretrieval.archive import connections, images
 from radretrieval.archive.encoders import Encoder
 from radretrieval.archive.images import Identity
 from radretrieval.errors import ImageError, InputMissing, RadretrievalError, UsageError
-from radretrieval.files.uris import printable
+from radretrieval.files.text import printable
 from radretrieval.imaging.dicom import looks_like_dicom, read_data_set
 from radretrieval.imaging.header import described
 from radretrieval.imaging.reader import read_bytes

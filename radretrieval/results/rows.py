@@ -10,7 +10,7 @@ from pathlib import Path
 from radretrieval.errors import UsageError
 from radretrieval.files.output import check_output, output_file
 from radretrieval.files.table_files import AppendRows, load_pyarrow, table_file
-from radretrieval.files.uris import printable, shown
+from radretrieval.files.text import printable, shown
 from radretrieval.search.batch.execute import HitRow
 from radretrieval.search.request import Answer
 

@@ -19,7 +19,8 @@ from radretrieval.archive.search import nearest
 from radretrieval.archive.search.nearest import Candidate, FilterEffect
 from radretrieval.config import Settings
 from radretrieval.errors import ImageError, RadretrievalError, UsageError
-from radretrieval.files.uris import printable, shown, to_uri
+from radretrieval.files.text import printable, shown
+from radretrieval.files.uris import to_uri
 from radretrieval.imaging import Radiograph
 from radretrieval.search.request import Answer, Hit, Request, StageTimer, check_request
 from radretrieval.search.rerank import rerank

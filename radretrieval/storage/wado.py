@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from radretrieval.config import Reading
 from radretrieval.errors import EnvironmentUnusable, ImageError, NotFetched, NotThere, UsageError
-from radretrieval.files.uris import printable
+from radretrieval.files.text import printable
 
 if TYPE_CHECKING:
     import requests

@@ -20,11 +20,11 @@ from typing import NamedTuple, TypedDict
 from radretrieval.errors import EmbeddedServerError
 
 STATE = Path("/var/lib/radretrieval")
-"""Where root's clusters and programs go when they cannot stay where they are."""
+"""Folder of clusters and programs that the server's user could not reach elsewhere; used by root only."""
 
 SYSTEM_USER = "radretrieval"
 
-# nothing of the caller's environment (PGPORT, LD_LIBRARY_PATH, LC_ALL …) may change how the server runs
+# the caller's environment (PGPORT, LD_LIBRARY_PATH, LC_ALL …) must not change how the server runs
 ENVIRONMENT = {"PATH": os.defpath, "LC_ALL": "C"}
 
 
@@ -42,7 +42,7 @@ class _Identity(TypedDict, total=False):
 
 
 def server_account(home: Path) -> Account | None:
-    """Return the user that the home's server runs as, or None when this process is not root and runs it."""
+    """Return the user that root runs the home's server as; None where this process is not root."""
     if os.geteuid() != 0:
         return None
     for place in ((home / "postgres").resolve(), home):
@@ -88,13 +88,13 @@ def identity(user: Account | None) -> _Identity:
 
 
 def change_owner(path: Path, user: Account | None) -> None:
-    """Make `user` the owner of `path`; without effect for an ordinary user's own server."""
+    """Make `user` the owner of `path`; no effect for None."""
     if user is not None:
         os.chown(path, user.uid, user.gid)
 
 
 def can_enter(folder: Path, user: Account | None) -> bool:
-    """Whether `user` may reach what lies in `folder`."""
+    """Whether `user` may enter `folder` and all above it."""
     return user is None or all(_executable(place, user) for place in (folder, *folder.parents))
 
 
@@ -108,7 +108,7 @@ def _executable(path: Path, user: Account) -> bool:
 
 
 def folder_for(home: Path) -> Path:
-    """Make the folder that holds the clusters of a home which the server's user cannot enter."""
+    """Make the folder under `STATE` for the cluster of a home that the server's user cannot enter."""
     folder = _state_folder() / hashlib.sha256(os.fsencode(home)).hexdigest()[:16]
     if not folder.exists():
         folder.mkdir()

@@ -1,4 +1,4 @@
-"""The embedded server's folder: where its parts lie, how a cluster is made, which settings it runs with."""
+"""The data directory of the embedded server: its files, its initialisation, its settings."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NAME = "radretrieval"
 """Name of the database and of its superuser."""
 
 PORT = 5432
-"""Only a part of the socket's name; stated in the URL, or PGPORT in a user's environment would change it."""
+"""Part of the socket's name; stated in the URL, since PGPORT in the environment would change it otherwise."""
 
 _SOCKET = f".s.PGSQL.{PORT}"
 # sun_path holds 104 bytes on macOS, 108 on Linux, one of them the closing NUL
@@ -38,19 +38,19 @@ _SETTINGS = {
     "max_connections": "100",
     "shared_buffers": "256MB",
     "jit": "off",
-    # stated though they are the defaults: an archive must survive a power cut, and pg_basebackup must work
+    # defaults, stated all the same: an archive must survive a power failure, and pg_basebackup must work
     "fsync": "on",
     "full_page_writes": "on",
     "synchronous_commit": "on",
     "wal_level": "replica",
-    # one line each five minutes for years is no help to anyone
+    # a line every five minutes has no use
     "log_checkpoints": "off",
 }
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """One home's data directory and where its server listens.
+    """The data directory of a home and the socket of its server.
 
     Attributes
     ----------
@@ -67,10 +67,7 @@ class Cluster:
     def find(home: Path) -> Cluster | None:
         """Return the home's cluster, or None where none has been made yet.
 
-        Raises
-        ------
-        EmbeddedServerError
-            `home/postgres` is something else than a whole data directory.
+        Raises EmbeddedServerError where `home/postgres` is not a complete data directory.
         """
         link = home / "postgres"
         data = link.resolve()
@@ -115,11 +112,11 @@ class Cluster:
             except PermissionError:
                 raise
             except OSError:
-                return True  # it is there, only too busy to take one more
+                return True  # it listens, but its queue is full
             return True
 
     def open_log(self) -> int:
-        """Open the log for appending; one that has grown too long first becomes `postgres.log.1`."""
+        """Open the log for appending; a log of more than 10 MB is first renamed to `postgres.log.1`."""
         with contextlib.suppress(FileNotFoundError):
             if self.log.stat().st_size > _LOG_BYTES:
                 self.log.replace(self.log.with_name("postgres.log.1"))
@@ -139,7 +136,7 @@ class Cluster:
             )
 
     def configure(self, user: Account | None) -> None:
-        """Write this version's settings and make the socket's folder; to be done before each start."""
+        """Write the settings of this version and make the socket's folder; called before each start."""
         settings = _SETTINGS | {
             # a name relative to the data directory needs no quoting and moves with it
             "unix_socket_directories": "." if self.sockets == self.data else str(self.sockets),
@@ -147,16 +144,16 @@ class Cluster:
         }
         text = "# Written at each start of the embedded server; put your own settings into postgresql.conf.\n"
         text += "".join(f"{name} = '{value}'\n" for name, value in settings.items())
-        # replaced, not written in place: root must not follow a link that the server's user may have laid
+        # replaced, not written in place: root must not follow a symbolic link made by the server's user
         write_bytes(self.data / "radretrieval.conf", text.encode(), mode=0o644)
         if self.sockets != self.data:
             _make_private(self.sockets, user)
 
 
 def create(home: Path, user: Account | None, binaries: Path, seconds: float) -> Cluster:
-    """Make a new cluster; `home/postgres` appears only when it is whole.
+    """Make a new cluster under a temporary name, and rename it to `home/postgres` when it is complete.
 
-    It lies outside `home` where the server's user cannot enter that, and `home/postgres` is a link to it.
+    Where the server's user cannot enter `home` it is made outside, and `home/postgres` is a link to it.
     """
     base = home if account.can_enter(home, user) else account.folder_for(home)
     for leftover in base.glob("postgres.initdb-*"):
@@ -193,19 +190,19 @@ def _initdb(staging: Path, user: Account | None, binaries: Path, seconds: float)
         )
     with open(staging / "postgresql.conf", "a") as file:
         file.write("\ninclude 'radretrieval.conf'\n# Your own settings go below this line and win.\n")
-    # the socket lies where only the server's user and root can enter: whoever reaches it is trusted
+    # only the server's user and root can enter the folder of the socket: all connections are trusted
     (staging / "pg_hba.conf").write_text("local all all trust\nlocal replication all trust\n")
 
 
 def make_home(home: Path) -> None:
-    """Make the home folder: private, but for root's, which the server's user must be able to enter."""
+    """Make the home folder, private to its owner; root's can be entered by the server's user."""
     if not home.exists():
         home.mkdir(parents=True, exist_ok=True)
         home.chmod(0o755 if os.geteuid() == 0 else 0o700)
 
 
 def open_private(path: Path, flags: int) -> int:
-    """Open or make a file of the home folder that belongs to the folder's owner, also when root makes it."""
+    """Open or make a file in the home folder; it is owned by the folder's owner, also when root makes it."""
     handle = os.open(path, flags | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     if os.geteuid() == 0:
         owner = path.parent.stat()
@@ -221,7 +218,7 @@ def _socket_folder(data: Path) -> Path:
 
 
 def _make_private(folder: Path, user: Account | None) -> None:
-    """Make a folder under /tmp that only the server's user may enter, or make sure that it is one."""
+    """Make a folder under /tmp that only the server's user may enter, or check that it is one."""
     with contextlib.suppress(FileExistsError):
         folder.mkdir(mode=0o700)
     if folder.lstat().st_uid == os.geteuid():
@@ -236,7 +233,7 @@ def _make_private(folder: Path, user: Account | None) -> None:
 
 
 def _shared_memory() -> str:
-    """Containers often have a /dev/shm of 64 MB, too small for parallel index builds, or none."""
+    """The type of dynamic shared memory: containers often have a /dev/shm of 64 MB, too small to build indexes."""
     if sys.platform != "linux":
         return "posix"
     try:

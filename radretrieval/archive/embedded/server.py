@@ -23,12 +23,9 @@ _LOG_LINES = 5
 
 
 def bring_up(home: Path, deadline: float) -> Cluster:
-    """Return the home's cluster once its server answers, made and started if need be.
+    """Make and start the home's cluster if need be, and return it when its server answers.
 
-    Raises
-    ------
-    EmbeddedServerError
-        It does not answer by `deadline` (of `time.monotonic`), or it died.
+    Raises EmbeddedServerError where it does not answer by `deadline` (of `time.monotonic`), or has ended.
     """
     cluster = Cluster.find(home)
     if cluster is None:
@@ -37,7 +34,7 @@ def bring_up(home: Path, deadline: float) -> Cluster:
     launched: subprocess.Popen[bytes] | None = None
     log_start = 0
     while True:
-        # asked before the attempt, so that a server that died after it still gets its last chance to answer
+        # before the attempt to connect: a server that has ended by then had a last attempt
         dead = launched is not None and launched.poll() is not None
         reason = _answer(cluster, deadline)
         if reason is None:
@@ -59,10 +56,7 @@ def bring_up(home: Path, deadline: float) -> Cluster:
 def shut_down(data: Path, seconds: float) -> None:
     """Stop the server of a data directory (fast shutdown) and wait until its postmaster has ended.
 
-    Raises
-    ------
-    EmbeddedServerError
-        It still runs after so many seconds.
+    Raises EmbeddedServerError where it still runs after so many seconds.
     """
     running = processes.running(data)
     main = processes.postmaster(running)
@@ -71,8 +65,8 @@ def shut_down(data: Path, seconds: float) -> None:
         return
     start = time.monotonic()
     while (passed := time.monotonic() - start) < seconds:
-        # A fast shutdown that meets the recovery from a crash never ends (PostgreSQL 18: its checkpointer and io
-        # workers are not told to go). An immediate one loses nothing that was committed: the next start recovers it.
+        # A fast shutdown during the recovery from a crash never ends (PostgreSQL 18 does not stop its checkpointer and
+        # io workers then). An immediate one loses nothing that was committed: the next start recovers it.
         hopeless = passed > _FAST_SECONDS or processes.is_recovering(processes.running(data))
         try:
             main.send_signal(signal.SIGQUIT if hopeless else signal.SIGINT)
@@ -87,12 +81,9 @@ def shut_down(data: Path, seconds: float) -> None:
 
 
 def runs(cluster: Cluster) -> bool:
-    """Whether a server runs, be it ready or not.
+    """Whether a server runs, ready or not.
 
-    Raises
-    ------
-    EmbeddedServerError
-        It does, but out of this process's sight.
+    Raises EmbeddedServerError where it runs in another process namespace.
     """
     if processes.running(cluster.data):
         return True
@@ -102,11 +93,11 @@ def runs(cluster: Cluster) -> bool:
 
 
 def _is_down(cluster: Cluster) -> bool:
-    """Whether a server may be started; removes the files of a dead one that would prevent it.
+    """Whether no postmaster runs; processes and lock files that an ended one has left are removed.
 
-    A living postmaster is starting or stopping. Processes that have lost theirs still write: they are ended.
+    A postmaster that runs is starting or stopping. Processes without one still write, so they are ended.
     """
-    # both hold the pid of their maker; PostgreSQL itself goes by that alone, whoever has it now
+    # both files hold a process id; PostgreSQL refuses to start if any process has it
     pid_files = (cluster.data / "postmaster.pid", cluster.socket.with_name(f"{cluster.socket.name}.lock"))
     before = [_signature(file) for file in pid_files]
     running = processes.running(cluster.data)
@@ -114,7 +105,7 @@ def _is_down(cluster: Cluster) -> bool:
         return False
     processes.end_orphans(running)
     for file, signature in zip(pid_files, before, strict=True):
-        # one that has changed since belongs to a server which came up meanwhile
+        # a file that has changed since is that of a server which was started meanwhile
         if signature is not None and _signature(file) == signature:
             file.unlink()
     return True

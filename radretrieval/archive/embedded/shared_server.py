@@ -42,7 +42,7 @@ class _User:
     data: Path | None = None
 
     def is_last(self) -> bool:
-        """Whether no other process uses the server; only meaningful under the start lock."""
+        """Whether no other process uses the server; to be called under the start lock."""
         if _try_lock(self.handle, exclusive=True):
             return True
         # a refused change of lock has dropped the shared one
@@ -64,22 +64,14 @@ def start(home: Path, timeout: float = 120.0) -> str:
     """Make sure that the home's server runs, register this process as a user, and return the database's URL.
 
     The process stays registered until it exits or calls `release`. A child that it forks is not a user; it
-    calls `start` itself.
+    calls `start` itself. The database `radretrieval` is owned by the superuser of the same name.
 
     Parameters
     ----------
     home : folder of the embedded server; made when it is missing.
     timeout : seconds that starting, or recovering after a crash, may take.
 
-    Returns
-    -------
-    str
-        libpq URL of the database `radretrieval`, owned by the superuser of the same name.
-
-    Raises
-    ------
-    EmbeddedServerError
-        The server cannot be started or joined; the message quotes its log and says what to do.
+    Raises EmbeddedServerError where the server cannot be started or joined; the message quotes its log.
     """
     _require_unix()
     _require_packages()
@@ -106,10 +98,7 @@ def start(home: Path, timeout: float = 120.0) -> str:
 def release(home: Path) -> None:
     """End this process's use of the home's server; the last user stops it. No effect where it is no user.
 
-    Raises
-    ------
-    EmbeddedServerError
-        The server did not stop in time, or another process holds the start lock for too long.
+    Raises EmbeddedServerError where the server did not stop in time, or another process holds the start lock.
     """
     home = _resolved(home)
     with _mutex:
@@ -124,22 +113,13 @@ def release(home: Path) -> None:
 
 
 def stop(home: Path, force: bool = False) -> bool:
-    """Stop the home's server: what `radretrieval db stop` does.
+    """Stop the home's server, as `radretrieval db stop` does; False when no server runs.
 
     Parameters
     ----------
-    home : folder of the embedded server.
     force : stop it although other processes use it; their open transactions are rolled back.
 
-    Returns
-    -------
-    bool
-        False when no server runs.
-
-    Raises
-    ------
-    EmbeddedServerError
-        Other processes use it and `force` is not given, or it did not stop in time.
+    Raises EmbeddedServerError where other processes use it and `force` is not given, or it did not stop in time.
     """
     _require_unix()
     home = _resolved(home)
@@ -152,7 +132,7 @@ def stop(home: Path, force: bool = False) -> bool:
         cluster = Cluster.find(home)
         if cluster is None or not server.runs(cluster):
             return False
-        stranger = home not in _users
+        joined = home not in _users
         user = _join(home)
         try:
             if not (force or user.is_last()):
@@ -161,10 +141,10 @@ def stop(home: Path, force: bool = False) -> bool:
                     "processes first, or stop it all the same with `radretrieval db stop --force`"
                 )
             server.shut_down(cluster.data, _STOP_SECONDS)
-            stranger = True
+            joined = True
             return True
         finally:
-            if stranger:
+            if joined:
                 _users.pop(home).leave()
             else:
                 fcntl.flock(user.handle, fcntl.LOCK_SH)

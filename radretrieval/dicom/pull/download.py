@@ -16,7 +16,7 @@ from radretrieval.archive.inbox import Arrival
 from radretrieval.dicom.pull.report import PullReport
 from radretrieval.dicom.pull.source import Instance, PullSource
 from radretrieval.errors import EnvironmentUnusable, NotFetched, NotThere
-from radretrieval.files.uris import printable
+from radretrieval.files.text import printable
 from radretrieval.ingest.inbox_worker import Intake
 from radretrieval.storage.content_store import Store
 

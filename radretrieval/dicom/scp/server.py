@@ -20,7 +20,7 @@ from pynetdicom.transport import ThreadedAssociationServer
 from radretrieval.dicom.scp.access import AllowedPeer, rejection_reason
 from radretrieval.dicom.sop_classes import VERIFICATION, syntaxes_of
 from radretrieval.errors import EnvironmentUnusable
-from radretrieval.files.uris import printable
+from radretrieval.files.text import printable
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from radretrieval.dicom.data_set import as_file, sop_uids
 from radretrieval.dicom.scp.commit_queue import ReceiveQueue
 from radretrieval.dicom.scp.server import ScpConfig, ScpServer, requestor
 from radretrieval.errors import EnvironmentUnusable, ImageError
-from radretrieval.files.uris import printable
+from radretrieval.files.text import printable
 from radretrieval.ingest.inbox_worker import Intake
 from radretrieval.ingest.report import InboxReport
 

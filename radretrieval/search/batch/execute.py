@@ -15,7 +15,7 @@ import numpy as np
 from radretrieval.archive import connections
 from radretrieval.archive.connections import Connection
 from radretrieval.archive.search import batch
-from radretrieval.files.uris import shown
+from radretrieval.files.text import shown
 from radretrieval.search.batch.lookup import LoadedQuery
 from radretrieval.search.request import Request
 from radretrieval.search.rerank import rerank_many

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from radretrieval.errors import InputMissing, LabelsError, UsageError
-from radretrieval.files.uris import printable
+from radretrieval.files.text import printable
 from radretrieval.files.walk import walk
 from radretrieval.ingest.labels_csv import open_rows
 
