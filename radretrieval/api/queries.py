@@ -180,12 +180,12 @@ class BatchSearch:
 
     def _source(self, leave_out: Path | None) -> Callable[[Searcher], Iterator[BatchQuery]]:
         """The queries, read anew at each call."""
-        from radretrieval.archive.search.batch import coded_ids
+        from radretrieval.archive.search.stored import coded_ids
         from radretrieval.search.batch.sources import batch_query, query_source
 
         given = self._queries
         if given is None:
-            return lambda searcher: map(batch_query, coded_ids(searcher.connection, searcher.encoder))
+            return lambda searcher: map(batch_query, coded_ids(searcher.connection, searcher.encoder.id))
         if isinstance(given, str | os.PathLike):
             source = query_source(Path(given), leave_out=leave_out)
             return lambda searcher: source()

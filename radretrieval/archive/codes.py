@@ -160,17 +160,6 @@ def pending_count(connection: Connection, encoder_id: int) -> int:
     return int(row["count"])
 
 
-def of_image(
-    connection: Connection, encoder_id: int, geometry: int, image_id: int
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8]] | None:
-    """Code and barcode of one image, or None while it has not both."""
-    values = {"encoder": encoder_id, "geometry": geometry, "image": image_id}
-    row = connection.execute(sql("codes_of"), values).fetchone()
-    if row is None or row["barcode"] is None:
-        return None
-    return np.frombuffer(row["code"], np.uint8), np.frombuffer(row["barcode"], np.uint8)
-
-
 def of_splits(
     connection: Connection,
     encoder_id: int,

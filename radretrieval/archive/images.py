@@ -196,33 +196,10 @@ def failed_uris(connection: Connection) -> list[str]:
     return [row["uri"] for row in connection.execute(sql("failure_uris"))]
 
 
-def by_id(connection: Connection, image_id: int) -> dict[str, Any]:
-    """One image; raises UsageError for an id that is not there."""
-    row = None
-    if 0 <= image_id < 2**63:
-        row = connection.execute(sql("image"), {"id": image_id}).fetchone()
-    if row is None:
-        raise UsageError(f"the archive has no image {image_id}; `radretrieval search FILE` takes a file instead")
-    return row
-
-
 def identities(connection: Connection, ids: Sequence[int]) -> dict[int, Identity]:
     """DICOM identities of images by id; ids without an image are left out."""
     rows = connection.execute(sql("image_identities"), {"ids": list(ids)})
     return {row.pop("id"): Identity(**row) for row in rows}
-
-
-def by_sha256(connection: Connection, sha256: bytes) -> dict[str, Any] | None:
-    """The image whose file has this hash, if there is one."""
-    return connection.execute(sql("image_by_sha256"), {"sha256": sha256}).fetchone()
-
-
-def same_film(connection: Connection, uid: str | None, pixels: bytes | None) -> dict[str, Any] | None:
-    """The image with this SOP Instance UID and these pixels, whatever the bytes of its file; None without one."""
-    for row in by_sop_instance(connection, [uid]) if uid is not None and pixels is not None else ():
-        if row["pixels_sha256"] == pixels and row["frame"] == 1:
-            return by_id(connection, row["id"])
-    return None
 
 
 def training(connection: Connection, split: str) -> list[dict[str, Any]]:

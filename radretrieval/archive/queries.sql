@@ -76,16 +76,10 @@ SELECT uri FROM ingest_failure WHERE starts_with(uri, 'file:') ORDER BY uri;
 -- :failure_forget Files that are in the archive now, or gone from the disk.
 DELETE FROM ingest_failure WHERE uri = ANY(%(uris)s);
 
--- :image One image by id.
-SELECT id, uri, sha256, rows, columns, irma_code, patient_key FROM image WHERE id = %(id)s;
-
 -- :image_identities What DICOM calls these images, and whose they are.
 SELECT id, sop_class_uid, sop_instance_uid, series_instance_uid, study_instance_uid, frame, same_uid, modality,
        patient_key, uri, sha256
 FROM image WHERE id = ANY(%(ids)s);
-
--- :image_by_sha256 One image by the hash of its file.
-SELECT id, uri, sha256, rows, columns, irma_code, patient_key FROM image WHERE sha256 = %(sha256)s ORDER BY frame LIMIT 1;
 
 -- :training Images of a split that have a class; a class that was taken back teaches nothing.
 SELECT uri, sha256, irma_code FROM image
@@ -181,11 +175,6 @@ ON CONFLICT (encoder_id, image_id) DO UPDATE SET error = excluded.error, message
 -- :coding_failure_forget Images that have a code now.
 DELETE FROM coding_failure WHERE encoder_id = %(encoder)s AND image_id = ANY(%(ids)s);
 
--- :codes_of The code and the barcode of one image.
-SELECT substring(bit_send(c.code) FROM 5) AS code, b.code AS barcode FROM cnnc c
-LEFT JOIN barcode b ON b.image_id = c.image_id AND b.geometry_id = %(geometry)s
-WHERE c.encoder_id = %(encoder)s AND c.image_id = %(image)s;
-
 -- :codes_of_split Codes, barcodes and classes of a split, by id; every image if the split is NULL.
 SELECT c.image_id, substring(bit_send(c.code) FROM 5) AS code, b.code AS barcode, i.irma_code, i.uri, i.sha256
 FROM cnnc c JOIN image i ON i.id = c.image_id
@@ -242,22 +231,22 @@ FROM cnnc q CROSS JOIN LATERAL (
 WHERE q.encoder_id = %(encoder)s AND q.image_id = ANY(%(queries)s)
 GROUP BY q.image_id;
 
--- :many_images Images by id, with code and barcode where they have them.
+-- :stored_by_id Images by id, with code and barcode where they have them.
 SELECT i.id, i.uri, i.sha256, i.patient_key, i.irma_code, substring(bit_send(c.code) FROM 5) AS code, b.code AS barcode
 FROM image i LEFT JOIN cnnc c ON c.encoder_id = %(encoder)s AND c.image_id = i.id
 LEFT JOIN barcode b ON b.geometry_id = %(geometry)s AND b.image_id = i.id
 WHERE i.id = ANY(%(ids)s::bigint[]);
 
--- :many_contents The same by the hashes of their files.
+-- :stored_by_content The same by the hashes of their files; of several frames the first comes last.
 SELECT i.id, i.uri, i.sha256, i.patient_key, i.irma_code, substring(bit_send(c.code) FROM 5) AS code, b.code AS barcode
 FROM image i LEFT JOIN cnnc c ON c.encoder_id = %(encoder)s AND c.image_id = i.id
 LEFT JOIN barcode b ON b.geometry_id = %(geometry)s AND b.image_id = i.id
-WHERE i.sha256 = ANY(%(sha256)s::bytea[]);
+WHERE i.sha256 = ANY(%(sha256)s::bytea[]) ORDER BY i.frame DESC;
 
--- :many_coded Images that have a code of an encoder, by id, from a place on.
+-- :coded_ids Images that have a code of an encoder, by id, from a place on.
 SELECT image_id FROM cnnc WHERE encoder_id = %(encoder)s AND image_id > %(after)s ORDER BY image_id LIMIT %(limit)s;
 
--- :many_nearest The nearest codes of each of many queries, with the barcodes of those that have one, a row a query.
+-- :nearest_of_codes The nearest codes of each of many queries, with the barcodes of those that have one, a row a query.
 SELECT q.place::int AS place, min(n.path) AS path,
        array_agg(n.image_id ORDER BY n.image_id) FILTER (WHERE b.code IS NOT NULL) AS image_ids,
        array_agg(n.distance ORDER BY n.image_id) FILTER (WHERE b.code IS NOT NULL) AS distances,
@@ -267,7 +256,7 @@ CROSS JOIN LATERAL cnnc_nearest(q.code, %(limit)s, %(encoder)s, q.filter) n
 LEFT JOIN barcode b ON b.image_id = n.image_id AND b.geometry_id = %(geometry)s
 GROUP BY q.place;
 
--- :many_facts Where the files of images are, and what they show.
+-- :hit_facts Files and labels of images.
 SELECT id, uri, irma_code FROM image WHERE id = ANY(%(ids)s::bigint[]);
 
 -- :batch_settings For one transaction of long scans: room for the codes, and no JIT, which costs more than it saves here.

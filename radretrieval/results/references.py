@@ -13,6 +13,7 @@ from radretrieval.archive.encoders import Encoder
 from radretrieval.archive.images import Identity
 from radretrieval.errors import ImageError, InputMissing, RadretrievalError, UsageError
 from radretrieval.files.text import printable
+from radretrieval.files.uris import frame_of
 from radretrieval.imaging.dicom import looks_like_dicom, read_data_set
 from radretrieval.imaging.header import described
 from radretrieval.imaging.reader import read_bytes
@@ -173,9 +174,8 @@ def _query_bytes(searcher: Searcher, query: Path | int, name: str, what: str) ->
     try:
         if isinstance(query, int):
             with connections.translated(searcher.database.url):
-                images.by_id(searcher.connection, query)  # raises for an unknown id
-            identity = _identities(searcher, [query])[query]
-            return original_bytes(identity.uri, identity.sha256, searcher.settings.reading), identity.frame
+                known = searcher.stored_query(query)
+            return original_bytes(known.uri, known.sha256, searcher.settings.reading), frame_of(known.uri)
         return read_bytes(query, max_pixels=searcher.settings.max_pixels), 1
     except InputMissing:
         raise

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from radretrieval.archive import codes, connections, encoders, images
+from radretrieval.archive import codes, connections, encoders
 from radretrieval.archive.connections import Connection, Database
-from radretrieval.archive.search import nearest
+from radretrieval.archive.search import nearest, stored
 from radretrieval.archive.search.nearest import Candidate, FilterEffect
+from radretrieval.archive.search.stored import StoredQuery
 from radretrieval.config import Settings
 from radretrieval.errors import ImageError, RadretrievalError, UsageError
 from radretrieval.files.text import printable, shown
@@ -162,12 +163,19 @@ class Searcher:
             "the archive has no image to compare with; run: radretrieval ingest FOLDER, then: radretrieval work --once"
         )
 
+    def stored_query(self, image_id: int) -> StoredQuery:
+        """An image of the archive with its codes; raises UsageError for an id that it does not have."""
+        found = stored.by_ids(self.connection, self.encoder.id, self.geometry, [image_id]).get(image_id)
+        if found is None:
+            raise UsageError(f"the archive has no image {image_id}; `radretrieval search FILE` takes a file instead")
+        return found
+
     def _load(self, request: Request) -> SearchQuery:
         """The query with its codes where the archive has them, else with its pixels."""
-        row: dict[str, Any] | None
+        known: StoredQuery | None
         if isinstance(request.query, int):
-            row = images.by_id(self.connection, request.query)
-            query = SearchQuery(uri=row["uri"], sha256=bytes(row["sha256"]))
+            known = self.stored_query(request.query)
+            query = SearchQuery(known.uri, known.sha256)
         else:
             from radretrieval.imaging.reader import read_bytes
 
@@ -175,16 +183,15 @@ class Searcher:
                 data = read_bytes(request.query, max_pixels=self.settings.max_pixels)
             except ImageError as error:
                 raise UsageError(f"{printable(str(request.query))} {error}") from error
-            query = SearchQuery(uri=to_uri(request.query), sha256=hashlib.sha256(data).digest(), data=data)
-            row = images.by_sha256(self.connection, query.sha256)
-            if row is None:
+            query = SearchQuery(to_uri(request.query), hashlib.sha256(data).digest(), data)
+            where = (self.connection, self.encoder.id, self.geometry)
+            known = stored.by_contents(*where, [query.sha256]).get(query.sha256)
+            if known is None:
                 radiograph = self._radiograph(query)
-                row = images.same_film(self.connection, radiograph.sop_instance_uid, radiograph.pixels_sha256)
-        if row is not None:
-            query.image_id, query.patient_key, query.irma_code = row["id"], row["patient_key"], row["irma_code"]
-            stored = codes.of_image(self.connection, self.encoder.id, self.geometry, row["id"])
-            if stored is not None:
-                query.cnnc, query.rbc = stored
+                known = stored.same_film(*where, radiograph.sop_instance_uid, radiograph.pixels_sha256)
+        if known is not None:
+            query.image_id, query.patient_key, query.irma_code = known.image_id, known.patient_key, known.irma_code
+            query.cnnc, query.rbc = known.cnnc, known.rbc
         if query.cnnc is None:
             self._radiograph(query)
         return query

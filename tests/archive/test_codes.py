@@ -19,7 +19,7 @@ from radretrieval.archive.connections import Database
 from radretrieval.archive.filters import Condition, Filter
 from radretrieval.archive.images import NewImage
 from radretrieval.archive.pending import Claims
-from radretrieval.archive.search import hnsw, nearest
+from radretrieval.archive.search import hnsw, nearest, stored
 from radretrieval.coding.hamming import distances
 from radretrieval.errors import NoEncoder, UsageError
 from radretrieval.irma.tree import describe
@@ -74,14 +74,22 @@ def test_codes_come_back_bit_for_bit(connection: Any) -> None:
     assert np.array_equal(found.cnnc, cnnc)
     assert np.array_equal(found.rbc, rbc)
     assert found.image_ids.tolist() == list(range(1, 21))
-    pair = codes.of_image(connection, encoder, geometry, 7)
-    assert pair is not None
-    assert np.array_equal(pair[0], cnnc[6])
-    assert np.array_equal(pair[1], rbc[6])
+    (image,) = stored.by_ids(connection, encoder, geometry, [7]).values()
+    assert np.array_equal(image.cnnc, cnnc[6])
+    assert np.array_equal(image.rbc, rbc[6])
     text = connection.execute("SELECT code::text AS code FROM cnnc WHERE image_id = 7").fetchone()["code"]
     assert text == nearest.bit_text(cnnc[6]) == "".join(map(str, np.unpackbits(cnnc[6])))
     assert codes.of_splits(connection, encoder, geometry, ["a"]).image_ids.tolist() == list(range(2, 21, 2))
-    assert codes.of_image(connection, encoder, geometry + 1, 7) is None
+    (image,) = stored.by_ids(connection, encoder, geometry + 1, [7]).values()
+    assert (image.cnnc, image.rbc) == (None, None)
+
+
+def test_a_file_with_frames_is_its_first_image(connection: Any) -> None:
+    """As a query by its content, in whichever order its frames were stored."""
+    sha256 = bytes(32)
+    images.add(connection, [new_image(i, sha256=sha256, frame=frame) for i, frame in enumerate((2, 1, 3))])
+    (first,) = connection.execute("SELECT id FROM image WHERE frame = 1")
+    assert stored.by_contents(connection, 1, 1, [sha256])[sha256].image_id == first["id"]
 
 
 @pytest.mark.parametrize(

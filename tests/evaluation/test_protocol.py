@@ -17,7 +17,7 @@ from radretrieval.archive import codes, encoders, images
 from radretrieval.archive.connections import Database
 from radretrieval.archive.filters import Condition, Filter
 from radretrieval.archive.images import NewImage
-from radretrieval.archive.search import nearest
+from radretrieval.archive.search import nearest, stored
 from radretrieval.coding.hamming import distances
 from radretrieval.config import Settings
 from radretrieval.errors import NoEncoder, UsageError
@@ -160,9 +160,9 @@ def test_all_that_tie_with_the_last_come(connection: Any, monkeypatch: pytest.Mo
     )
     monkeypatch.setattr(nearest, "SPARE", spare)
     ((_, ids, far),) = nearest.nearest_of_images(connection, encoder, np.array([101]), np.arange(1, 101), 12)
-    code = codes.of_image(connection, encoder.id, 1, 101)
+    code = stored.by_ids(connection, encoder.id, 1, [101])[101].cnnc
     assert code is not None
-    found, _ = nearest.candidates(connection, encoder, 1, code[0], 12, Filter(not_images=(101,)))
+    found, _ = nearest.candidates(connection, encoder, 1, code, 12, Filter(not_images=(101,)))
     assert ids[0].tolist() == [candidate.image_id for candidate in found]
     assert far[0].tolist() == [candidate.cnnc_distance for candidate in found]
 

@@ -16,8 +16,7 @@ from tiny import TINY, add_encoder
 from radretrieval.archive import codes
 from radretrieval.archive.connections import Database
 from radretrieval.archive.filters import parse
-from radretrieval.archive.search import batch as archive_batch
-from radretrieval.archive.search import hnsw
+from radretrieval.archive.search import hnsw, stored
 from radretrieval.config import Settings
 from radretrieval.errors import InputMissing, LabelsError, UsageError
 from radretrieval.files.uris import to_path
@@ -209,8 +208,8 @@ def test_a_wrong_filter_ends_the_batch(filled: Filled) -> None:
 
 
 def test_coded_ids_are_read_page_by_page(filled: Filled, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archive_batch, "PAGE", 7)
-    found = list(archive_batch.coded_ids(filled.searcher.connection, filled.searcher.encoder))
+    monkeypatch.setattr(stored, "PAGE", 7)
+    found = list(stored.coded_ids(filled.searcher.connection, filled.searcher.encoder.id))
     assert found == filled.ids[:IMAGES]
 
 

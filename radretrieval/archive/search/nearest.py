@@ -60,6 +60,22 @@ class FilterEffect:
         return self.hidden == HIDDEN
 
 
+@dataclass(frozen=True)
+class Candidates:
+    """The nearest codes of one query that have a barcode, ties with the last included, in no order.
+
+    Attributes
+    ----------
+    image_ids : int64 (n,). distances : int32 (n,). barcodes : uint8 (n, bytes).
+    path : how they were found, see `candidates`.
+    """
+
+    image_ids: NDArray[np.int64]
+    distances: NDArray[np.int32]
+    barcodes: NDArray[np.uint8]
+    path: str
+
+
 def candidates(
     connection: Connection,
     encoder: Encoder,
@@ -199,6 +215,61 @@ def _nearest_rows(
     with connection.transaction(), connection.cursor(binary=True) as cursor:
         cursor.execute(sql("batch_settings"), {"memory": memory})
         return {row["query"]: row for row in cursor.execute(sql("nearest_of_images"), values)}
+
+
+def nearest_of_codes(
+    connection: Connection,
+    encoder: Encoder,
+    geometry: int,
+    codes: Sequence[NDArray[np.uint8]],
+    limit: int,
+    filters: Sequence[Filter],
+) -> list[Candidates]:
+    """The `limit` nearest codes of each query, as `candidates` finds them, by one statement.
+
+    Parameters
+    ----------
+    codes : of each query, uint8 (bits / 8,). filters : on the candidates of each.
+
+    Raises UsageError for a filter that names no column or value.
+    """
+    if any(hnsw.answers(encoder, limit, one) for one in filters):
+        return [
+            _of_single(*candidates(connection, encoder, geometry, code, limit, one))
+            for code, one in zip(codes, filters, strict=True)
+        ]
+    values = {
+        "codes": [bit_text(code) for code in codes],
+        "filters": [one.as_json() for one in filters],
+        "limit": limit,
+        "encoder": encoder.id,
+        "geometry": geometry,
+    }
+    own_sql = any(one.sql is not None for one in filters)
+    with connections.asked_rightly(connection, own_sql), connection.cursor(binary=True) as cursor:
+        rows = {row["place"]: row for row in cursor.execute(sql("nearest_of_codes"), values)}
+    return [_of_row(rows.get(place)) for place in range(1, len(codes) + 1)]
+
+
+def _of_row(row: dict[str, Any] | None) -> Candidates:
+    # without a row no code passed the filter, and all were compared, as in `candidates`
+    ids = [] if row is None else row["image_ids"] or []
+    far = [] if row is None else row["distances"] or []
+    barcodes = np.frombuffer(row["barcodes"] if row is not None and ids else b"", np.uint8)
+    shaped = barcodes.reshape(len(ids), -1) if ids else barcodes.reshape(0, 0)
+    path = "exact-filter" if row is None else row["path"]
+    return Candidates(np.array(ids, np.int64), np.array(far, np.int32), shaped, path)
+
+
+def _of_single(found: Sequence[Candidate], path: str) -> Candidates:
+    able = [(one, one.barcode) for one in found if one.barcode is not None]
+    barcodes = np.frombuffer(b"".join(barcode for _, barcode in able), np.uint8)
+    return Candidates(
+        np.array([one.image_id for one, _ in able], np.int64),
+        np.array([one.cnnc_distance for one, _ in able], np.int32),
+        barcodes.reshape(len(able), -1) if able else barcodes.reshape(0, 0),
+        path,
+    )
 
 
 def bit_text(code: NDArray[np.uint8]) -> str:

@@ -14,7 +14,9 @@ import numpy as np
 
 from radretrieval.archive import connections
 from radretrieval.archive.connections import Connection
-from radretrieval.archive.search import batch
+from radretrieval.archive.search import nearest, stored
+from radretrieval.archive.search.nearest import Candidates
+from radretrieval.archive.search.stored import HitFacts
 from radretrieval.files.text import shown
 from radretrieval.search.batch.lookup import LoadedQuery
 from radretrieval.search.request import Request
@@ -98,9 +100,9 @@ class BatchExecutor:
         where = (searcher.encoder, searcher.geometry)
         with self._connection() as connection, connection.transaction():
             connections.one_moment(connection)
-            near = batch.nearest_of_codes(connection, *where, cnnc, request.candidates, filters)
+            near = nearest.nearest_of_codes(connection, *where, cnnc, request.candidates, filters)
             ranked = _ranked(chunk, near, request.top)
-            facts = batch.hit_facts(connection, sorted({hit[0] for hits in ranked for hit in hits}))
+            facts = stored.hit_facts(connection, sorted({hit[0] for hits in ranked for hit in hits}))
         return [self._rows(query, one.path, hits, facts) for query, one, hits in zip(chunk, near, ranked, strict=True)]
 
     @contextmanager
@@ -111,7 +113,7 @@ class BatchExecutor:
         finally:
             self.free.put(connection)
 
-    def _rows(self, query: LoadedQuery, path: str, hits: list[_Hit], facts: dict[int, batch.HitFacts]) -> AnsweredQuery:
+    def _rows(self, query: LoadedQuery, path: str, hits: list[_Hit], facts: dict[int, HitFacts]) -> AnsweredQuery:
         head, tail = (query.name, query.image_id, query.irma_code), (path, self.searcher.encoder.id)
         rows = [
             HitRow(*head, rank, image_id, shown(facts[image_id].uri), facts[image_id].irma_code, cnnc, rbc, *tail)
@@ -120,7 +122,7 @@ class BatchExecutor:
         return AnsweredQuery(path, rows or [HitRow(*head, None, None, None, None, None, None, *tail)], len(hits))
 
 
-def _ranked(chunk: Sequence[LoadedQuery], near: Sequence[batch.Candidates], top: int) -> list[list[_Hit]]:
+def _ranked(chunk: Sequence[LoadedQuery], near: Sequence[Candidates], top: int) -> list[list[_Hit]]:
     """The hits of each query; queries with similar numbers of candidates are ranked by one call."""
     hits: list[list[_Hit]] = [[] for _ in chunk]
     places = sorted(

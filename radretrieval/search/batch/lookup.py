@@ -12,8 +12,8 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from radretrieval.archive import images
-from radretrieval.archive.search import batch
+from radretrieval.archive.search import stored
+from radretrieval.archive.search.stored import StoredQuery
 from radretrieval.errors import RadretrievalError, UsageError
 from radretrieval.files.uris import to_uri
 from radretrieval.imaging.reader import read_bytes
@@ -40,6 +40,11 @@ class LoadedQuery:
     rbc: NDArray[np.uint8] | None = None
     decoding: Future[PreparedImage] | None = None
 
+    def use(self, known: StoredQuery) -> None:
+        """Take identity and codes of an image of the archive."""
+        self.image_id, self.patient_key, self.irma_code = known.image_id, known.patient_key, known.irma_code
+        self.cnnc, self.rbc = known.cnnc, known.rbc
+
 
 class QueryLoader:
     """Looks queries up in the archive, decodes and encodes new files; its processes and threads end with `stack`.
@@ -55,26 +60,25 @@ class QueryLoader:
         self.hash_file = partial(_hash_file, max_pixels=searcher.settings.max_pixels)
         self.readers = stack.enter_context(ThreadPoolExecutor(4))
         self.decoders = stack.enter_context(prepare_pool(searcher.settings))
+        self.where = searcher.connection, searcher.encoder.id, searcher.geometry
         self.secret: bytes | None = None
 
     def load(self, block: Sequence[BatchQuery]) -> list[LoadedQuery]:
         """Look a block up in the archive; files that have no stored codes are submitted to the decoding processes."""
-        searcher = self.searcher
-        where = (searcher.connection, searcher.encoder, searcher.geometry)
         files = [one.target for one in block if isinstance(one.target, str)]
         hashes = dict(zip(files, self.readers.map(self.hash_file, files), strict=True))
-        by_content = batch.by_contents(*where, [value for value in hashes.values() if isinstance(value, bytes)])
-        by_id = batch.by_ids(*where, [one.target for one in block if isinstance(one.target, int)])
+        by_content = stored.by_contents(*self.where, [value for value in hashes.values() if isinstance(value, bytes)])
+        by_id = stored.by_ids(*self.where, [one.target for one in block if isinstance(one.target, int)])
 
         def loaded(query: BatchQuery) -> LoadedQuery:
             target = query.target
             if isinstance(target, UsageError):
                 return LoadedQuery(query.name, error=target)
             if isinstance(target, int):
-                stored = by_id.get(target)
-                if stored is None:
+                known = by_id.get(target)
+                if known is None:
                     return LoadedQuery(query.name, error=UsageError(f"the archive has no image {target}"))
-                return self._loaded(query.name, stored, Original(stored.uri, stored.sha256))
+                return self._loaded(query.name, known, Original(known.uri, known.sha256))
             sha256 = hashes[target]
             if isinstance(sha256, Exception):
                 return LoadedQuery(query.name, error=sha256)
@@ -82,11 +86,10 @@ class QueryLoader:
 
         return [loaded(query) for query in block]
 
-    def _loaded(self, name: str, stored: batch.StoredQuery | None, file: Original) -> LoadedQuery:
+    def _loaded(self, name: str, known: StoredQuery | None, file: Original) -> LoadedQuery:
         query = LoadedQuery(name)
-        if stored is not None:
-            query.image_id, query.patient_key, query.irma_code = stored.image_id, stored.patient_key, stored.irma_code
-            query.cnnc, query.rbc = stored.cnnc, stored.rbc
+        if known is not None:
+            query.use(known)
         if query.cnnc is None:
             profile = self.searcher.encoder.profile
             query.decoding = self.decoders.submit(PrepareTask(file, profile.network.input_size, profile.barcode.size))
@@ -99,11 +102,13 @@ class QueryLoader:
             if query.decoding is None:
                 continue
             prepared = outcome(query.decoding)
+            query.decoding = None
             if isinstance(prepared, Exception):
                 query.error = prepared
-            else:
+                continue
+            self._identify(query, prepared)
+            if query.cnnc is None:
                 new.append((query, prepared))
-            query.decoding = None
         if new:
             self._encode(new)
         if self.patients:
@@ -121,16 +126,15 @@ class QueryLoader:
         cnnc = self.searcher.coder.codes(np.stack([prepared.network_input for _, prepared in new]))
         squares = [prepared.barcode_input for _, prepared in new if prepared.barcode_input is not None]
         rbc = barcode(np.stack(squares), shape.size, shape.angles)
-        for (query, prepared), code, bars in zip(new, cnnc, rbc, strict=True):
+        for (query, _), code, bars in zip(new, cnnc, rbc, strict=True):
             query.cnnc, query.rbc = code, bars
-            self._identify(query, prepared)
 
     def _identify(self, query: LoadedQuery, prepared: PreparedImage) -> None:
         """Find the archive's image with the same UID and pixels in other bytes, and the patient by the header."""
         if query.image_id is None:
-            row = images.same_film(self.searcher.connection, prepared.sop_instance_uid, prepared.pixels_sha256)
-            if row is not None:
-                query.image_id, query.patient_key, query.irma_code = row["id"], row["patient_key"], row["irma_code"]
+            known = stored.same_film(*self.where, prepared.sop_instance_uid, prepared.pixels_sha256)
+            if known is not None:
+                query.use(known)
         if self.patients and query.patient_key is None and prepared.patient_id is not None:
             from radretrieval.privacy.pseudonyms import load_secret, patient_key
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from radretrieval.archive import codes, connections
-from radretrieval.archive.search import batch
+from radretrieval.archive.search import stored
 from radretrieval.files.failures import FailureList
 from radretrieval.search.batch.execute import AnsweredQuery, BatchExecutor, HitRow, SubmittedBlock
 from radretrieval.search.batch.lookup import LoadedQuery, QueryLoader
@@ -100,7 +100,7 @@ def search_batch(
     started = time.monotonic()
     report.encoder_id, report.recall = searcher.encoder.id, searcher.encoder.recall
     with connections.translated(searcher.database.url), ExitStack() as stack:
-        if next(batch.coded_ids(searcher.connection, searcher.encoder), None) is None:
+        if next(stored.coded_ids(searcher.connection, searcher.encoder.id), None) is None:
             searcher.raise_no_codes(codes.pending_count(searcher.connection, searcher.encoder.id))
         loader = QueryLoader(searcher, request.exclude_same_patient, stack)
         for block in _answers(loader, BatchExecutor(searcher, request, stack), queries):
