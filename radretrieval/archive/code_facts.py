@@ -12,9 +12,7 @@ from numpy.typing import NDArray
 from radretrieval.archive.queries import sql
 
 if TYPE_CHECKING:
-    import psycopg
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from radretrieval.archive.connections import Connection
 
 
 @dataclass(frozen=True)

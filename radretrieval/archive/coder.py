@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from radretrieval.archive import encoders
 from radretrieval.archive.encoders import Encoder
 from radretrieval.config import Settings
 
 if TYPE_CHECKING:
-    import psycopg
-
+    from radretrieval.archive.connections import Connection
     from radretrieval.coding.cnnc import Coder
-
-    Connection = psycopg.Connection[dict[str, Any]]
 
 
 def load_coder(connection: Connection, encoder: Encoder, settings: Settings, device: str) -> Coder:

@@ -19,9 +19,7 @@ from radretrieval.archive.queries import sql
 from radretrieval.archive.search.anchor_hints import AnchorHints
 
 if TYPE_CHECKING:
-    import psycopg
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from radretrieval.archive.connections import Connection
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,8 @@ from radretrieval.errors import (
 if TYPE_CHECKING:
     import psycopg
 
+    Connection = psycopg.Connection[dict[str, Any]]  # with rows as dictionaries, as `connect` makes it
+
 log = logging.getLogger(__name__)
 
 OLDEST_SERVER = 150000
@@ -42,7 +44,7 @@ class Database:
     embedded: bool = False
 
     @contextmanager
-    def connection(self) -> Iterator[psycopg.Connection[dict[str, Any]]]:
+    def connection(self) -> Iterator[Connection]:
         """A connection in a transaction of its own: committed at the end, rolled back on an error.
 
         Raises DatabaseUnavailable when the server cannot be reached or goes away meanwhile.
@@ -56,7 +58,7 @@ class Database:
                 connection.close()
 
 
-def connect(url: str, **options: Any) -> psycopg.Connection[dict[str, Any]]:
+def connect(url: str, **options: Any) -> Connection:
     """A psycopg connection with dict rows that sees our schema; raises psycopg's own errors."""
     import psycopg
     from psycopg.rows import dict_row
@@ -121,7 +123,7 @@ def translated(url: str) -> Iterator[None]:
 
 
 @contextmanager
-def asked_rightly(connection: psycopg.Connection[dict[str, Any]], own_sql: bool) -> Iterator[None]:
+def asked_rightly(connection: Connection, own_sql: bool) -> Iterator[None]:
     """Translate errors that a filter causes into UsageError.
 
     Parameters
@@ -220,7 +222,7 @@ def restart_embedded(database: Database, settings: Settings) -> None:
         log.warning("%s", error)
 
 
-def server_facts(connection: psycopg.Connection[dict[str, Any]]) -> dict[str, Any]:
+def server_facts(connection: Connection) -> dict[str, Any]:
     """The row of the statement `server`, when server and pgvector are new enough and can be used by this role.
 
     Raises EnvironmentUnusable with the exact SQL for the DBA otherwise.
@@ -271,6 +273,6 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split(".") if part.isdigit())
 
 
-def one_moment(connection: psycopg.Connection[dict[str, Any]]) -> None:
+def one_moment(connection: Connection) -> None:
     """Make this transaction REPEATABLE READ, so that its statements see one snapshot; to be called first in it."""
     connection.execute(sql("one_moment"))

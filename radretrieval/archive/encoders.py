@@ -17,9 +17,7 @@ from radretrieval.files.atomic import write_bytes
 from radretrieval.profile import Profile
 
 if TYPE_CHECKING:
-    import psycopg
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from radretrieval.archive.connections import Connection
 
 
 @dataclass(frozen=True)

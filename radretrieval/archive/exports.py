@@ -11,9 +11,7 @@ from radretrieval.archive.filters import Filter
 from radretrieval.archive.queries import sql
 
 if TYPE_CHECKING:
-    import psycopg
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from radretrieval.archive.connections import Connection
 
 _BATCH = 50_000
 

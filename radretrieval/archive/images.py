@@ -12,9 +12,7 @@ from radretrieval.archive.schema.columns import COMPLETED, IMAGE, LABELS
 from radretrieval.errors import UsageError
 
 if TYPE_CHECKING:
-    import psycopg
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from radretrieval.archive.connections import Connection
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,13 @@ that replaces the pseudonyms.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from radretrieval.archive.queries import sql
 from radretrieval.errors import EnvironmentUnusable
 
 if TYPE_CHECKING:
-    import psycopg
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from radretrieval.archive.connections import Connection
 
 _BATCH = 10_000
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from radretrieval.archive import codes, connections
 from radretrieval.archive.codes import Pending
 
 if TYPE_CHECKING:
-    import psycopg
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from radretrieval.archive.connections import Connection
 
 
 class Claims:

@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING, Any
 from radretrieval.archive.queries import sql
 
 if TYPE_CHECKING:
-    import psycopg
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from radretrieval.archive.connections import Connection
 
 
 @dataclass(frozen=True)

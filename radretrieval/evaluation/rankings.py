@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,9 +22,7 @@ from radretrieval.evaluation.scores import NOTHING
 from radretrieval.search.rerank import rerank_many
 
 if TYPE_CHECKING:
-    import psycopg
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from radretrieval.archive.connections import Connection
 
 BLOCK = 128  # queries ranked at a time: bounds memory whatever the archive's size
 KINDS = ("cnnc+rbc", "real+rbc", "cnnc", "rbc", "softmax")

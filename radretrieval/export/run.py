@@ -37,9 +37,7 @@ from radretrieval.privacy.replacements import KeyedReplacements
 from radretrieval.storage.worker_pool import Decoders
 
 if TYPE_CHECKING:
-    import psycopg
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from radretrieval.archive.connections import Connection
 
 BATCH = 256
 _WAY = "name a file with at least 32 random characters with --key"

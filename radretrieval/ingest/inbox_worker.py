@@ -12,7 +12,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from radretrieval.archive import images, inbox, patient_keys
 from radretrieval.archive.connections import Database, restart_embedded
@@ -30,9 +30,7 @@ from radretrieval.storage.content_store import Store
 from radretrieval.storage.worker_pool import Decoders
 
 if TYPE_CHECKING:
-    import psycopg
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from radretrieval.archive.connections import Connection
 
 log = logging.getLogger(__name__)
 

@@ -15,9 +15,7 @@ from radretrieval.archive.images import NewImage
 from radretrieval.files.uris import shown
 
 if TYPE_CHECKING:
-    import psycopg
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from radretrieval.archive.connections import Connection
 
 
 @dataclass(frozen=True)

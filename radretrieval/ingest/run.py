@@ -35,9 +35,7 @@ from radretrieval.storage.content_store import Store
 from radretrieval.storage.worker_pool import Decoders
 
 if TYPE_CHECKING:
-    import psycopg
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from radretrieval.archive.connections import Connection
 
 BATCH = 256
 FLUSH_SECONDS = 2.0  # large files: what is done is committed, and seen, before a batch is full

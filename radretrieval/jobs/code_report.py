@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +18,7 @@ from radretrieval.coding.code_statistics import BitTally, Duplicates, NearestTal
 from radretrieval.errors import UsageError
 
 if TYPE_CHECKING:
-    import psycopg
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from radretrieval.archive.connections import Connection
 
 BATCH = 4096  # codes in memory at a time
 MOST_COMPARED = 4000  # labelled images that are all compared with each other: 8 million pairs

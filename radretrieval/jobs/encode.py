@@ -15,7 +15,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -35,11 +35,8 @@ from radretrieval.storage.source import Original
 from radretrieval.storage.worker_pool import Decoders, outcome
 
 if TYPE_CHECKING:
-    import psycopg
-
+    from radretrieval.archive.connections import Connection
     from radretrieval.coding.cnnc import Coder
-
-    Connection = psycopg.Connection[dict[str, Any]]
 
 log = logging.getLogger(__name__)
 

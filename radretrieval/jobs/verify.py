@@ -26,9 +26,7 @@ from radretrieval.storage.content_store import Store
 from radretrieval.storage.worker_pool import Decoders
 
 if TYPE_CHECKING:
-    import psycopg
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from radretrieval.archive.connections import Connection
 
 BATCH = 200
 ORPHAN_SECONDS = 3600.0  # a younger file in the store may be about to be told of

@@ -26,11 +26,8 @@ from radretrieval.search.request import Answer, Hit, Request, StageTimer, check_
 from radretrieval.search.rerank import rerank
 
 if TYPE_CHECKING:
-    import psycopg
-
+    from radretrieval.archive.connections import Connection
     from radretrieval.coding.cnnc import Coder
-
-    Connection = psycopg.Connection[dict[str, Any]]
 
 
 @dataclass

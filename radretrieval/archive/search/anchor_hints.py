@@ -7,7 +7,7 @@ distance to the anchor itself, and the index is correct with any anchor.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +16,7 @@ from radretrieval.archive.queries import sql
 from radretrieval.coding.anchors import Anchors
 
 if TYPE_CHECKING:
-    import psycopg
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from radretrieval.archive.connections import Connection
 
 
 class AnchorHints:

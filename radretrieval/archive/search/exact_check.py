@@ -16,9 +16,7 @@ from radretrieval.archive.search.nearest import bit_text
 from radretrieval.errors import UsageError
 
 if TYPE_CHECKING:
-    import psycopg
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from radretrieval.archive.connections import Connection
 
 KINDS = ("a stored code", "a stored code with some bits changed", "random bits")
 

@@ -28,9 +28,7 @@ from radretrieval.coding.anchors import Anchors, choose
 from radretrieval.errors import UsageError
 
 if TYPE_CHECKING:
-    import psycopg
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from radretrieval.archive.connections import Connection
 
 log = logging.getLogger(__name__)
 

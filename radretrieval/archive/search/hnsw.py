@@ -13,9 +13,7 @@ from radretrieval.archive.schema.names import hnsw_index, partition
 from radretrieval.errors import UsageError
 
 if TYPE_CHECKING:
-    import psycopg
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from radretrieval.archive.connections import Connection
 
 # with pgvector's default of 40, LIMIT 50 returns 40 rows; recall was measured to be high from 400 on
 EF_SEARCH = 400

@@ -16,9 +16,7 @@ from radretrieval.archive.queries import sql
 from radretrieval.archive.search import hnsw
 
 if TYPE_CHECKING:
-    import psycopg
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from radretrieval.archive.connections import Connection
 
 BATCH = 128  # queries of one statement in `nearest_of_images`
 SPARE = 64  # rows beyond the limit of `nearest_of_images`, for ties with the last

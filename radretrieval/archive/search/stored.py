@@ -13,9 +13,7 @@ from radretrieval.archive import images
 from radretrieval.archive.queries import sql
 
 if TYPE_CHECKING:
-    import psycopg
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from radretrieval.archive.connections import Connection
 
 PAGE = 4096  # ids that are read at a time
 

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from radretrieval.archive import images, inbox, pull_state
 from radretrieval.archive.images import Failure
@@ -21,9 +21,7 @@ from radretrieval.ingest.inbox_worker import Intake
 from radretrieval.storage.content_store import Store
 
 if TYPE_CHECKING:
-    import psycopg
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from radretrieval.archive.connections import Connection
 
 MOST_WAITING = 512  # files in the inbox: so many may lie in the store before the next are retrieved
 STUCK_SECONDS = 3600.0  # without any progress of the inbox; a batch whose files all time out takes less

@@ -23,9 +23,7 @@ from radretrieval.search.rerank import rerank_many
 from radretrieval.search.searcher import Searcher
 
 if TYPE_CHECKING:
-    import psycopg
-
-    Connection = psycopg.Connection[dict[str, Any]]
+    from radretrieval.archive.connections import Connection
 
 CHUNK = 16  # queries of one statement: short enough for a server with a statement timeout
 CONNECTIONS = 4
