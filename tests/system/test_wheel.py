@@ -97,6 +97,47 @@ def test_the_unpacked_wheel_is_what_runs(installed: Path) -> None:
     assert Path(told.strip()).is_relative_to(installed)
 
 
+CLIENT = """
+from pathlib import Path
+
+import radretrieval as rr
+from numpy.typing import NDArray
+
+with rr.open_archive("postgresql://user@host/radretrieval", home=Path("home")) as archive:
+    report: rr.IngestReport = archive.ingest(["films"], labels="labels.csv")
+    encoded: int = archive.encode(device="cpu").encoded
+    answer = archive.search("new.dcm", top=10, where={"body_part": "CHEST"}, roi=(40, 120, 120, 110))
+    best: rr.Hit = answer.hits[0]
+    records = [record["image_id"] for record in answer.to_records()]
+    rows = [row.rank for row in archive.search_many(["a.png", 7], top=3)]
+    trained: rr.TrainReport = rr.train(archive, epochs=3)
+    result: rr.Evaluation = rr.evaluate(archive, split="test")
+try:
+    film: rr.Radiograph = rr.read_image("film.png")
+    codes = rr.radon_barcode(film.pixels[None])
+    print(rr.hamming_distances(codes[0], codes), rr.irma_error("1121-120-942-700", "1121-127-700-500"))
+except rr.RadretrievalError as error:
+    print(error.exit_code)
+"""
+
+
+def checked(installed: Path, folder: Path, client: str) -> subprocess.CompletedProcess[str]:
+    """What `mypy --strict` says to a program that uses the unpacked wheel."""
+    (folder / "client.py").write_text(client)
+    environment = os.environ | {"PYTHONPATH": str(installed), "MYPYPATH": ""}
+    command = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(folder / "cache"), "client.py"]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+
+
+def test_a_client_of_it_is_typed(installed: Path, contents: set[str], tmp_path: Path) -> None:
+    assert "radretrieval/py.typed" in contents
+    run = checked(installed, tmp_path, CLIENT)
+    assert run.returncode == 0, run.stdout + run.stderr
+    wrong = checked(installed, tmp_path, CLIENT.replace("top=10", 'top="10"').replace("film.pixels", "film.pixel"))
+    assert wrong.returncode == 1
+    assert {'"search"', '"pixel"'} <= set(re.findall(r'"search"|"pixel"', wrong.stdout)), wrong.stdout
+
+
 def test_an_installed_package_prints_its_migrations(installed: Path) -> None:
     told = run_installed(installed, "db", "upgrade", "--sql", "--from", "base")
     assert "CREATE TABLE radretrieval.image " in told
