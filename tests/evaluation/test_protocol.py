@@ -553,10 +553,10 @@ class TestNetwork:
         assert "the comparison is left out: there is no ranking softmax of encoder 1" in result.notes
 
     def test_a_file_that_is_gone_ends_the_command_with_one(
-        self, cli: Any, database: Database, settings: Settings, folder: Path
+        self, inside: Any, database: Database, settings: Settings, folder: Path
     ) -> None:
         (folder / "3.png").unlink()
-        done = cli("evaluate", check=False)
+        done = inside("evaluate", check=False)
         assert done.returncode == 1
         assert "CNNC(32) + RBC" in done.stdout
         assert f"failed: {folder / '3.png'}: " in done.stderr

@@ -76,13 +76,13 @@ _PIXELS = np.arange(64 * 48, dtype=np.uint16).reshape(64, 48)
 
 
 @pytest.fixture
-def export(made: tuple[str, Path, list[str]], cli: Callable[..., Run], tmp_path: Path) -> Callable[..., Run]:
+def export(made: tuple[str, Path, list[str]], inside: Callable[..., Run], tmp_path: Path) -> Callable[..., Run]:
     """The command on that archive, into `out` of this test's folder; its home has the archive's key."""
     url, folder, _ = made
     shutil.copytree(folder / "home", tmp_path / "home", dirs_exist_ok=True, ignore=shutil.ignore_patterns("embedded*"))
 
     def run(*arguments: object, check: bool = True, **more: Any) -> Run:
-        return cli("export", tmp_path / "out", "--workers", 1, *arguments, url=url, check=check, **more)
+        return inside("export", tmp_path / "out", "--workers", 1, *arguments, url=url, check=check, **more)
 
     return run
 
@@ -228,28 +228,28 @@ def test_folders_of_others_stay_untouched(export: Callable[..., Run], tmp_path: 
 
 
 def test_a_file_that_is_gone_is_named_and_the_others_leave(
-    archive_url: str, cli: Callable[..., Run], tmp_path: Path
+    archive_url: str, inside: Callable[..., Run], tmp_path: Path
 ) -> None:
     films = tmp_path / "films"
     films.mkdir()
     for number in range(3):
         Image.fromarray(np.full((9, 9), number, np.uint8)).save(films / f"{number}.png")
-    cli("ingest", films)
+    inside("ingest", films)
     (films / "1.png").unlink()
-    done = cli("export", tmp_path / "out", "--json", check=False)
+    done = inside("export", tmp_path / "out", "--json", check=False)
     assert done.returncode == 1
     assert (done.json["exported"], done.json["failed"], done.json["rows"]) == (2, 1, 3)
     assert done.json["failures"][0]["path"] == str(films / "1.png")
     assert sorted(row["file"] != "" for row in _rows(tmp_path / "out" / "index.csv")) == [False, True, True]
 
 
-def test_killed_in_the_middle_it_goes_on(archive_url: str, cli: Callable[..., Run], tmp_path: Path) -> None:
+def test_killed_in_the_middle_it_goes_on(archive_url: str, inside: Callable[..., Run], tmp_path: Path) -> None:
     films = tmp_path / "films"
     films.mkdir()
     rng = np.random.default_rng(0)
     for number in range(60):
         Image.fromarray(rng.integers(0, 256, (200, 200), np.uint8)).save(films / f"{number}.png")
-    cli("ingest", films)
+    inside("ingest", films)
     out, command = tmp_path / "out", [COMMAND, "export", tmp_path / "out", "--deidentify", "--workers", "1"]
     with subprocess.Popen(command, env=clean_environment(tmp_path / "home", archive_url)) as process:
         while process.poll() is None and len([*out.rglob("*.png")]) < 5:
@@ -258,7 +258,7 @@ def test_killed_in_the_middle_it_goes_on(archive_url: str, cli: Callable[..., Ru
     there = [*out.rglob("*.png")]
     assert all(decode_image(path.read_bytes()).rows == 200 for path in there if not path.name.startswith("."))
     assert json.loads((out / "manifest.json").read_text())["complete"] is False
-    done = cli("export", out, "--deidentify", "--json").json
+    done = inside("export", out, "--deidentify", "--json").json
     assert done["exported"] + done["unchanged"] == 60
     assert done["failed"] == 0
     assert len([*out.rglob("*.png")]) == len(_rows(out / "files.csv")) == 60

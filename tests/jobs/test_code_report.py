@@ -189,10 +189,10 @@ def test_no_encoder(database: Database) -> None:
 
 
 def test_by_the_command_line(
-    cli: Cli, database: Database, made: tuple[np.ndarray, list[str | None]], tmp_path: Path
+    inside: Cli, database: Database, made: tuple[np.ndarray, list[str | None]], tmp_path: Path
 ) -> None:
     fill(database, *made)
-    done = cli("encoder", "report", "--json", "--picture", "a.png")
+    done = inside("encoder", "report", "--json", "--picture", "a.png")
     assert list(done.json) == [
         "encoder_id", "profile", "bits", "codes", "labelled", "classes", "density", "dead", "duplicates",
         "entropy_bits", "distinct_codes", "sharing", "collisions", "distances", "nearest", "notes",
@@ -206,15 +206,15 @@ def test_by_the_command_line(
     assert "by chance" in done.stderr
     with Image.open(tmp_path / "a.png") as picture:
         assert picture.width > 1000
-    told = cli("encoder", "report", "--encoder", 1).stdout
+    told = inside("encoder", "report", "--encoder", 1).stdout
     for words in ("1 always 0, 2 always 1", "10=20≠999", "within a class", f"{LABELS[0]} (11, 12), {LABELS[1]} (13)"):
         assert words in told
 
 
-def test_a_bad_target_is_refused_before_the_work(cli: Cli, tmp_path: Path) -> None:
+def test_a_bad_target_is_refused_before_the_work(inside: Cli, tmp_path: Path) -> None:
     """No database is asked: the archive's URL leads nowhere."""
     for target, message in (("a.jpg", "end in .png"), ("no/a.png", "does not exist"), ("x" * 252 + ".png", "cannot")):
-        done = cli("encoder", "report", "--picture", target, url="postgresql://nobody@127.0.0.1:1/no", check=False)
+        done = inside("encoder", "report", "--picture", target, url="postgresql://nobody@127.0.0.1:1/no", check=False)
         assert (done.returncode, done.stdout) == (2, "")
         assert message in done.stderr
     assert os.listdir(tmp_path) == []

@@ -72,11 +72,11 @@ def _stored(database: Database) -> list[str | None]:
 
 
 def test_every_patient_gets_a_new_pseudonym_and_stays_one(
-    home: Path, database: Database, cli: Callable[..., Run], tmp_path: Path
+    home: Path, database: Database, inside: Callable[..., Run], tmp_path: Path
 ) -> None:
     before = _stored(database)
     for keys in (2, 3):
-        done = cli("patient-key", "rotate", "--json").json
+        done = inside("patient-key", "rotate", "--json").json
         assert done == {"patients": 2, "images": 3, "keys": keys, "finished": False}
         after = _stored(database)
         assert after == [_key(tmp_path, patient) for patient in PATIENTS]
@@ -86,7 +86,7 @@ def test_every_patient_gets_a_new_pseudonym_and_stays_one(
 
 @pytest.mark.parametrize("step", STEPS)
 def test_killed_at_any_step_it_is_finished_by_the_next_run(
-    step: str, home: Path, database: Database, archive_url: str, cli: Callable[..., Run], tmp_path: Path
+    step: str, home: Path, database: Database, archive_url: str, inside: Callable[..., Run], tmp_path: Path
 ) -> None:
     module, name, before = STEPS[step]
     ended = subprocess.run(
@@ -103,7 +103,7 @@ def test_killed_at_any_step_it_is_finished_by_the_next_run(
             load_secret(Settings(home=home.with_name("other"), patient_key_file=_copied(home)))
     else:
         assert _stored(database) == [_key(tmp_path, patient) for patient in PATIENTS]
-    done = cli("patient-key", "rotate", "--json", timeout=60).json
+    done = inside("patient-key", "rotate", "--json").json
     assert done["finished"] == (step == "after the commit")
     assert _stored(database) == [_key(tmp_path, patient) for patient in PATIENTS]
     assert not pending_file(home / "patient.key").exists()
@@ -119,12 +119,12 @@ def _copied(home: Path) -> Path:
 
 
 def test_nobody_rotates_under_an_ingestion(
-    home: Path, database: Database, archive_url: str, cli: Callable[..., Run], tmp_path: Path
+    home: Path, database: Database, archive_url: str, inside: Callable[..., Run], tmp_path: Path
 ) -> None:
     before = _stored(database)
     with database.connection() as connection:
         images.take_turn(connection)
-        refused = cli("patient-key", "rotate", check=False)
+        refused = inside("patient-key", "rotate", check=False)
         assert refused.returncode == 3
         assert "an ingestion is writing" in refused.stderr
     code = "import sys; from radretrieval.config import Settings\n"
@@ -135,45 +135,45 @@ def test_nobody_rotates_under_an_ingestion(
     with subprocess.Popen(command, env=user, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        refused = cli("patient-key", "rotate", check=False)
+        refused = inside("patient-key", "rotate", check=False)
         process.communicate(b"", timeout=30)
     assert refused.returncode == 3
     assert "other processes use the key" in refused.stderr
     assert _stored(database) == before
-    cli("patient-key", "rotate")
+    inside("patient-key", "rotate")
 
 
 def test_who_has_the_old_key_writes_nothing(
-    home: Path, database: Database, cli: Callable[..., Run], tmp_path: Path
+    home: Path, database: Database, inside: Callable[..., Run], tmp_path: Path
 ) -> None:
     import numpy as np
     from PIL import Image
 
     old = tmp_path / "old.key"
     old.write_bytes((home / "patient.key").read_bytes())
-    cli("patient-key", "rotate")
+    inside("patient-key", "rotate")
     before = _stored(database)
     (tmp_path / "films").mkdir()
     Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8)).save(tmp_path / "films" / "a.png")
     (tmp_path / "labels.csv").write_text("file,patient_id\nfilms/a.png,4711\n")
     ingest = ("ingest", tmp_path / "films", "--labels", tmp_path / "labels.csv")
-    refused = cli(*ingest, check=False, RADRETRIEVAL_PATIENT_KEY_FILE=str(old))
+    refused = inside(*ingest, check=False, RADRETRIEVAL_PATIENT_KEY_FILE=str(old))
     assert refused.returncode == 3
     assert "is not the archive's" in refused.stderr
     assert _stored(database) == before
-    refused = cli("patient-key", "rotate", check=False, RADRETRIEVAL_PATIENT_KEY_FILE=str(old))
+    refused = inside("patient-key", "rotate", check=False, RADRETRIEVAL_PATIENT_KEY_FILE=str(old))
     assert refused.returncode == 3
-    cli(*ingest)
+    inside(*ingest)
     assert _stored(database)[-1] == before[0]
 
 
 def test_a_key_that_cannot_be_replaced_is_told_before_anything_is_written(
-    home: Path, database: Database, cli: Callable[..., Run]
+    home: Path, database: Database, inside: Callable[..., Run]
 ) -> None:
     before = _stored(database)
-    refused = cli("patient-key", "rotate", check=False, RADRETRIEVAL_PATIENT_KEY="k" * 32)
+    refused = inside("patient-key", "rotate", check=False, RADRETRIEVAL_PATIENT_KEY="k" * 32)
     assert refused.returncode == 2
     assert "RADRETRIEVAL_PATIENT_KEY_FILE" in refused.stderr
-    refused = cli("patient-key", "rotate", check=False, RADRETRIEVAL_PATIENT_KEY_FILE=str(home / "nowhere"))
+    refused = inside("patient-key", "rotate", check=False, RADRETRIEVAL_PATIENT_KEY_FILE=str(home / "nowhere"))
     assert refused.returncode == 3
     assert _stored(database) == before

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from conftest import COMMAND, Run, clean_environment
+from conftest import Run, clean_environment
 from databases import Server
+from inside import run_inside
 from PIL import Image
 from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
@@ -77,19 +77,9 @@ class Made:
     folder: Path
 
     def run(self, *arguments: object, check: bool = True, **environment: str) -> Run:
-        """The real command."""
-        command = [str(COMMAND), *map(str, arguments)]
-        done = subprocess.run(
-            command,
-            env=clean_environment(self.folder / "home", self.url) | environment,
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert done.returncode == 0 or not check, f"{command}: {done.returncode}\n{done.stdout}\n{done.stderr}"
-        return Run(command, done.returncode, done.stdout, done.stderr)
+        """The command line, in this process."""
+        told = clean_environment(self.folder / "home", self.url) | environment
+        return run_inside(arguments, told, self.folder, check=check)
 
     def search(self, *arguments: object, **options: Any) -> Run:
         """`search` on the CPU."""

@@ -1,4 +1,4 @@
-"""The exact index by the real command line: what it prints, what it refuses, and builds that are killed."""
+"""The exact index by the command line: what it prints, what it refuses, and builds that are killed."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import pytest
 from anchored import COUNT, Anchored, Truth, asking, nearest, rows, sound
 from conftest import COMMAND, Run, clean_environment
 from databases import Server
+from inside import run_inside
 
 from radretrieval.archive import connections
 from radretrieval.archive.connections import Database
@@ -38,11 +39,8 @@ def barcoded(server: Server, anchored: Anchored) -> Iterator[Database]:
 @pytest.fixture
 def run(barcoded: Database, tmp_path: Path) -> Command:
     def command(*arguments: object, check: bool = True, **environment: str) -> Run:
-        given = [str(COMMAND), *map(str, arguments)]
-        env = clean_environment(tmp_path / "home", barcoded.url) | environment
-        done = subprocess.run(given, env=env, capture_output=True, text=True, timeout=120, check=False)
-        assert done.returncode == 0 or not check, f"{given}\n{done.stdout}{done.stderr}"
-        return Run(given, done.returncode, done.stdout, done.stderr)
+        told = clean_environment(tmp_path / "home", barcoded.url) | environment
+        return run_inside(arguments, told, tmp_path, check=check)
 
     return command
 

@@ -1,4 +1,4 @@
-"""`search --batch` and `--all` by the real command line: the hits of `search`, bad input, kills."""
+"""`search --batch` and `--all` by the command line: the hits of `search`, bad input, kills."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ KEYS += ["queries_per_second", "path"]
 
 
 @pytest.fixture
-def filled(cli: Callable[..., Run], database: Database, tmp_path: Path) -> Callable[..., Run]:
+def filled(inside: Callable[..., Run], database: Database, tmp_path: Path) -> Callable[..., Run]:
     rng = np.random.default_rng(3)
     for folder, number in (("x-rays", IMAGES), ("new", 5)):
         (tmp_path / folder).mkdir()
@@ -34,11 +34,11 @@ def filled(cli: Callable[..., Run], database: Database, tmp_path: Path) -> Calla
     (tmp_path / "labels.csv").write_text(
         "file,split\n" + "".join(f"x-rays/{n:02}.png,s{n % 2}\n" for n in range(IMAGES))
     )
-    cli("ingest", "x-rays", "--labels", "labels.csv")
+    inside("ingest", "x-rays", "--labels", "labels.csv")
     with database.connection() as connection:
         add_encoder(connection)
-    cli("work", "--once", "--device", "cpu")
-    return cli
+    inside("work", "--once", "--device", "cpu")
+    return inside
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
