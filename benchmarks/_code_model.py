@@ -28,7 +28,7 @@ from radretrieval.coding.hamming import nearest
 from radretrieval.config import Settings
 from radretrieval.irma.imageclef import classes as release_classes
 from radretrieval.storage.prepare import PrepareTask, prepare
-from radretrieval.storage.source import Original
+from radretrieval.storage.source import SourceFile
 
 BITS = 1000
 RANK = 200  # of a class' covariance: 50 dimensions have 98 % of the variance
@@ -163,7 +163,7 @@ def preactivations(
     size = encoder.profile.network.input_size
     reals = []
     for start in range(0, len(rows), BATCH):
-        sources = [Original(row["uri"], bytes(row["sha256"])) for row in rows[start : start + BATCH]]
+        sources = [SourceFile(row["uri"], bytes(row["sha256"])) for row in rows[start : start + BATCH]]
         pixels = [prepare(PrepareTask(source, size), settings.reading).network_input for source in sources]
         reals.append(coder.preactivations(np.stack(pixels)))
     return np.concatenate(reals), [str(row["irma_code"]) for row in rows]

@@ -28,7 +28,7 @@ from _common import machine, skip
 
 from radretrieval.config import Settings
 from radretrieval.imaging.reader import decode_image
-from radretrieval.storage.worker_pool import Decoders
+from radretrieval.storage.worker_pool import WorkerPool
 
 SHARED = Path(__file__).parents[2] / "shared" / "data" / "dicom"
 SMALL = 700_000  # bytes; of larger files few copies are damaged, for the time that they take
@@ -136,7 +136,7 @@ def main() -> None:
     bad: list[str] = []
     started = time.perf_counter()
     task = partial(importable, max_pixels=settings.max_pixels)
-    with Decoders(2, task, timeout=arguments.seconds, megabytes=settings.decode_megabytes) as decoders:
+    with WorkerPool(2, task, timeout=arguments.seconds, megabytes=settings.decode_megabytes) as decoders:
         for number, (_, found) in enumerate(decoders.map(files(arguments.files, arguments.seed))):
             if not isinstance(found, Exception):
                 read, peak = read + 1, max(peak, found[1])

@@ -30,7 +30,7 @@ from radretrieval.archive.connections import Database
 from radretrieval.config import Settings
 from radretrieval.imaging import read_image
 from radretrieval.ingest.run import ingest
-from radretrieval.storage.worker_pool import Decoders
+from radretrieval.storage.worker_pool import WorkerPool
 
 SHARED = Path(__file__).parents[2] / "shared" / "data" / "dicom" / "valid"
 BAR = 1.3  # issue 5
@@ -58,7 +58,7 @@ def decoded(folder: Path, settings: Settings, job: Callable[..., tuple[int, ...]
     """Seconds for a job on every file, in processes as an ingestion has them, and nothing else."""
     started = time.perf_counter()
     task: Callable[[Path], tuple[int, ...]] = partial(job, max_pixels=settings.max_pixels)
-    with Decoders(
+    with WorkerPool(
         os.cpu_count() or 1, task, timeout=settings.decode_seconds, megabytes=settings.decode_megabytes
     ) as decoders:
         for path, found in decoders.map(sorted(folder.iterdir())):

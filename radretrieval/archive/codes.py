@@ -84,9 +84,9 @@ def listen(connection: Connection) -> None:
     connection.execute(sql("listen"))
 
 
-def be_patient(connection: Connection, seconds: float | None) -> None:
+def set_lock_timeout(connection: Connection, seconds: float | None) -> None:
     """Set lock_timeout for this transaction; None for no limit."""
-    connection.execute(sql("claim_patience"), {"milliseconds": str(round((seconds or 0) * 1000))})
+    connection.execute(sql("lock_timeout"), {"milliseconds": str(round((seconds or 0) * 1000))})
 
 
 def claim(

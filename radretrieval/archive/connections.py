@@ -51,7 +51,7 @@ class Database:
 
         Raises DatabaseUnavailable when the server cannot be reached or goes away meanwhile.
         """
-        with translated(self.url):
+        with database_errors(self.url):
             connection = connect(self.url)
             try:
                 with connection:
@@ -85,7 +85,7 @@ def connect(url: str, **options: Any) -> Connection:
 
 
 @contextmanager
-def translated(url: str) -> Iterator[None]:
+def database_errors(url: str) -> Iterator[None]:
     """Translate psycopg's errors of connection and privilege into ours, which say what to do."""
     import psycopg
     from psycopg import errors
@@ -125,7 +125,7 @@ def translated(url: str) -> Iterator[None]:
 
 
 @contextmanager
-def asked_rightly(connection: Connection, own_sql: bool) -> Iterator[None]:
+def filter_errors(connection: Connection, own_sql: bool) -> Iterator[None]:
     """Translate errors that a filter causes into UsageError.
 
     Parameters
@@ -275,6 +275,6 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split(".") if part.isdigit())
 
 
-def one_moment(connection: Connection) -> None:
+def snapshot(connection: Connection) -> None:
     """Make this transaction REPEATABLE READ, so that its statements see one snapshot; to be called first in it."""
-    connection.execute(sql("one_moment"))
+    connection.execute(sql("snapshot"))

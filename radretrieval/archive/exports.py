@@ -21,7 +21,7 @@ def ids(connection: Connection, wanted: Filter, among: Sequence[int] | None = No
     """
     found = array("q")
     values = {"ids": None if among is None else list(among)}
-    with connections.asked_rightly(connection, False):
+    with connections.filter_errors(connection, False):
         row = connection.execute(sql("images_filter"), {"filter": wanted.as_json()}).fetchone()
         assert row is not None
         # made of checked columns and quoted literals; a per cent sign in one of those is no parameter

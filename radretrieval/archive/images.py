@@ -91,9 +91,9 @@ def known(connection: Connection, hashes: Sequence[bytes]) -> dict[bytes, dict[s
     return {row["sha256"]: row for row in found}
 
 
-def take_turn(connection: Connection) -> None:
+def lock_ingestion(connection: Connection) -> None:
     """Take the transaction-level advisory lock of ingestion: two that write in different orders would deadlock."""
-    connection.execute(sql("images_turn"))
+    connection.execute(sql("ingestion_lock"))
 
 
 def add(connection: Connection, images: Sequence[NewImage]) -> set[bytes]:
@@ -103,7 +103,7 @@ def add(connection: Connection, images: Sequence[NewImage]) -> set[bytes]:
     """
     if not images:
         return set()
-    take_turn(connection)
+    lock_ingestion(connection)
     connection.execute(sql("images_staging"))
     names = ", ".join(column.name for column in IMAGE)
     with connection.cursor() as cursor:

@@ -50,7 +50,7 @@ def upgrade(url: str, revision: str = "head") -> None:
     """
     from alembic import command
 
-    with connections.translated(url), _unwrapped():
+    with connections.database_errors(url), _unwrapped():
         _prepare(url)
         command.upgrade(config(url), revision)
 
@@ -66,7 +66,7 @@ def downgrade(url: str, revision: str) -> None:
     from alembic import command
 
     try:
-        with connections.translated(url), _unwrapped():
+        with connections.database_errors(url), _unwrapped():
             command.downgrade(config(url), revision)
     except errors.RaiseException as error:
         raise EnvironmentUnusable(error.diag.message_primary or str(error)) from error

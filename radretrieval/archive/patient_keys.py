@@ -15,9 +15,9 @@ from radretrieval.errors import EnvironmentUnusable
 _BATCH = 10_000
 
 
-def take_turn(connection: Connection) -> None:
+def try_lock_ingestion(connection: Connection) -> None:
     """Take the advisory lock of ingestion without waiting; raises EnvironmentUnusable where an ingestion has it."""
-    row = connection.execute(sql("patient_keys_turn")).fetchone()
+    row = connection.execute(sql("ingestion_try_lock")).fetchone()
     if row is None or not row["mine"]:
         raise EnvironmentUnusable(
             "an ingestion is writing to the archive, or an interrupted rotation is being rolled back; end ingest, "

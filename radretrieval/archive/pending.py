@@ -53,7 +53,7 @@ class Claims:
         holding = len(self._all) > len(self._free) + 1
         pending: list[Pending] = []
         try:
-            codes.be_patient(connection, 0.2 if holding else None)
+            codes.set_lock_timeout(connection, 0.2 if holding else None)
             while not pending:
                 pending, reached = codes.claim(
                     connection,
@@ -67,7 +67,9 @@ class Claims:
                 if reached == self._after:
                     break
                 self._after = reached
-            codes.be_patient(connection, None)  # the same transaction writes the batch later, without a time limit
+            codes.set_lock_timeout(
+                connection, None
+            )  # the same transaction writes the batch later, without a time limit
         except LockNotAvailable:
             pending = []
         if not pending:

@@ -17,7 +17,7 @@ SELECT version_num FROM radretrieval.alembic_version;
 -- :images_known Which of these contents are in the archive, and where they were found.
 SELECT DISTINCT ON (sha256) sha256, id, uri FROM image WHERE sha256 = ANY(%(sha256)s) ORDER BY sha256, frame;
 
--- :images_turn One ingestion writes at a time.
+-- :ingestion_lock One ingestion writes at a time.
 SELECT pg_advisory_xact_lock(7266320150);
 
 -- :images_staging Where COPY puts new images; rows leave it with the transaction.
@@ -144,7 +144,7 @@ SELECT id FROM geometry WHERE size = %(size)s AND angles = %(angles)s AND bins =
 INSERT INTO geometry (size, angles, bins, rule) VALUES (%(size)s, %(angles)s, %(bins)s, %(rule)s)
 ON CONFLICT DO NOTHING;
 
--- :claim_patience How long a claim may wait for a lock (0: for ever), in this transaction.
+-- :lock_timeout How long a claim may wait for a lock (0: for ever), in this transaction.
 SELECT set_config('lock_timeout', %(milliseconds)s, true);
 
 -- :claim Images without a code of this encoder that no other worker holds, from a place on.
@@ -311,7 +311,7 @@ SELECT set_config('search_path', 'radretrieval, public', false),
 -- :read_only This transaction writes nothing.
 SET TRANSACTION READ ONLY;
 
--- :one_moment Every statement of this transaction sees the same moment.
+-- :snapshot Every statement of this transaction sees the same moment.
 SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY;
 
 -- :code_counts Codes of one encoder, and how many of their images have a class; one that was taken back is none.
@@ -568,7 +568,7 @@ FROM image i LEFT JOIN cnnc c ON c.encoder_id = %(encoder)s AND c.image_id = i.i
 LEFT JOIN barcode b ON b.geometry_id = %(geometry)s AND b.image_id = i.id
 WHERE i.id = ANY(%(ids)s::bigint[]);
 
--- :patient_keys_turn Whether no ingestion writes, and none begins to until this transaction ends.
+-- :ingestion_try_lock Whether no ingestion writes, and none begins to until this transaction ends.
 SELECT pg_try_advisory_xact_lock(7266320150) AS mine;
 
 -- :patient_key_check What is noted of the key that the pseudonyms are made with; NULL until it was rotated.

@@ -18,11 +18,11 @@ from radretrieval.evaluation.encoder_runs import EncoderRun
 from radretrieval.files.failures import FailureList
 from radretrieval.files.text import shown
 from radretrieval.storage.prepare import PreparedImage, PrepareTask, prepare_pool
-from radretrieval.storage.source import Original
+from radretrieval.storage.source import SourceFile
 
 if TYPE_CHECKING:
     from radretrieval.coding.cnnc import Coder
-    from radretrieval.storage.worker_pool import Decoders
+    from radretrieval.storage.worker_pool import WorkerPool
 
 BATCH = 64
 
@@ -59,7 +59,7 @@ def run_network(
 
 def _outputs(
     coder: Coder,
-    decoders: Decoders[PrepareTask, PreparedImage],
+    decoders: WorkerPool[PrepareTask, PreparedImage],
     images: CodeSet,
     classes: tuple[str, ...],
     advance: Callable[[int], None],
@@ -67,7 +67,7 @@ def _outputs(
     network = coder.profile.network
     reals = np.full((len(images.image_ids), network.code_bits), np.nan, np.float32)
     outputs = NetworkOutputs(reals, [None] * len(reals))
-    files = (Original(*pair) for pair in zip(images.uris, images.sha256, strict=True))
+    files = (SourceFile(*pair) for pair in zip(images.uris, images.sha256, strict=True))
     results = enumerate(decoders.map(PrepareTask(file, network.input_size) for file in files))
     while batch := list(islice(results, BATCH)):
         able: dict[int, NDArray[np.float32]] = {}

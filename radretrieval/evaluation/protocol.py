@@ -129,8 +129,8 @@ def evaluate(
     scores.errors([], [], options.rule)  # raises for an unknown rule before minutes of work
     pair = _compared_pair(options)
     found: list[Ranking] = []
-    with database.connection() as connection, connections.translated(database.url):
-        connections.one_moment(connection)
+    with database.connection() as connection, connections.database_errors(database.url):
+        connections.snapshot(connection)
         compared = [encoder_id for encoder_id, _ in pair if encoder_id is not None]
         runs, notes = select_encoders(connection, options, compared)
         for run in runs:

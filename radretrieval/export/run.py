@@ -34,7 +34,7 @@ from radretrieval.files.failures import FailureList
 from radretrieval.files.text import shown
 from radretrieval.privacy.pseudonyms import read_key
 from radretrieval.privacy.replacements import KeyedReplacements
-from radretrieval.storage.worker_pool import Decoders
+from radretrieval.storage.worker_pool import WorkerPool
 
 BATCH = 256
 _WAY = "name a file with at least 32 random characters with --key"
@@ -206,7 +206,7 @@ class ExportRun:
         limits: dict[str, Any] = {"timeout": settings.decode_seconds, "megabytes": settings.decode_megabytes}
         with (
             FileList(self.folder) as written,
-            Decoders(options.workers or os.cpu_count() or 1, write, **limits) as writers,
+            WorkerPool(options.workers or os.cpu_count() or 1, write, **limits) as writers,
         ):
             for job, file in writers.map(self._jobs(chosen, written, advance)):
                 if isinstance(file, ExportedFile):

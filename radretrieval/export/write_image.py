@@ -89,9 +89,9 @@ def write_image(
     Raises ImageError where it cannot be read, BurnedInRisk where its pixels are a risk that was not accepted,
     EnvironmentUnusable where it cannot be written.
     """
-    from radretrieval.storage.source import original_bytes
+    from radretrieval.storage.source import source_bytes
 
-    data, burned_in = original_bytes(job.uri, job.sha256, reading), ""
+    data, burned_in = source_bytes(job.uri, job.sha256, reading), ""
     if replacements is not None and job.dicom:
         from radretrieval.privacy.deidentify import deidentify_file
 

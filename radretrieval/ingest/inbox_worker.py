@@ -7,7 +7,6 @@ LOCKED. A killed one loses its transaction and nothing else.
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
@@ -20,13 +19,13 @@ from radretrieval.archive.inbox import Arrival
 from radretrieval.config import Settings
 from radretrieval.errors import DatabaseUnavailable, EmbeddedServerError, EnvironmentUnusable
 from radretrieval.files.text import printable
-from radretrieval.ingest.inspect_file import LONGEST_URI, Examined, Examining, File, examine
+from radretrieval.ingest.inspect_file import LONGEST_URI, File, InspectedFile, InspectOptions, inspect_file
 from radretrieval.ingest.problem import Problem, for_processing
 from radretrieval.ingest.register import register_images
 from radretrieval.ingest.report import InboxReport
 from radretrieval.privacy.pseudonyms import check_value, load_secret, patient_key
-from radretrieval.storage.content_store import Store
-from radretrieval.storage.worker_pool import Decoders
+from radretrieval.storage.content_store import ContentStore
+from radretrieval.storage.worker_pool import WorkerPool
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +34,7 @@ IDLE_SECONDS = 1.0
 RETRY_SECONDS = 5.0
 
 
-class Intake:
+class InboxWorker:
     """Makes images of the arrivals: files in the store that were received or pulled.
 
     Attributes
@@ -46,10 +45,10 @@ class Intake:
     def __init__(self, database: Database, settings: Settings, workers: int | None = None) -> None:
         self.database = database
         self.settings = settings
-        self.store = Store(settings.store_folder)
+        self.store = ContentStore(settings.store_folder)
         self.report = InboxReport()
-        self._workers = workers or os.cpu_count() or 1
-        self._job = partial(examine, examining=Examining.of(settings))
+        self._workers = workers
+        self._job = partial(inspect_file, options=InspectOptions.of(settings))
         self._woken = threading.Event()
         self._secret: bytes | None = None
 
@@ -59,11 +58,11 @@ class Intake:
 
     def run(self, stop: threading.Event) -> None:
         """Process arrivals until `stop` is set; retries every RETRY_SECONDS while the database is unavailable."""
-        with self._decoders() as decoders:
+        with self._pool() as pool:
             while not stop.is_set():
                 self._woken.clear()
                 try:
-                    if not self._some(decoders):
+                    if not self._some(pool):
                         self._woken.wait(IDLE_SECONDS)
                 except (DatabaseUnavailable, EmbeddedServerError, EnvironmentUnusable) as error:
                     log.warning("%s (trying again in %d s)", error, RETRY_SECONDS)
@@ -73,26 +72,25 @@ class Intake:
 
     def finish(self) -> InboxReport:
         """Process arrivals until none is left. Raises DatabaseUnavailable, EnvironmentUnusable."""
-        with self._decoders() as decoders:
-            while self._some(decoders):
+        with self._pool() as pool:
+            while self._some(pool):
                 pass
         return self.report
 
-    def _decoders(self) -> Decoders[File | str, Examined]:
-        settings = self.settings
-        return Decoders(self._workers, self._job, timeout=settings.decode_seconds, megabytes=settings.decode_megabytes)
+    def _pool(self) -> WorkerPool[File | str, InspectedFile]:
+        return WorkerPool.of(self.settings, self._job, self._workers)
 
-    def _some(self, decoders: Decoders[File | str, Examined]) -> int:
+    def _some(self, pool: WorkerPool[File | str, InspectedFile]) -> int:
         """Process a batch of arrivals, one by one where the database refuses the batch; returns their number."""
         try:
-            return self._batch(decoders, BATCH)
+            return self._batch(pool, BATCH)
         except EnvironmentUnusable:
             raise
         except Exception:
             log.debug("the database refused a batch of arrivals; they are processed one by one", exc_info=True)
-        return sum(self._batch(decoders, 1) for _ in range(BATCH))
+        return sum(self._batch(pool, 1) for _ in range(BATCH))
 
-    def _batch(self, decoders: Decoders[File | str, Examined], limit: int) -> int:
+    def _batch(self, pool: WorkerPool[File | str, InspectedFile], limit: int) -> int:
         """Process up to `limit` arrivals in one transaction; returns their number."""
         report = InboxReport()
         with self.database.connection() as connection:
@@ -100,7 +98,7 @@ class Intake:
             if not taken:
                 return 0
             files = [File(str(self.store.path(a.sha256)), a.uri, a.origin, kept=True) for a in taken]
-            found = [outcome for _, outcome in decoders.map(files)]
+            found = [outcome for _, outcome in pool.map(files)]
             try:
                 self._write(connection, taken, found, report)
             except EnvironmentUnusable:
@@ -134,7 +132,7 @@ class Intake:
         self,
         connection: Connection,
         taken: list[Arrival],
-        found: Sequence[Examined | Exception],
+        found: Sequence[InspectedFile | Exception],
         report: InboxReport,
     ) -> None:
         batch: list[NewImage] = []

@@ -21,7 +21,7 @@ LONGEST_URI = 2000  # characters; an index of PostgreSQL takes 2,700 bytes
 
 
 @dataclass(frozen=True)
-class Examining:
+class InspectOptions:
     """Options of decoding processes: the settings of the same names, and the folder of the store."""
 
     max_pixels: int
@@ -33,7 +33,7 @@ class Examining:
     header_more: tuple[str, ...]
 
     @classmethod
-    def of(cls, settings: Settings) -> Examining:
+    def of(cls, settings: Settings) -> InspectOptions:
         """The options in `settings`. Raises UsageError for header attributes that must not or cannot be kept."""
         if settings.header_more:
             from radretrieval.imaging.header import check_keywords
@@ -64,7 +64,7 @@ class File:
 
 
 @dataclass(frozen=True)
-class Examined:
+class InspectedFile:
     """An inspected file: its images, one unless each frame becomes one, and the patient identifier of its header."""
 
     images: list[NewImage]
@@ -72,7 +72,7 @@ class Examined:
     for_processing: bool = False
 
 
-def examine(file: File | str, examining: Examining) -> Examined:
+def inspect_file(file: File | str, options: InspectOptions) -> InspectedFile:
     """Read and decode one file, in a decoding process, and put into the store what `keep` asks for.
 
     Raises ImageError with the reason when it is no radiograph, EnvironmentUnusable when the store cannot be written.
@@ -82,23 +82,23 @@ def examine(file: File | str, examining: Examining) -> Examined:
 
     if isinstance(file, str):
         file = File(file, to_uri(file))
-    data = read_bytes(file.path, max_pixels=examining.max_pixels)
+    data = read_bytes(file.path, max_pixels=options.max_pixels)
     sha256 = hashlib.sha256(data).digest()
-    first = decode_image(data, max_pixels=examining.max_pixels)
-    if first.frames > 1 and examining.frames == "refuse":
+    first = decode_image(data, max_pixels=options.max_pixels)
+    if first.frames > 1 and options.frames == "refuse":
         raise ImageError(f"holds {first.frames} frames; RADRETRIEVAL_FRAMES=first or each takes them")
     for uid in (first.sop_instance_uid, first.series_instance_uid, first.study_instance_uid):
         if uid is not None and len(uid) > LONGEST_UID:
             raise ImageError(f"its header has a UID of {len(uid)} characters; {LONGEST_UID} are legal (PS3.5, 9.1)")
-    more = header_values(data, examining.header_more, examining.max_pixels) if first.format == "dicom" else {}
-    frames = range(1, first.frames + 1) if first.frames > 1 and examining.frames == "each" else [1]
+    more = header_values(data, options.header_more, options.max_pixels) if first.format == "dicom" else {}
+    frames = range(1, first.frames + 1) if first.frames > 1 and options.frames == "each" else [1]
     images = []
     for frame in frames:
-        radiograph = first if frame == 1 else decode_image(data, max_pixels=examining.max_pixels, frame=frame)
-        kept = _keep(radiograph, data, sha256, frame, file, examining)
+        radiograph = first if frame == 1 else decode_image(data, max_pixels=options.max_pixels, frame=frame)
+        kept = _keep(radiograph, data, sha256, frame, file, options)
         uri = frame_uri(file.uri, frame) if len(frames) > 1 else file.uri
-        images.append(_row(radiograph, sha256, uri, frame, file.origin, kept, more, examining.header))
-    return Examined(images, first.patient_id, first.for_processing)
+        images.append(_row(radiograph, sha256, uri, frame, file.origin, kept, more, options.header))
+    return InspectedFile(images, first.patient_id, first.for_processing)
 
 
 def _row(
@@ -137,19 +137,19 @@ def _row(
 
 
 def _keep(
-    radiograph: Radiograph, data: bytes, sha256: bytes, frame: int, file: File, examining: Examining
+    radiograph: Radiograph, data: bytes, sha256: bytes, frame: int, file: File, options: InspectOptions
 ) -> str | None:
     """Put the file, or its reduced pixels, into the store as `keep` asks for; returns the value of `image.kept`."""
-    from radretrieval.storage.content_store import Store
+    from radretrieval.storage.content_store import ContentStore
 
-    store = Store(examining.store)
+    store = ContentStore(options.store)
     if file.kept and file.uri.startswith("store:"):
         return "copy"  # the store is its only place
-    if examining.keep == "copy":
+    if options.keep == "copy":
         store.put(data)
         return "copy"
-    if examining.keep == "reduced":
-        store.put_reduced(sha256, radiograph.pixels, examining.reduced_size, frame)
+    if options.keep == "reduced":
+        store.put_reduced(sha256, radiograph.pixels, options.reduced_size, frame)
         return "reduced"
     return None
 

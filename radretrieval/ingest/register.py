@@ -45,10 +45,10 @@ class RegisteredImage:
 def register_images(connection: Connection, batch: Sequence[NewImage]) -> list[RegisteredImage]:
     """Add images to `image` in the given order, in the caller's transaction; returns an outcome for each.
 
-    Takes the transaction-level advisory lock of ingestion (`images.take_turn`), so that no other writer comes between
-    the look-up of contents and UIDs and the insertion.
+    Takes the transaction-level advisory lock of ingestion, so that no other writer comes between the look-up of
+    contents and UIDs and the insertion.
     """
-    images.take_turn(connection)
+    images.lock_ingestion(connection)
     seen: dict[tuple[str, int], list[dict[str, Any]]] = {}
     uids = [image.sop_instance_uid for image in batch if image.sop_instance_uid is not None]
     for row in images.by_sop_instance(connection, uids) if uids else ():

@@ -26,14 +26,14 @@ from radretrieval.files.text import printable, shown
 from radretrieval.files.uris import to_path, to_uri
 from radretrieval.files.walk import walk
 from radretrieval.ingest.imageclef_release import codes_files, recognise
-from radretrieval.ingest.inspect_file import LONGEST_URI, Examined, Examining, examine, hashed
+from radretrieval.ingest.inspect_file import LONGEST_URI, InspectedFile, InspectOptions, hashed, inspect_file
 from radretrieval.ingest.labels_csv import LONGEST_VALUE, Labels
 from radretrieval.ingest.problem import Problem, for_processing
 from radretrieval.ingest.register import register_images
 from radretrieval.ingest.report import IngestReport
 from radretrieval.privacy.pseudonyms import check_value, load_secret, patient_key
-from radretrieval.storage.content_store import Store
-from radretrieval.storage.worker_pool import Decoders
+from radretrieval.storage.content_store import ContentStore
+from radretrieval.storage.worker_pool import WorkerPool
 
 BATCH = 256
 FLUSH_SECONDS = 2.0  # large files: what is done is committed, and seen, before a batch is full
@@ -81,16 +81,15 @@ def ingest(
     labels = labels or recognise(paths)
     if tell is not None and labels is not None and labels.recognised:
         tell(labels.recognised)
-    job: Callable[[str], Examined] = partial(examine, examining=Examining.of(settings))
-    processes = workers or os.cpu_count() or 1
+    job: Callable[[str], InspectedFile] = partial(inspect_file, options=InspectOptions.of(settings))
     with (
         database.connection() as connection,
         ThreadPoolExecutor(4) as threads,
-        Decoders(processes, job, timeout=settings.decode_seconds, megabytes=settings.decode_megabytes) as decoders,
+        WorkerPool.of(settings, job, workers) as pool,
     ):
         run = IngestRun(connection, settings, labels, split, advance or (lambda count: None))
         files = walk(paths, frozenset((*(labels.sources if labels else ()), *passed)))
-        for name, found in decoders.map(run.new_contents(files, threads)):
+        for name, found in pool.map(run.new_contents(files, threads)):
             run.decoded(name, found)
         run.flush()
         run.forget_gone(paths)
@@ -134,7 +133,7 @@ class IngestRun:
             good = {path: value for path, value in hashes.items() if isinstance(value, bytes)}
             rows = images.known(self.connection, list(good.values()))
             if rows:
-                images.take_turn(self.connection)
+                images.lock_ingestion(self.connection)
             unchanged = [path for path, sha256 in good.items() if sha256 in rows and self.unchanged(path, rows[sha256])]
             images.forget_failures(self.connection, [to_uri(path) for path in unchanged])
             self.commit()
@@ -178,7 +177,7 @@ class IngestRun:
             self.report.note(Problem(path, "CopyWithOtherLabels", message))
         return True
 
-    def decoded(self, path: str, found: Examined | Exception) -> None:
+    def decoded(self, path: str, found: InspectedFile | Exception) -> None:
         """A decoding process has finished with a file."""
         if isinstance(found, Exception):
             self.fail(path, None, found)
@@ -256,7 +255,7 @@ class IngestRun:
         """Take out of the store what was kept of files that are images already in another encoding."""
         if others:
             named = images.named(self.connection, [image.sha256 for image in others])
-            store = Store(self.settings.store_folder)
+            store = ContentStore(self.settings.store_folder)
             for image in others:
                 if image.sha256 not in named:
                     store.take(image.sha256)

@@ -166,7 +166,7 @@ def code_report(
     UsageError : an unknown encoder, or one with fewer than two codes.
     """
     with database.connection() as connection:
-        connections.one_moment(connection)
+        connections.snapshot(connection)
         encoder = encoders.get(connection, encoder_id)
         counts = code_facts.counts(connection, encoder.id)
         _require_two(encoder, counts.codes)

@@ -31,8 +31,8 @@ from radretrieval.errors import DatabaseUnavailable, NoEncoder
 from radretrieval.files.failures import FailureList
 from radretrieval.files.text import printable, shown
 from radretrieval.storage.prepare import PreparedImage, PrepareTask, prepare_pool
-from radretrieval.storage.source import Original
-from radretrieval.storage.worker_pool import Decoders, outcome
+from radretrieval.storage.source import SourceFile
+from radretrieval.storage.worker_pool import WorkerPool, outcome
 
 if TYPE_CHECKING:
     from radretrieval.coding.cnnc import Coder
@@ -131,7 +131,7 @@ class _Worker:
         database: Database,
         settings: Settings,
         options: EncodeOptions,
-        decoders: Decoders[PrepareTask, PreparedImage],
+        decoders: WorkerPool[PrepareTask, PreparedImage],
         advance: Callable[[int], None],
         stop: threading.Event | None,
     ) -> None:
@@ -152,7 +152,7 @@ class _Worker:
         pause = RETRY_SECONDS[0]
         while not self.stop.is_set():
             try:
-                with connections.translated(self.database.url):
+                with connections.database_errors(self.database.url):
                     listener = connections.connect(self.database.url, autocommit=True)
                     with listener:
                         codes.listen(listener)
@@ -198,7 +198,7 @@ class _Worker:
         ahead: deque[_ClaimedBatch] = deque()
         size, retry = self.options.batch, not self.options.once
         with (
-            connections.translated(self.database.url),
+            connections.database_errors(self.database.url),
             Claims(self.database.url, encoder.id, self.geometry, size, since, retry) as claims,
         ):
             try:
@@ -220,7 +220,7 @@ class _Worker:
 
         def task(image: codes.Pending) -> PrepareTask:
             square = None if image.barcoded else encoder.profile.barcode.size
-            return PrepareTask(Original(image.uri, image.sha256), encoder.profile.network.input_size, square)
+            return PrepareTask(SourceFile(image.uri, image.sha256), encoder.profile.network.input_size, square)
 
         return _ClaimedBatch(connection, [(image, self.decoders.submit(task(image))) for image in claimed])
 

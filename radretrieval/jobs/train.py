@@ -19,7 +19,7 @@ from radretrieval.files.failures import FailureList
 from radretrieval.files.text import shown
 from radretrieval.profile import PAPER, Profile
 from radretrieval.storage.prepare import PrepareTask, prepare_pool
-from radretrieval.storage.source import Original
+from radretrieval.storage.source import SourceFile
 
 log = logging.getLogger(__name__)
 
@@ -150,7 +150,7 @@ class _TrainingSet(NamedTuple):
 def _read(
     rows: list[dict[str, Any]], settings: Settings, profile: Profile, progress: Callable[[int, str], None]
 ) -> _TrainingSet:
-    tasks = [PrepareTask(Original(row["uri"], bytes(row["sha256"])), profile.network.input_size) for row in rows]
+    tasks = [PrepareTask(SourceFile(row["uri"], bytes(row["sha256"])), profile.network.input_size) for row in rows]
     pixels, codes, failures = [], [], FailureList(limit=None)
     with prepare_pool(settings) as decoders:
         for (task, found), row in zip(decoders.map(tasks), rows, strict=True):

@@ -22,9 +22,9 @@ from radretrieval.config import Reading, Settings
 from radretrieval.errors import ImageError
 from radretrieval.files.text import printable, shown
 from radretrieval.files.uris import to_path
-from radretrieval.ingest.inspect_file import Examined, Examining, File, examine
-from radretrieval.storage.content_store import Store
-from radretrieval.storage.worker_pool import Decoders
+from radretrieval.ingest.inspect_file import File, InspectedFile, InspectOptions, inspect_file
+from radretrieval.storage.content_store import ContentStore
+from radretrieval.storage.worker_pool import WorkerPool
 
 BATCH = 200
 ORPHAN_SECONDS = 3600.0  # a younger file in the store may be about to be told of
@@ -84,7 +84,7 @@ def verify(
     with ExitStack() as stack:
         connection = stack.enter_context(database.connection())
         threads = stack.enter_context(ThreadPoolExecutor(workers or 2 * (os.cpu_count() or 1)))
-        decoders = stack.enter_context(_decoders(settings))
+        pool = stack.enter_context(_pool(settings))
         after = 0
         while rows := images.after(connection, after, BATCH):
             connection.commit()  # nothing is held while files are read
@@ -92,11 +92,11 @@ def verify(
             found = list(threads.map(lambda row: _look(row, reading), rows))
             _count(connection, report, rows, found, reading)
             sound = [row for row, (state, _) in zip(rows, found, strict=True) if state == "sound"]
-            report.completed += _complete(connection, sound, decoders, reading)
+            report.completed += _complete(connection, sound, pool, reading)
             connection.commit()
             if advance is not None:
                 advance(len(rows))
-        for path, sha256 in _orphans(connection, Store(settings.store_folder)):
+        for path, sha256 in _orphans(connection, ContentStore(settings.store_folder)):
             report.orphans += 1
             if report.orphans <= 1000:
                 report.orphan_files.append(printable(str(path)))
@@ -112,10 +112,10 @@ def verify(
 
 def _look(row: dict[str, Any], reading: Reading) -> tuple[str, str]:
     """`sound`, or what is amiss and why."""
-    from radretrieval.storage.source import original_bytes
+    from radretrieval.storage.source import source_bytes
 
     try:
-        original_bytes(row["uri"], bytes(row["sha256"]), reading)
+        source_bytes(row["uri"], bytes(row["sha256"]), reading)
     except ImageError as error:
         if "not the file that was ingested" in str(error):
             return "changed", str(error)
@@ -136,7 +136,7 @@ def _count(
     found: list[tuple[str, str]],
     reading: Reading,
 ) -> None:
-    store = Store(reading.store) if reading.store else None
+    store = ContentStore(reading.store) if reading.store else None
     for row, (state, message) in zip(rows, found, strict=True):
         report.images += 1
         setattr(report, state, getattr(report, state) + 1)
@@ -153,24 +153,27 @@ def _count(
         pull_state.found_gone(connection, ids, gone)
 
 
-def _decoders(settings: Settings) -> Decoders[File | str, Examined]:
-    job = partial(examine, examining=replace(Examining.of(settings), keep="reference", frames="each"))
-    return Decoders(os.cpu_count() or 1, job, timeout=settings.decode_seconds, megabytes=settings.decode_megabytes)
+def _pool(settings: Settings) -> WorkerPool[File | str, InspectedFile]:
+    job = partial(inspect_file, options=replace(InspectOptions.of(settings), keep="reference", frames="each"))
+    return WorkerPool.of(settings, job)
 
 
 def _complete(
-    connection: Connection, rows: list[dict[str, Any]], decoders: Decoders[File | str, Examined], reading: Reading
+    connection: Connection,
+    rows: list[dict[str, Any]],
+    pool: WorkerPool[File | str, InspectedFile],
+    reading: Reading,
 ) -> int:
     """Images that an older version ingested get what their headers tell; how many did."""
-    store = Store(reading.store) if reading.store else None
+    store = ContentStore(reading.store) if reading.store else None
     files: list[File | str] = []
     able = [row for row in rows if row["incomplete"] and row["uri"].startswith("file:")]
     for row in able:
         copy = store.path(bytes(row["sha256"])) if store is not None else None
         files.append(str(copy if copy is not None and copy.exists() else to_path(row["uri"])))
     done = 0
-    for row, (_, found) in zip(able, decoders.map(files), strict=True):
-        if isinstance(found, Examined) and len(found.images) >= row["frame"]:
+    for row, (_, found) in zip(able, pool.map(files), strict=True):
+        if isinstance(found, InspectedFile) and len(found.images) >= row["frame"]:
             images.complete(connection, row["id"], found.images[row["frame"] - 1])
             done += 1
     return done
@@ -183,7 +186,7 @@ def _old(path: Path) -> bool:
         return False
 
 
-def _orphans(connection: Connection, store: Store) -> Iterator[tuple[Path, bytes]]:
+def _orphans(connection: Connection, store: ContentStore) -> Iterator[tuple[Path, bytes]]:
     """Files of the store, and their hashes, that nobody names; half-written ones of killed processes too."""
     waiting: list[tuple[Path, bytes]] = []
 

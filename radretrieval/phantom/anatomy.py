@@ -209,7 +209,7 @@ _RIGHT = "415 422 434 438 442 452 454 463 467 514 517 61 915 919 91b 922 934 936
 # The side that the code names, by the anatomy axis or its beginning.
 SIDES = {prefix: side for side, prefixes in (("L", _LEFT), ("R", _RIGHT)) for prefix in prefixes.split()}
 
-# DICOM Body Part Examined (PS3.16, Annex L), by the beginning of the anatomy axis.
+# DICOM Body Part InspectedFile (PS3.16, Annex L), by the beginning of the anatomy axis.
 BODY_PARTS = {
     "1": "TRUNK", "2": "SKULL", "212": "ORBIT", "213": "NOSE", "215": "JAW", "216": "TMJ", "30": "SPINE",
     "31": "CSPINE", "32": "TSPINE", "321": "CTSPINE", "33": "LSPINE", "331": "TLSPINE", "34": "SSPINE", "40": "ARM",

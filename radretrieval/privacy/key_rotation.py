@@ -49,7 +49,7 @@ def rotate(database: Database, settings: Settings) -> Rotation:
     """
     path = pseudonyms.key_file(settings)
     with pseudonyms.locked_key(path) as secret, database.connection() as connection:
-        patient_keys.take_turn(connection)
+        patient_keys.try_lock_ingestion(connection)
         noted = patient_keys.noted(connection)
         if pseudonyms.pending_file(path).exists():
             pending = pseudonyms.pending_file(path).read_bytes().strip()

@@ -108,11 +108,11 @@ def write_evaluation_picture(path: Path, result: Evaluation, reading: Reading) -
 
     Raises UsageError when the name does not end in .png or cannot be written.
     """
-    from radretrieval.storage.source import read_original
+    from radretrieval.storage.source import read_source
 
     def pixels_of(images: CodeSet, place: int) -> Pixels | None:
         try:
-            return read_original(images.uris[place], images.sha256[place], reading).pixels
+            return read_source(images.uris[place], images.sha256[place], reading).pixels
         except RadretrievalError:
             return None
 

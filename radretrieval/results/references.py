@@ -19,7 +19,7 @@ from radretrieval.imaging.header import described
 from radretrieval.imaging.reader import read_bytes
 from radretrieval.search.request import Answer
 from radretrieval.search.searcher import Searcher
-from radretrieval.storage.source import original_bytes
+from radretrieval.storage.source import source_bytes
 
 # SOP classes of objects with several frames, a reference to which names the frame (PS3.3, table 10-3).
 _FRAMED = frozenset(
@@ -155,12 +155,12 @@ def frames_of(identity: Identity) -> list[int] | None:
 
 def _identities(searcher: Searcher, ids: Sequence[int]) -> dict[int, Identity]:
     """UIDs of images; a SOP Class UID that an older version did not store is read from the file."""
-    with connections.translated(searcher.database.url):
+    with connections.database_errors(searcher.database.url):
         found = images.identities(searcher.connection, ids)
     for image_id, identity in found.items():
         if identity.sop_class_uid is None and identity.sop_instance_uid is not None:
             try:
-                data = original_bytes(identity.uri, identity.sha256, searcher.settings.reading)
+                data = source_bytes(identity.uri, identity.sha256, searcher.settings.reading)
                 own, _ = _from_file(data, searcher.settings.max_pixels, identity.uri)
             except RadretrievalError:  # without it the image is unreferable, which the report says
                 continue
@@ -173,9 +173,9 @@ def _query_bytes(searcher: Searcher, query: Path | int, name: str, what: str) ->
     """The query's file, and the number of its frame."""
     try:
         if isinstance(query, int):
-            with connections.translated(searcher.database.url):
+            with connections.database_errors(searcher.database.url):
                 known = searcher.stored_query(query)
-            return original_bytes(known.uri, known.sha256, searcher.settings.reading), frame_of(known.uri)
+            return source_bytes(known.uri, known.sha256, searcher.settings.reading), frame_of(known.uri)
         return read_bytes(query, max_pixels=searcher.settings.max_pixels), 1
     except InputMissing:
         raise

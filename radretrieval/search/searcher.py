@@ -85,7 +85,7 @@ class Searcher:
 
         Raises DatabaseUnavailable where the connection was lost.
         """
-        with connections.translated(self.database.url):
+        with connections.database_errors(self.database.url):
             found = encoders.get(self.connection, self.encoder_id)
         same = found.id == self.encoder.id
         self.encoder = found if same else self.encoder
@@ -108,7 +108,7 @@ class Searcher:
         """
         check_request(request)
         timer = StageTimer()
-        with connections.translated(self.database.url):
+        with connections.database_errors(self.database.url):
             with timer.stage("read"):
                 query = self._load(request)
                 if request.roi is not None:
@@ -145,10 +145,10 @@ class Searcher:
 
     def hit_radiograph(self, hit: Hit) -> Radiograph | str:
         """The radiograph of a hit, possibly from a reduced copy, or the reason why its file cannot be read."""
-        from radretrieval.storage.source import read_original
+        from radretrieval.storage.source import read_source
 
         try:
-            return read_original(hit.uri, hit.sha256, self.settings.reading)
+            return read_source(hit.uri, hit.sha256, self.settings.reading)
         except RadretrievalError as error:
             return str(error)
 
@@ -200,13 +200,13 @@ class Searcher:
         """The query's radiograph, read when first needed."""
         if query.radiograph is None:
             from radretrieval.imaging.reader import decode_image
-            from radretrieval.storage.source import read_original
+            from radretrieval.storage.source import read_source
 
             try:
                 if query.data is not None:
                     query.radiograph = decode_image(query.data, max_pixels=self.settings.max_pixels)
                 else:
-                    query.radiograph = read_original(query.uri, query.sha256, self.settings.reading)
+                    query.radiograph = read_source(query.uri, query.sha256, self.settings.reading)
             except ImageError as error:
                 raise UsageError(f"{shown(query.uri)} {error}") from error
             if query.patient_key is None and query.radiograph.patient_id is not None:

@@ -20,7 +20,7 @@ from radretrieval.imaging.resample import resample
 _SIZE = "original"  # in the text of a reduced picture: rows and columns that the original has
 
 
-class Store:
+class ContentStore:
     """Files by content in folders `ab/cd/`, the first digits of their names."""
 
     def __init__(self, folder: Path) -> None:

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from radretrieval.config import Reading
 from radretrieval.imaging.resample import resample
-from radretrieval.storage.source import Original, read_original
-from radretrieval.storage.worker_pool import Decoders
+from radretrieval.storage.source import SourceFile, read_source
+from radretrieval.storage.worker_pool import WorkerPool
 
 if TYPE_CHECKING:
     from radretrieval.config import Settings
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class PrepareTask:
     """A file, and the sides in pixels of the inputs to make; `barcode_size` is None where no barcode is needed."""
 
-    file: Original
+    file: SourceFile
     network_size: int
     barcode_size: int | None = None
 
@@ -43,7 +43,7 @@ class PreparedImage:
 
 def prepare(task: PrepareTask, reading: Reading) -> PreparedImage:
     """Read and resample one image. Raises ImageError when its file is gone, was changed or cannot be decoded."""
-    radiograph = read_original(task.file.uri, task.file.sha256, reading)
+    radiograph = read_source(task.file.uri, task.file.sha256, reading)
     pixels = radiograph.pixels
     return PreparedImage(
         resample(pixels, task.network_size),
@@ -54,6 +54,6 @@ def prepare(task: PrepareTask, reading: Reading) -> PreparedImage:
     )
 
 
-def prepare_pool(settings: Settings, workers: int | None = None) -> Decoders[PrepareTask, PreparedImage]:
+def prepare_pool(settings: Settings, workers: int | None = None) -> WorkerPool[PrepareTask, PreparedImage]:
     """Decoding processes that run `prepare`, one a core where `workers` is None."""
-    return Decoders.of(settings, partial(prepare, reading=settings.reading), workers)
+    return WorkerPool.of(settings, partial(prepare, reading=settings.reading), workers)

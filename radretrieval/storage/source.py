@@ -10,19 +10,19 @@ from radretrieval.errors import ImageError, InputMissing
 from radretrieval.files.uris import frame_of, to_path
 from radretrieval.imaging.radiograph import Radiograph
 from radretrieval.imaging.reader import decode_image, read_bytes
-from radretrieval.storage.content_store import Store
+from radretrieval.storage.content_store import ContentStore
 from radretrieval.storage.wado import fetch_instance
 
 
 @dataclass(frozen=True)
-class Original:
+class SourceFile:
     """The file of an image: its URI, and the SHA-256 that it must have."""
 
     uri: str
     sha256: bytes
 
 
-def read_original(uri: str, sha256: bytes, reading: Reading) -> Radiograph:
+def read_source(uri: str, sha256: bytes, reading: Reading) -> Radiograph:
     """Read the file of an image: the copy that the store keeps, else the file itself, else the reduced copy.
 
     Parameters
@@ -40,18 +40,18 @@ def read_original(uri: str, sha256: bytes, reading: Reading) -> Radiograph:
     """
     frame = frame_of(uri)
     try:
-        data = original_bytes(uri, sha256, reading)
+        data = source_bytes(uri, sha256, reading)
     except ImageError as error:
-        pixels = Store(reading.store).reduced(sha256, frame) if reading.store else None
+        pixels = ContentStore(reading.store).reduced(sha256, frame) if reading.store else None
         if pixels is None:
             raise
         return Radiograph(pixels, "png", 16, "MONOCHROME2", unreachable=str(error))
     return decode_image(data, max_pixels=reading.max_pixels, frame=frame)
 
 
-def original_bytes(uri: str, sha256: bytes, reading: Reading) -> bytes:
+def source_bytes(uri: str, sha256: bytes, reading: Reading) -> bytes:
     """The bytes of an image's file, from the store or its URI, with their SHA-256 verified; raises ImageError."""
-    store = Store(reading.store) if reading.store else None
+    store = ContentStore(reading.store) if reading.store else None
     kept = store is not None and store.path(sha256).exists()
     try:
         if store is not None and (kept or uri.startswith("store:")):

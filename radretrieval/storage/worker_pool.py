@@ -35,7 +35,7 @@ _START_SECONDS = 60.0  # for a fresh interpreter and the job's imports, on a mac
 _ORPHAN_SECONDS = 2.0  # an orphan whose job hangs ends itself this long after the job's time
 
 
-class Decoders(Generic[T, R]):
+class WorkerPool(Generic[T, R]):
     """Run a job on many items, in processes of their own.
 
     Parameters
@@ -48,8 +48,8 @@ class Decoders(Generic[T, R]):
 
     Examples
     --------
-    >>> with Decoders(2, len, timeout=10, megabytes=1000) as decoders:
-    ...     list(decoders.map(["a", "bcd"]))
+    >>> with WorkerPool(2, len, timeout=10, megabytes=1000) as pool:
+    ...     list(pool.map(["a", "bcd"]))
     [('a', 1), ('bcd', 3)]
     """
 
@@ -69,12 +69,12 @@ class Decoders(Generic[T, R]):
         self._closed = False
 
     @classmethod
-    def of(cls, settings: Settings, job: Callable[[T], R], workers: int | None = None) -> Decoders[T, R]:
+    def of(cls, settings: Settings, job: Callable[[T], R], workers: int | None = None) -> WorkerPool[T, R]:
         """A pool with the limits of the settings; None for one process a core."""
         count = workers or os.cpu_count() or 1
         return cls(count, job, timeout=settings.decode_seconds, megabytes=settings.decode_megabytes)
 
-    def __enter__(self) -> Decoders[T, R]:
+    def __enter__(self) -> WorkerPool[T, R]:
         return self
 
     def __exit__(

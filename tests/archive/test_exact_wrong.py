@@ -85,7 +85,7 @@ def check_within(connection: Any, encoder: encoders.Encoder, index: int) -> exac
             yield connection
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(connections, "one_moment", lambda connection: None)
+        patch.setattr(connections, "snapshot", lambda connection: None)
         return exact_check.check(Here("unused"), encoder, 9, 20)
 
 
@@ -238,7 +238,7 @@ def test_a_statement_that_takes_too_long(reading: Database, reader: Any) -> None
     slow = Filter(where=(Condition("split", "=", "train"),), sql="pg_sleep(0.01) IS NOT NULL")
     told = r"statement timeout; ask the DBA for .*SET statement_timeout"
     try:
-        with pytest.raises(DatabaseUnavailable, match=told), connections.translated(reading.url):
+        with pytest.raises(DatabaseUnavailable, match=told), connections.database_errors(reading.url):
             searches.candidates(reader, encoder, 1, np.zeros(125, np.uint8), 5, slow)
     finally:
         reader.execute("RESET statement_timeout")

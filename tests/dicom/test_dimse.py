@@ -179,14 +179,14 @@ def test_sent_to_our_own_receiver(node: Node, pull: Callable[..., Run], database
     from radretrieval.archive import inbox
     from radretrieval.archive.inbox import Arrival
     from radretrieval.files.uris import store_uri
-    from radretrieval.storage.content_store import Store
+    from radretrieval.storage.content_store import ContentStore
 
     node.start(set())
     node.put(film(1))
     done = pull("--move-to", "MOVER", check=False)  # nobody listens
     assert (done.returncode, done.json["failed"]) == (1, 1)
     assert "receive" in done.json["failures"][0]["message"]
-    store = Store(tmp_path / "home" / "store")
+    store = ContentStore(tmp_path / "home" / "store")
 
     def take(event: Any) -> int:
         data = event.encoded_dataset()

@@ -21,7 +21,7 @@ from programs import needs_program
 from radretrieval.archive.connections import Database
 from radretrieval.config import Settings
 from radretrieval.dicom.sop_classes import RADIOGRAPHS
-from radretrieval.ingest.inbox_worker import Intake
+from radretrieval.ingest.inbox_worker import InboxWorker
 
 
 @pytest.fixture(scope="module")
@@ -232,7 +232,7 @@ def expect_unchanged(node: Receiving, files: list[Path]) -> None:
 
 def expect_images(node: Receiving, files: list[Path], home: Path) -> None:
     """What has arrived is made images, or has failed with a reason; each once, and nothing is kept for nobody."""
-    Intake(Database(node.url), Settings(home=home, store=node.store.folder), workers=2).finish()
+    InboxWorker(Database(node.url), Settings(home=home, store=node.store.folder), workers=2).finish()
     assert node.rows("SELECT FROM arrival") == []
     rows = node.rows("SELECT sha256, sop_instance_uid, kept FROM image")
     failed = node.rows("SELECT sha256, message FROM ingest_failure")

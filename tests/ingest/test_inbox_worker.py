@@ -16,15 +16,15 @@ from radretrieval.archive import inbox
 from radretrieval.archive.connections import Database
 from radretrieval.config import Settings
 from radretrieval.dicom.scp.commit_queue import ReceiveQueue
-from radretrieval.ingest.inbox_worker import Intake
-from radretrieval.storage.content_store import Store
+from radretrieval.ingest.inbox_worker import InboxWorker
+from radretrieval.storage.content_store import ContentStore
 
 TakeIn = Callable[[Path], None]
 
 
 @pytest.fixture
-def store(settings: Settings) -> Store:
-    return Store(settings.store_folder)
+def store(settings: Settings) -> ContentStore:
+    return ContentStore(settings.store_folder)
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def take_in(database: Database, settings: Settings) -> Iterator[TakeIn]:
     received.close()
 
 
-def files(store: Store) -> int:
+def files(store: ContentStore) -> int:
     return sum(path.is_file() for path in store.folder.rglob("*"))
 
 
@@ -65,19 +65,19 @@ def test_one_that_the_database_refuses_fails_alone(
         take_in(tmp_path / f"{number}.dcm")
     with psycopg.connect(database.url) as connection:
         connection.execute("ALTER TABLE radretrieval.image ADD CONSTRAINT no CHECK (body_part <> 'REFUSED')")
-    report = Intake(database, settings, 1).finish()
+    report = InboxWorker(database, settings, 1).finish()
     assert (report.added, report.failed, waiting(database)) == (4, 1, 0)
     assert "violates check constraint" in report.failures[0]["message"]
 
 
 def test_decoders_that_are_killed_lose_nothing(
-    database: Database, settings: Settings, store: Store, take_in: TakeIn, tmp_path: Path
+    database: Database, settings: Settings, store: ContentStore, take_in: TakeIn, tmp_path: Path
 ) -> None:
     paths = [tmp_path / f"{number}.dcm" for number in range(40)]
     for number, path in enumerate(paths):
         a_file(path, number, side=100)
         take_in(path)
-    intake = Intake(database, settings, 2)
+    intake = InboxWorker(database, settings, 2)
     stop = threading.Event()
     thread = threading.Thread(target=intake.run, args=(stop,))
     thread.start()
@@ -94,7 +94,7 @@ def test_decoders_that_are_killed_lose_nothing(
     assert files(store) == len(paths)
     for path in paths:  # who failed by no fault of its own is an image when it is sent again
         take_in(path)
-    Intake(database, settings, 2).finish()
+    InboxWorker(database, settings, 2).finish()
     with database.connection() as connection:
         row = connection.execute("SELECT (SELECT count(*) FROM image) AS a, (SELECT count(*) FROM ingest_failure) AS b")
         assert row.fetchone() == {"a": len(paths), "b": 0}
@@ -102,22 +102,22 @@ def test_decoders_that_are_killed_lose_nothing(
 
 
 def test_a_file_that_a_kill_left_without_a_row_is_taken_as_if_it_were_new(
-    database: Database, settings: Settings, store: Store, take_in: TakeIn, tmp_path: Path
+    database: Database, settings: Settings, store: ContentStore, take_in: TakeIn, tmp_path: Path
 ) -> None:
     first, second = twins(tmp_path)
     take_in(first)
-    Intake(database, settings, 1).finish()
+    InboxWorker(database, settings, 1).finish()
     left = store.put(second.read_bytes())
     take_in(second)
     assert waiting(database) == 1
-    report = Intake(database, settings, 1).finish()
+    report = InboxWorker(database, settings, 1).finish()
     assert (report.added, report.unchanged) == (0, 1)
     assert not store.path(left).exists()
     assert files(store) == 1
 
 
 def test_an_image_of_a_folder_needs_no_file_in_the_store(
-    database: Database, settings: Settings, store: Store, take_in: TakeIn, tmp_path: Path
+    database: Database, settings: Settings, store: ContentStore, take_in: TakeIn, tmp_path: Path
 ) -> None:
     from radretrieval.ingest.run import ingest
 
@@ -130,12 +130,12 @@ def test_an_image_of_a_folder_needs_no_file_in_the_store(
 
 
 def test_twins_that_come_again_and_again_while_images_are_made(
-    database: Database, settings: Settings, store: Store, take_in: TakeIn, tmp_path: Path
+    database: Database, settings: Settings, store: ContentStore, take_in: TakeIn, tmp_path: Path
 ) -> None:
     """Who takes a file from the store, and who finds that it is there, wait for each other, and never in a ring."""
     pairs = [twins(tmp_path, seed) for seed in range(3)]
     stop = threading.Event()
-    intake = Intake(database, settings, 1)
+    intake = InboxWorker(database, settings, 1)
     thread = threading.Thread(target=intake.run, args=(stop,))
     thread.start()
     faults: list[Exception] = []

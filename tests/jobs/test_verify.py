@@ -21,11 +21,11 @@ from radretrieval.archive.inbox import Arrival
 from radretrieval.config import Settings
 from radretrieval.errors import EnvironmentUnusable, ImageError, UsageError
 from radretrieval.files.uris import store_uri, to_uri
-from radretrieval.ingest.inbox_worker import Intake
+from radretrieval.ingest.inbox_worker import InboxWorker
 from radretrieval.ingest.run import ingest
 from radretrieval.jobs.verify import verify
-from radretrieval.storage.content_store import Store
-from radretrieval.storage.source import read_original
+from radretrieval.storage.content_store import ContentStore
+from radretrieval.storage.source import read_source
 
 
 def png(path: Path, seed: int, size: tuple[int, int] = (60, 40)) -> Path:
@@ -66,10 +66,10 @@ def test_a_copy_is_read_when_the_file_is_gone(database: Database, settings: Sett
     data = (folder / "0.png").read_bytes()
     row = rows(database)[0]
     assert row["kept"] == "copy"
-    assert Store(settings.store_folder).path(row["sha256"]).read_bytes() == data
-    before = read_original(row["uri"], row["sha256"], settings.reading).pixels
+    assert ContentStore(settings.store_folder).path(row["sha256"]).read_bytes() == data
+    before = read_source(row["uri"], row["sha256"], settings.reading).pixels
     (folder / "0.png").unlink()
-    assert (read_original(row["uri"], row["sha256"], settings.reading).pixels == before).all()
+    assert (read_source(row["uri"], row["sha256"], settings.reading).pixels == before).all()
     assert verify(database, settings).sound == 3
 
 
@@ -77,7 +77,7 @@ def test_a_damaged_copy_is_told(database: Database, settings: Settings, folder: 
     settings = kept(settings, "copy")
     ingest(database, settings, [folder])
     row = rows(database)[0]
-    path = Store(settings.store_folder).path(row["sha256"])
+    path = ContentStore(settings.store_folder).path(row["sha256"])
     path.write_bytes(b"x" + path.read_bytes()[1:])
     report = verify(database, settings)
     assert (report.sound, report.changed) == (2, 1)
@@ -89,12 +89,12 @@ def test_reduced_pixels_stand_in_and_say_so(database: Database, settings: Settin
     ingest(database, settings, [folder])
     row = rows(database)[0]
     assert row["kept"] == "reduced"
-    original = read_original(row["uri"], row["sha256"], settings.reading)
+    original = read_source(row["uri"], row["sha256"], settings.reading)
     assert original.unreachable is None
-    with Image.open(Store(settings.store_folder).reduced_path(row["sha256"])) as small:
+    with Image.open(ContentStore(settings.store_folder).reduced_path(row["sha256"])) as small:
         assert small.size == (20, 30)
     (folder / "0.png").unlink()
-    again = read_original(row["uri"], row["sha256"], settings.reading)
+    again = read_source(row["uri"], row["sha256"], settings.reading)
     assert again.pixels.shape == original.pixels.shape  # a region keeps its coordinates
     assert np.corrcoef(again.pixels.ravel(), original.pixels.ravel())[0, 1] > 0.99
     assert again.unreachable is not None
@@ -121,7 +121,7 @@ def test_verify_finds_gone_changed_and_back(database: Database, settings: Settin
 def test_only_what_nobody_names_is_tidied(database: Database, settings: Settings, folder: Path) -> None:
     settings = kept(settings, "copy")
     ingest(database, settings, [folder])
-    store = Store(settings.store_folder)
+    store = ContentStore(settings.store_folder)
     orphans = [store.path(store.put(b"of nobody")), store.path(store.put(b"of nobody, and new"))]
     half = orphans[0].with_name(f".{orphans[0].name}.1.ab")
     half.write_bytes(b"of nob")
@@ -161,7 +161,7 @@ def test_a_store_that_cannot_be_written_ends_the_run(database: Database, setting
 
 def test_what_a_server_has_cannot_be_read_without_it(settings: Settings) -> None:
     with pytest.raises(ImageError, match=r"cannot be reached .* check the server"):
-        read_original("http://127.0.0.1:9/instances/1", bytes(32), settings.reading)
+        read_source("http://127.0.0.1:9/instances/1", bytes(32), settings.reading)
 
 
 # arrivals
@@ -170,7 +170,7 @@ def test_what_a_server_has_cannot_be_read_without_it(settings: Settings) -> None
 def arrive(
     database: Database, settings: Settings, data: bytes, uri: str | None = None, origin: str = "MODALITY"
 ) -> bytes:
-    store = Store(settings.store_folder)
+    store = ContentStore(settings.store_folder)
     sha256 = hashlib.sha256(data).digest()
     with database.connection() as connection:
         inbox.hold(connection, sha256)
@@ -188,13 +188,13 @@ def test_arrivals_become_images_or_fail(database: Database, settings: Settings, 
     compressed.save_as(buffer)
     films = [arrive(database, settings, data) for data in ((valid / "RG2_UNC.dcm").read_bytes(), buffer.getvalue())]
     refused = arrive(database, settings, (broken / "no_photometric.dcm").read_bytes())
-    report = Intake(database, settings, 1).finish()
+    report = InboxWorker(database, settings, 1).finish()
     # one film in two encodings is one image: the files have one SOP Instance UID and the same pixels
     assert (report.added, report.unchanged, report.failed, report.problems) == (1, 1, 1, [])
     (row,) = rows(database)
     assert (row["uri"], row["origin"], row["kept"]) == (store_uri(films[0]), "MODALITY", "copy")
     assert row["patient_key"] is not None
-    store = Store(settings.store_folder)
+    store = ContentStore(settings.store_folder)
     assert [store.path(sha).exists() for sha in (*films, refused)] == [True, False, True]
     (failure,) = rows(database, "SELECT uri, sha256, message FROM ingest_failure")
     assert failure["uri"] == store_uri(refused)
@@ -207,7 +207,7 @@ def test_the_same_uid_with_other_pixels_is_kept_apart(database: Database, settin
     valid = shared / "data" / "dicom" / "valid"
     for number in (1, 2):
         arrive(database, settings, (valid / f"derived_RG3_220_mono{number}_u16.dcm").read_bytes())
-    report = Intake(database, settings, 1).finish()
+    report = InboxWorker(database, settings, 1).finish()
     assert (report.added, [problem["error"] for problem in report.problems]) == (2, ["SameUid"])
     assert [row["same_uid"] for row in rows(database)] == [False, True]
 
@@ -219,8 +219,8 @@ def test_of_what_its_peer_gives_again_the_setting_is_kept(
     data = (folder / "0.png").read_bytes()
     elsewhere = to_uri(folder / "0.png")  # stands for a server: a place that is not the store
     sha256 = arrive(database, settings, data, elsewhere)
-    assert Intake(database, kept(settings, keep), 1).finish().added == 1
-    store = Store(settings.store_folder)
+    assert InboxWorker(database, kept(settings, keep), 1).finish().added == 1
+    store = ContentStore(settings.store_folder)
     assert store.path(sha256).exists() == (keep == "copy")
     assert store.reduced_path(sha256).exists() == (keep == "reduced")
     (row,) = rows(database)
@@ -240,7 +240,7 @@ def test_every_frame_is_an_image_if_asked(database: Database, settings: Settings
     found = rows(database)
     assert [row["frame"] for row in found] == list(range(1, 11))
     assert [row["uri"] for row in found] == [f"{to_uri(path)}#frame={n}" for n in range(1, 11)]
-    third = read_original(found[2]["uri"], found[2]["sha256"], settings.reading)
+    third = read_source(found[2]["uri"], found[2]["sha256"], settings.reading)
     assert third.pixels_sha256 == found[2]["pixels_sha256"] != found[3]["pixels_sha256"]
     report = ingest(database, settings, [path])
     assert (report.added, report.unchanged) == (0, 1)
@@ -322,8 +322,8 @@ def test_character_sets(database: Database, settings: Settings, shared: Path, ch
 def test_a_damaged_copy_is_mended_by_the_file_itself(database: Database, settings: Settings, folder: Path) -> None:
     data = (folder / "0.png").read_bytes()
     sha256 = arrive(database, settings, data)
-    assert Intake(database, settings, 1).finish().added == 1
-    path = Store(settings.store_folder).path(sha256)
+    assert InboxWorker(database, settings, 1).finish().added == 1
+    path = ContentStore(settings.store_folder).path(sha256)
     path.write_bytes(data[:-1] + b"x")
     assert verify(database, settings).changed == 1
     arrive(database, settings, data)  # it is sent again
@@ -358,10 +358,10 @@ def test_no_copy_is_kept_of_what_is_an_image_already(database: Database, setting
 
 
 def test_a_failure_names_its_sender(database: Database, settings: Settings) -> None:
-    store = Store(settings.store_folder)
+    store = ContentStore(settings.store_folder)
     sha256 = store.put(b"no image")
     with database.connection() as connection:
         inbox.add(connection, Arrival(sha256, store_uri(sha256), "WARD7", "1.2.3"))
         connection.commit()
-    (failure,) = Intake(database, settings, 1).finish().failures
+    (failure,) = InboxWorker(database, settings, 1).finish().failures
     assert "(from WARD7, SOP Instance UID 1.2.3)" in failure["message"]

@@ -123,7 +123,7 @@ def test_nobody_rotates_under_an_ingestion(
 ) -> None:
     before = _stored(database)
     with database.connection() as connection:
-        images.take_turn(connection)
+        images.lock_ingestion(connection)
         refused = inside("patient-key", "rotate", check=False)
         assert refused.returncode == 3
         assert "an ingestion is writing" in refused.stderr

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from radretrieval.errors import EnvironmentUnusable, ImageError, InputMissing
-from radretrieval.storage.worker_pool import Decoders
+from radretrieval.storage.worker_pool import WorkerPool
 
 
 class UnpicklableError(Exception):
@@ -70,7 +70,7 @@ def hang_in_c(seconds):
 
 @pytest.fixture(scope="module")
 def decoders():
-    with Decoders(2, work, timeout=20, megabytes=2000) as pool:
+    with WorkerPool(2, work, timeout=20, megabytes=2000) as pool:
         yield pool
 
 
@@ -148,7 +148,7 @@ def test_memory_beyond_the_limit_costs_its_own_item_only(decoders):
 
 
 def test_an_item_that_takes_too_long_is_ended(decoders):
-    with Decoders(2, work, timeout=0.5, megabytes=2000) as pool:
+    with WorkerPool(2, work, timeout=0.5, megabytes=2000) as pool:
         list(pool.map([1, 2]))
         started = time.perf_counter()
         outcomes = [outcome for _, outcome in pool.map([1, ("sleep", 60), 2, 3])]
@@ -179,7 +179,7 @@ def test_signals_for_the_group_do_not_end_the_children(decoders):
 def test_children_have_no_file_of_the_parent_and_are_silent(decoders, tmp_path, capfd):
     with open(tmp_path / "secret", "w") as file:
         os.set_inheritable(file.fileno(), True)
-        with Decoders(1, work, timeout=20, megabytes=2000) as pool:
+        with WorkerPool(1, work, timeout=20, megabytes=2000) as pool:
             _, targets = pool.submit(("pid", 0)).result()
             pool.submit(("print", 0)).result()
     assert not [target for target in targets if "secret" in target]
@@ -188,7 +188,7 @@ def test_children_have_no_file_of_the_parent_and_are_silent(decoders, tmp_path, 
 
 
 def test_no_process_is_left_after_close():
-    with Decoders(3, work, timeout=20, megabytes=2000) as pool:
+    with WorkerPool(3, work, timeout=20, megabytes=2000) as pool:
         pids = {result[0] for _, result in pool.map([("pid", 0)] * 6)}
         running = pool.submit(("sleep", 30))
         time.sleep(0.2)
@@ -200,19 +200,19 @@ def test_no_process_is_left_after_close():
 
 
 def test_one_process_at_least_and_partial_jobs():
-    with Decoders(0, functools.partial(add, 5), timeout=20, megabytes=2000) as pool:
+    with WorkerPool(0, functools.partial(add, 5), timeout=20, megabytes=2000) as pool:
         assert list(pool.map([1, 2])) == [(1, 6), (2, 7)]
 
 
 def test_a_job_without_a_name_is_refused():
     with pytest.raises(ValueError, match="imported by name"):
-        Decoders(1, lambda item: item, timeout=1, megabytes=100)
+        WorkerPool(1, lambda item: item, timeout=1, megabytes=100)
 
 
 def test_processes_that_cannot_start_are_no_fault_of_the_items(monkeypatch):
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     with (
-        Decoders(1, work, timeout=20, megabytes=2000) as pool,
+        WorkerPool(1, work, timeout=20, megabytes=2000) as pool,
         pytest.raises(EnvironmentUnusable, match="cannot be"),
     ):
         list(pool.map([1]))
@@ -221,9 +221,9 @@ def test_processes_that_cannot_start_are_no_fault_of_the_items(monkeypatch):
 PARENT = """
 import sys
 sys.path[:0] = {path!r}
-from radretrieval.storage.worker_pool import Decoders
+from radretrieval.storage.worker_pool import WorkerPool
 import test_worker_pool
-pool = Decoders(2, test_worker_pool.{job}, timeout={timeout}, megabytes=2000)
+pool = WorkerPool(2, test_worker_pool.{job}, timeout={timeout}, megabytes=2000)
 pids = [future.result() for future in [pool.submit({quick!r}) for _ in range(8)]]
 print(sorted({{pid if isinstance(pid, int) else pid[0] for pid in pids}}), flush=True)
 for _ in range(2):

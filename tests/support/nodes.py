@@ -22,7 +22,7 @@ from psycopg.rows import dict_row
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
-from radretrieval.storage.content_store import Store
+from radretrieval.storage.content_store import ContentStore
 
 CR = "1.2.840.10008.5.1.4.1.1.1"
 PATIENCE = 60.0
@@ -47,7 +47,7 @@ class Receiving:
         store: Path | None = None,
     ) -> None:
         self.url = url or ""
-        self.store = Store(store or home / "store")
+        self.store = ContentStore(store or home / "store")
         self.lines: list[str] = []
         environment = clean_environment(home, url) | {"RADRETRIEVAL_STORE": str(self.store.folder)}
         words = [*inside, str(COMMAND), "receive", "--host", "127.0.0.1", "--port", str(port), *map(str, options)]

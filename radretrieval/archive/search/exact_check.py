@@ -59,7 +59,7 @@ def check(database: Database, encoder: Encoder, queries: int, k: int, seed: int 
     Raises UsageError when there is no exact index.
     """
     with database.connection() as connection:
-        connections.one_moment(connection)
+        connections.snapshot(connection)
         row = connection.execute(sql("exact_of"), {"encoder": encoder.id}).fetchone()
         if row is None:
             raise UsageError(f"encoder {encoder.id} has no exact index; build one with: radretrieval index build")

@@ -116,7 +116,7 @@ def drop(database: Database, encoder: Encoder) -> None:
 @contextmanager
 def _builder(database: Database, encoder: Encoder) -> Iterator[Connection]:
     """A connection (autocommit) that holds the session-level advisory lock on building this encoder's index."""
-    with connections.translated(database.url), connections.connect(database.url, autocommit=True) as connection:
+    with connections.database_errors(database.url), connections.connect(database.url, autocommit=True) as connection:
         row = connection.execute(sql("exact_turn"), {"encoder": encoder.id}).fetchone()
         if row is None or not row["mine"]:
             raise UsageError(
@@ -182,7 +182,7 @@ def _while_locked(connection: Connection, encoder: Encoder, action: Callable[[],
             log.warning("waiting for transactions that write images or codes of encoder %d to end", encoder.id)
         try:
             with connection.transaction():
-                connection.execute(sql("claim_patience"), {"milliseconds": "2000"})
+                connection.execute(sql("lock_timeout"), {"milliseconds": "2000"})
                 connection.execute(sql("exact_lock").replace("{partition}", partition(encoder.id)))
                 action()
             return

@@ -108,7 +108,7 @@ def candidates(
     }
     if hnsw.answers(encoder, limit, wanted):
         return _as_candidates(hnsw.nearest(connection, values, limit, wanted.not_images)), "hnsw"
-    with connections.asked_rightly(connection, wanted.sql is not None), connection.cursor(binary=True) as cursor:
+    with connections.filter_errors(connection, wanted.sql is not None), connection.cursor(binary=True) as cursor:
         rows = cursor.execute(sql("nearest"), values).fetchall()
     # an empty answer has no path: no code passed the filter, and all were compared
     return _as_candidates(rows), rows[0]["path"] if rows else "exact-filter"
@@ -119,7 +119,7 @@ def filter_effect(
 ) -> FilterEffect:
     """The effect of a filter on the candidates `found` for the same code."""
     values = {"encoder": encoder.id, "filter": wanted.as_json(), "most": COUNTED}
-    with connections.asked_rightly(connection, wanted.sql is not None), connection.cursor(binary=True) as cursor:
+    with connections.filter_errors(connection, wanted.sql is not None), connection.cursor(binary=True) as cursor:
         counted = cursor.execute(sql("nearest_matched"), values).fetchone()
     assert counted is not None
     if not found:
@@ -246,7 +246,7 @@ def nearest_of_codes(
         "geometry": geometry,
     }
     own_sql = any(one.sql is not None for one in filters)
-    with connections.asked_rightly(connection, own_sql), connection.cursor(binary=True) as cursor:
+    with connections.filter_errors(connection, own_sql), connection.cursor(binary=True) as cursor:
         rows = {row["place"]: row for row in cursor.execute(sql("nearest_of_codes"), values)}
     return [_of_row(rows.get(place)) for place in range(1, len(codes) + 1)]
 

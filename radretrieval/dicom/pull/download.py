@@ -17,8 +17,8 @@ from radretrieval.dicom.pull.report import PullReport
 from radretrieval.dicom.pull.source import Instance, PullSource
 from radretrieval.errors import EnvironmentUnusable, NotFetched, NotThere
 from radretrieval.files.text import printable
-from radretrieval.ingest.inbox_worker import Intake
-from radretrieval.storage.content_store import Store
+from radretrieval.ingest.inbox_worker import InboxWorker
+from radretrieval.storage.content_store import ContentStore
 
 MOST_WAITING = 512  # files in the inbox: so many may lie in the store before the next are retrieved
 STUCK_SECONDS = 3600.0  # without any progress of the inbox; a batch whose files all time out takes less
@@ -38,8 +38,8 @@ class Downloader:
 
     connection: Connection
     source: PullSource
-    store: Store
-    intake: Intake
+    store: ContentStore
+    intake: InboxWorker
     pool: Executor
     workers: int
     report: PullReport

@@ -29,8 +29,8 @@ from radretrieval.dicom.pull.report import PullReport
 from radretrieval.dicom.pull.source import Instance, NotListed, PullSource, Study
 from radretrieval.dicom.sop_classes import OTHER_MODALITIES, RADIOGRAPHS
 from radretrieval.errors import EnvironmentUnusable, NotFetched
-from radretrieval.ingest.inbox_worker import Intake
-from radretrieval.storage.content_store import Store
+from radretrieval.ingest.inbox_worker import InboxWorker
+from radretrieval.storage.content_store import ContentStore
 
 STUDIES = 64  # whose instances are listed at once
 INSTANCES = 256  # looked up in the archive at once
@@ -68,9 +68,9 @@ def pull(
     with (
         ThreadPoolExecutor(workers, thread_name_prefix="pull") as pool,
         database.connection() as connection,
-        _inbox_worker(Intake(database, settings), report, pool, source.moves) as intake,
+        _inbox_worker(InboxWorker(database, settings), report, pool, source.moves) as intake,
     ):
-        store = Store(settings.store_folder)
+        store = ContentStore(settings.store_folder)
         run = PullRun(query, Downloader(connection, source, store, intake, pool, workers, report, count_done))
         run.retry_failures()
         if orthanc is not None and not query.rolling and query.until is None:
@@ -87,7 +87,9 @@ def pull(
 
 
 @contextlib.contextmanager
-def _inbox_worker(intake: Intake, report: PullReport, pool: ThreadPoolExecutor, elsewhere: bool) -> Iterator[Intake]:
+def _inbox_worker(
+    intake: InboxWorker, report: PullReport, pool: ThreadPoolExecutor, elsewhere: bool
+) -> Iterator[InboxWorker]:
     """Make images of the inbox in a thread while the block runs, and of the rest after it, also where it raised.
 
     elsewhere : another process (`radretrieval receive`) makes them.

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from radretrieval.archive import inbox
-from radretrieval.archive.connections import Database, connect, restart_embedded, translated
+from radretrieval.archive.connections import Database, connect, database_errors, restart_embedded
 from radretrieval.archive.inbox import Arrival
 from radretrieval.config import Settings
 from radretrieval.errors import DatabaseUnavailable, EnvironmentUnusable
 from radretrieval.files.uris import store_uri
-from radretrieval.storage.content_store import Store
+from radretrieval.storage.content_store import ContentStore
 
 if TYPE_CHECKING:
     import psycopg
@@ -50,7 +50,7 @@ class ReceiveQueue:
 
     def __init__(self, database: Database, settings: Settings, on_commit: Callable[[], None]) -> None:
         self._database, self._settings, self._on_commit = database, settings, on_commit
-        self._store = Store(settings.store_folder)
+        self._store = ContentStore(settings.store_folder)
         self._entries: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()
         self._connection: psycopg.Connection[dict[str, Any]] | None = None
         self._unavailable: str | None = None  # why the database cannot be used
@@ -138,7 +138,7 @@ class ReceiveQueue:
             self._commit(group)  # rows that the first attempt committed after all are not inserted again
 
     def _commit(self, group: list[_Entry]) -> None:
-        with translated(self._database.url):
+        with database_errors(self._database.url):
             if self._connection is None:
                 self._connection = connect(self._database.url)
             connection = self._connection

@@ -16,7 +16,7 @@ from radretrieval.dicom.scp.commit_queue import ReceiveQueue
 from radretrieval.dicom.scp.server import ScpConfig, ScpServer, requestor
 from radretrieval.errors import EnvironmentUnusable, ImageError
 from radretrieval.files.text import printable
-from radretrieval.ingest.inbox_worker import Intake
+from radretrieval.ingest.inbox_worker import InboxWorker
 from radretrieval.ingest.report import InboxReport
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def receive(
 
     Parameters
     ----------
-    intake : make images here; without, another process does (`Intake`).
+    intake : make images here; without, another process does (`InboxWorker`).
     workers : decoding processes; None for one a core.
     ready : called with the port once it listens.
 
@@ -122,7 +122,7 @@ def receive(
     # what pydicom warns of in a UID names neither file nor sender
     logging.getLogger("pydicom").setLevel(logging.CRITICAL)
     warnings.filterwarnings("ignore", module="pydicom")
-    worker = Intake(database, settings, workers)
+    worker = InboxWorker(database, settings, workers)
     worker_stop = threading.Event()
     with ExitStack() as stack:
         scp = StorageScp(database, settings, config, worker.wake)

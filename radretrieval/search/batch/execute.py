@@ -99,7 +99,7 @@ class BatchExecutor:
         cnnc = [query.cnnc for query in chunk if query.cnnc is not None]
         where = (searcher.encoder, searcher.geometry)
         with self._connection() as connection, connection.transaction():
-            connections.one_moment(connection)
+            connections.snapshot(connection)
             near = nearest.nearest_of_codes(connection, *where, cnnc, request.candidates, filters)
             ranked = _ranked(chunk, near, request.top)
             facts = stored.hit_facts(connection, sorted({hit[0] for hits in ranked for hit in hits}))

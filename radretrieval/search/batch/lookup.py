@@ -20,7 +20,7 @@ from radretrieval.imaging.reader import read_bytes
 from radretrieval.search.batch.sources import BatchQuery
 from radretrieval.search.searcher import Searcher
 from radretrieval.storage.prepare import PreparedImage, PrepareTask, prepare_pool
-from radretrieval.storage.source import Original
+from radretrieval.storage.source import SourceFile
 from radretrieval.storage.worker_pool import outcome
 
 
@@ -78,15 +78,15 @@ class QueryLoader:
                 known = by_id.get(target)
                 if known is None:
                     return LoadedQuery(query.name, error=UsageError(f"the archive has no image {target}"))
-                return self._loaded(query.name, known, Original(known.uri, known.sha256))
+                return self._loaded(query.name, known, SourceFile(known.uri, known.sha256))
             sha256 = hashes[target]
             if isinstance(sha256, Exception):
                 return LoadedQuery(query.name, error=sha256)
-            return self._loaded(query.name, by_content.get(sha256), Original(to_uri(target), sha256))
+            return self._loaded(query.name, by_content.get(sha256), SourceFile(to_uri(target), sha256))
 
         return [loaded(query) for query in block]
 
-    def _loaded(self, name: str, known: StoredQuery | None, file: Original) -> LoadedQuery:
+    def _loaded(self, name: str, known: StoredQuery | None, file: SourceFile) -> LoadedQuery:
         query = LoadedQuery(name)
         if known is not None:
             query.use(known)

@@ -99,7 +99,7 @@ def search_batch(
     check_request(request)
     started = time.monotonic()
     report.encoder_id, report.recall = searcher.encoder.id, searcher.encoder.recall
-    with connections.translated(searcher.database.url), ExitStack() as stack:
+    with connections.database_errors(searcher.database.url), ExitStack() as stack:
         if next(stored.coded_ids(searcher.connection, searcher.encoder.id), None) is None:
             searcher.raise_no_codes(codes.pending_count(searcher.connection, searcher.encoder.id))
         loader = QueryLoader(searcher, request.exclude_same_patient, stack)
