@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,9 @@ from radretrieval.files.text import shown
 from radretrieval.profile import PAPER, Profile
 from radretrieval.storage.prepare import PrepareTask, prepare_pool
 from radretrieval.storage.source import SourceFile
+
+if TYPE_CHECKING:
+    from radretrieval.coding.training import TrainedNetwork
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +47,14 @@ class TrainOptions:
     epochs: int | None = None
     device: str = "auto"
     seed: int = 0
+
+    @property
+    def passes(self) -> int:
+        """How many epochs; raises UsageError for none."""
+        epochs = self.profile.training.epochs if self.epochs is None else self.epochs
+        if epochs < 1:
+            raise UsageError(f"--epochs {epochs}: at least 1 is needed")
+        return epochs
 
 
 @dataclass
@@ -90,9 +101,7 @@ def train(
     started = time.monotonic()
     choose_device(options.device)  # raises before the images are read
     profile = options.profile
-    epochs = profile.training.epochs if options.epochs is None else options.epochs
-    if epochs < 1:
-        raise UsageError(f"--epochs {epochs}: at least 1 is needed")
+    epochs = options.passes
     with database.connection() as connection:
         rows = images.training(connection, options.split)
 
@@ -110,18 +119,7 @@ def train(
         seed=options.seed,
         on_batch=lambda epoch, count, loss: progress(count, f"epoch {epoch + 1}/{epochs}, loss {loss:.3f}"),
     )
-    metrics = {
-        "split": options.split,
-        "images": len(data.labels),
-        "epochs": epochs,
-        "seed": options.seed,
-        "device": trained.device,
-        "precision": trained.precision,
-        "seconds": round(time.monotonic() - started, 3),
-        "losses": trained.losses,
-        "accuracies": trained.accuracies,
-    }
-    encoder = _store(database, profile, trained.weights, data.classes, metrics)
+    encoder = _store(database, options, data, trained, time.monotonic() - started)
     return TrainReport(
         encoder_id=encoder.id,
         profile=profile.name,
@@ -172,13 +170,25 @@ def _read(
 
 
 def _store(
-    database: Database, profile: Profile, weights: bytes, classes: list[str], metrics: dict[str, Any]
+    database: Database, options: TrainOptions, data: _TrainingSet, trained: TrainedNetwork, seconds: float
 ) -> encoders.Encoder:
     """Add the encoder; tries again for minutes while the database is away, for training may have taken hours."""
+    metrics = {
+        "split": options.split,
+        "images": len(data.labels),
+        "epochs": len(trained.losses),
+        "seed": options.seed,
+        "device": trained.device,
+        "precision": trained.precision,
+        "seconds": round(seconds, 3),
+        "losses": trained.losses,
+        "accuracies": trained.accuracies,
+    }
     for pause in (*RETRY_SECONDS, None):
         try:
             with database.connection() as connection:
-                return encoders.get(connection, encoders.add(connection, profile, weights, classes, metrics))
+                encoder_id = encoders.add(connection, options.profile, trained.weights, data.classes, metrics)
+                return encoders.get(connection, encoder_id)
         except DatabaseUnavailable as error:
             if pause is None:
                 raise

@@ -25,7 +25,7 @@ from radretrieval.ingest.run import ingest
 from radretrieval.search.batch import execute, run
 from radretrieval.search.batch.execute import HitRow
 from radretrieval.search.batch.run import BatchReport, search_batch
-from radretrieval.search.batch.sources import BatchQuery, image_query, query_source
+from radretrieval.search.batch.sources import BatchQuery, batch_query, query_source
 from radretrieval.search.request import Request
 from radretrieval.search.searcher import Searcher
 
@@ -108,7 +108,7 @@ def alone(filled: Filled, request: Request, asked: BatchQuery) -> list[HitRow]:
 
 def every_query(filled: Filled) -> list[BatchQuery]:
     files = [*query_source(filled.new)(), *(BatchQuery(path, path) for path in filled.known[:20])]
-    return [*map(image_query, filled.ids), *files, image_query(filled.ids[4])]
+    return [*map(batch_query, filled.ids), *files, batch_query(filled.ids[4])]
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_codes_tie_at_the_last_place(filled: Filled) -> None:
 
 def test_an_unknown_patient_fails_its_query_alone(filled: Filled) -> None:
     request = Request(query=0, exclude_same_patient=True)
-    queries = [image_query(image_id) for image_id in filled.ids[:21]]
+    queries = [batch_query(image_id) for image_id in filled.ids[:21]]
     rows, report = answers(filled, request, queries)
     assert [one["path"] for one in report.failures] == [f"id:{filled.ids[n]}" for n in (0, 7, 14)]
     good = [query for n, query in enumerate(queries) if n % 7]
@@ -188,7 +188,7 @@ def test_hnsw_answers_where_it_answers_one(filled: Filled) -> None:
     try:
         with Searcher(filled.searcher.database, filled.searcher.settings, "cpu") as searcher:
             indexed = replace(filled, searcher=searcher)
-            queries = [image_query(image_id) for image_id in filled.ids[:20]]
+            queries = [batch_query(image_id) for image_id in filled.ids[:20]]
             rows, report = answers(indexed, Request(query=0), queries)
             assert set(report.path) == {"hnsw"}
             assert rows == [row for asked in queries for row in alone(indexed, Request(query=0), asked)]
@@ -204,7 +204,7 @@ def test_a_wrong_filter_ends_the_batch(filled: Filled) -> None:
         (Request(query=0, top=60), "smaller than --top"),
     ):
         with pytest.raises(UsageError, match=reason):
-            answers(filled, request, [image_query(filled.ids[0])])
+            answers(filled, request, [batch_query(filled.ids[0])])
 
 
 def test_coded_ids_are_read_page_by_page(filled: Filled, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -217,7 +217,7 @@ def test_an_archive_without_codes_says_so(database: Database, settings: Settings
     with database.connection() as connection:
         add_encoder(connection)
     with Searcher(database, settings) as searcher, pytest.raises(UsageError, match="no image to compare with"):
-        list(search_batch(searcher, Request(query=0), [image_query(1)], BatchReport(), lambda count: None))
+        list(search_batch(searcher, Request(query=0), [batch_query(1)], BatchReport(), lambda count: None))
 
 
 def test_sources_that_hold_no_query(tmp_path: Path) -> None:

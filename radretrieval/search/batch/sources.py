@@ -51,7 +51,7 @@ def query_source(path: Path, leave_out: Path | None = None) -> QuerySource:
     folder = os.path.isdir(path)
 
     def source() -> Iterator[BatchQuery]:
-        return (_file(name) for name in walk([path], skip)) if folder else _rows(path)
+        return map(batch_query, walk([path], skip)) if folder else _rows(path)
 
     if next(source(), None) is None:
         raise UsageError(f"{path} holds no query: {'there is no file in it' if folder else 'it has no row'}")
@@ -74,24 +74,18 @@ def _rows(path: Path) -> Iterator[BatchQuery]:
 
 def _of_row(path: Path, column: str, value: str, line: int) -> BatchQuery:
     if column == "file" and value:
-        return _file(os.path.abspath(os.path.join(os.path.dirname(os.path.abspath(path)), value)))
+        return batch_query(os.path.join(os.path.dirname(os.path.abspath(path)), value))
     digits = value.removeprefix("id:")
     if digits.isascii() and digits.isdecimal() and len(digits) < 24:
-        return image_query(int(digits))
+        return batch_query(int(digits))
     problem = f"holds {printable(value)!r}, which is no id of an image" if value else "is empty"
     name = f"{printable(str(path))}, line {line}"
     return BatchQuery(name, UsageError(f"its column {column!r} {problem}; correct the line or remove it"))
 
 
-def _file(path: str) -> BatchQuery:
-    return BatchQuery(printable(path), path)
-
-
-def image_query(image_id: int) -> BatchQuery:
-    """An image of the archive as a query."""
-    return BatchQuery(f"id:{image_id}", image_id)
-
-
 def batch_query(query: str | os.PathLike[str] | int) -> BatchQuery:
     """A file, or an image of the archive by its id, as a query."""
-    return image_query(query) if isinstance(query, int) else _file(os.path.abspath(query))
+    if isinstance(query, int):
+        return BatchQuery(f"id:{query}", query)
+    path = os.path.abspath(query)
+    return BatchQuery(printable(path), path)
