@@ -190,7 +190,7 @@ def test_new_deleted_and_restored_instances(orthanc: Orthanc, pulled: Pulled, da
 def test_a_peer_that_is_away_makes_nothing_gone(orthanc: Orthanc, pull: Pull, database: Database) -> None:
     orthanc.put(film(1), film(2))
     pull(orthanc)
-    orthanc.stop(kill=True)
+    orthanc.stop()
     started = time.monotonic()
     done = pull(orthanc, "--reconcile", check=False)
     assert done.returncode == 3
@@ -243,7 +243,7 @@ def test_a_database_of_orthanc_that_begins_anew_is_listed_whole(
     assert counts(pulled(orthanc), "seen") == (0,)
 
 
-FILMS = 150
+FILMS = 100
 
 
 def waiting_for(database: Database, number: int, process: subprocess.Popen[str]) -> None:
@@ -277,7 +277,7 @@ def test_killed_in_the_middle_it_goes_on(
         process.kill()
         process.communicate()
     else:
-        orthanc.stop(kill=True)
+        orthanc.stop()
         _, errors = process.communicate(timeout=60)
         assert process.returncode == 3, errors
         assert "cannot be reached" in errors

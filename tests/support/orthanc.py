@@ -125,10 +125,10 @@ class Orthanc:
             time.sleep(0.05)
         raise AssertionError((self.folder / "orthanc.log").read_text())
 
-    def stop(self, *, kill: bool = False) -> None:
-        """End it, by its id."""
+    def stop(self) -> None:
+        """Kill it, by its id: in order it takes seconds."""
         if self._process is not None:
-            self._process.kill() if kill else self._process.terminate()
+            self._process.kill()
             self._process.wait(20)
             self._process = None
 

@@ -64,5 +64,5 @@ def orthanc(folder: Path, inside: Sequence[str], port: int) -> Iterator[Orthanc]
             time.sleep(0.1)
         yield server
     finally:
-        process.terminate()
+        process.kill()  # in order it takes seconds
         process.wait(PATIENCE)

@@ -75,16 +75,12 @@ def wait_for(ready: Callable[[], bool], seconds: float = 20) -> None:
 
 @contextmanager
 def ended(process: subprocess.Popen[bytes]) -> Iterator[None]:
-    """End it with the block, and wait."""
+    """End it with the block; in order Orthanc takes seconds."""
     try:
         yield
     finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        process.kill()
+        process.wait()
 
 
 @dataclass
