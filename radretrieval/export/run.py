@@ -157,10 +157,9 @@ class ExportRun:
             self.encoder = encoders.get(connection, options.encoder)
         except NoEncoder:  # the index is written without codes
             return
-        shape = self.encoder.profile.barcode
-        from radretrieval.coding.radon import bins
+        from radretrieval.coding.radon import geometry
 
-        self.geometry = codes.known_geometry(connection, shape.size, shape.angles, bins(shape.size), shape.rule)
+        self.geometry = codes.known_geometry(connection, *geometry(self.encoder.profile.barcode))
         connection.commit()
 
     @contextmanager
