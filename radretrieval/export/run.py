@@ -202,11 +202,7 @@ class ExportRun:
             replacements=self.replacements,
             accept_burned_in=options.accept_burned_in,
         )
-        limits: dict[str, Any] = {"timeout": settings.decode_seconds, "megabytes": settings.decode_megabytes}
-        with (
-            FileList(self.folder) as written,
-            WorkerPool(options.workers or os.cpu_count() or 1, write, **limits) as writers,
-        ):
+        with FileList(self.folder) as written, WorkerPool.of(settings, write, options.workers) as writers:
             for job, file in writers.map(self._jobs(chosen, written, advance)):
                 if isinstance(file, ExportedFile):
                     written.add(os.path.relpath(job.target, self.folder), file, self._state(job))
