@@ -184,7 +184,7 @@ WHERE c.encoder_id = %(encoder)s AND (%(splits)s::text[] IS NULL OR i.split = AN
 ORDER BY c.image_id;
 
 -- :nearest The nearest codes, with barcodes and images, in one round trip; ids settle ties.
-SELECT n.image_id, n.distance, n.path, b.code AS barcode, i.uri, i.irma_code, i.rows, i.columns, i.sha256
+SELECT n.image_id, n.distance, n.path, b.code AS barcode, i.uri, i.irma_code, i.sha256
 FROM cnnc_nearest(%(code)s::bit(1000), %(limit)s, %(encoder)s, %(filter)s) n
 JOIN image i ON i.id = n.image_id
 LEFT JOIN barcode b ON b.image_id = n.image_id AND b.geometry_id = %(geometry)s
@@ -211,7 +211,7 @@ SELECT cnnc_within(%(code)s::bit(1000), %(distance)s, %(encoder)s, %(most)s) AS 
           AND c.code <~> %(code)s::bit(1000) <= %(distance)s) AS own;
 
 -- :nearest_hnsw The same through the HNSW index.
-SELECT n.image_id, n.distance::int, b.code AS barcode, i.uri, i.irma_code, i.rows, i.columns, i.sha256
+SELECT n.image_id, n.distance::int, b.code AS barcode, i.uri, i.irma_code, i.sha256
 FROM (SELECT c.image_id, c.code <~> %(code)s::bit(1000) AS distance
       FROM cnnc c WHERE c.encoder_id = %(encoder)s
       ORDER BY c.code <~> %(code)s::bit(1000) LIMIT %(limit)s) n

@@ -128,7 +128,7 @@ def _require_same_images(first: EncoderRun, other: EncoderRun) -> None:
 def _encoder_run(connection: Connection, encoder: Encoder, options: EvaluationOptions) -> EncoderRun:
     from radretrieval.coding.radon import geometry
 
-    # 0 is the id of no geometry: nobody has written a barcode of this one yet
+    # without a barcode of this geometry there is no id; 0 matches none
     geometry_id = codes.known_geometry(connection, *geometry(encoder.profile.barcode)) or 0
 
     def scored(splits: Sequence[str] | None) -> CodeSet:

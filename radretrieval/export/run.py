@@ -157,10 +157,9 @@ class ExportRun:
             self.encoder = encoders.get(connection, options.encoder)
         except NoEncoder:  # the index is written without codes
             return
-        shape = self.encoder.profile.barcode
-        from radretrieval.coding.radon import bins
+        from radretrieval.coding.radon import geometry
 
-        self.geometry = codes.known_geometry(connection, shape.size, shape.angles, bins(shape.size), shape.rule)
+        self.geometry = codes.known_geometry(connection, *geometry(self.encoder.profile.barcode))
         connection.commit()
 
     @contextmanager
@@ -203,11 +202,7 @@ class ExportRun:
             replacements=self.replacements,
             accept_burned_in=options.accept_burned_in,
         )
-        limits: dict[str, Any] = {"timeout": settings.decode_seconds, "megabytes": settings.decode_megabytes}
-        with (
-            FileList(self.folder) as written,
-            WorkerPool(options.workers or os.cpu_count() or 1, write, **limits) as writers,
-        ):
+        with FileList(self.folder) as written, WorkerPool.of(settings, write, options.workers) as writers:
             for job, file in writers.map(self._jobs(chosen, written, advance)):
                 if isinstance(file, ExportedFile):
                     written.add(os.path.relpath(job.target, self.folder), file, self._state(job))

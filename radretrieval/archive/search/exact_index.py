@@ -101,7 +101,7 @@ def facts(connection: Connection, encoder: Encoder, codes: int) -> dict[str, Any
     elif kind == "exact" and codes > GROWN * max(row["built_of"], row["index_from"]):
         advice = f"the index was built of {row['built_of']} codes; build it anew: radretrieval index build"
     elif kind == "hnsw" and row["recall"] is None:
-        advice = "searches are approximate, and nobody knows how much: radretrieval index audit"
+        advice = "searches are approximate, and their recall was never measured: radretrieval index audit"
     shown = {name: row[name] for name in ("built_of", "live_at", "recall", "recall_worst", "measured_at", "unfinished")}
     return {"kind": kind, **shown, "advice": advice}
 

@@ -32,8 +32,6 @@ class Candidate:
     uri: str
     sha256: bytes
     irma_code: str | None
-    rows: int
-    columns: int
 
 
 @dataclass(frozen=True)
@@ -74,6 +72,12 @@ class Candidates:
     distances: NDArray[np.int32]
     barcodes: NDArray[np.uint8]
     path: str
+
+    @classmethod
+    def of(cls, ids: Sequence[int], distances: Sequence[int], barcodes: bytes, path: str) -> Candidates:
+        """Candidates with their barcodes joined."""
+        packed = np.frombuffer(barcodes, np.uint8).reshape(len(ids), len(barcodes) // max(len(ids), 1))
+        return cls(np.array(ids, np.int64), np.array(distances, np.int32), packed, path)
 
 
 def candidates(
@@ -140,19 +144,8 @@ def filter_effect(
 
 
 def _as_candidates(rows: Sequence[dict[str, Any]]) -> list[Candidate]:
-    return [
-        Candidate(
-            row["image_id"],
-            row["distance"],
-            row["barcode"],
-            row["uri"],
-            bytes(row["sha256"]),
-            row["irma_code"],
-            row["rows"],
-            row["columns"],
-        )
-        for row in rows
-    ]
+    columns = ("image_id", "distance", "barcode", "uri", "sha256", "irma_code")
+    return [Candidate(*(row[name] for name in columns)) for row in rows]
 
 
 def nearest_of_images(
@@ -234,10 +227,13 @@ def nearest_of_codes(
     Raises UsageError for a filter that names no column or value.
     """
     if any(hnsw.answers(encoder, limit, one) for one in filters):
-        return [
-            _of_single(*candidates(connection, encoder, geometry, code, limit, one))
-            for code, one in zip(codes, filters, strict=True)
-        ]
+        result = []
+        for code, one in zip(codes, filters, strict=True):
+            found, path = candidates(connection, encoder, geometry, code, limit, one)
+            able = [(c.image_id, c.cnnc_distance, c.barcode) for c in found if c.barcode is not None]
+            ids, far, barcodes = zip(*able, strict=True) if able else ((), (), ())
+            result.append(Candidates.of(ids, far, b"".join(barcodes), path))
+        return result
     values = {
         "codes": [bit_text(code) for code in codes],
         "filters": [one.as_json() for one in filters],
@@ -248,28 +244,13 @@ def nearest_of_codes(
     own_sql = any(one.sql is not None for one in filters)
     with connections.filter_errors(connection, own_sql), connection.cursor(binary=True) as cursor:
         rows = {row["place"]: row for row in cursor.execute(sql("nearest_of_codes"), values)}
-    return [_of_row(rows.get(place)) for place in range(1, len(codes) + 1)]
-
-
-def _of_row(row: dict[str, Any] | None) -> Candidates:
     # without a row no code passed the filter, and all were compared, as in `candidates`
-    ids = [] if row is None else row["image_ids"] or []
-    far = [] if row is None else row["distances"] or []
-    barcodes = np.frombuffer(row["barcodes"] if row is not None and ids else b"", np.uint8)
-    shaped = barcodes.reshape(len(ids), -1) if ids else barcodes.reshape(0, 0)
-    path = "exact-filter" if row is None else row["path"]
-    return Candidates(np.array(ids, np.int64), np.array(far, np.int32), shaped, path)
-
-
-def _of_single(found: Sequence[Candidate], path: str) -> Candidates:
-    able = [(one, one.barcode) for one in found if one.barcode is not None]
-    barcodes = np.frombuffer(b"".join(barcode for _, barcode in able), np.uint8)
-    return Candidates(
-        np.array([one.image_id for one, _ in able], np.int64),
-        np.array([one.cnnc_distance for one, _ in able], np.int32),
-        barcodes.reshape(len(able), -1) if able else barcodes.reshape(0, 0),
-        path,
-    )
+    nothing: dict[str, Any] = {"image_ids": None, "distances": None, "barcodes": None, "path": "exact-filter"}
+    found_rows = [rows.get(place, nothing) for place in range(1, len(codes) + 1)]
+    return [
+        Candidates.of(row["image_ids"] or [], row["distances"] or [], row["barcodes"] or b"", row["path"])
+        for row in found_rows
+    ]
 
 
 def bit_text(code: NDArray[np.uint8]) -> str:
