@@ -134,7 +134,9 @@ def test_a_client_of_it_is_typed(installed: Path, contents: set[str], tmp_path: 
     assert "radretrieval/py.typed" in contents
     run = checked(installed, tmp_path, CLIENT)
     assert run.returncode == 0, run.stdout
-    assert f"{installed.name}/radretrieval/__init__.py (radretrieval)" in run.stderr  # not the checkout that is installed editable
+    assert (
+        f"{installed.name}/radretrieval/__init__.py (radretrieval)" in run.stderr
+    )  # not the checkout that is installed editable
     wrong = checked(installed, tmp_path, CLIENT.replace("top=10", 'top="10"').replace("film.pixels", "film.pixel"))
     assert wrong.returncode == 1
     assert {'"search"', '"pixel"'} <= set(re.findall(r'"search"|"pixel"', wrong.stdout)), wrong.stdout
