@@ -73,7 +73,7 @@ def receive(
 ) -> None:
     """Be a DICOM node: take what is sent by C-STORE, and make images of it. SIGTERM or Ctrl-C ends it in order.
 
-    A file is answered with success once it is on the disk and told of in the archive; the senders learn why else.
+    A file is answered with success once it is on the disk and its row is committed, else with the reason.
     """
     with opened(context) as archive:
         report = archive.receive(

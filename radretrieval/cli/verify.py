@@ -33,9 +33,9 @@ def verify(
     if not as_json:
         tell_failures(report.failures)
         for path in report.orphan_files[:20]:
-            tell(f"nobody's: {path}")
+            tell(f"no row names it: {path}")
         if report.orphans > report.removed:
-            left = " (those younger than an hour stay: they may be about to be told of)" if tidy else "; --tidy removes"
+            left = " (younger than an hour: their rows may not be committed yet)" if tidy else "; --tidy removes"
             tell(f"{report.orphans - report.removed} files in the store are of no image{left}")
-    if report.amiss:
+    if report.unsound:
         raise typer.Exit(1)

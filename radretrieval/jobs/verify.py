@@ -1,7 +1,7 @@
-"""Is every image's file still there, unchanged? And is everything in the store somebody's?
+"""Verification: the file of every image exists and is unchanged, and every file in the store has a row.
 
-Files are read whole and hashed, in threads; images that were ingested before headers were kept get their columns from
-what is read. Nothing is deleted unless asked.
+Threads read and hash the files; images that an older version ingested get the columns that it did not fill. Nothing is
+deleted unless asked.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from radretrieval.archive import images, inbox, pull_state
 from radretrieval.archive.connections import Connection, Database
 from radretrieval.config import Reading, Settings
 from radretrieval.errors import ImageError
+from radretrieval.files.failures import FailureList
 from radretrieval.files.text import printable, shown
 from radretrieval.files.uris import to_path
 from radretrieval.ingest.inspect_file import File, InspectedFile, InspectOptions, inspect_file
@@ -27,18 +28,17 @@ from radretrieval.storage.content_store import ContentStore
 from radretrieval.storage.worker_pool import WorkerPool
 
 BATCH = 200
-ORPHAN_SECONDS = 3600.0  # a younger file in the store may be about to be told of
+ORPHAN_SECONDS = 3600.0  # the row of a younger file in the store may not be committed yet
 
 
 @dataclass
 class VerifyReport:
     """What was found: images = sound + gone + changed + unreachable.
 
-    gone : the file is nowhere. changed : another file is in its place. unreachable : its server does not answer.
-    completed : those that an older version ingested, which have now what their headers tell.
-    reduced : of those that are not sound, how many have a reduced copy that is shown instead.
-    orphans : files in the store that no image, no arrival and no failure names; removed : those that were taken away,
-        all that are older than an hour. orphan_files : their paths, the first thousand.
+    gone : the file does not exist. changed : its content differs. unreachable : its server does not answer.
+    completed : images of an older version whose missing columns were filled.
+    reduced : those not sound that have a reduced copy. orphans : files in the store that no image, arrival or failure
+        names; removed : those deleted, older than an hour. orphan_files : their paths, the first 1000.
     """
 
     images: int = 0
@@ -51,12 +51,12 @@ class VerifyReport:
     orphans: int = 0
     removed: int = 0
     orphan_files: list[str] = field(default_factory=list)
-    failures: list[dict[str, str]] = field(default_factory=list)  # path, error, message; the first thousand
+    failures: FailureList = field(default_factory=FailureList)
     seconds: float = 0.0
 
     @property
-    def amiss(self) -> int:
-        """How many images have neither a sound file nor a reduced copy."""
+    def unsound(self) -> int:
+        """The number of images with neither a sound file nor a reduced copy."""
         return self.images - self.sound - self.reduced
 
 
@@ -111,7 +111,7 @@ def verify(
 
 
 def _look(row: dict[str, Any], reading: Reading) -> tuple[str, str]:
-    """`sound`, or what is amiss and why."""
+    """`sound`, or the state of the file and a message."""
     from radretrieval.storage.source import source_bytes
 
     try:
@@ -144,9 +144,8 @@ def _count(
             continue
         kept = store is not None and store.reduced_path(bytes(row["sha256"]), row["frame"]).exists()
         report.reduced += kept
-        if len(report.failures) < 1000:
-            message = f"{message}; its reduced copy is shown instead" if kept else message
-            report.failures.append({"path": shown(row["uri"]), "error": state, "message": printable(message)})
+        message = f"{message}; its reduced copy is shown instead" if kept else message
+        report.failures.add(shown(row["uri"]), state, message)
     for gone in (True, False):
         states = {"gone"} if gone else {"sound"}
         ids = [row["id"] for row, (state, _) in zip(rows, found, strict=True) if state in states]
@@ -164,7 +163,7 @@ def _complete(
     pool: WorkerPool[File | str, InspectedFile],
     reading: Reading,
 ) -> int:
-    """Images that an older version ingested get what their headers tell; how many did."""
+    """Fill the columns that an older version did not, from the files' headers; returns the number of images."""
     store = ContentStore(reading.store) if reading.store else None
     files: list[File | str] = []
     able = [row for row in rows if row["incomplete"] and row["uri"].startswith("file:")]
@@ -182,15 +181,15 @@ def _complete(
 def _old(path: Path) -> bool:
     try:
         return time.time() - path.stat().st_mtime > ORPHAN_SECONDS
-    except FileNotFoundError:  # somebody else was faster
+    except FileNotFoundError:  # another process deleted it
         return False
 
 
 def _orphans(connection: Connection, store: ContentStore) -> Iterator[tuple[Path, bytes]]:
-    """Files of the store, and their hashes, that nobody names; half-written ones of killed processes too."""
+    """Files of the store without a row, with their hashes; drafts of killed processes too."""
     waiting: list[tuple[Path, bytes]] = []
 
-    def nobodys() -> list[tuple[Path, bytes]]:
+    def unnamed() -> list[tuple[Path, bytes]]:
         known = images.named(connection, [sha256 for _, sha256 in waiting])
         connection.commit()
         return [(path, sha256) for path, sha256 in waiting if sha256 not in known]
@@ -198,6 +197,6 @@ def _orphans(connection: Connection, store: ContentStore) -> Iterator[tuple[Path
     for path, sha256 in store.files():
         waiting.append((path, sha256))
         if len(waiting) == BATCH:
-            yield from nobodys()
+            yield from unnamed()
             waiting.clear()
-    yield from nobodys()
+    yield from unnamed()

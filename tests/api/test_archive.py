@@ -181,7 +181,7 @@ def test_indexes(archive: rr.Archive) -> None:
 def test_export_and_verify(archive: rr.Archive, tmp_path: Path) -> None:
     report = archive.export(tmp_path / "out", ids=[1, 2], images=False)
     assert (report.rows, report.failed) == (2, 0)
-    assert archive.verify(workers=1).amiss == 0
+    assert archive.verify(workers=1).unsound == 0
     with pytest.raises(rr.UsageError, match="not of the form"):
         archive.export(tmp_path / "other", ids="1;2")
 

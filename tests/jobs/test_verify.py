@@ -57,7 +57,7 @@ def test_by_reference_nothing_is_kept(database: Database, settings: Settings, fo
     assert not settings.store_folder.exists()
     assert {row["kept"] for row in rows(database)} == {None}
     report = verify(database, settings)
-    assert (report.images, report.sound, report.orphans, report.amiss) == (3, 3, 0, 0)
+    assert (report.images, report.sound, report.orphans, report.unsound) == (3, 3, 0, 0)
 
 
 def test_a_copy_is_read_when_the_file_is_gone(database: Database, settings: Settings, folder: Path) -> None:
