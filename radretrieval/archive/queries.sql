@@ -231,17 +231,12 @@ FROM cnnc q CROSS JOIN LATERAL (
 WHERE q.encoder_id = %(encoder)s AND q.image_id = ANY(%(queries)s)
 GROUP BY q.image_id;
 
--- :stored_by_id Images by id, with code and barcode where they have them.
+-- :stored Images by one or by several values of {column}, with code and barcode where they have them; the first frame of
+-- a file comes last. For one value, = lets PostgreSQL keep the plan: four times as fast as ANY.
 SELECT i.id, i.uri, i.sha256, i.patient_key, i.irma_code, substring(bit_send(c.code) FROM 5) AS code, b.code AS barcode
 FROM image i LEFT JOIN cnnc c ON c.encoder_id = %(encoder)s AND c.image_id = i.id
 LEFT JOIN barcode b ON b.geometry_id = %(geometry)s AND b.image_id = i.id
-WHERE i.id = ANY(%(ids)s::bigint[]);
-
--- :stored_by_content The same by the hashes of their files; of several frames the first comes last.
-SELECT i.id, i.uri, i.sha256, i.patient_key, i.irma_code, substring(bit_send(c.code) FROM 5) AS code, b.code AS barcode
-FROM image i LEFT JOIN cnnc c ON c.encoder_id = %(encoder)s AND c.image_id = i.id
-LEFT JOIN barcode b ON b.geometry_id = %(geometry)s AND b.image_id = i.id
-WHERE i.sha256 = ANY(%(sha256)s::bytea[]) ORDER BY i.frame DESC;
+WHERE i.{column} = {values} ORDER BY i.frame DESC;
 
 -- :coded_ids Images that have a code of an encoder, by id, from a place on.
 SELECT image_id FROM cnnc WHERE encoder_id = %(encoder)s AND image_id > %(after)s ORDER BY image_id LIMIT %(limit)s;

@@ -90,6 +90,9 @@ def test_a_file_with_frames_is_its_first_image(connection: Any) -> None:
     images.add(connection, [new_image(i, sha256=sha256, frame=frame) for i, frame in enumerate((2, 1, 3))])
     (first,) = connection.execute("SELECT id FROM image WHERE frame = 1")
     assert stored.by_contents(connection, 1, 1, [sha256])[sha256].image_id == first["id"]
+    other = b"\1" * 32
+    assert stored.by_contents(connection, 1, 1, [other, sha256])[sha256].image_id == first["id"]
+    assert stored.by_contents(connection, 1, 1, []) == stored.by_ids(connection, 1, 1, [-1, 2**70]) == {}
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,16 +39,14 @@ class HitFacts:
 def by_ids(connection: Connection, encoder_id: int, geometry: int, ids: Sequence[int]) -> dict[int, StoredQuery]:
     """The images with these ids that the archive has, by id; an id may be any integer."""
     legal = [image_id for image_id in ids if 0 <= image_id < 2**63]
-    values = {"encoder": encoder_id, "geometry": geometry, "ids": legal}
-    return {image.image_id: image for image in _stored(connection, sql("stored_by_id"), values)}
+    return {image.image_id: image for image in _stored(connection, encoder_id, geometry, "id", legal)}
 
 
 def by_contents(
     connection: Connection, encoder_id: int, geometry: int, hashes: Sequence[bytes]
 ) -> dict[bytes, StoredQuery]:
     """The images with these contents that the archive has, by SHA-256; of a file with several frames the first."""
-    values = {"encoder": encoder_id, "geometry": geometry, "sha256": list(hashes)}
-    return {image.sha256: image for image in _stored(connection, sql("stored_by_content"), values)}
+    return {image.sha256: image for image in _stored(connection, encoder_id, geometry, "sha256", hashes)}
 
 
 def same_film(
@@ -63,9 +60,16 @@ def same_film(
     return None
 
 
-def _stored(connection: Connection, statement: str, values: dict[str, Any]) -> list[StoredQuery]:
+def _stored(
+    connection: Connection, encoder_id: int, geometry: int, column: str, values: Sequence[int | bytes]
+) -> list[StoredQuery]:
+    one = len(values) == 1
+    statement = (
+        sql("stored").replace("{column}", column).replace("{values}", "%(values)s" if one else "ANY(%(values)s)")
+    )
+    given = {"encoder": encoder_id, "geometry": geometry, "values": values[0] if one else list(values)}
     with connection.cursor(binary=True) as cursor:
-        rows = cursor.execute(statement, values).fetchall()
+        rows = cursor.execute(statement, given).fetchall()
     found = []
     for row in rows:
         both = row["code"] is not None and row["barcode"] is not None
