@@ -20,6 +20,7 @@ from radretrieval.archive import images, inbox, pull_state
 from radretrieval.archive.connections import Connection, Database
 from radretrieval.config import Reading, Settings
 from radretrieval.errors import ImageError
+from radretrieval.files.failures import FailureList
 from radretrieval.files.text import printable, shown
 from radretrieval.files.uris import to_path
 from radretrieval.ingest.inspect_file import File, InspectedFile, InspectOptions, inspect_file
@@ -51,7 +52,7 @@ class VerifyReport:
     orphans: int = 0
     removed: int = 0
     orphan_files: list[str] = field(default_factory=list)
-    failures: list[dict[str, str]] = field(default_factory=list)  # path, error, message; the first thousand
+    failures: FailureList = field(default_factory=FailureList.first_thousand)
     seconds: float = 0.0
 
     @property
@@ -144,9 +145,8 @@ def _count(
             continue
         kept = store is not None and store.reduced_path(bytes(row["sha256"]), row["frame"]).exists()
         report.reduced += kept
-        if len(report.failures) < 1000:
-            message = f"{message}; its reduced copy is shown instead" if kept else message
-            report.failures.append({"path": shown(row["uri"]), "error": state, "message": printable(message)})
+        message = f"{message}; its reduced copy is shown instead" if kept else message
+        report.failures.add(shown(row["uri"]), state, message)
     for gone in (True, False):
         states = {"gone"} if gone else {"sound"}
         ids = [row["id"] for row, (state, _) in zip(rows, found, strict=True) if state in states]
