@@ -40,7 +40,7 @@ class NetworkOutputs:
 
     reals: NDArray[np.float32]
     classes: list[str | None]
-    failures: FailureList = field(default_factory=lambda: FailureList(limit=None))
+    failures: FailureList = field(default_factory=FailureList)
 
 
 def run_network(

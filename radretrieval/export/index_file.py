@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from radretrieval.export.write_image import export_file, subject_of_row
-from radretrieval.files.table_files import load_pyarrow, table_file
+from radretrieval.files.table_files import table_file
 from radretrieval.privacy.replacements import KeyedReplacements
 
 # The columns of every export with their descriptions; types as Parquet calls them, a string where none is named.
@@ -87,12 +87,6 @@ def index_row(row: dict[str, Any], file: str, replacements: KeyedReplacements | 
         if values[name] is not None and not _WORD.fullmatch(values[name]):
             values[name] = None
     return values
-
-
-def check_format(name: str) -> None:
-    """Raise UsageError for a format that cannot be written here."""
-    if name == "parquet":
-        load_pyarrow()
 
 
 @contextmanager

@@ -31,6 +31,7 @@ from radretrieval.export.manifest import check_manifest, write_manifest
 from radretrieval.export.write_image import ExportedFile, ExportJob, file_name, subject_of_row, write_image
 from radretrieval.files.atomic import DRAFT_SUFFIX
 from radretrieval.files.failures import FailureList
+from radretrieval.files.table_files import load_pyarrow
 from radretrieval.files.text import shown
 from radretrieval.privacy.pseudonyms import read_key
 from radretrieval.privacy.replacements import KeyedReplacements
@@ -81,7 +82,7 @@ class ExportReport:
     failed: int = 0
     flagged: int = 0
     rows: int = 0
-    failures: FailureList = field(default_factory=lambda: FailureList(limit=None))
+    failures: FailureList = field(default_factory=FailureList)
     seconds: float = 0.0
 
 
@@ -106,7 +107,8 @@ def export(
     DatabaseUnavailable : the database went away; the next run continues.
     """
     started = time.monotonic()
-    index_file.check_format(options.form)
+    if options.form == "parquet":
+        load_pyarrow()
     advance = advance or (lambda count: None)
     with database.connection() as connection:
         chosen = _chosen(connection, options)

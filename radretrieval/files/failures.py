@@ -20,7 +20,7 @@ class FailureList(list[dict[str, str]]):
     total : how many there were, kept or not.
     """
 
-    def __init__(self, failures: Iterable[dict[str, str]] = (), limit: int | None = 1000) -> None:
+    def __init__(self, failures: Iterable[dict[str, str]] = (), limit: int | None = None) -> None:
         super().__init__(failures)
         self.limit = limit
         self.total = len(self)
@@ -43,6 +43,11 @@ class FailureList(list[dict[str, str]]):
     def merge(self, other: FailureList) -> None:
         """Count the failures of another run too, and keep what the limit leaves room for."""
         self._keep(other, other.total)
+
+    @classmethod
+    def first_thousand(cls) -> FailureList:
+        """A list for runs that may have any number of failures."""
+        return cls(limit=1000)
 
     def _keep(self, failures: list[dict[str, str]], total: int) -> None:
         self.total += total

@@ -21,8 +21,8 @@ class InboxReport:
     added: int = 0
     unchanged: int = 0
     failed: int = 0
-    failures: FailureList = field(default_factory=FailureList)
-    problems: FailureList = field(default_factory=FailureList)
+    failures: FailureList = field(default_factory=FailureList.first_thousand)
+    problems: FailureList = field(default_factory=FailureList.first_thousand)
 
     def add(self, other: InboxReport) -> None:
         """Count the outcomes of another batch or run too."""
@@ -49,8 +49,8 @@ class IngestReport(InboxReport):
     Problems of a release count as failed inputs (exit code 1); those of a labels CSV are reported only.
     """
 
-    failures: FailureList = field(default_factory=lambda: FailureList(limit=None))
-    problems: FailureList = field(default_factory=lambda: FailureList(limit=None))
+    failures: FailureList = field(default_factory=FailureList)
+    problems: FailureList = field(default_factory=FailureList)
     seen: int = 0
     relabelled: int = 0  # of the unchanged, those whose labels changed
     unlabelled: int = 0  # files that the labels do not name
@@ -63,7 +63,7 @@ class IngestReport(InboxReport):
     @classmethod
     def bounded(cls) -> IngestReport:
         """The sum of a watch that runs for years: the first 1000 failures and problems are listed."""
-        return cls(failures=FailureList(), problems=FailureList())
+        return cls(failures=FailureList.first_thousand(), problems=FailureList.first_thousand())
 
     def add(self, other: InboxReport) -> None:
         super().add(other)

@@ -73,7 +73,7 @@ class EncodeReport:
 
     encoded: int = 0
     left: int = 0
-    failures: FailureList = field(default_factory=lambda: FailureList(limit=None))
+    failures: FailureList = field(default_factory=FailureList)
     seconds: float = 0.0
 
     @property

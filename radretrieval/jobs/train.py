@@ -72,7 +72,7 @@ class TrainReport:
     device: str
     precision: str
     seconds: float
-    failures: FailureList = field(default_factory=lambda: FailureList(limit=None))
+    failures: FailureList = field(default_factory=FailureList)
 
 
 def train(
@@ -149,7 +149,7 @@ def _read(
     rows: list[dict[str, Any]], settings: Settings, profile: Profile, progress: Callable[[int, str], None]
 ) -> _TrainingSet:
     tasks = [PrepareTask(SourceFile(row["uri"], bytes(row["sha256"])), profile.network.input_size) for row in rows]
-    pixels, codes, failures = [], [], FailureList(limit=None)
+    pixels, codes, failures = [], [], FailureList()
     with prepare_pool(settings) as decoders:
         for (task, found), row in zip(decoders.map(tasks), rows, strict=True):
             if isinstance(found, Exception):

@@ -51,7 +51,7 @@ class VerifyReport:
     orphans: int = 0
     removed: int = 0
     orphan_files: list[str] = field(default_factory=list)
-    failures: FailureList = field(default_factory=FailureList)
+    failures: FailureList = field(default_factory=FailureList.first_thousand)
     seconds: float = 0.0
 
     @property

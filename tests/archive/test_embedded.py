@@ -393,13 +393,14 @@ class TestUsers:
             import os, sys, time
             from pathlib import Path
             from radretrieval.archive.embedded import shared_server
+            from radretrieval.archive.embedded.cluster import Cluster
             home = Path(sys.argv[1])
             shared_server.start(home)
             child = os.fork()
             if not child:
                 sys.exit()  # runs what atexit has
             os.waitpid(child, 0)
-            print("alive" if shared_server.server_url(home) else "stopped", flush=True)
+            print("alive" if Cluster.find(home).listens() else "stopped", flush=True)
             child = os.fork()
             if not child:
                 time.sleep(600)
@@ -488,14 +489,6 @@ class TestStop:
         process.kill()
         assert shared_server.stop(home) is True
         assert not servers(home)
-
-    def test_server_url(self, home: Path) -> None:
-        assert shared_server.server_url(home) is None
-        url = shared_server.start(home)
-        assert shared_server.server_url(home) == url
-        shared_server.release(home)
-        assert shared_server.server_url(home) is None
-        assert shared_server.server_url(home.parent / "never") is None
 
 
 PID_FILES = ("postmaster.pid", ".s.PGSQL.5432.lock")

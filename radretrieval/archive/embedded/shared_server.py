@@ -150,15 +150,6 @@ def stop(home: Path, force: bool = False) -> bool:
                 fcntl.flock(user.handle, fcntl.LOCK_SH)
 
 
-def server_url(home: Path) -> str | None:
-    """Return the URL of the home's server if one listens, else None; starts nothing and registers nobody."""
-    _require_unix()
-    home = _resolved(home)
-    with _explained(home):
-        cluster = Cluster.find(home)
-        return cluster.url if cluster is not None and cluster.listens() else None
-
-
 def _require_unix() -> None:
     if sys.platform == "win32":
         raise EmbeddedServerError(

@@ -47,7 +47,7 @@ class BatchReport:
     answered: int = 0
     short: int = 0
     rows: int = 0
-    failures: FailureList = field(default_factory=lambda: FailureList(limit=None))
+    failures: FailureList = field(default_factory=FailureList)
     path: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
 
