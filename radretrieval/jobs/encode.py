@@ -109,7 +109,7 @@ def encode(
     """
     started = time.monotonic()
     with prepare_pool(settings, options.workers) as decoders:
-        worker = _Worker(database, settings, options, decoders, advance or (lambda count: None), stop)
+        worker = _EncodeWorker(database, settings, options, decoders, advance or (lambda count: None), stop)
         if options.once:
             worker.encode_all()
             worker.report.left = pending(database, options.encoder_id) - worker.report.failed
@@ -125,7 +125,7 @@ def pending(database: Database, encoder_id: int | None = None) -> int:
         return codes.pending_count(connection, encoders.get(connection, encoder_id).id)
 
 
-class _Worker:
+class _EncodeWorker:
     def __init__(
         self,
         database: Database,
