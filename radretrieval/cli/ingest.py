@@ -65,6 +65,7 @@ def ingest(
     with opened(context) as archive:
         if watch:
             stop = stop_on_signals()
+            archive.open()
             tell(f"watching {', '.join(map(str, paths))}; Ctrl-C or SIGTERM ends it")
             report = archive.watch(
                 paths,
