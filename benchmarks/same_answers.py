@@ -190,7 +190,7 @@ def compare(before: Dump, after: Dump, left_out: str | None) -> int:
         old, new = before.get(kind, {}), after.get(kind, {})
         found = {}
         for key in sorted({*old, *new}):
-            leaves = differences(old.get(key, ABSENT), new.get(key, ABSENT))
+            leaves = differences(old.get(key, ABSENT), new.get(key, ABSENT), f"{kind}: {key}")
             found[key] = [
                 leaf for leaf in leaves if not (left_out and re.fullmatch(left_out, f"{kind}: {key}{leaf[0]}"))
             ]
