@@ -119,11 +119,9 @@ TABLES = {
     "barcode": "image_id, geometry_id",
     "cnnc": "image_id, encoder_id",
     "geometry": "id",
-    "facet": "id",
     "irma_term": "axis, prefix",
     "exact_index": "id",
     "exact_anchor": "index_id, anchor",
-    "exact_cell": "index_id, facet_id, anchor",
     "neighbour": "image_id, encoder_id, rank",
     "image_decoded": "id",
     "irma_class": "irma_code",
@@ -135,11 +133,17 @@ TABLES = {
     "exact_touched": "index_id, image_id",
 }
 
+# Facets are numbered as they come, which answers nothing: they are told by what they hold.
+FACET = "(to_jsonb(f) - 'id')::text AS facet"
+
 _CODES = "(SELECT DISTINCT irma_code FROM image WHERE irma_code IS NOT NULL)"
 _FILTER = """'{"split": "train", "one_per": "patient", "max_distance": 400, "irma_code": {"not": ""}}'"""
 
 # Answers to SQL, noted by the first column.
 QUESTIONS = {
+    "facet": f"SELECT {FACET} FROM facet f ORDER BY 1",
+    "exact_cell": f"SELECT {FACET}, c.index_id, c.anchor, c.codes FROM exact_cell c JOIN facet f ON f.id = c.facet_id "
+    "ORDER BY 1, 2, 3",
     "similar": "SELECT i.id, s.* FROM image i, similar(i.id, 10) s WHERE why_no_code(i.id) IS NULL "
     "ORDER BY i.id, s.rank",
     "similar filtered": f"SELECT i.id, s.* FROM image i, similar(i.id, 5, filter => {_FILTER}) s "

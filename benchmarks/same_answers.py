@@ -26,7 +26,18 @@ from pathlib import Path
 from typing import Any
 
 from _same_archive import Archive, Dump
-from _same_questions import ANSWERS, BATCHES, ENCODERS, EVALUATIONS, EXPORTS, PRINTED, QUESTIONS, SEARCHES, TABLES
+from _same_questions import (
+    ANSWERS,
+    BATCHES,
+    ENCODERS,
+    EVALUATIONS,
+    EXPORTS,
+    FACET,
+    PRINTED,
+    QUESTIONS,
+    SEARCHES,
+    TABLES,
+)
 
 SHOWN = 3  # differences of a kind that are printed
 ABSENT = "(absent)"
@@ -160,7 +171,10 @@ def ask(archive: Archive) -> None:
         archive.table(f"table {name}", f"SELECT * FROM {name} ORDER BY {order}", by=order.partition(",")[0])
     for row in archive.rows("SELECT id FROM exact_index ORDER BY id"):
         name = f"exact_{row['id']}"
-        archive.table(f"table {name}", f"SELECT * FROM {name} ORDER BY image_id", by="image_id")
+        entries = (
+            f"SELECT e.image_id, e.key, e.code, {FACET} FROM {name} e JOIN facet f ON f.id = e.facet_id ORDER BY 1"
+        )
+        archive.table(f"table {name}", entries)
     for name, statement in QUESTIONS.items():
         archive.table(f"sql {name}", statement)
 
@@ -191,9 +205,7 @@ def compare(before: Dump, after: Dump, left_out: str | None) -> int:
         found = {}
         for key in sorted({*old, *new}):
             leaves = differences(old.get(key, ABSENT), new.get(key, ABSENT), f"{kind}: {key}")
-            found[key] = [
-                leaf for leaf in leaves if not (left_out and re.fullmatch(left_out, f"{kind}: {key}{leaf[0]}"))
-            ]
+            found[key] = [leaf for leaf in leaves if not (left_out and re.fullmatch(left_out, leaf[0]))]
         values += len(found)
         keys = [key for key, leaves in found.items() if leaves]
         differing += len(keys)
@@ -202,7 +214,9 @@ def compare(before: Dump, after: Dump, left_out: str | None) -> int:
         for key in keys[:SHOWN]:
             print(f"  {key}")
             for place, was, now in found[key][:SHOWN]:
-                print(f"    {place.removeprefix(f'{kind}: {key}')}: {str(was)[:200]}  ->  {str(now)[:200]}")
+                print(
+                    f"    {place.removeprefix(f'{kind}: {key}') or 'all of it'}: {str(was)[:200]}  ->  {str(now)[:200]}"
+                )
         if len(keys) > SHOWN:
             print(f"  … and {len(keys) - SHOWN} more")
     print(f"{values} values of {len({*before, *after})} kinds compared: {differing} differ")
