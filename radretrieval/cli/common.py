@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from radretrieval.api.archive import Archive
+    from radretrieval.files.failures import FailureList
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
 Device = Annotated[str, typer.Option("--device", help="auto (CUDA where there is one), cpu, cuda, cuda:1, …")]
@@ -80,12 +81,13 @@ def tell(message: str) -> None:
     print(printable(message), file=sys.stderr)
 
 
-def tell_failures(failures: list[dict[str, str]], most: int = 20) -> None:
+def tell_failures(failures: FailureList, most: int = 20) -> None:
     """Name the inputs that failed, on stderr."""
     for failure in failures[:most]:
         tell(f"failed: {failure['path']}: {failure['message']}")
-    if len(failures) > most:
-        tell(f"… and {len(failures) - most} more (all of them with --json)")
+    if failures.total > most:
+        kept = "all of them" if failures.total == len(failures) else f"the first {len(failures)}"
+        tell(f"… and {failures.total - most} more ({kept} with --json)")
 
 
 def tell_problems(problems: list[dict[str, str]], most: int = 3) -> None:

@@ -20,6 +20,7 @@ from radretrieval.evaluation.network_outputs import run_network
 from radretrieval.evaluation.published import PUBLISHED, Published, why_not
 from radretrieval.evaluation.rankings import Ranking
 from radretrieval.evaluation.scores import Baseline, Comparison, Score, SizeScore
+from radretrieval.files.failures import FailureList
 
 Advance = Callable[[int, str], None]
 
@@ -61,7 +62,7 @@ class Evaluation:
     unlabelled: int
     withdrawn: int
     uncoded: int
-    failures: list[dict[str, str]]
+    failures: FailureList
     notes: list[str]
 
     @property
@@ -159,7 +160,7 @@ def evaluate(
         unlabelled=left["unlabelled"],
         withdrawn=left["withdrawn"],
         uncoded=uncoded,
-        failures=list(failures.values()),
+        failures=FailureList(failures.values()),
         notes=[*notes, *_notes(left, uncoded, len(failures), runs, rows, options), *missing],
     )
 
