@@ -7,20 +7,19 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    import psycopg
+from radretrieval.archive.connections import Connection
 
 _HEADER = b"PGCOPY\n\xff\r\n\0" + struct.pack(">ii", 0, 0)
 _TRAILER = struct.pack(">h", -1)
 
 
 def copy_codes(
-    connection: psycopg.Connection[dict[str, Any]],
+    connection: Connection,
     table: str,
     owner: int,
     image_ids: NDArray[np.int64],
@@ -46,7 +45,7 @@ def copy_codes(
 
 
 def copy_rows(
-    connection: psycopg.Connection[dict[str, Any]],
+    connection: Connection,
     target: str,
     columns: Sequence[tuple[NDArray[Any], str]],
     codes: NDArray[np.uint8] | None = None,

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from radretrieval.archive import migrations
-from radretrieval.archive.connections import Database, database_url, redacted, server_facts
+from radretrieval.archive.connections import Connection, Database, database_url, redacted, server_facts
 from radretrieval.archive.queries import sql
 from radretrieval.archive.schema.revision import OBJECTS, REVISION
 from radretrieval.config import Settings
 from radretrieval.errors import SchemaOutdated
-
-if TYPE_CHECKING:
-    import psycopg
 
 
 def open_database(settings: Settings) -> Database:
@@ -70,6 +67,6 @@ def revision_of(database: Database) -> str | None:
         return _revision(connection, server_facts(connection))
 
 
-def _revision(connection: psycopg.Connection[dict[str, Any]], server: dict[str, Any]) -> str | None:
+def _revision(connection: Connection, server: dict[str, Any]) -> str | None:
     row = connection.execute(sql("revision")).fetchone() if server["has_schema"] else None
     return row["version_num"] if row else None

@@ -8,18 +8,14 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
 
 from radretrieval.archive import inbox
-from radretrieval.archive.connections import Database, connect, database_errors, restart_embedded
+from radretrieval.archive.connections import Connection, Database, connect, database_errors, restart_embedded
 from radretrieval.archive.inbox import Arrival
 from radretrieval.config import Settings
 from radretrieval.errors import DatabaseUnavailable, EnvironmentUnusable
 from radretrieval.files.uris import store_uri
 from radretrieval.storage.content_store import ContentStore
-
-if TYPE_CHECKING:
-    import psycopg
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +48,7 @@ class ReceiveQueue:
         self._database, self._settings, self._on_commit = database, settings, on_commit
         self._store = ContentStore(settings.store_folder)
         self._entries: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()
-        self._connection: psycopg.Connection[dict[str, Any]] | None = None
+        self._connection: Connection | None = None
         self._unavailable: str | None = None  # why the database cannot be used
         self._orphans: set[bytes] = set()  # SHA-256 of files whose commit failed: they may have no row
         self._thread = threading.Thread(target=self._run, name="receive-queue")
