@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from radretrieval.dicom.transfer_syntaxes import TRANSFER_SYNTAXES
+from radretrieval.dicom.transfer_syntaxes import EXPLICIT, IMPLICIT, TRANSFER_SYNTAXES
 
 # Projection radiography. Radiofluoroscopy for its spot images; Secondary Capture because film digitisers and older
 # systems write radiographs so. Not angiography (12.1): the first frame of a run, which would stand for the image, is
@@ -45,4 +45,4 @@ def storage_classes(every: bool = False) -> tuple[str, ...]:
 
 def syntaxes_of(sop_class: str) -> tuple[str, ...]:
     """The transfer syntaxes that are accepted for a class; implicit VR first for C-ECHO, which has no data set."""
-    return TRANSFER_SYNTAXES[-1:] + TRANSFER_SYNTAXES[:1] if sop_class == VERIFICATION else TRANSFER_SYNTAXES
+    return (IMPLICIT, EXPLICIT) if sop_class == VERIFICATION else TRANSFER_SYNTAXES

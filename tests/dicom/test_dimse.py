@@ -19,7 +19,7 @@ from radretrieval.archive.connections import Database
 from radretrieval.dicom.address import Address
 from radretrieval.dicom.pull.dimse import DimseSource
 from radretrieval.dicom.sop_classes import OTHER_MODALITIES, RADIOGRAPHS
-from radretrieval.dicom.transfer_syntaxes import TRANSFER_SYNTAXES
+from radretrieval.dicom.transfer_syntaxes import IMPLICIT, TRANSFER_SYNTAXES
 from radretrieval.errors import EnvironmentUnusable, UsageError
 
 PORT, MOVED_TO = 11112, 11113
@@ -87,7 +87,7 @@ def _association(classes: list[str]) -> str:
         (
             "[[TransferSyntaxes]]\n[All]",
             *(f"TransferSyntax{number} = {one}" for number, one in enumerate(TRANSFER_SYNTAXES, 1)),
-            f"[Plain]\nTransferSyntax1 = {TRANSFER_SYNTAXES[0]}\nTransferSyntax2 = {TRANSFER_SYNTAXES[-1]}",
+            f"[Plain]\nTransferSyntax1 = {TRANSFER_SYNTAXES[0]}\nTransferSyntax2 = {IMPLICIT}",
             "[[PresentationContexts]]\n[Any]",
             *(f"PresentationContext{number} = {one}" for number, one in enumerate(contexts, 1)),
             "[[SCPSCURoleSelection]]\n[Both]",
