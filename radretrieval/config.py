@@ -58,6 +58,7 @@ class Settings(BaseSettings):
         `home`, which is made when it is first needed. All hosts that ingest into one archive need the same key.
     store : folder of the files that the archive stores itself, named by the SHA-256 of their content; without it the
         folder store in `home`. All hosts that read images need the same folder, as a mounted path.
+    store_group : group that may read the store, by name or number; without it only the user that writes the store.
     keep : what is stored there of ingested and pulled files. `reference`: nothing, each is read where it is;
         `copy`: the file; `reduced`: its pixels, the longest side at most `reduced_size`. Of received files the file
         itself is stored always.
@@ -81,6 +82,7 @@ class Settings(BaseSettings):
     decode_megabytes: int = 4096
     patient_key_file: Path | None = None
     store: Path | None = None
+    store_group: str | None = None
     keep: Literal["reference", "copy", "reduced"] = "reference"
     reduced_size: int = 1024
     frames: Literal["first", "each", "refuse"] = "first"

@@ -73,11 +73,11 @@ def write_bytes(
 
     with replacing(path, parents=parents, overwrite=overwrite) as draft, open(draft, "xb", opener=create) as file:
         file.write(data)
-        if mode is not None:
-            os.fchmod(file.fileno(), mode)
         if owner is not None:
             with suppress(PermissionError):
                 os.fchown(file.fileno(), *owner)
+        if mode is not None:
+            os.fchmod(file.fileno(), mode)
 
 
 def sync_folder(folder: Path) -> None:

@@ -45,7 +45,7 @@ class InboxWorker:
     def __init__(self, database: Database, settings: Settings, workers: int | None = None) -> None:
         self.database = database
         self.settings = settings
-        self.store = ContentStore(settings.store_folder)
+        self.store = ContentStore(settings.store_folder, settings.store_group)
         self.report = InboxReport()
         self._workers = workers
         self._job = partial(inspect_file, options=InspectOptions.of(settings))

@@ -12,6 +12,7 @@ from radretrieval.archive.images import NewImage
 from radretrieval.config import Settings
 from radretrieval.errors import ImageError
 from radretrieval.files.uris import frame_uri, to_uri
+from radretrieval.storage.store_access import StoreAccess
 
 if TYPE_CHECKING:
     from radretrieval.imaging.radiograph import Radiograph
@@ -29,12 +30,17 @@ class InspectOptions:
     keep: str
     reduced_size: int
     store: Path
+    store_group: str | None
     header: tuple[str, ...]
     header_more: tuple[str, ...]
 
     @classmethod
     def of(cls, settings: Settings) -> InspectOptions:
-        """The options in `settings`. Raises UsageError for header attributes that must not or cannot be kept."""
+        """The options in `settings`.
+
+        Raises UsageError for header attributes that must not or cannot be kept, and for a group that cannot be used.
+        """
+        StoreAccess.of(settings.store_group)
         if settings.header_more:
             from radretrieval.imaging.header import check_keywords
 
@@ -45,6 +51,7 @@ class InspectOptions:
             settings.keep,
             settings.reduced_size,
             settings.store_folder,
+            settings.store_group,
             settings.header,
             settings.header_more,
         )
@@ -142,7 +149,7 @@ def _keep(
     """Put the file, or its reduced pixels, into the store as `keep` asks for; returns the value of `image.kept`."""
     from radretrieval.storage.content_store import ContentStore
 
-    store = ContentStore(options.store)
+    store = ContentStore(options.store, options.store_group)
     if file.kept and file.uri.startswith("store:"):
         return "copy"  # the store is its only place
     if options.keep == "copy":

@@ -1,7 +1,7 @@
-"""Verification: the file of every image exists and is unchanged, and every file in the store has a row.
+"""Verification: the file of every image exists and is unchanged, every file in the store has a row and is private.
 
 Threads read and hash the files; images that an older version ingested get the columns that it did not fill. Nothing is
-deleted unless asked.
+deleted unless asked, and permissions are never changed.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from radretrieval.storage.content_store import ContentStore
 from radretrieval.storage.worker_pool import WorkerPool
 
 BATCH = 200
+MOST_NAMED = 1000
 ORPHAN_SECONDS = 3600.0  # the row of a younger file in the store may not be committed yet
 
 
@@ -39,6 +40,9 @@ class VerifyReport:
     completed : images of an older version whose missing columns were filled.
     reduced : those not sound that have a reduced copy. orphans : files in the store that no image, arrival or failure
         names; removed : those deleted, older than an hour. orphan_files : their paths, the first 1000.
+    wider : files and folders of the store that others may read or change than RADRETRIEVAL_STORE_GROUP says.
+        wider_files : their paths, the first 1000. repair : the command that makes the store as private as it should be;
+        None where it is.
     """
 
     images: int = 0
@@ -51,6 +55,9 @@ class VerifyReport:
     orphans: int = 0
     removed: int = 0
     orphan_files: list[str] = field(default_factory=list)
+    wider: int = 0
+    wider_files: list[str] = field(default_factory=list)
+    repair: str | None = None
     failures: FailureList = field(default_factory=FailureList.first_thousand)
     seconds: float = 0.0
 
@@ -81,6 +88,7 @@ def verify(
     started = time.monotonic()
     report = VerifyReport()
     reading = settings.reading
+    store = ContentStore(settings.store_folder, settings.store_group)
     with ExitStack() as stack:
         connection = stack.enter_context(database.connection())
         threads = stack.enter_context(ThreadPoolExecutor(workers or 2 * (os.cpu_count() or 1)))
@@ -96,18 +104,28 @@ def verify(
             connection.commit()
             if advance is not None:
                 advance(len(rows))
-        for path, sha256 in _orphans(connection, ContentStore(settings.store_folder)):
-            report.orphans += 1
-            if report.orphans <= 1000:
-                report.orphan_files.append(printable(str(path)))
-            if tidy and _old(path):
-                inbox.hold(connection, sha256)
-                if sha256 not in images.named(connection, [sha256]):
-                    path.unlink(missing_ok=True)
-                    report.removed += 1
-                connection.commit()
+        _look_through_store(connection, report, store, tidy)
     report.seconds = time.monotonic() - started
     return report
+
+
+def _look_through_store(connection: Connection, report: VerifyReport, store: ContentStore, tidy: bool) -> None:
+    for path, sha256 in _orphans(connection, store):
+        report.orphans += 1
+        if report.orphans <= MOST_NAMED:
+            report.orphan_files.append(printable(str(path)))
+        if tidy and _old(path):
+            inbox.hold(connection, sha256)
+            if sha256 not in images.named(connection, [sha256]):
+                path.unlink(missing_ok=True)
+                report.removed += 1
+            connection.commit()
+    for path in store.access.wider(store.folder):
+        report.wider += 1
+        if report.wider <= MOST_NAMED:
+            report.wider_files.append(printable(str(path)))
+    if report.wider:
+        report.repair = store.access.repair_command(store.folder)
 
 
 def _look(row: dict[str, Any], reading: Reading) -> tuple[str, str]:

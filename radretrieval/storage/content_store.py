@@ -1,6 +1,7 @@
 """The store: files that the archive keeps itself, each under the SHA-256 of its content.
 
 A file is written under a temporary name, brought to the disk and renamed: whatever happens, what has its name is whole.
+Only its owner can read it, or a group that is named (`store_access`).
 """
 
 from __future__ import annotations
@@ -16,15 +17,24 @@ from numpy.typing import NDArray
 from radretrieval.errors import EnvironmentUnusable
 from radretrieval.files.atomic import write_bytes
 from radretrieval.imaging.resample import resample
+from radretrieval.storage.store_access import StoreAccess
 
 _SIZE = "original"  # in the text of a reduced picture: rows and columns that the original has
 
 
 class ContentStore:
-    """Files by content in folders `ab/cd/`, the first digits of their names."""
+    """Files by content in folders `ab/cd/`, the first digits of their names.
 
-    def __init__(self, folder: Path) -> None:
+    Parameters
+    ----------
+    group : that may read what is written, as RADRETRIEVAL_STORE_GROUP names it; None for the owner alone.
+
+    Raises UsageError for a group that does not exist or that this process may not give files to.
+    """
+
+    def __init__(self, folder: Path, group: str | None = None) -> None:
         self.folder = folder
+        self.access = StoreAccess.of(group)
 
     def path(self, sha256: bytes) -> Path:
         """The path of the file with this content, whether it exists or not."""
@@ -87,7 +97,8 @@ class ContentStore:
 
     def _write(self, path: Path, data: bytes) -> None:
         try:
-            write_bytes(path, data, parents=True)
+            self.access.make_folders(self.folder, path.parent)
+            write_bytes(path, data, mode=self.access.file_mode, owner=self.access.owner)
         except OSError as error:
             raise EnvironmentUnusable(
                 f"the store {self.folder} cannot take a file ({error.strerror}); make room, or let RADRETRIEVAL_STORE "

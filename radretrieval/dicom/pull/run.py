@@ -70,7 +70,7 @@ def pull(
         database.connection() as connection,
         _inbox_worker(InboxWorker(database, settings), report, pool, source.moves) as intake,
     ):
-        store = ContentStore(settings.store_folder)
+        store = ContentStore(settings.store_folder, settings.store_group)
         run = PullRun(query, Downloader(connection, source, store, intake, pool, workers, report, count_done))
         run.retry_failures()
         if orthanc is not None and not query.rolling and query.until is None:

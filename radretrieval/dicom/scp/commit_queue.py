@@ -46,7 +46,7 @@ class ReceiveQueue:
 
     def __init__(self, database: Database, settings: Settings, on_commit: Callable[[], None]) -> None:
         self._database, self._settings, self._on_commit = database, settings, on_commit
-        self._store = ContentStore(settings.store_folder)
+        self._store = ContentStore(settings.store_folder, settings.store_group)
         self._entries: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()
         self._connection: Connection | None = None
         self._unavailable: str | None = None  # why the database cannot be used
