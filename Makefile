@@ -5,9 +5,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 # Those that need no arguments and no half hour.
 BENCHMARKS := $(filter-out benchmarks/_% benchmarks/make_% benchmarks/soak.py benchmarks/soak_receive.py benchmarks/corpus.py \
-  benchmarks/stand_in.py benchmarks/exact.py benchmarks/same_answers.py,$(wildcard benchmarks/*.py))
+  benchmarks/stand_in.py benchmarks/exact.py benchmarks/same_answers.py benchmarks/mutate.py,$(wildcard benchmarks/*.py))
 
-.PHONY: help demo test test-image lint docs bench soak clean
+.PHONY: help demo test test-image lint docs bench soak mutate clean
 
 help:
 	@echo 'make demo   a small archive from nothing: ingest, train, encode, search, evaluate (about 3 minutes)'
@@ -17,6 +17,7 @@ help:
 	@echo 'make docs   the documentation as a site, in build/site; a broken link fails it'
 	@echo 'make bench  every benchmark; the results go to benchmarks/results/'
 	@echo 'make soak   kills ingest, worker, server and receive at random moments; takes long'
+	@echo 'make mutate  wrong lines, one at a time, in the modules that hurt most: the tests must see each; some minutes'
 	@echo 'make clean  removes .venv, caches and build results'
 
 demo: .venv/.installed
@@ -49,6 +50,8 @@ bench-%: .venv/.installed
 	else rm -f $$new; [ $$code = 77 ]; fi
 
 soak: bench-soak bench-soak_receive
+
+mutate: bench-mutate
 
 clean:
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

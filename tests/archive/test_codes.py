@@ -321,25 +321,47 @@ def test_the_same_images_added_twice_at_once_in_other_orders(database: Database)
 
 
 def test_what_was_coded_between_snapshot_and_lock_is_not_claimed(database: Database) -> None:
-    """The one race of SKIP LOCKED: the claim's snapshot is older than another worker's commit."""
+    """The one race of SKIP LOCKED: the snapshot of a claim is older than another worker's commit. A row policy that
+    takes an advisory lock stops the claim between its snapshot and its row locks."""
     with database.connection() as connection:
         images.add(connection, [new_image(i) for i in range(3)])
         encoder = add_encoder(connection)
         geometry = codes.geometry_id(connection, 192, 16, 272, "median-positive")
-    slow = connections.connect(database.url)
-    slow.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-    slow.execute("SELECT 1 FROM image").fetchall()  # the snapshot is taken
-    with database.connection() as connection:
-        codes.write_cnnc(connection, encoder, [2], np.zeros((1, 125), np.uint8), 1000)
-        codes.write_barcodes(connection, geometry, [3], np.zeros((1, 544), np.uint8))
-    rows = slow.execute("SELECT id FROM image WHERE NOT EXISTS (SELECT FROM cnnc WHERE image_id = id)").fetchall()
-    assert len(rows) == 3  # such a snapshot would claim all three
-    slow.rollback()
-    slow.close()
-    with database.connection() as connection:
-        pending, reached = codes.claim(connection, encoder, geometry, after=0, limit=10, since=LONG_AGO)
-        assert [(image.image_id, image.barcoded) for image in pending] == [(1, False), (3, True)]
-        assert reached == 3
+        connection.execute(
+            "CREATE ROLE claimer; GRANT ALL ON SCHEMA radretrieval TO claimer;"
+            "GRANT ALL ON ALL TABLES IN SCHEMA radretrieval TO claimer; ALTER TABLE image ENABLE ROW LEVEL SECURITY;"
+            "CREATE FUNCTION gate() RETURNS boolean LANGUAGE sql VOLATILE AS"
+            " $$SELECT pg_advisory_xact_lock_shared(42) IS NOT NULL$$;"
+            "CREATE POLICY gate ON image USING (gate())"
+        )
+    gate = connections.connect(database.url)
+    gate.execute("SELECT pg_advisory_xact_lock(42)")
+
+    def claim() -> tuple[list[codes.Pending], int]:
+        with database.connection() as connection:
+            connection.execute("SET ROLE claimer")
+            return codes.claim(connection, encoder, geometry, after=0, limit=10, since=LONG_AGO)
+
+    try:
+        with ThreadPoolExecutor(1) as threads:
+            claimed = threads.submit(claim)
+            with database.connection() as connection:
+                for _ in range(500):
+                    if connection.execute("SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted").rowcount:
+                        break
+                    time.sleep(0.02)
+                else:
+                    pytest.fail("the claim did not reach the policy")
+                codes.write_cnnc(connection, encoder, [2], np.zeros((1, 125), np.uint8), 1000)
+                codes.write_barcodes(connection, geometry, [3], np.zeros((1, 544), np.uint8))
+            gate.rollback()
+            pending, reached = claimed.result(30)
+    finally:
+        gate.close()
+        with database.connection() as connection:
+            connection.execute("DROP POLICY gate ON image; DROP OWNED BY claimer; DROP ROLE claimer")
+    assert [(image.image_id, image.barcoded) for image in pending] == [(1, False), (3, True)]
+    assert reached == 3
 
 
 def test_before_the_first_exact_index_any_isolation_will_do(database: Database) -> None:

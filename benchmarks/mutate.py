@@ -1,0 +1,187 @@
+"""Do the tests see it? Edits of the modules that hurt most when they are wrong, one at a time, and the tests that must
+fail with each.
+
+Every edit is made in a copy of the tracked files, and the tests named beside it run there. An edit that the tests
+survive, or whose text is not in the module any more, fails the run.
+
+    python benchmarks/mutate.py             # all
+    python benchmarks/mutate.py rerank      # those whose path or description contains the word
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+LONGEST = 600  # seconds for the tests of one edit
+
+
+@dataclass(frozen=True)
+class Edit:
+    """One wrong line: in `module`, under radretrieval/, `right` becomes `wrong`; `tests` must fail then."""
+
+    what: str
+    module: str
+    right: str
+    wrong: str
+    tests: str
+
+
+EDITS = [
+    Edit(
+        "re-ranking leaves ties to chance",
+        "search/rerank.py",
+        "np.lexsort((image_ids, distances, rbc, image_ids < 0), axis=-1)",
+        "np.lexsort((-image_ids, distances, rbc, image_ids < 0), axis=-1)",
+        "tests/search/test_rerank.py",
+    ),
+    Edit(
+        "equal distances are ordered by the later index",
+        "coding/hamming.py",
+        "* np.int64(n) + np.arange(n)",
+        "* np.int64(n) + np.arange(n)[::-1]",
+        "tests/coding/test_hamming.py",
+    ),
+    Edit(
+        "a pre-activation of zero gives a one",
+        "coding/cnnc.py",
+        "np.packbits(preactivations > 0, axis=1)",
+        "np.packbits(preactivations >= 0, axis=1)",
+        "tests/coding/test_network.py",
+    ),
+    Edit(
+        "the ball of the exact search is one bit too small",
+        "archive/sql/functions/exact_ball.sql",
+        "AND e.code <~> $1 <= r.tau %6$s",
+        "AND e.code <~> $1 < r.tau %6$s",
+        "tests/archive/test_exact.py",
+    ),
+    Edit(
+        "near duplicates at the boundary are left out",
+        "archive/sql/functions/near_duplicates.sql",
+        "                  AND e.code <~> x.code <= $1 OFFSET 0) y",
+        "                  AND e.code <~> x.code < $1 OFFSET 0) y",
+        "tests/archive/test_neighbours.py",
+    ),
+    Edit(
+        "MONOCHROME1 is not inverted",
+        "imaging/grey.py",
+        "pixels = 1 - pixels",
+        "pixels = pixels - 0",
+        "tests/imaging/test_dicom.py",
+    ),
+    Edit(
+        "a draft is renamed before it is on the disk",
+        "files/atomic.py",
+        "        yield draft\n        _sync(draft)\n",
+        "        yield draft\n",
+        "tests/files/test_atomic.py",
+    ),
+    Edit(
+        "the dates of all patients are shifted alike",
+        "privacy/replacements.py",
+        'self._digest("days", subject)',
+        'self._digest("days", "")',
+        "tests/privacy",
+    ),
+    Edit(
+        "one sub-key serves all purposes",
+        "privacy/replacements.py",
+        'b"radretrieval export " + purpose.encode()',
+        'b"radretrieval export "',
+        "tests/privacy",
+    ),
+    Edit(
+        "the permutation test is one-sided",
+        "evaluation/scores.py",
+        "sum(abs(rng.choice((-1.0, 1.0), some.size) @ some) >= observed",
+        "sum(rng.choice((-1.0, 1.0), some.size) @ some >= observed",
+        "tests/evaluation/test_scores.py",
+    ),
+    Edit(
+        "a region is rounded down",
+        "search/roi.py",
+        "return (2 * numerator + denominator) // (2 * denominator)",
+        "return numerator // denominator",
+        "tests/search/test_roi.py",
+    ),
+    Edit(
+        "images that another worker coded meanwhile are coded again",
+        "archive/codes.py",
+        'if row["id"] not in done',
+        'if row["id"] not in ()',
+        "tests/archive/test_codes.py tests/jobs/test_encode.py",
+    ),
+]
+
+
+def copy_of_tree(folder: Path) -> Path:
+    """The tracked files as they are now, with ../shared beside them where it is here."""
+    tree = folder / "tree"
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
+    for name in listed.decode().split("\0"):
+        if name and (ROOT / name).exists():
+            (tree / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, tree / name)
+    if (ROOT.parent / "shared").exists():
+        (folder / "shared").symlink_to((ROOT.parent / "shared").resolve())
+    return tree
+
+
+def passes(tree: Path, tests: str) -> tuple[bool, str]:
+    """Whether these tests pass in the copy, and pytest's last line."""
+    words = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests.split()]
+    environment = {**os.environ, "PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
+    ran = subprocess.run(words, cwd=tree, env=environment, capture_output=True, text=True, timeout=LONGEST)
+    lines = ran.stdout.strip().splitlines() or ran.stderr.strip().splitlines() or [""]
+    if ran.returncode not in (0, 1):
+        sys.exit(f"pytest {tests} ended with {ran.returncode}: {lines[-1]}")
+    return ran.returncode == 0, lines[-1].strip("= ")
+
+
+def note_objects(tree: Path) -> None:
+    """Put the digest of archive/sql into revision.py: an edit of a function must be seen by what the function does."""
+    code = "from radretrieval.archive.schema import objects; print(objects.digest())"
+    environment = {**os.environ, "PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
+    ran = subprocess.run([sys.executable, "-c", code], cwd=tree, env=environment, capture_output=True, text=True)
+    path = tree / "radretrieval" / "archive" / "schema" / "revision.py"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(re.sub(r'OBJECTS = "\w+"', f'OBJECTS = "{ran.stdout.strip()}"', text), encoding="utf-8")
+
+
+def main() -> None:
+    chosen = [edit for edit in EDITS if all(word in f"{edit.module} {edit.what}" for word in sys.argv[1:])]
+    survived = 0
+    with tempfile.TemporaryDirectory(prefix="rr-mutate-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        folder.chmod(0o755)  # as root the embedded server runs as another user
+        tree = copy_of_tree(folder)
+        for tests in sorted({edit.tests for edit in chosen}):
+            sound, line = passes(tree, tests)
+            if not sound:
+                sys.exit(f"the tests {tests} fail without an edit: {line}")
+        for edit in chosen:
+            path = tree / "radretrieval" / edit.module
+            text = path.read_text(encoding="utf-8")
+            if text.count(edit.right) != 1:
+                sys.exit(f"{edit.module} has {text.count(edit.right)} times, and not once: {edit.right}")
+            path.write_text(text.replace(edit.right, edit.wrong), encoding="utf-8")
+            note_objects(tree)
+            alive, line = passes(tree, edit.tests)
+            path.write_text(text, encoding="utf-8")
+            note_objects(tree)
+            survived += alive
+            print(f"{'SURVIVED' if alive else 'seen':9}{edit.what} ({edit.module}): {line}", flush=True)
+    print(f"{len(chosen) - survived} of {len(chosen)} edits are seen")
+    sys.exit(1 if survived else 0)
+
+
+if __name__ == "__main__":
+    main()
