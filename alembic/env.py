@@ -50,14 +50,17 @@ if context.is_offline_mode():
     configure(dialect_name="postgresql", literal_binds=True)
     for statement in (f"SELECT pg_advisory_lock({migrations.LOCK})", *SETTINGS):
         context.execute(statement)
+    context.static_output(objects.owner_script())
     context.run_migrations()
     if context.get_revision_argument() == context.get_head_revision():
         context.static_output(objects.script(migrations.LOCK))
+    context.execute("RESET ROLE")
     context.execute(f"SELECT pg_advisory_unlock({migrations.LOCK})")  # a pooled connection would go on holding it
 else:
     with migrations.locked_connection(context.config) as connection:
         for statement in SETTINGS:
             connection.exec_driver_sql(statement)
+        connection.exec_driver_sql(objects.owner_script(), execution_options={"no_parameters": True})
         connection.commit()
         configure(connection=connection)
         with context.begin_transaction():

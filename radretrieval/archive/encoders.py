@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,10 @@ class Encoder:
 def add(
     connection: Connection, profile: Profile, weights: bytes, classes: Sequence[str], metrics: dict[str, Any]
 ) -> int:
-    """Store an encoder with an empty partition for its codes; active if it is the first. Returns its id."""
+    """Store an encoder with an empty partition for its codes; active if it is the first. Returns its id.
+
+    The partition belongs to the owner of the schema, and who was granted rights on `cnnc` has them on it.
+    """
     connection.execute(sql("encoder_lock"))
     values = {
         "profile": json.dumps(profile.as_json()),
@@ -58,12 +61,34 @@ def add(
     row = connection.execute(sql("encoder_add"), values).fetchone()
     assert row is not None
     encoder_id = int(row["id"])
-    for statement in (sql("encoder_partition"), sql("encoder_partition_attached"), sql("encoder_triggers")):
-        filled = statement.replace("{partition}", partition(encoder_id)).replace("{encoder}", str(encoder_id))
-        connection.execute(filled)
+    with owning(connection):
+        for statement in (sql("encoder_partition"), sql("encoder_partition_attached"), sql("encoder_triggers")):
+            filled = statement.replace("{partition}", partition(encoder_id)).replace("{encoder}", str(encoder_id))
+            connection.execute(filled)
+        grant(connection, partition(encoder_id))
     if connection.execute(sql("encoder_one"), {"id": None}).fetchone() is None:
         connection.execute(sql("encoder_on"), {"id": encoder_id})
     return encoder_id
+
+
+@contextmanager
+def owning(connection: Connection) -> Iterator[None]:
+    """Create tables within: they belong to the owner of the schema, whichever superuser or member of it is connected.
+
+    In the caller's transaction, whose role is restored.
+    """
+    before = connection.execute(sql("as_owner")).fetchone()
+    yield
+    if before is not None:
+        connection.execute(sql("as_before"), {"role": before["role"]})
+
+
+def grant(connection: Connection, table: str, privileges: Sequence[str] = ()) -> None:
+    """Grant on a new table what is granted on `cnnc`: all of it, or these privileges."""
+    for row in connection.execute(sql("code_grants")).fetchall():
+        if not privileges or row["privilege"] in privileges:
+            statement = sql("grant").replace("{privilege}", row["privilege"]).replace("{table}", table)
+            connection.execute(statement.replace("{role}", row["role"]))
 
 
 def get(connection: Connection, encoder_id: int | None = None) -> Encoder:

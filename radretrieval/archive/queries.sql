@@ -106,6 +106,17 @@ VALUES (%(profile)s, %(profile_hash)s, %(classes)s, %(weights)b, %(weights_sha25
 -- :encoder_lock One at a time adds encoders or switches between them.
 LOCK TABLE encoder IN SHARE ROW EXCLUSIVE MODE;
 
+-- :as_owner For the rest of the transaction, where this role may: what is created belongs to the owner of the schema, and has
+-- the owner's default privileges.
+WITH b AS MATERIALIZED (SELECT current_setting('role') AS role)
+SELECT b.role, set_config('role', pg_get_userbyid(n.nspowner), true) FROM b, pg_namespace n,
+       (SELECT CASE WHEN current_setting('server_version_num')::int < 160000 THEN 'MEMBER' ELSE 'SET' END AS right) r
+WHERE n.nspname = 'radretrieval' AND pg_get_userbyid(n.nspowner) <> current_user
+  AND pg_has_role(current_user, n.nspowner, r.right) AND pg_has_role(session_user, n.nspowner, r.right);
+
+-- :as_before The role of before, where the transaction goes on.
+SELECT set_config('role', %(role)s, true);
+
 -- :encoder_partition Codes of one encoder lie together.
 CREATE TABLE {partition} (LIKE cnnc INCLUDING ALL);
 
@@ -359,14 +370,13 @@ CREATE TABLE {exact} (key integer NOT NULL, facet_id integer NOT NULL, image_id 
 -- :exact_stage The anchor of each image, while the index is built.
 CREATE UNLOGGED TABLE {exact}_stage (image_id bigint NOT NULL, anchor integer NOT NULL);
 
--- :exact_readers Roles that may read the codes.
-SELECT quote_ident(r.rolname) AS role FROM pg_class c, aclexplode(c.relacl) a JOIN pg_roles r ON r.oid = a.grantee
-WHERE c.oid = 'radretrieval.cnnc'::regclass AND a.privilege_type = 'SELECT' AND r.rolname <> current_user
-UNION SELECT 'PUBLIC' FROM pg_class c, aclexplode(c.relacl) a
-WHERE c.oid = 'radretrieval.cnnc'::regclass AND a.privilege_type = 'SELECT' AND a.grantee = 0;
+-- :code_grants Who may do what with the codes, beside their owner.
+SELECT a.privilege_type AS privilege, coalesce(quote_ident(r.rolname), 'PUBLIC') AS role
+FROM pg_class c, aclexplode(c.relacl) a LEFT JOIN pg_roles r ON r.oid = a.grantee
+WHERE c.oid = 'radretrieval.cnnc'::regclass AND a.grantee <> c.relowner AND (a.grantee = 0 OR r.oid IS NOT NULL);
 
--- :exact_grant They may read the index of them.
-GRANT SELECT ON {exact} TO {role};
+-- :grant They may do it with a table that came later.
+GRANT {privilege} ON {table} TO {role};
 
 -- :exact_lock Who writes codes or labels has ended, and nobody begins, until this transaction ends.
 LOCK TABLE image, {partition} IN SHARE MODE;

@@ -50,6 +50,14 @@ def script(lock: int) -> str:
     return text.replace("{objects}", sql("objects")).replace("{files}", listed)
 
 
+def owner_script() -> str:
+    """The SQL after which the schema's objects belong to its owner, and a superuser's session acts as that role."""
+    relations = ", ".join(f"'{name}'" for kind, name, _ in files() if kind in ("table", "view"))
+    routines = ", ".join(f"'{name}'" for kind, name, _ in files() if kind == "function")
+    text = (FOLDER / "owner.sql").read_text(encoding="utf-8")
+    return text.replace("{relations}", f"{relations}, 'alembic_version'").replace("{routines}", routines)
+
+
 def check(database: Database) -> None:
     """Raise SchemaOutdated that names every object which is missing, or is other than `db upgrade` left it."""
     with database.connection() as connection:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from radretrieval.archive import connections
+from radretrieval.archive import connections, encoders
 from radretrieval.archive.bulk_copy import copy_rows
 from radretrieval.archive.connections import Connection, Database
 from radretrieval.archive.encoders import Encoder
@@ -156,10 +156,10 @@ def _create(connection: Connection, encoder: Encoder, chosen: Anchors) -> int:
         row = connection.execute(sql("exact_new"), {"encoder": encoder.id}).fetchone()
         assert row is not None
         index_id = int(row["id"])
-        connection.execute(_with_names(sql("exact_table"), encoder, index_id))
-        connection.execute(_with_names(sql("exact_stage"), encoder, index_id))
-        for granted in connection.execute(sql("exact_readers")).fetchall():  # roles that may read the codes
-            connection.execute(_with_names(sql("exact_grant"), encoder, index_id).replace("{role}", granted["role"]))
+        with encoders.owning(connection):
+            connection.execute(_with_names(sql("exact_table"), encoder, index_id))
+            connection.execute(_with_names(sql("exact_stage"), encoder, index_id))
+            encoders.grant(connection, exact_table(index_id), ("SELECT",))  # to roles that may read the codes
         number = np.arange(len(chosen.codes))
         columns = [(np.full(len(number), index_id), ">i4"), (number, ">i4"), (np.full(len(number), 1000), ">i4")]
         columns += [(np.zeros(len(number)), ">i4")] * 2
