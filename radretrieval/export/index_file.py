@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from radretrieval.export.write_image import export_file, subject_of_row
 from radretrieval.files.table_files import table_file
+from radretrieval.privacy.code_strings import known
 from radretrieval.privacy.replacements import KeyedReplacements
 
 # The columns of every export with their descriptions; types as Parquet calls them, a string where none is named.
@@ -59,8 +59,8 @@ _TYPES = {
     "id": "int64",
 }
 _GROUP = 10_000  # rows of a row group
-_WORD = re.compile(r"[A-Za-z0-9 _-]{0,16}")  # what DICOM allows in these columns, and labels often have
-_WORDS = ("modality", "body_part", "view_position", "laterality")
+# Columns of Code Strings: what is no known term may be a name; labels have terms in lower case too.
+_TERMS = ("modality", "body_part", "view_position", "laterality")
 
 AppendRow = Callable[[dict[str, Any]], None]
 
@@ -83,8 +83,8 @@ def index_row(row: dict[str, Any], file: str, replacements: KeyedReplacements | 
         values[name] = replacements.uid(row[name]) if row[name] else None
     values["patient_key"] = replacements.pseudonym(subject) if row["patient_key"] else None
     values["study_date"] = replacements.date(subject, row["study_date"]) if row["study_date"] else None
-    for name in _WORDS:
-        if values[name] is not None and not _WORD.fullmatch(values[name]):
+    for name in _TERMS:
+        if values[name] is not None and not known(values[name].upper()):
             values[name] = None
     return values
 

@@ -11,12 +11,14 @@ import io
 import logging
 import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from radretrieval.errors import ImageError
 from radretrieval.privacy.burned_in import burned_in
+from radretrieval.privacy.code_strings import known
+from radretrieval.privacy.patient_text import MOST_DEPTH, PatientText, element, texts
 from radretrieval.privacy.ps315 import BULK, DATES, NUMBERS, SHORT_TEXT, action_of
 from radretrieval.privacy.replacements import KeyedReplacements
 
@@ -27,16 +29,8 @@ METHOD_CODES = (
     ("113100", "Basic Application Confidentiality Profile"),
     ("113107", "Retain Longitudinal Temporal Information Modified Dates Option"),
 )
-_CS = re.compile(r"[A-Z0-9_ ]{0,16}")
 _TM = re.compile(r"\d{2}:?(?:\d{2}:?(?:\d{2}(?:\.\d{1,6})?)?)?")
 _UID = re.compile(r"[0-9.]{1,64}")
-# Attributes whose values are looked for in the text that stays.
-_IDENTIFIERS = (
-    *("PatientID", "OtherPatientIDs", "AccessionNumber", "PatientBirthDate", "DeviceSerialNumber", "StudyID"),
-    *("InsurancePlanIdentification", "PatientTelephoneNumbers", "IssuerOfPatientID", "MedicalRecordLocator"),
-    "AdmissionID",
-)
-_MOST_DEPTH = 50
 
 
 @dataclass(frozen=True)
@@ -78,7 +72,7 @@ def deidentify(ds: Any, replacements: KeyedReplacements, subject: str | None = N
     from pydicom.sequence import Sequence
 
     subject = subject or subject_of(ds)
-    result = _Cleaner(replacements, subject, _PatientText.of(ds)).clean(ds)
+    result = _Cleaner(replacements, subject, PatientText.of(ds)).clean(ds)
     result.PatientName = replacements.pseudonym(subject)
     result.PatientID = replacements.pseudonym(subject)
     result.PatientBirthDate = ""
@@ -138,53 +132,10 @@ def _written(ds: Any, syntax: str) -> bytes:
     return buffer.getvalue()
 
 
-@dataclass(frozen=True)
-class _PatientText:
-    """Names and numbers of the patient in the header, which are looked for in the short text that stays."""
-
-    words: frozenset[str]  # parts of persons' names
-    parts: tuple[str, ...]  # numbers and dates
-
-    @classmethod
-    def of(cls, ds: Any) -> _PatientText:
-        words: set[str] = set()
-        parts: set[str] = set()
-        for element in _elements(ds):
-            if element.VR == "PN":
-                words.update(word for word in re.findall(r"\w{3,}", str(element.value).casefold()))
-            elif element.keyword in _IDENTIFIERS:
-                parts.update(v.strip().casefold() for v in str(element.value).split("\\") if len(v.strip()) >= 4)
-        return cls(frozenset(words), tuple(sorted(parts)))
-
-    def found_in(self, text: str) -> bool:
-        folded = text.casefold()
-        return any(part in folded for part in self.parts) or not self.words.isdisjoint(re.findall(r"\w{3,}", folded))
-
-
-def _elements(ds: Any, depth: int = 0) -> Iterator[Any]:
-    """Every element that can be read, in nested data sets too."""
-    for tag in list(ds.keys()):
-        if (element := _element(ds, tag)) is None:
-            continue
-        if element.VR != "SQ":
-            yield element
-        elif depth < _MOST_DEPTH:
-            for item in element.value or ():
-                yield from _elements(item, depth + 1)
-
-
-def _element(ds: Any, tag: Any) -> Any:
-    """An element; None where it cannot be read: it is removed then."""
-    try:
-        return ds[tag]
-    except Exception:  # pydicom raises anything on a value that its representation does not allow
-        return None
-
-
 class _Cleaner:
     """De-identifies one data set and those nested in it."""
 
-    def __init__(self, replacements: KeyedReplacements, subject: str, patient: _PatientText) -> None:
+    def __init__(self, replacements: KeyedReplacements, subject: str, patient: PatientText) -> None:
         self.replacements = replacements
         self.subject = subject
         self.patient = patient
@@ -194,18 +145,18 @@ class _Cleaner:
         from pydicom.dataset import Dataset
 
         result = Dataset()
-        if depth > _MOST_DEPTH:
+        if depth > MOST_DEPTH:
             return result
         for tag in list(ds.keys()):
             if tag.group & 1:
                 continue
-            element = _element(ds, tag)
-            if element is None:
+            one = element(ds, tag)
+            if one is None:
                 continue
-            action = action_of(int(tag), element.VR)
-            if all_dummies and action == "keep" and element.VR in SHORT_TEXT:
+            action = action_of(int(tag), one.VR)
+            if action == "keep" and one.VR in SHORT_TEXT and (all_dummies or self.patient.shows(ds, one)):
                 action = "dummy"
-            kept = self._sequence(element, action, depth) if element.VR == "SQ" else self._value(element, action)
+            kept = self._sequence(one, action, depth) if one.VR == "SQ" else self._value(one, action)
             if kept is not None:
                 result[tag] = kept
         return result
@@ -252,14 +203,19 @@ class _Cleaner:
             return element if _known_characters(value) else None
         if element.keyword == "ICCProfile":
             return element if isinstance(value, bytes) and value[36:40] == b"acsp" else None
-        if vr == "CS" and element.keyword != "PhotometricInterpretation":
-            return element if all(_CS.fullmatch(text) for text in _texts(value)) else self._replaced(element, None)
-        if vr in SHORT_TEXT and any(self.patient.found_in(text) for text in _texts(value)):
-            return self._replaced(element, DUMMY)
-        return element
+        return self._terms(element) if vr == "CS" else element
+
+    def _terms(self, element: Any) -> Any:
+        """A Code String whose values are known terms; others are emptied, each in its place."""
+        values = texts(element.value)
+        readable = element.keyword == "PhotometricInterpretation"  # pixels are read whatever case it is written in
+        kept = [text if known(text.upper() if readable else text, element.keyword) else "" for text in values]
+        if kept == values:
+            return element
+        return self._replaced(element, (kept if len(kept) > 1 else kept[0]) if any(kept) else None)
 
     def _map(self, element: Any, change: Callable[[str], str]) -> Any:
-        values = [change(text) for text in _texts(element.value)]
+        values = [change(text) for text in texts(element.value)]
         if element.VM > 1 and all(values):
             return self._replaced(element, values)
         return self._replaced(element, values[0] if len(values) == 1 else None)
@@ -286,13 +242,6 @@ class _Cleaner:
         return DataElement(element.tag, element.VR, value)
 
 
-def _texts(value: Any) -> list[str]:
-    if value is None:
-        return []
-    several = value if isinstance(value, list | tuple) or hasattr(value, "append") else [value]
-    return [str(one).strip("\0 ") for one in several]
-
-
 def _time(old: str) -> str:
     return old if _TM.fullmatch(old) else ""
 
@@ -300,4 +249,4 @@ def _time(old: str) -> str:
 def _known_characters(value: Any) -> bool:
     from pydicom.charset import python_encoding
 
-    return all(text in python_encoding for text in _texts(value))
+    return all(text in python_encoding for text in texts(value))

@@ -88,6 +88,7 @@ def actions() -> dict[int, str]:
         assert known is not None, keyword
         found[known] = "remove"
     found[0x00100030] = "empty"  # PatientBirthDate: no option keeps it
+    found[0x00700080] = "dummy"  # ContentLabel: a Code String that somebody has typed, and that must not be empty
     return found
 
 

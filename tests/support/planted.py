@@ -138,6 +138,9 @@ def _plant(p: Planted, ds: Dataset) -> None:
     ds.StudyDate, ds.SeriesDate, ds.AcquisitionDate, ds.ContentDate = "20240131", "20240201", "20240202", "20240203"
     ds.StudyTime = ds.SeriesTime = ds.AcquisitionTime = ds.ContentTime = "101112.5"
     ds.AcquisitionDateTime, ds.DateOfLastCalibration = "20240202101112.500000+0100", "20231111"
+    # Code Strings that are no known term: a name in capitals has their form
+    ds.ImageType = ["ORIGINAL", "PRIMARY", p.text()]
+    ds.PatientPosition, ds.ScanOptions, ds.Grid = p.text(), [p.text(), "CINE"], p.text()
     # the patient's name where no table looks for it
     ds.SoftwareVersions = "v1 MÜLLER" + p.tokens[0]
     _nest(p, ds)
@@ -153,6 +156,8 @@ def _nest(p: Planted, ds: Dataset) -> None:
     inner = Dataset()
     inner.PatientName, inner.PatientComments, inner.ReferencedSOPInstanceUID = p.text(), p.text(), p.uid()
     inner.ReferencedSOPClassUID = CR
+    inner.PatientBirthDate, inner.ViewPosition = "19511230", p.text()
+    p.tokens.append("19511230")
     deep.ReferencedSeriesSequence = Sequence([inner])
     image.PurposeOfReferenceCodeSequence = Sequence([deep])
     ds.ReferencedImageSequence = Sequence([image])
