@@ -5,11 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 DRAFT_SUFFIX = ".part"
+
+_synced: set[str] = set()  # folders whose names, and those of all above, this process has brought to the disk
 
 
 @contextmanager
@@ -23,15 +25,14 @@ def replacing(
 
     Parameters
     ----------
-    parents : make the folders that are missing.
+    parents : make the folders that are missing, and bring their names to the disk (`sync_names`).
     overwrite : replace a file of that name; otherwise it stays, also if it was made during the block.
     draft : beside the file; None for a random name, so that several processes may write the file at once.
 
     Raises OSError.
     """
-    made = [folder for folder in path.parents if not folder.exists()] if parents else []
-    if made:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    if parents:
+        make_folders(path.parent)
     draft = draft or path.with_name(f".{secrets.token_hex(8)}{DRAFT_SUFFIX}")
     try:
         yield draft
@@ -44,8 +45,7 @@ def replacing(
     finally:
         with suppress(OSError):
             draft.unlink()
-    for folder in (path, *made):
-        sync_folder(folder.parent)
+    sync_names(path) if parents else sync_folder(path.parent)
 
 
 def write_bytes(
@@ -78,6 +78,48 @@ def write_bytes(
                 os.fchown(file.fileno(), *owner)
         if mode is not None:
             os.fchmod(file.fileno(), mode)
+
+
+def make_folders(folder: Path, make: Callable[[Path], None] = Path.mkdir) -> None:
+    """Make a folder and those above it that are missing, each by `make`; their names are not on the disk yet.
+
+    Raises OSError.
+    """
+    missing = []
+    for place in (folder, *folder.parents):
+        if place.exists():
+            break
+        missing.append(place)
+    _synced.difference_update(str(place.absolute()) for place in missing)
+    for place in reversed(missing):
+        with suppress(FileExistsError):
+            make(place)
+
+
+def sync_file(path: Path) -> None:
+    """Bring a file that is there already to the disk, and its names: whoever made it may not be so far.
+
+    Raises OSError.
+    """
+    _sync(path)
+    sync_names(path)
+
+
+def sync_names(path: Path) -> None:
+    """Bring the name of a file, and those of the folders that it is in, to the disk.
+
+    That a folder exists does not mean that its name is on the disk: another thread or process may have made it and not
+    have synced it yet. Each is synced that this process has not synced itself, up to a mount point, or to one in a
+    folder that this process may not write to. Raises OSError.
+    """
+    sync_folder(path.parent)
+    synced = []
+    for folder in path.absolute().parents:
+        if str(folder) in _synced or os.path.ismount(folder) or not os.access(folder.parent, os.W_OK):
+            break
+        sync_folder(folder.parent)
+        synced.append(str(folder))
+    _synced.update(synced)
 
 
 def sync_folder(folder: Path) -> None:

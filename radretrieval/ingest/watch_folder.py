@@ -25,7 +25,7 @@ from radretrieval.errors import (
     InputMissing,
     UsageError,
 )
-from radretrieval.files.atomic import replacing
+from radretrieval.files.atomic import replacing, sync_file
 from radretrieval.files.text import printable
 from radretrieval.files.uris import to_uri
 from radretrieval.files.walk import walk
@@ -193,7 +193,9 @@ def _move(database: Database, path: str, folders: Sequence[Path], target: Path) 
     place = target / os.path.relpath(path, folder)
     try:
         place = _free(place, path)
-        if not place.exists():
+        if place.exists():
+            sync_file(place)
+        else:
             with replacing(place, parents=True) as draft:  # on the disk before the other place is given up
                 shutil.copy2(path, draft)
         with database.connection() as connection:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radretrieval.errors import EnvironmentUnusable
-from radretrieval.files.atomic import write_bytes
+from radretrieval.files.atomic import sync_file, write_bytes
 from radretrieval.imaging.resample import resample
 from radretrieval.storage.store_access import StoreAccess
 
@@ -46,14 +46,12 @@ class ContentStore:
         return self.path(sha256).with_suffix(f".{frame}.png")
 
     def put(self, data: bytes) -> bytes:
-        """Write a file, unless an equal one exists, and fsync it. Returns its SHA-256.
+        """Write a file, unless an equal one exists, and fsync it and the folders in which it is. Returns its SHA-256.
 
         Raises EnvironmentUnusable where it cannot be written: a full disk, or no permission.
         """
         sha256 = hashlib.sha256(data).digest()
-        path = self.path(sha256)
-        if not _holds(path, data):
-            self._write(path, data)
+        self._write(self.path(sha256), data, there=_holds(self.path(sha256), data))
         return sha256
 
     def put_reduced(self, sha256: bytes, pixels: NDArray[np.float32], size: int, frame: int = 1) -> None:
@@ -67,8 +65,8 @@ class ContentStore:
         told.add_text(_SIZE, f"{rows} {columns}")
         buffer = io.BytesIO()
         Image.fromarray(np.round(small * 65535).astype(np.uint16)).save(buffer, "PNG", pnginfo=told)
-        if not (path := self.reduced_path(sha256, frame)).exists():
-            self._write(path, buffer.getvalue())
+        path = self.reduced_path(sha256, frame)
+        self._write(path, buffer.getvalue(), there=path.exists())
 
     def reduced(self, sha256: bytes, frame: int = 1) -> NDArray[np.float32] | None:
         """Reduced pixels brought back to the size of the original, float32 (rows, columns), 0…1; None if not kept."""
@@ -95,10 +93,14 @@ class ContentStore:
         """Delete a file, if it exists."""
         self.path(sha256).unlink(missing_ok=True)
 
-    def _write(self, path: Path, data: bytes) -> None:
+    def _write(self, path: Path, data: bytes, there: bool) -> None:
+        """Write a file; of one that is there already, bring it and its names to the disk."""
         try:
+            if there:
+                sync_file(path)
+                return
             self.access.make_folders(self.folder, path.parent)
-            write_bytes(path, data, mode=self.access.file_mode, owner=self.access.owner)
+            write_bytes(path, data, mode=self.access.file_mode, owner=self.access.owner, parents=True)
         except OSError as error:
             raise EnvironmentUnusable(
                 f"the store {self.folder} cannot take a file ({error.strerror}); make room, or let RADRETRIEVAL_STORE "

@@ -7,12 +7,11 @@ import os
 import shlex
 import stat
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from radretrieval.errors import UsageError
-from radretrieval.files.atomic import sync_folder
+from radretrieval.files.atomic import make_folders
 
 
 @dataclass(frozen=True)
@@ -60,23 +59,23 @@ class StoreAccess:
         return None if self.group is None else (-1, self.group)
 
     def make_folders(self, top: Path, folder: Path) -> None:
-        """Make the folders that are missing from the store's `top` down to `folder`, and fsync their names.
+        """Make the folders that are missing from the store's `top` down to `folder`.
 
         Folders above `top` get the permissions of the umask. Raises OSError.
         """
-        missing = [place for place in (folder, *folder.parents) if not place.exists()]
-        for place in reversed(missing):
-            with suppress(FileExistsError):
-                if place == top or top in place.parents:
-                    place.mkdir(0o700)
-                    if self.group is not None:
-                        os.chown(place, -1, self.group)
-                        place.chmod(0o2750)  # setgid: what is made in it has its group
-                    else:
-                        place.chmod(0o700)
-                else:
-                    place.mkdir()
-            sync_folder(place.parent)
+
+        def make(place: Path) -> None:
+            if place != top and top not in place.parents:
+                place.mkdir()
+                return
+            place.mkdir(0o700)
+            if self.group is not None:
+                os.chown(place, -1, self.group)
+                place.chmod(0o2750)  # setgid: what is made in it has its group
+            else:
+                place.chmod(0o700)
+
+        make_folders(folder, make)
 
     def wider(self, top: Path) -> Iterator[Path]:
         """Folders and files of a store that others may read or change than the setting says; `top` among them."""

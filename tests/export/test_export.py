@@ -10,6 +10,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from datetime import date
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,14 @@ from databases import Server
 from PIL import Image, PngImagePlugin
 from planted import Planted
 from pydicom import dcmread
+from recording import names_to_the_disk, order, record
 from tiny import add_encoder
 
 from radretrieval.archive.connections import Database
+from radretrieval.config import Settings
+from radretrieval.export.write_image import ExportJob, write_image
+from radretrieval.files import atomic
+from radretrieval.files.uris import to_uri
 from radretrieval.imaging.reader import decode_image
 
 KEYS = {"seen", "exported", "unchanged", "failed", "flagged", "rows", "failures", "seconds"}
@@ -263,3 +269,30 @@ def test_killed_in_the_middle_it_goes_on(archive_url: str, inside: Callable[...,
     assert done["failed"] == 0
     assert len([*out.rglob("*.png")]) == len(_rows(out / "files.csv")) == 60
     assert not [*out.rglob("*.part")]
+
+
+def test_what_is_exported_is_on_the_disk_before_it_is_listed_as_complete(
+    export: Callable[..., Run], settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # a file, as a worker process writes it
+    (tmp_path / "x.png").write_bytes(b"a film")
+    (tmp_path / "there").mkdir()  # by another process, which may not have synced it
+    target = tmp_path / "there" / "images" / "ab" / "x.png"
+    job = ExportJob(to_uri(tmp_path / "x.png"), sha256(b"a film").digest(), False, "file", str(target))
+    monkeypatch.setattr(atomic, "_synced", set())
+    steps = record(monkeypatch)
+    write_image(job, reading=settings.reading, replacements=None, accept_burned_in=False)
+    assert (steps[0][0], steps[0][1].endswith(".part")) == ("fsync", True)
+    wanted = (("rename", str(target)), *names_to_the_disk(target, tmp_path / "there"))
+    assert order(steps, *wanted) == list(range(1, len(wanted) + 1))
+
+    # the lists, and that it is complete
+    steps.clear()
+    export()
+    renamed = [Path(where).name for step, where in steps if step == "rename"]
+    assert renamed == ["manifest.json", "README.md", "files.csv", "index.csv", "manifest.json", "README.md"]
+    for number, (step, where) in enumerate(steps):
+        if step == "rename":
+            assert (steps[number - 1][0], steps[number - 1][1].endswith(".part")) == ("fsync", True)
+            assert steps[number + 1] == ("fsync", str(Path(where).parent))
+    assert json.loads((tmp_path / "out" / "manifest.json").read_text())["complete"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -32,6 +34,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
 
     noted("fsync", lambda handle: os.path.basename(os.readlink(f"/proc/self/fd/{handle}")))
     noted("replace", lambda source, target: target.name)
+    monkeypatch.setattr(atomic, "_synced", set())  # as in a process that starts
     return made
 
 
@@ -47,11 +50,25 @@ def test_the_disk_has_the_content_before_the_name_and_then_the_folders(
     write_bytes(folder / "a" / "b" / "file", b"x", parents=True)
     assert calls[0][0] == "fsync"
     assert calls[0][1].endswith(".part")
-    assert calls[1:] == [("replace", "file"), ("fsync", "b"), ("fsync", "a"), ("fsync", "here")]
+    assert calls[1:5] == [("replace", "file"), ("fsync", "b"), ("fsync", "a"), ("fsync", "here")]
+    # and the folders above, which another process may have made: as far as this one could have
+    above = itertools.takewhile(
+        lambda place: os.access(place.parent, os.W_OK) and not os.path.ismount(place), folder.parents
+    )
+    assert calls[5:] == [("fsync", place.name) for place in (tmp_path, *(place.parent for place in above))]
     calls.clear()
     write_bytes(folder / "a" / "b" / "file", b"y", parents=True)
     assert [call[0] for call in calls] == ["fsync", "replace", "fsync"]
     assert (folder / "a" / "b" / "file").read_bytes() == b"y"
+
+
+def test_a_folder_that_is_removed_and_made_again_is_synced_again(tmp_path: Path, calls: list[tuple[str, str]]) -> None:
+    for _ in range(2):
+        calls.clear()
+        write_bytes(tmp_path / "a" / "b" / "file", b"x", parents=True)
+        assert calls[1:4] == [("replace", "file"), ("fsync", "b"), ("fsync", "a")]
+        assert ("fsync", tmp_path.name) in calls
+        shutil.rmtree(tmp_path / "a")
 
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])

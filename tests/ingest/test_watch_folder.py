@@ -14,11 +14,14 @@ from typing import Any
 import pytest
 from conftest import COMMAND
 from PIL import Image
+from recording import names_to_the_disk, order, record
 
 from radretrieval.archive.connections import Database
 from radretrieval.config import Settings
-from radretrieval.errors import InputMissing, UsageError
+from radretrieval.errors import DatabaseUnavailable, InputMissing, UsageError
+from radretrieval.files import atomic
 from radretrieval.files.uris import to_uri
+from radretrieval.ingest import watch_folder
 from radretrieval.ingest.watch_folder import FolderScan, WatchOptions, watch
 
 
@@ -78,6 +81,67 @@ def test_files_are_ingested_and_moved(database: Database, settings: Settings, tm
     assert [row["uri"] for row in rows(database)] == [to_uri(target / "a" / "x-2.png"), to_uri(target / "later.png")]
     assert (folder / "bad.png").exists()
     assert sum(report.failed for report in told) == 1  # it is not tried again and again
+
+
+@pytest.mark.parametrize("there", [False, True], ids=["moved", "an earlier move was killed"])
+def test_a_file_is_given_up_after_its_new_place_is_on_the_disk_and_committed(
+    database: Database, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool
+) -> None:
+    path = png(tmp_path / "in" / "a" / "x.png", 40)
+    place = tmp_path / "out" / "done" / "a" / "x.png"
+    if there:
+        place.parent.mkdir(parents=True)
+        place.write_bytes(path.read_bytes())
+    monkeypatch.setattr(atomic, "_synced", set())  # as in a process that starts
+    marked: list[list[str]] = []
+    real, stop = FolderScan.mark_done, threading.Event()
+
+    def mark_done(scan: FolderScan, name: str) -> None:
+        marked.append([row["uri"] for row in rows(database)])  # what others see
+        real(scan, name)
+
+    monkeypatch.setattr(FolderScan, "mark_done", mark_done)
+    steps = record(monkeypatch)
+    watch(
+        database,
+        settings,
+        [tmp_path / "in"],
+        WatchOptions(0.0, 0.05, tmp_path / "out" / "done", workers=1),
+        stop,
+        lambda report: stop.set(),
+    )
+    assert marked == [[to_uri(path)]], "a file is done when its rows are committed, not earlier"
+    first = [("fsync", str(place))] if there else [("rename", str(place))]
+    wanted = [*first, *names_to_the_disk(place, tmp_path / "out"), ("unlink", str(path))]
+    assert order(steps, *wanted) == sorted(order(steps, *wanted))
+    if not there:
+        before = steps[order(steps, first[0])[0] - 1]
+        assert (before[0], before[1].endswith(".part")) == ("fsync", True)
+    committed = max(number for number, step in enumerate(steps) if step[0] == "commit")
+    assert order(steps, wanted[-2])[0] < committed < order(steps, wanted[-1])[0]
+    assert [row["uri"] for row in rows(database)] == [to_uri(place)]
+
+
+def test_a_round_that_fails_leaves_its_files_for_the_next(
+    database: Database, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    png(tmp_path / "in" / "x.png", 50)
+    calls: list[int] = []
+    stop = threading.Event()
+    real = watch_folder.ingest
+
+    def ingest(*arguments: Any, **more: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 1:
+            raise DatabaseUnavailable("it has gone away")
+        return real(*arguments, **more)
+
+    monkeypatch.setattr(watch_folder, "ingest", ingest)
+    monkeypatch.setattr(watch_folder, "RETRY_SECONDS", 0.1)
+    total = watch(
+        database, settings, [tmp_path / "in"], WatchOptions(0.0, 0.05, workers=1), stop, lambda report: stop.set()
+    )
+    assert (len(calls), total.added, len(rows(database))) == (2, 1, 1)
 
 
 @pytest.mark.parametrize(

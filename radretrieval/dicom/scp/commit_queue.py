@@ -80,7 +80,13 @@ class ReceiveQueue:
         while more:
             group, more = self._next_group()
             if group or self._unavailable is not None:
-                self._finish(group)
+                try:
+                    self._finish(group)
+                except Exception as error:  # the thread goes on: without it each request would wait for ever
+                    log.exception("after a commit")
+                    for entry in group:
+                        if not entry.done.done():
+                            entry.done.set_exception(error)
         self._disconnect()
 
     def _next_group(self) -> tuple[list[_Entry], bool]:
@@ -103,6 +109,10 @@ class ReceiveQueue:
             self._commit_or_reconnect(group)
         except Exception as error:
             self._disconnect()
+            if len(group) > 1 and not isinstance(error, EnvironmentUnusable):
+                for entry in group:  # one of them is the reason: the others are committed
+                    self._finish([entry])
+                return
             self._orphans.update(entry.arrival.sha256 for entry in group)
             for entry in group:
                 entry.done.set_exception(error)

@@ -67,8 +67,17 @@ class StorageScp:
             self._queue.close()
 
     def _handle(self, event: Event) -> int:
-        """Serve one C-STORE request; log the reason of any status but success."""
-        status, reason = self._store(event)
+        """Serve one C-STORE request; log the reason of any status but success.
+
+        Whatever fails is answered here: what pynetdicom answers to an exception of a handler is in no log.
+        """
+        try:
+            status, reason = self._store(event)
+        except EnvironmentUnusable as error:
+            status, reason = OUT_OF_RESOURCES, str(error)
+        except Exception as error:
+            log.exception("a file cannot be stored")
+            status, reason = PROCESSING_FAILURE, f"{type(error).__name__}: {error}"
         if status != SUCCESS:
             request: Any = event.request
             uid = printable(str(request.AffectedSOPInstanceUID))
@@ -87,13 +96,7 @@ class StorageScp:
         for name, found, expected in zip(("SOP Class", "SOP Instance"), uids, requested, strict=True):
             if found != expected:  # the sender would look for the image by a UID that the archive does not have
                 return MISMATCH, f"the {name} UID of the data set is {found}, the request has {expected}"
-        try:
-            self._queue.store(as_file(data_set, *uids, syntax), str(event.assoc.requestor.ae_title), uids[1])
-        except EnvironmentUnusable as error:
-            return OUT_OF_RESOURCES, str(error)
-        except Exception as error:
-            log.exception("a file cannot be stored")
-            return PROCESSING_FAILURE, f"{type(error).__name__}: {error}"
+        self._queue.store(as_file(data_set, *uids, syntax), str(event.assoc.requestor.ae_title), uids[1])
         return SUCCESS, ""
 
 
