@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from radretrieval.archive.connections import Connection
 from radretrieval.archive.queries import sql
@@ -58,6 +59,15 @@ def take(connection: Connection, limit: int) -> list[Arrival]:
 def done(connection: Connection, ids: Sequence[int]) -> None:
     """Delete arrivals that are images now, or have failed."""
     connection.execute(sql("arrival_done"), {"ids": list(ids)})
+
+
+def outcomes(connection: Connection, arrivals: Sequence[Arrival]) -> list[dict[str, Any]]:
+    """What became of those of these arrivals that are none any more: rows (sha256, is_image, error, message).
+
+    `error` is None but of those that failed. What neither failed nor is an image shows one that the archive had.
+    """
+    asked = {"sha256": [one.sha256 for one in arrivals], "uri": [one.uri for one in arrivals]}
+    return connection.execute(sql("arrival_outcomes"), asked).fetchall()
 
 
 def count(connection: Connection) -> int:

@@ -49,6 +49,12 @@ def of_origin(connection: Connection, origin: str, after: int, limit: int) -> li
     return connection.execute(sql("images_of_origin"), asked).fetchall()
 
 
+def of_uris(connection: Connection, origin: str, uris: Sequence[str]) -> set[str]:
+    """Those of these URIs that are images of one peer."""
+    asked = {"origin": origin, "uris": list(uris)}
+    return {row["uri"] for row in connection.execute(sql("images_of_uris"), asked)}
+
+
 def failed(connection: Connection, origin: str, error: str, limit: int) -> list[str]:
     """URIs of a peer's instances that failed with an error of this name (`images.keep_failures`)."""
     asked = {"origin": origin, "error": error, "limit": limit}

@@ -538,6 +538,12 @@ DELETE FROM arrival WHERE id = ANY(%(ids)s);
 -- :arrival_count How many files came and are not read yet.
 SELECT count(*) FROM arrival;
 
+-- :arrival_outcomes What became of files that came: those that are no arrivals any more.
+SELECT n.sha256, f.error, f.message, EXISTS (SELECT FROM image i WHERE i.sha256 = n.sha256) AS is_image
+FROM unnest(%(sha256)s::bytea[], %(uri)s::text[]) AS n (sha256, uri)
+LEFT JOIN ingest_failure f ON f.uri = n.uri AND f.sha256 = n.sha256
+WHERE NOT EXISTS (SELECT FROM arrival a WHERE a.sha256 = n.sha256);
+
 -- :pull_mark How far the pulls of one query from one peer have come.
 SELECT change, study_date, pulled_at, reconciled_at FROM pull WHERE url = %(url)s AND query = %(query)s;
 
@@ -552,6 +558,9 @@ ON CONFLICT (url, query) DO UPDATE SET change = coalesce(excluded.change, pull.c
 SELECT sop_instance_uid, study_instance_uid, id, gone_at FROM image
 WHERE origin = %(origin)s AND sop_instance_uid IS NOT NULL AND id > %(after)s
 ORDER BY id LIMIT %(limit)s;
+
+-- :images_of_uris Which of these files are images of a peer.
+SELECT uri FROM image WHERE uri = ANY(%(uris)s) AND origin = %(origin)s;
 
 -- :images_gone These are gone where they came from, or are back there.
 UPDATE image SET gone_at = CASE WHEN %(gone)s THEN coalesce(gone_at, now()) END

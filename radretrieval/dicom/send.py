@@ -14,7 +14,14 @@ from radretrieval.dicom.json_model import value, values
 from radretrieval.dicom.transfer_syntaxes import EXPLICIT, IMPLICIT
 from radretrieval.errors import EnvironmentUnusable
 from radretrieval.files.text import printable
-from radretrieval.storage.wado import CONNECT_SECONDS, READ_SECONDS, authorization, innermost_reason, untrusted
+from radretrieval.storage.wado import CONNECT_SECONDS, READ_SECONDS
+from radretrieval.storage.web_session import (
+    authorization,
+    certificate_refused,
+    innermost_reason,
+    session_with,
+    untrusted,
+)
 
 # What to do, by the first digits of a status (PS3.4, table B.2-1; PS3.7, annex C).
 _ADVICE = {
@@ -104,21 +111,21 @@ def stow(url: str, objects: Sequence[Any], credentials: Path | None) -> list[str
     headers = {
         "Content-Type": f'multipart/related; type="application/dicom"; boundary={boundary}',
         "Accept": "application/dicom+json",
-        **authorization(credentials),
     }
     target, times = f"{url}/studies", (CONNECT_SECONDS, READ_SECONDS)
     body = _multipart(objects, boundary)
     try:
-        # no redirection: the POST would become a GET, and another host would get the credentials
-        answer = requests.post(target, data=body, headers=headers, timeout=times, allow_redirects=False)
-    except requests.exceptions.SSLError as error:
-        raise untrusted(url, error) from error
+        with session_with(authorization(credentials)) as session:
+            # no redirection: the POST would become a GET
+            answer = session.post(target, data=body, headers=headers, timeout=times, allow_redirects=False)
     except requests.exceptions.ReadTimeout as error:
         raise EnvironmentUnusable(
             f"{url} gave no answer within {READ_SECONDS:.0f} s: whether it has stored anything is not known; look "
             "there, and send again"
         ) from error
     except requests.RequestException as error:
+        if certificate_refused(error):
+            raise untrusted(url, error) from error
         raise EnvironmentUnusable(
             f"{url} cannot be reached ({innermost_reason(error)}); check the URL, the firewall, and that it runs"
         ) from error

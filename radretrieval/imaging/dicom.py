@@ -47,6 +47,11 @@ _PLUGINS = {
 _NO_RADIOGRAPH = ("SEG", "RTDOSE", "RTSTRUCT", "PR", "KO", "SR")
 
 
+def is_dicom(data: bytes) -> bool:
+    """Whether bytes are a DICOM file, or a data set without preamble and meta header."""
+    return data[128:132] == b"DICM" or looks_like_dicom(data)
+
+
 def looks_like_dicom(data: bytes) -> bool:
     """Whether bytes without a preamble begin like a data set: group 0002 or 0008, then a VR or a length."""
     if len(data) < 16 or data[:2] not in (b"\x08\0", b"\x02\0", b"\0\x08"):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 
 BATCH = 64
 IDLE_SECONDS = 1.0
+BUSY_SECONDS = 0.1
 RETRY_SECONDS = 5.0
 
 
@@ -70,11 +71,18 @@ class InboxWorker:
                     if not stop.is_set():
                         restart_embedded(self.database, self.settings)
 
-    def finish(self) -> InboxReport:
-        """Process arrivals until none is left. Raises DatabaseUnavailable, EnvironmentUnusable."""
+    def finish(self, settled: Callable[[], bool] | None = None) -> InboxReport:
+        """Process arrivals until none is left; with `settled` until it returns True, whoever processes them.
+
+        Raises DatabaseUnavailable, EnvironmentUnusable.
+        """
         with self._pool() as pool:
-            while self._some(pool):
-                pass
+            while settled is None or not settled():
+                if self._some(pool):
+                    continue
+                if settled is None:
+                    break
+                self._woken.wait(BUSY_SECONDS)  # another process has locked them
         return self.report
 
     def _pool(self) -> WorkerPool[File | str, InspectedFile]:

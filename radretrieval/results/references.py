@@ -14,7 +14,7 @@ from radretrieval.archive.images import Identity
 from radretrieval.errors import ImageError, InputMissing, RadretrievalError, UsageError
 from radretrieval.files.text import printable
 from radretrieval.files.uris import frame_of
-from radretrieval.imaging.dicom import looks_like_dicom, read_data_set
+from radretrieval.imaging.dicom import is_dicom, read_data_set
 from radretrieval.imaging.header import described
 from radretrieval.imaging.reader import read_bytes
 from radretrieval.search.request import Answer
@@ -89,7 +89,7 @@ def subject_of(searcher: Searcher, query: Path | int, what: str) -> Subject:
     """
     name = f"id:{query}" if isinstance(query, int) else printable(str(query))
     data, frame = _query_bytes(searcher, query, name, what)
-    if not _is_dicom(data):
+    if not is_dicom(data):
         raise UsageError(
             f"{what}: {name} is no DICOM file, so that there is no patient and no study to which a DICOM object about "
             "it could belong; search with the DICOM file, or use --fhir, --csv or --json"
@@ -112,7 +112,7 @@ def query_identity(searcher: Searcher, query: Path | int, image_id: int | None) 
     if image_id is not None:
         return _identities(searcher, [image_id]).get(image_id)
     data, _ = _query_bytes(searcher, query, str(query), "--fhir")
-    if not _is_dicom(data):
+    if not is_dicom(data):
         return None
     identity, header = _from_file(data, searcher.settings.max_pixels, str(query))
     patient = described(header)["patient_id"]
@@ -181,10 +181,6 @@ def _query_bytes(searcher: Searcher, query: Path | int, name: str, what: str) ->
         raise
     except ImageError as error:
         raise UsageError(f"{what}: the file of {name} {error}") from error
-
-
-def _is_dicom(data: bytes) -> bool:
-    return data[128:132] == b"DICM" or looks_like_dicom(data)
 
 
 def _from_file(data: bytes, max_pixels: int, name: str) -> tuple[Identity, Any]:

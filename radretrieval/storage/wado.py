@@ -2,33 +2,75 @@
 
 from __future__ import annotations
 
-import re
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 from radretrieval.config import Reading
 from radretrieval.errors import EnvironmentUnusable, ImageError, NotFetched, NotThere, UsageError
 from radretrieval.files.text import printable
+from radretrieval.storage.multipart import media_type, split_parts
+from radretrieval.storage.web_session import (
+    authorization,
+    certificate_refused,
+    innermost_reason,
+    session_with,
+    timed_out,
+    untrusted,
+)
 
 if TYPE_CHECKING:
     import requests
 
+T = TypeVar("T")
+
 CONNECT_SECONDS, READ_SECONDS = 5.0, 60.0
+QUERY_SECONDS = 30.0  # of silence after a query
+SILENCES = (10.0, 30.0)  # seconds of silence after the first request for a file, and after the second
 # any transfer syntax: without this a server transcodes, and refuses what it cannot transcode (PS3.18, 8.7.3.5)
 ACCEPT = 'multipart/related; type="application/dicom"; transfer-syntax=*, application/dicom; transfer-syntax=*; q=0.5'
 RETRY_SECONDS = (0.3, 1.0)  # before the second and third attempt: a server that is down is reported within seconds
-RETRIED_STATUSES = (429, 502, 503, 504)  # the server, or a proxy before it, is overloaded or restarts
-MOST_TIMEOUTS = 3  # successive responses that did not come in time: the server hangs
+LONGEST_PAUSE = 10.0  # seconds that a server may ask to wait for (Retry-After)
+OVERLOADED = (429, 502, 503, 504)  # the server, or a proxy before it, is overloaded or restarts
+RETRIED = (408, 500)
+MOST_FAILED = 3  # successive files that were not retrieved: the next ones are requested once
 LONGEST_ROOT = 1000
 
 
 class CredentialsRejected(EnvironmentUnusable):
     """The server answers 401 Unauthorized."""
+
+
+class NotAnswered(EnvironmentUnusable):
+    """The server did not answer a request, or says that it is overloaded.
+
+    reason : what happened to the last attempt.
+    """
+
+    def __init__(self, root: str, reason: str) -> None:
+        self.reason = reason
+        super().__init__(
+            f"the DICOMweb server {root} cannot be reached ({reason}); check the server, its URL and "
+            "RADRETRIEVAL_CREDENTIALS, then run this again"
+        )
+
+
+class Retry(Exception):
+    """One attempt failed, another may succeed.
+
+    error : what to raise after the last attempt. pause : seconds to wait, at least. timed_out : the server was silent.
+    attempts : that this one counts for.
+    """
+
+    def __init__(self, error: Exception, *, pause: float = 0.0, timed_out: bool = False, attempts: int = 1) -> None:
+        super().__init__(str(error))
+        self.error, self.pause, self.timed_out, self.attempts = error, pause, timed_out, attempts
 
 
 @dataclass(frozen=True)
@@ -39,6 +81,7 @@ class Response:
     reason: str
     content_type: str
     body: bytes
+    pause: float = 0.0  # seconds that it asks to wait (Retry-After)
 
     def __str__(self) -> str:
         text = self.body[:200].decode("utf-8", "replace").split("\n")[0].strip() if self.status >= 400 else ""
@@ -63,106 +106,109 @@ class DicomWebClient:
         self._authorization = authorization(credentials)
         self._thread = threading.local()
         self._sessions: list[requests.Session] = []
-        self._timeouts = 0
+        self._failed = 0
 
-    def instance(self, url: str, max_pixels: int) -> bytes:
+    def instance(self, url: str, max_pixels: int, valid: Callable[[bytes], bool] | None = None) -> bytes:
         """Fetch the stored file of an instance, in its stored transfer syntax, by its WADO-RS URL.
 
-        A response larger than any image of `max_pixels` is refused.
+        Each attempt fetches all of it. A response larger than any image of `max_pixels` is refused.
+
+        Parameters
+        ----------
+        valid : whether the bytes are a file of the kind that is expected; others are requested again, then refused.
 
         Raises
         ------
         NotThere : the server does not have it. NotFetched : this request failed, others may succeed.
-        EnvironmentUnusable : the server cannot be used.
+        EnvironmentUnusable : the server cannot be used: NotAnswered after the last attempt.
         """
-        response = self.get(url, {}, ACCEPT, 8 * max_pixels + 2**26, READ_SECONDS)
-        if response.status in (404, 410):
-            raise NotThere(f"the server does not have {url}: it answers {response}")
-        if response.status != 200:
-            raise NotFetched(f"the server answers {response} for {url}; its log has the reason")
-        multipart = response.content_type.lower().startswith("multipart/")
-        parts = split_parts(response.body, response.content_type) if multipart else [response.body]
-        if len(parts) != 1:
-            raise NotFetched(f"{url} gives {len(parts)} files, not one; name an instance")
-        return parts[0]
 
-    def get(self, url: str, parameters: Mapping[str, str], accept: str, limit: int, seconds: float) -> Response:
-        """Send one request, again where the connection fails or the server is overloaded.
+        def attempt(silence: float) -> bytes:
+            return _stored_file(url, self._attempt(url, {}, ACCEPT, 8 * max_pixels + 2**26, silence), valid)
 
-        Parameters
-        ----------
-        limit : bytes that the body may have. seconds : how long the server may be silent.
+        patient = self._failed < MOST_FAILED
+        try:
+            data = _retried(attempt, RETRY_SECONDS if patient else (), SILENCES if patient else SILENCES[:1])
+        except NotThere:
+            raise
+        except Exception:
+            self._failed += 1
+            raise
+        self._failed = 0
+        return data
+
+    def get(self, url: str, parameters: Mapping[str, str], accept: str, limit: int) -> Response:
+        """Send a query, again where the connection fails or the server is overloaded; `limit` bytes may come.
 
         Raises
         ------
-        NotFetched : this response did not come in time or is too long.
-        EnvironmentUnusable : the server cannot be reached or is not trusted; CredentialsRejected after a 401.
+        NotFetched : the response is too long, or an error of the server.
+        EnvironmentUnusable : the server is not trusted; NotAnswered after the last attempt, CredentialsRejected
+        after a 401.
         """
-        import requests
 
-        for pause in (*RETRY_SECONDS, None):
-            try:
-                response = self._send(url, parameters, accept, limit, seconds)
-            except requests.exceptions.SSLError as error:
-                raise untrusted(self.root, error) from error
-            except requests.exceptions.ReadTimeout as error:
-                self._timeouts += 1
-                if self._timeouts >= MOST_TIMEOUTS:
-                    raise self._unreachable(f"it takes more than {seconds:.0f} s to answer") from error
-                raise NotFetched(f"{url} did not answer within {seconds:.0f} s; try again later") from error
-            except requests.RequestException as error:
-                timeout = isinstance(error, requests.exceptions.ConnectTimeout)  # a second attempt is enough
-                if pause is None or (timeout and pause != RETRY_SECONDS[0]) or isinstance(error, ValueError):
-                    raise self._unreachable(innermost_reason(error)) from error
-            else:
-                if response.status == 401:
-                    raise CredentialsRejected(
-                        f"{self.root} answers {response}: it does not accept the credentials; let "
-                        "RADRETRIEVAL_CREDENTIALS (or --credentials of pull) name a file with one line, user:password "
-                        "or Bearer TOKEN"
-                    )
-                if response.status not in RETRIED_STATUSES:
-                    return response
-                if pause is None:
-                    raise self._unreachable(f"it answers {response}")
-            time.sleep(pause)
-        raise AssertionError
+        def attempt(silence: float) -> Response:
+            return self._attempt(url, parameters, accept, limit, silence)
+
+        return _retried(attempt, RETRY_SECONDS, (QUERY_SECONDS,))
+
+    def answers(self, url: str, parameters: Mapping[str, str], accept: str, limit: int) -> bool:
+        """Whether the server answers a query, by whatever, in one attempt."""
+        try:
+            self._attempt(url, parameters, accept, limit, QUERY_SECONDS)
+        except Retry:
+            return False
+        except NotFetched:  # it is long
+            pass
+        return True
 
     def close(self) -> None:
         """Close the connections of all threads."""
         for session in self._sessions:
             session.close()
 
-    def _send(self, url: str, parameters: Mapping[str, str], accept: str, limit: int, seconds: float) -> Response:
-        body, times = bytearray(), (CONNECT_SECONDS, seconds)
+    def _attempt(self, url: str, parameters: Mapping[str, str], accept: str, limit: int, silence: float) -> Response:
+        """Send one request. Raises Retry, NotFetched and EnvironmentUnusable as `get`."""
+        import requests
+
+        try:
+            response = self._send(url, parameters, accept, limit, silence)
+        except requests.RequestException as error:
+            if certificate_refused(error):
+                raise untrusted(self.root, error) from error
+            if isinstance(error, ValueError):
+                raise NotAnswered(self.root, innermost_reason(error)) from error
+            if isinstance(error, requests.exceptions.ConnectTimeout):  # a second attempt is enough
+                raise Retry(NotAnswered(self.root, innermost_reason(error)), attempts=2) from error
+            if timed_out(error):  # before or within the response
+                reason = f"it takes more than {silence:.0f} s to answer"
+                raise Retry(NotAnswered(self.root, reason), timed_out=True) from error
+            raise Retry(NotAnswered(self.root, innermost_reason(error))) from error
+        if response.status == 401:
+            raise CredentialsRejected(
+                f"{self.root} answers {response}: it does not accept the credentials; let RADRETRIEVAL_CREDENTIALS "
+                "(or --credentials of pull) name a file with one line, user:password or Bearer TOKEN"
+            )
+        if response.status in OVERLOADED:
+            raise Retry(NotAnswered(self.root, f"it answers {response}"), pause=response.pause)
+        return response
+
+    def _send(self, url: str, parameters: Mapping[str, str], accept: str, limit: int, silence: float) -> Response:
+        body, times = bytearray(), (CONNECT_SECONDS, silence)
         with self._session().get(url, params=parameters, headers={"Accept": accept}, timeout=times, stream=True) as got:
             for piece in got.iter_content(2**20):
                 body += piece
                 if len(body) > limit:
                     raise NotFetched(f"{url} gives more than the {limit:,} bytes that are accepted")
-            self._timeouts = 0
-            return Response(got.status_code, got.reason or "", got.headers.get("Content-Type", ""), bytes(body))
+            kind, pause = got.headers.get("Content-Type", ""), _pause(got.headers.get("Retry-After", ""))
+            return Response(got.status_code, got.reason or "", kind, bytes(body), pause)
 
     def _session(self) -> requests.Session:
         found: requests.Session | None = getattr(self._thread, "session", None)
         if found is None:
-            import requests
-
-            found = self._thread.session = requests.Session()
-            # a callable, so that no ~/.netrc replaces it and a redirection to another host does not get it
-            found.auth = self._authorize
+            found = self._thread.session = session_with(self._authorization)
             self._sessions.append(found)
         return found
-
-    def _authorize(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers.update(self._authorization)
-        return request
-
-    def _unreachable(self, reason: str) -> EnvironmentUnusable:
-        return EnvironmentUnusable(
-            f"the DICOMweb server {self.root} cannot be reached ({reason}); check the server, its URL and "
-            "RADRETRIEVAL_CREDENTIALS, then run this again"
-        )
 
 
 def fetch_instance(url: str, reading: Reading) -> bytes:
@@ -174,30 +220,6 @@ def fetch_instance(url: str, reading: Reading) -> bytes:
         raise ImageError(str(error)) from error
     finally:
         client.close()
-
-
-def authorization(credentials: Path | None) -> dict[str, str]:
-    """Return the HTTP header for the credentials in a file: `user:password`, or `Bearer TOKEN`; none without a file.
-
-    Raises EnvironmentUnusable for a file that cannot be read, or that holds neither.
-    """
-    if credentials is None:
-        return {}
-    import base64
-
-    try:
-        text = credentials.read_text(encoding="utf-8").strip()
-    except (OSError, ValueError) as error:
-        raise EnvironmentUnusable(
-            f"the credentials {credentials} cannot be read ({error}); check the file's name and permissions"
-        ) from error
-    if text.lower().startswith("bearer ") and "\n" not in text:
-        return {"Authorization": text}
-    if ":" in text and "\n" not in text:
-        return {"Authorization": "Basic " + base64.b64encode(text.encode()).decode()}
-    raise EnvironmentUnusable(
-        f"the credentials {credentials} are not one line `user:password` or `Bearer TOKEN`; write the file again"
-    )
 
 
 def check_root(url: str, option: str) -> str:
@@ -219,25 +241,48 @@ def check_root(url: str, option: str) -> str:
     return url.rstrip("/")
 
 
-def untrusted(root: str, error: Exception) -> EnvironmentUnusable:
-    """The error of a server whose TLS certificate cannot be verified."""
-    return EnvironmentUnusable(
-        f"{root} has a certificate that is not trusted here ({innermost_reason(error)}); name the file of its "
-        "certificate authority with REQUESTS_CA_BUNDLE"
-    )
+def _retried(attempt: Callable[[float], T], pauses: Sequence[float], silences: Sequence[float]) -> T:
+    """Make an attempt, and others after the pauses, while it raises Retry; then raise its error.
+
+    silences : seconds without an answer that each attempt allows: the next one after a timeout, none after the last.
+    """
+    timeouts, made = 0, 0
+    while True:
+        try:
+            return attempt(silences[timeouts])
+        except Retry as failed:
+            timeouts += failed.timed_out
+            made += failed.attempts
+            if made > len(pauses) or timeouts == len(silences):
+                raise failed.error from failed
+            time.sleep(max(pauses[made - 1], min(failed.pause, LONGEST_PAUSE)))
 
 
-def innermost_reason(error: BaseException) -> str:
-    """The text of the first cause of an error of requests, which wraps those of urllib3 and of the socket."""
-    while isinstance(cause := error.__cause__ or error.__context__ or getattr(error, "reason", None), BaseException):
-        error = cause
-    return " ".join(str(getattr(error, "strerror", None) or error).split())[:200]
+def _stored_file(url: str, response: Response, valid: Callable[[bytes], bool] | None) -> bytes:
+    """The file of an instance in a response. Raises NotThere, NotFetched; Retry where the next response may have it."""
+    if response.status in (404, 410):
+        raise NotThere(f"the server does not have {url}: it answers {response}")
+    if response.status != 200:
+        error = NotFetched(f"the server answers {response} for {url}; its log has the reason")
+        raise Retry(error, pause=response.pause) if response.status in RETRIED else error
+    kind, boundary = media_type(response.content_type)
+    try:
+        parts = split_parts(response.body, boundary) if kind.startswith("multipart/") else [response.body]
+    except NotFetched as error:
+        raise Retry(error) from error
+    if len(parts) != 1:
+        raise NotFetched(f"{url} gives {len(parts)} files, not one; name an instance")
+    if valid is not None and not valid(parts[0]):
+        begin = printable(parts[0][:40].decode("ascii", "replace"))
+        raise Retry(NotFetched(f"{url} gives what is no DICOM file: {len(parts[0]):,} bytes as {kind}, {begin!r}"))
+    return parts[0]
 
 
-def split_parts(data: bytes, content_type: str) -> list[bytes]:
-    """The bodies of a multipart message (RFC 2046, 5.1), byte for byte."""
-    named = re.search(r'boundary="?([^";]+)"?', content_type, re.IGNORECASE)
-    if named is None:
-        raise NotFetched("the server's response has several parts and does not name their boundary")
-    parts = (b"\r\n" + data).split(b"\r\n--" + named[1].encode())
-    return [part.partition(b"\r\n\r\n")[2] for part in parts[1:] if not part.startswith(b"--")]
+def _pause(retry_after: str) -> float:
+    """The seconds of a Retry-After (RFC 9110, 10.2.3): a number or a date; 0 for anything else."""
+    if retry_after.strip().isdecimal():
+        return float(retry_after)
+    try:
+        return max(0.0, (parsedate_to_datetime(retry_after) - datetime.now(UTC)).total_seconds())
+    except (TypeError, ValueError):
+        return 0.0

@@ -245,3 +245,19 @@ def test_addresses(text: str, expected: Address | None) -> None:
         return
     with pytest.raises(UsageError, match="--node"):
         Address.parse(text, "--node")
+
+
+def test_field_10_a_file_that_the_node_has_lost_is_named_and_the_others_arrive(
+    node: Node, pull: Callable[..., Run]
+) -> None:
+    node.start(set())
+    node.put(film(1), film(2), film(3))
+    lost = next(path for path in (node.folder / "files").glob("*.dcm") if uid_of(path.read_bytes()) == uid_of(film(2)))
+    data = lost.read_bytes()
+    lost.unlink()
+    done = pull(check=False)
+    assert (done.returncode, done.json["added"], done.json["failed"]) == (1, 2, 1)
+    assert done.json["failures"][0]["path"].endswith(f"/{uid_of(film(2))}")
+    lost.write_bytes(data)
+    done = pull()
+    assert (done.json["added"], done.json["failed"]) == (1, 0)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import socket
+import struct
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +14,19 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote, urlsplit
 
+HABITS = (
+    "closes at once",
+    "resets",
+    "short body",
+    "no closing boundary",
+    "gives a page",
+    "hangs",
+    "hangs within",
+    "429",
+    "500",
+    "502",
+    "503",
+)
 CR = "1.2.840.10008.5.1.4.1.1.1"
 
 
@@ -20,6 +37,7 @@ class SmallWeb:
     studies : study UID → instance UID → file; each study has one series of its own name and `.1`.
     page : how many it tells at most at a time, None for as many as asked for; paging : whether it knows `offset`.
     broken : path → status and body that are answered instead. asked : what it was asked for.
+    habits : path → one of HABITS, by which it answers there. woken : ends those that hang.
     """
 
     studies: dict[str, dict[str, bytes]] = field(default_factory=dict)
@@ -28,7 +46,9 @@ class SmallWeb:
     sop_class: str | None = CR
     broken: dict[str, tuple[int, bytes]] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
+    habits: dict[str, str] = field(default_factory=dict)
     root: str = ""
+    woken: threading.Event = field(default_factory=threading.Event)
 
     def answer(self, path: str, query: dict[str, list[str]]) -> tuple[int, str, bytes]:
         """Status, content type and body."""
@@ -81,12 +101,41 @@ def serving(web: SmallWeb) -> Iterator[SmallWeb]:
 
         def do_GET(self) -> None:
             parts = urlsplit(self.path)
+            habit = web.habits.get(parts.path, "")
             status, kind, body = web.answer(parts.path, parse_qs(parts.query))
+            if habit in ("closes at once", "hangs"):
+                self._end(habit)
+                return
+            if habit.isdecimal():
+                status, kind, body = int(habit), "text/html", b"busy"
+            if habit == "gives a page":
+                kind, body = "text/html", b"<html>log in</html>"
+            if habit == "no closing boundary":
+                body = body[: len(body) // 2]
             self.send_response(status)
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(body)))
+            if habit in ("429", "503"):
+                self.send_header("Retry-After", "1")
             self.end_headers()
-            self.wfile.write(body)
+            if habit in ("resets", "short body", "hangs within"):
+                self.wfile.write(body[: len(body) // 2])
+                self.wfile.flush()
+                self._end(habit)
+            else:
+                self.wfile.write(body)
+
+        def _end(self, habit: str) -> None:
+            """Close the connection, whatever was promised."""
+            if "hangs" in habit:
+                web.woken.wait(90)
+            self.close_connection = True
+            if habit == "resets":  # RST, no FIN
+                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                os.close(self.connection.detach())
+                return
+            with contextlib.suppress(OSError):
+                self.connection.shutdown(socket.SHUT_RDWR)
 
         def log_message(self, *_: object) -> None:
             pass
@@ -99,6 +148,7 @@ def serving(web: SmallWeb) -> Iterator[SmallWeb]:
     try:
         yield web
     finally:
+        web.woken.set()
         server.shutdown()
         thread.join()
         server.server_close()

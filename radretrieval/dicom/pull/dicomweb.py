@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator, Mapping
 from datetime import date
@@ -11,8 +12,9 @@ from urllib.parse import quote
 
 from radretrieval.dicom.json_model import value, values
 from radretrieval.dicom.pull.source import Instance, NotListed, Study, date_range, parse_date, valid_uid
-from radretrieval.errors import NotFetched
-from radretrieval.storage.wado import READ_SECONDS, DicomWebClient, Response, check_root
+from radretrieval.errors import NotFetched, RadretrievalError
+from radretrieval.imaging.dicom import is_dicom
+from radretrieval.storage.wado import DicomWebClient, NotAnswered, Response, check_root
 
 PAGE = 500
 OVERLAP = 10  # rows of a page that are requested again with the next: deletions meanwhile move the others up
@@ -75,7 +77,9 @@ class DicomWebSource:
 
     def retrieve(self, instance: Instance) -> bytes:
         """See `PullSource`: the stored bytes, in the stored transfer syntax."""
-        return self._client.instance(self.location(instance), self._max_pixels)
+        url = self.location(instance)
+        with self._others_may_answer(NotFetched, url):
+            return self._client.instance(url, self._max_pixels, is_dicom)
 
     def location(self, instance: Instance) -> str:
         """The WADO-RS URL of an instance."""
@@ -91,11 +95,25 @@ class DicomWebSource:
         self._client.close()
 
     def query(self, url: str, parameters: Mapping[str, str], accept: str, limit: int) -> Response:
-        """Send a query. Raises NotListed where it was not answered in time, EnvironmentUnusable as the client does."""
+        """Send a query. Raises NotListed where it was not answered, EnvironmentUnusable as the client does."""
+        with self._others_may_answer(NotListed, url):
+            try:
+                return self._client.get(url, parameters, accept, limit)
+            except NotFetched as error:
+                raise NotListed(str(error)) from error
+
+    @contextlib.contextmanager
+    def _others_may_answer(self, kind: type[RadretrievalError], url: str) -> Iterator[None]:
+        """Raise an error of this kind where the server answers the smallest query, though not the request for `url`."""
         try:
-            return self._client.get(url, parameters, accept, limit, READ_SECONDS / 2)
-        except NotFetched as error:
-            raise NotListed(str(error)) from error
+            yield
+        except NotAnswered as error:
+            if not self._client.answers(f"{self.origin}/studies", {"limit": "1"}, JSON, LONGEST_LIST):
+                raise
+            raise kind(
+                f"the server does not give {url} ({error.reason}), though it answers other requests; the next pull "
+                "tries it again"
+            ) from error
 
     def _all_pages(
         self, path: str, parameters: Mapping[str, str], key: str, total: int | None = None

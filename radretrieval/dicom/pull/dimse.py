@@ -3,25 +3,39 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
-from typing import Any
+from typing import Any, TypeVar
 
 from radretrieval.dicom.address import Address
-from radretrieval.dicom.association import associate
+from radretrieval.dicom.association import DIMSE_SECONDS, associate
 from radretrieval.dicom.pull.source import Instance, NotListed, Study, date_range, parse_date, valid_uid
 from radretrieval.dicom.sop_classes import storage_classes
 from radretrieval.dicom.transfer_syntaxes import EXPLICIT, IMPLICIT, LOSSLESS, TRANSFER_SYNTAXES
-from radretrieval.errors import EnvironmentUnusable, NotFetched, NotThere, UsageError
+from radretrieval.errors import EnvironmentUnusable, NotFetched, NotThere, RadretrievalError, UsageError
 from radretrieval.files.uris import store_uri
+
+T = TypeVar("T")
 
 STUDY_ROOT = "1.2.840.10008.5.1.4.1.2.2."  # + 1 FIND, 2 MOVE, 3 GET (PS3.4, C.6.2)
 FIND, MOVE, GET = "1", "2", "3"
 PENDING = (0xFF00, 0xFF01)  # PS3.4, C.4.1.1.4
 UNKNOWN_DESTINATION = 0xA801  # PS3.4, C.4.2.1.5
 NOTHING_SENT = "success without a file"
+RETRY_SECONDS = (0.3, 1.0)  # before the second and third request of what ended the association
 MOST_CONTEXTS = 127  # of an association, beside the one of the service (PS3.8, 9.3.2.2)
 RECENT_CONTEXTS = 4
+
+
+class AssociationEnded(EnvironmentUnusable):
+    """The node ended the association, or was silent for too long, before it had answered."""
+
+    def __init__(self, origin: str) -> None:
+        super().__init__(
+            f"{origin} ended the association, or took too long to answer; check its log, then run this again: it goes "
+            "on where it was"
+        )
 
 
 class DimseSource:
@@ -64,6 +78,9 @@ class DimseSource:
 
     def instances(self, study: Study) -> list[Instance]:
         """See `PullSource`."""
+        return self._again(NotListed, lambda: self._instances(study))
+
+    def _instances(self, study: Study) -> list[Instance]:
         found: dict[str, Instance] = {}
         for one in self._find("SERIES", {"StudyInstanceUID": study.uid, "SeriesInstanceUID": "", "Modality": ""}):
             series = valid_uid(one.get("SeriesInstanceUID"))
@@ -86,9 +103,32 @@ class DimseSource:
 
     def retrieve(self, instance: Instance) -> bytes | None:
         """See `PullSource`: by C-MOVE to `move_to`, else by C-GET."""
-        if self._move_to is not None:
-            self._move(instance, self._move_to)
-            return None
+        move_to = self._move_to
+        if move_to is not None:
+            return self._again(NotFetched, lambda: self._move(instance, move_to))
+        return self._again(NotFetched, lambda: self._retrieve(instance))
+
+    def _again(self, kind: type[RadretrievalError], request: Callable[[], T]) -> T:
+        """Make a request, again where it ends its association, then raise an error of this kind.
+
+        Raises EnvironmentUnusable where the node accepts no association any more.
+        """
+        for pause in (*RETRY_SECONDS, None):
+            started = time.monotonic()
+            try:
+                return request()
+            except AssociationEnded as error:
+                self._associate(FIND).release()
+                if pause is None or time.monotonic() - started >= DIMSE_SECONDS:  # it was silent for so long
+                    raise kind(
+                        f"{self.origin} ended the association, or took too long to answer, though it accepts others; "
+                        "the next pull tries it again"
+                    ) from error
+                time.sleep(pause)
+        raise AssertionError
+
+    def _retrieve(self, instance: Instance) -> bytes:
+        """Retrieve an instance by C-GET."""
         outcome = "it accepts no presentation context to send it in"
         for classes, syntaxes in self._proposals(instance):
             data, answer = self._get(instance, classes, syntaxes)
@@ -154,6 +194,10 @@ class DimseSource:
             if not any(context.abstract_syntax in classes for context in association.accepted_contexts):
                 return None, None
             statuses = [status for status, _ in self._responses(association, GET, "IMAGE", _unique_keys(instance))]
+        except AssociationEnded:
+            if not received:  # else the file came before
+                raise
+            statuses = []
         finally:
             association.release()
         status = statuses[-1] if statuses else 0x0000
@@ -193,12 +237,13 @@ class DimseSource:
     ) -> Iterator[tuple[int, Any]]:
         """Statuses and data sets of one request; raises EnvironmentUnusable where the association ends."""
         send = {FIND: association.send_c_find, MOVE: association.send_c_move, GET: association.send_c_get}[service]
-        for status, row in send(_identifier(level, keys), *more, STUDY_ROOT + service):
+        try:
+            responses = send(_identifier(level, keys), *more, STUDY_ROOT + service)
+        except RuntimeError as error:  # it has ended meanwhile
+            raise AssociationEnded(self.origin) from error
+        for status, row in responses:
             if status is None or "Status" not in status:
-                raise EnvironmentUnusable(
-                    f"{self.origin} ended the association, or took too long to answer; check its log, then run this "
-                    "again: it goes on where it was"
-                )
+                raise AssociationEnded(self.origin)
             yield int(status.Status), row
 
     def _thread_association(self, service: str) -> Any:

@@ -18,12 +18,13 @@ from typing import Any
 from urllib.parse import unquote
 
 from radretrieval.archive import pull_state
-from radretrieval.archive.connections import Database
+from radretrieval.archive.connections import Connection, Database
 from radretrieval.archive.pull_state import Mark
 from radretrieval.config import Settings
 from radretrieval.dicom.pull.deletions import INTERVAL, reconcile
 from radretrieval.dicom.pull.download import Downloader
 from radretrieval.dicom.pull.orthanc import OrthancApi
+from radretrieval.dicom.pull.own_arrivals import OwnArrivals
 from radretrieval.dicom.pull.query import PullQuery, date_windows
 from radretrieval.dicom.pull.report import PullReport
 from radretrieval.dicom.pull.source import Instance, NotListed, PullSource, Study
@@ -68,15 +69,15 @@ def pull(
     with (
         ThreadPoolExecutor(workers, thread_name_prefix="pull") as pool,
         database.connection() as connection,
-        _inbox_worker(InboxWorker(database, settings), report, pool, source.moves) as intake,
+        _own_arrivals(connection, source, InboxWorker(database, settings), report, pool) as own,
     ):
         store = ContentStore(settings.store_folder, settings.store_group)
-        run = PullRun(query, Downloader(connection, source, store, intake, pool, workers, report, count_done))
-        run.retry_failures()
+        run = PullRun(query, Downloader(connection, source, store, own, pool, workers, report, count_done))
         if orthanc is not None and not query.rolling and query.until is None:
             run.by_changes(orthanc)
         else:
             run.by_date()
+        run.retry_failures()
         if deletions or (deletions is None and run.reconciliation_is_due()):
             try:
                 report.gone, report.back = reconcile(database, source, pool, count_done)
@@ -87,34 +88,35 @@ def pull(
 
 
 @contextlib.contextmanager
-def _inbox_worker(
-    intake: InboxWorker, report: PullReport, pool: ThreadPoolExecutor, elsewhere: bool
-) -> Iterator[InboxWorker]:
+def _own_arrivals(
+    connection: Connection, source: PullSource, worker: InboxWorker, report: PullReport, pool: ThreadPoolExecutor
+) -> Iterator[OwnArrivals]:
     """Make images of the inbox in a thread while the block runs, and of the rest after it, also where it raised.
 
-    elsewhere : another process (`radretrieval receive`) makes them.
+    Where the source sends its files to `radretrieval receive`, that process makes them.
     """
-    if elsewhere:
-        yield intake
+    own = OwnArrivals(connection, source.origin, worker, report)
+    if source.moves:
+        yield own
         return
     stop = threading.Event()
-    thread = threading.Thread(target=intake.run, args=(stop,), name="intake", daemon=True)
+    thread = threading.Thread(target=worker.run, args=(stop,), name="intake", daemon=True)
     thread.start()
     try:
-        yield intake
+        yield own
     except BaseException as error:
         pool.shutdown(wait=False, cancel_futures=True)
         stop.set()
         if isinstance(error, Exception):
-            intake.wake()
+            worker.wake()
             thread.join()
             with contextlib.suppress(EnvironmentUnusable):  # the first error is the one to report
-                intake.finish()
+                own.finish()
         raise
     stop.set()
-    intake.wake()
+    worker.wake()
     thread.join()
-    report.add(intake.finish())
+    own.finish()
 
 
 class PullRun:
@@ -132,12 +134,11 @@ class PullRun:
         self.connection.commit()
 
     def retry_failures(self) -> None:
-        """Retrieve instances that earlier pulls failed to retrieve."""
+        """Retrieve instances that earlier pulls failed to retrieve, and this one did not list."""
         locations = pull_state.failed(self.connection, self.source.origin, NotFetched.__name__, MOST_RETRIED)
         self.connection.commit()
         for part in _batches(filter(None, map(_instance_at, locations)), INSTANCES):
-            self.report.seen += len(part)
-            self.downloader.download(part, retry=True)
+            self.downloader.retry(part)
 
     def by_date(self) -> None:
         """Pull studies by their dates, from the mark on."""

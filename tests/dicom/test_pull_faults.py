@@ -1,0 +1,186 @@
+"""Pulls from a PACS that cannot give one instance: it is named, the others arrive, the next pull tries it again."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from conftest import Run
+from orthanc import film, uid_of
+from pydicom import Dataset, dcmread
+from pydicom.uid import ImplicitVRLittleEndian
+from pynetdicom import AE, evt
+from small_web import CR, HABITS, SmallWeb, serving
+
+from radretrieval.archive.connections import Database
+from radretrieval.dicom.pull import dimse
+from radretrieval.dicom.pull.dimse import STUDY_ROOT
+from radretrieval.storage import wado
+
+STUDY = "1.2.826.0.1.3680043.10.99.1."  # + number, as in `film`
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Silences and pauses as long as tests can wait."""
+    monkeypatch.setattr(wado, "SILENCES", (0.2, 0.4))
+    monkeypatch.setattr(wado, "QUERY_SECONDS", 0.5)
+    monkeypatch.setattr(wado, "RETRY_SECONDS", (0.05, 0.1))
+    monkeypatch.setattr(wado, "LONGEST_PAUSE", 0.2)
+    monkeypatch.setattr(dimse, "RETRY_SECONDS", (0.05, 0.1))
+
+
+def studies_of(count: int, each: int = 2) -> dict[str, dict[str, bytes]]:
+    """Studies of films, as a small server has them."""
+    films = {
+        number: [film(each * number + place, study=number, side=16) for place in range(each)] for number in range(count)
+    }
+    return {STUDY + str(number): {uid_of(data): data for data in found} for number, found in films.items()}
+
+
+def path_of(study: str, uid: str) -> str:
+    return f"/studies/{study}/series/{study}.1/instances/{uid}"
+
+
+def uids(database: Database) -> set[str]:
+    with database.connection() as connection:
+        return {row["sop_instance_uid"] for row in connection.execute("SELECT sop_instance_uid FROM image")}
+
+
+def test_field_10_a_bad_instance_is_named_and_the_others_arrive(inside: Callable[..., Run], database: Database) -> None:
+    web = SmallWeb(studies_of(len(HABITS)))
+    bad = {study: next(iter(found)) for study, found in web.studies.items()}
+    habits = {path_of(study, bad[study]): habit for study, habit in zip(web.studies, HABITS, strict=True)}
+    every = {uid for found in web.studies.values() for uid in found}
+    web.habits = habits
+    with serving(web):
+        done = inside("pull", web.root, "--json", "--workers", 1, check=False)  # so that no two fail in a row
+        assert (done.returncode, done.json["added"], done.json["failed"]) == (1, len(bad), len(bad)), done.stderr
+        assert {failure["path"]: failure["error"] for failure in done.json["failures"]} == {
+            web.root + path: "NotFetched" for path in habits
+        }
+        assert {habit: web.asked.count(path) for path, habit in habits.items()} == {
+            habit: 2 if "hangs" in habit else 3 for habit in HABITS
+        }
+        assert uids(database) == every - set(bad.values())
+        web.habits, web.asked = {}, []
+        done = inside("pull", web.root, "--json")
+        assert (done.returncode, done.json["added"], done.json["failed"]) == (0, len(bad), 0)
+        assert {path for path in web.asked if "/series/" in path} == set(habits)  # no good one is fetched anew
+    assert uids(database) == every
+
+
+def test_field_10_a_study_that_is_not_listed_stops_no_other(inside: Callable[..., Run], database: Database) -> None:
+    web = SmallWeb(studies_of(3))
+    with serving(web):
+        for habit in ("closes at once", "hangs"):
+            web.habits = {f"/studies/{STUDY}1/instances": habit}
+            done = inside("pull", web.root, "--json", check=False)
+            assert (done.returncode, done.json["failed"], len(uids(database))) == (1, 1, 4), habit
+            assert f"{STUDY}1/instances" in done.json["failures"][0]["message"]
+        web.habits = {}
+        assert inside("pull", web.root, "--json").json["added"] == 2
+
+
+def test_field_10_a_server_that_died_is_left_within_seconds(inside: Callable[..., Run], database: Database) -> None:
+    class Dying(SmallWeb):
+        def answer(self, path: str, query: dict[str, list[str]]) -> tuple[int, str, bytes]:
+            if "/series/" in path:
+                self.habits = dict.fromkeys(self.habits, "closes at once") | {"/studies": "closes at once"}
+            return super().answer(path, query)
+
+    web = Dying(studies_of(4))
+    web.habits = {path_of(study, uid): "closes at once" for study, found in web.studies.items() for uid in found}
+    started = time.monotonic()
+    with serving(web):
+        done = inside("pull", web.root, "--json", check=False)
+    assert (done.returncode, time.monotonic() - started < 10) == (3, True)
+    assert f"{web.root} cannot be reached" in done.stderr
+
+
+def test_field_10_many_that_fail_in_a_row_are_requested_once_each(
+    inside: Callable[..., Run], database: Database
+) -> None:
+    web = SmallWeb(studies_of(1, each=12))
+    (study,) = web.studies
+    last = list(web.studies[study])[-1]
+    web.habits = {path_of(study, uid): "closes at once" for uid in web.studies[study] if uid != last}
+    with serving(web):
+        done = inside("pull", web.root, "--json", "--workers", 1, check=False)
+    assert (done.returncode, done.json["added"], done.json["failed"]) == (1, 1, 11)
+    assert sum("/series/" in path for path in web.asked) == 3 * 3 + 8 + 1
+
+
+class Peer:
+    """A DICOM node that answers C-FIND and C-GET; `habits`: SOP Instance UID → what it does instead of sending."""
+
+    def __init__(self, *films: bytes) -> None:
+        self.films = {uid_of(data): dcmread(io.BytesIO(data)) for data in films}
+        self.habits: dict[str, str] = {}
+        self.asked: list[str] = []
+
+    def find(self, event: Any) -> Iterator[tuple[int, Dataset]]:
+        keys = event.identifier
+        seen = set()
+        for ds in self.films.values():
+            found = Dataset()
+            for element in keys:
+                setattr(found, element.keyword, ds.get(element.keyword, ""))
+            name = {"STUDY": "StudyInstanceUID", "SERIES": "SeriesInstanceUID", "IMAGE": "SOPInstanceUID"}
+            uid = ds[name[keys.QueryRetrieveLevel]].value
+            if uid not in seen:
+                seen.add(uid)
+                yield 0xFF00, found
+
+    def get(self, event: Any) -> Iterator[Any]:
+        uid = str(event.identifier.SOPInstanceUID)
+        self.asked.append(uid)
+        habit = self.habits.get(uid, "")
+        if habit == "aborts":
+            event.assoc.abort()
+            return
+        yield 1
+        if habit == "fails":
+            yield 0xA702, None
+        elif habit == "aborts after":
+            yield 0xFF00, self.films[uid]
+            event.assoc.abort()
+        else:
+            yield 0xFF00, self.films[uid]
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[str]:
+        ae = AE(ae_title="PEER")
+        for service in "13":
+            ae.add_supported_context(STUDY_ROOT + service)
+        ae.add_supported_context(CR, ImplicitVRLittleEndian, scu_role=True, scp_role=True)
+        ae.add_supported_context(CR, scu_role=True, scp_role=True)
+        handlers = [(evt.EVT_C_FIND, self.find), (evt.EVT_C_GET, self.get)]
+        server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
+        try:
+            yield f"PEER@127.0.0.1:{server.socket.getsockname()[1]}"
+        finally:
+            server.shutdown()
+
+
+def test_field_10_a_node_that_fails_for_one_instance_gives_the_others(
+    inside: Callable[..., Run], database: Database
+) -> None:
+    peer = Peer(*(film(number, study=1, side=16) for number in range(5)))
+    bad, good, late, *rest = peer.films
+    peer.habits = {bad: "aborts", good: "fails", late: "aborts after"}
+    with peer.running() as name:
+        done = inside("pull", name, "--json", "--workers", 1, check=False)
+        assert (done.returncode, done.json["added"], done.json["failed"]) == (1, 3, 2), done.stderr
+        told = {failure["path"].rpartition("/")[2]: failure["message"] for failure in done.json["failures"]}
+        assert "ended the association" in told[bad]
+        assert "0xA702" in told[good]
+        assert uids(database) == {late, *rest}
+        peer.habits, peer.asked = {}, []
+        done = inside("pull", name, "--json")
+        assert (done.returncode, done.json["added"], done.json["failed"]) == (0, 2, 0)
+        assert set(peer.asked) == {bad, good}
