@@ -6,7 +6,8 @@ import warnings
 from pathlib import Path
 
 from radretrieval.imaging import read_image
-from radretrieval.imaging.dicom import read_data_set, stored_values
+from radretrieval.imaging.dicom import read_data_set
+from radretrieval.imaging.stored import stored_values
 
 
 def codec(path: Path, max_pixels: int) -> tuple[int, ...]:

@@ -3,52 +3,53 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
+from itertools import zip_longest
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from radretrieval.errors import ImageError
+from radretrieval.imaging.elements import code, integer, numbers, said, values
 from radretrieval.imaging.raster import Pixels, Samples, luminance
+from radretrieval.imaging.stored import Stored
 
 
-@dataclass(frozen=True)
-class Stored:
-    """Stored values of one frame, before any look-up table.
+class Grey(NamedTuple):
+    """Grey pixels, float32 (rows, columns), 0…1.
 
-    values : integers (rows, columns) for grey and palette, (rows, columns, 3) for colour, which is RGB by
-        now.
+    padding : which pixels are padding; None where none is. ignored : as of a `Radiograph`.
     """
 
-    values: Samples
-    bits: int
-    signed: bool
-    photometric: str
+    pixels: Pixels
+    padding: NDArray[np.bool_] | None = None
+    ignored: tuple[str, ...] = ()
 
 
-def grey_pixels(ds: Any, stored: Stored, little_endian: bool) -> Pixels:
+def grey_pixels(ds: Any, stored: Stored, little_endian: bool) -> Grey:
     """The grey pipeline, worked out once for each of the at most 65,536 stored values, then looked up."""
     low = int(stored.values.min())
-    values = np.arange(low, int(stored.values.max()) + 1)
+    span = np.arange(low, int(stored.values.max()) + 1)
 
     def seen() -> NDArray[np.bool_]:
         """Which of the values the image has: a pass over it that a window makes needless."""
-        counts = np.zeros(len(values), dtype=np.intp)
+        counts = np.zeros(len(span), dtype=np.intp)
         for rows in _bands(stored.values):
-            counts += np.bincount(stored.values[rows].ravel().astype(np.intp) - low, minlength=len(values))
+            counts += np.bincount(stored.values[rows].ravel().astype(np.intp) - low, minlength=len(span))
         return counts > 0
 
-    padding = _padding(ds, stored, values)
-    modality = _modality(ds, values, little_endian)
-    pixels = _voi(ds, modality, lambda: seen() & ~padding, little_endian)
-    if stored.photometric == "MONOCHROME1":
+    padding = _padding(ds, stored, span)
+    ignored: list[str] = []
+    modality = _modality(ds, span, ~padding, little_endian, ignored)
+    pixels = _voi(ds, modality, _Used(~padding, seen), little_endian, ignored)
+    if stored.photometric == "MONOCHROME1" or code(ds, "PresentationLUTShape") == "INVERSE":
         pixels = 1 - pixels
     pixels[padding] = 0
     if not np.isfinite(pixels).all() and not np.isfinite(pixels[seen()]).all():
         raise ImageError("the DICOM header gives no finite grey values: rescale or window is not a number")
-    return _looked_up(pixels.astype(np.float32), stored.values, low)
+    padded = padding[stored.values.astype(np.intp) - low] if padding.any() else None
+    return Grey(_looked_up(pixels.astype(np.float32), stored.values, low), padded, tuple(ignored))
 
 
 def _bands(values: Samples) -> list[slice]:
@@ -79,53 +80,107 @@ def _padding(ds: Any, stored: Stored, values: NDArray[Any]) -> NDArray[np.bool_]
     return padding
 
 
-def _modality(ds: Any, values: NDArray[Any], little_endian: bool) -> NDArray[Any]:
+class _Used(NamedTuple):
+    """Which of a span of values count: those that are no padding; and, found when asked, those that the image has."""
+
+    unpadded: NDArray[np.bool_]
+    seen: Callable[[], NDArray[np.bool_]]
+
+
+def _modality(
+    ds: Any, span: NDArray[Any], unpadded: NDArray[np.bool_], little_endian: bool, ignored: list[str]
+) -> NDArray[Any]:
     """Stored values → modality values (PS3.3 C.11.1)."""
-    if ds.get("ModalityLUTSequence"):
-        return _mapped(ds.ModalityLUTSequence[0], values, little_endian)[0]
-    return np.asarray(values * number(ds, "RescaleSlope", 1.0) + number(ds, "RescaleIntercept", 0.0))
+    if tables := values(ds, "ModalityLUTSequence"):
+        return _mapped(tables[0], span, unpadded, little_endian)[0]
+    slope, intercept = (numbers(ds, "RescaleSlope") or [1.0])[0], (numbers(ds, "RescaleIntercept") or [0.0])[0]
+    if slope == 0 or not math.isfinite(slope + intercept):
+        ignored.append(f"{said(ds, 'RescaleSlope', 'RescaleIntercept')} is no rescale and is ignored")
+        slope, intercept = 1.0, 0.0
+    return np.asarray(span * slope + intercept)
 
 
-def _voi(
-    ds: Any, values: NDArray[Any], used: Callable[[], NDArray[np.bool_]], little_endian: bool
-) -> NDArray[np.float64]:
+def _voi(ds: Any, modality: NDArray[Any], used: _Used, little_endian: bool, ignored: list[str]) -> NDArray[np.float64]:
     """Modality values → 0…1 by VOI LUT, window, or the extremes of those `used` (PS3.3 C.11.2)."""
-    if ds.get("VOILUTSequence"):
-        mapped, bits = _mapped(ds.VOILUTSequence[0], values, little_endian)
-        return np.minimum(mapped / (2.0**bits - 1), 1.0)
-    function = text(ds, "VOILUTFunction") or "LINEAR"
-    centre, width = number(ds, "WindowCenter", math.nan), number(ds, "WindowWidth", 0.0)
-    # LINEAR asks for a width of at least 1, the others for a positive one: any other window says nothing
-    if math.isfinite(centre) and math.isfinite(width) and width > 0 and (width >= 1 or function != "LINEAR"):
+    for table in values(ds, "VOILUTSequence"):
+        try:
+            mapped, largest = _mapped(table, modality, used.unpadded, little_endian)
+        except ImageError as error:
+            ignored.append(f"{error}; it is ignored")
+        else:
+            return mapped / (2.0 ** max(1, largest.bit_length()) - 1)
+    function = code(ds, "VOILUTFunction")
+    window = _window(ds, "LINEAR" if function not in ("LINEAR_EXACT", "SIGMOID") else function, ignored)
+    if window is not None:
+        centre, width = window
         if function == "SIGMOID":
             with np.errstate(over="ignore"):
-                return np.asarray(1 / (1 + np.exp(-4 * (values - centre) / width)))
-        if function == "LINEAR":
+                return np.asarray(1 / (1 + np.exp(-4 * (modality - centre) / width)))
+        if function != "LINEAR_EXACT":
             centre, width = centre - 0.5, max(width - 1, 1e-9)
-        return np.clip((values - centre) / width + 0.5, 0, 1)
-    met = values[used()]
+        return np.clip((modality - centre) / width + 0.5, 0, 1)
+    met = modality[used.seen() & used.unpadded]
     low, high = (met.min(), met.max()) if len(met) else (0, 0)
     if not high > low:
-        return np.zeros(len(values))
-    return np.clip((values - low) / (float(high) - float(low)), 0, 1)
+        return np.zeros(len(modality))
+    return np.clip((modality - low) / (float(high) - float(low)), 0, 1)
 
 
-def _mapped(item: Any, values: NDArray[Any], little_endian: bool) -> tuple[NDArray[Any], int]:
-    """Values through one LUT item, and the bits of its entries (PS3.3 C.11.1.1.1, C.11.2.1.1)."""
-    entries, first, bits = (int(part) for part in item.LUTDescriptor)
-    entries = entries or 65536
-    data = item.LUTData
-    if isinstance(data, bytes):
-        wide = "<u2" if little_endian else ">u2"
-        table = np.frombuffer(data, wide if len(data) >= 2 * entries else "u1")
-    else:
-        table = np.atleast_1d(np.asarray(data, dtype=np.int64)) & 0xFFFF
-    if len(table) < entries or not 1 <= bits <= 16:
+def _window(ds: Any, function: str, ignored: list[str]) -> tuple[float, float] | None:
+    """Centre and width of the first window that can be read; None where none can.
+
+    LINEAR asks for a width of at least 1, the others for a positive one (PS3.3 C.11.2.1.2).
+    """
+    windows = list(zip_longest(numbers(ds, "WindowCenter"), numbers(ds, "WindowWidth"), fillvalue=math.nan))
+    for place, (centre, width) in enumerate(windows):
+        if math.isfinite(centre) and width > 0 and (width >= 1 or function != "LINEAR"):
+            if place:
+                ignored.append(f"{said(ds, 'WindowCenter', 'WindowWidth')}: the first that is a window is taken")
+            return centre, width
+    if windows:
+        ignored.append(f"{said(ds, 'WindowCenter', 'WindowWidth')} is no window and is ignored")
+    return None
+
+
+def _mapped(
+    item: Any, span: NDArray[Any], unpadded: NDArray[np.bool_], little_endian: bool
+) -> tuple[NDArray[Any], int]:
+    """Values through one LUT item, and the largest entry of its table (PS3.3 C.11.1.1.1, C.11.2.1.1).
+
+    The bits that the descriptor declares only tell whether entries of 8 bits lie two in a word: how many bits the
+    entries use is seen from the largest, for tables that declare 16 and hold 12 are common.
+    """
+    descriptor = numbers(item, "LUTDescriptor")
+    if len(descriptor) != 3 or not all(math.isfinite(part) for part in descriptor):
+        raise ImageError("a look-up table in the DICOM header has no descriptor of three numbers")
+    entries, first, bits = (int(part) for part in descriptor)
+    entries = entries & 0xFFFF or 65536
+    words = _words(item, little_endian)
+    if bits <= 8 and entries <= 2 * len(words) < 2 * entries:
+        words = words.astype("<u2").view("u1")
+    table = words[:entries]
+    index = np.rint(np.nan_to_num(span)) - _first(first, entries, span)
+    index = np.clip(index, 0, entries - 1).astype(np.intp)
+    if not len(table) or index[unpadded].max(initial=0) >= len(table):
         raise ImageError(f"a look-up table in the DICOM header is cut off: {len(table)} of {entries} entries")
-    if first > 32767 and values.min() < 0:  # written unsigned although what it maps is signed
-        first -= 65536
-    index = np.clip(np.rint(np.nan_to_num(values)) - first, 0, entries - 1).astype(np.intp)
-    return table[index].astype(np.int64), bits
+    return table[np.minimum(index, len(table) - 1)].astype(np.int64), int(table.max())
+
+
+def _words(item: Any, little_endian: bool) -> NDArray[np.uint16]:
+    """The words of LUT Data, of VR US, SS or OW."""
+    data = values(item, "LUTData")
+    if data and isinstance(data[0], bytes):
+        raw = data[0] + b"\0" * (len(data[0]) % 2)
+        return np.frombuffer(raw, "<u2" if little_endian else ">u2").astype(np.uint16)
+    return np.asarray([int(entry) & 0xFFFF for entry in data], dtype=np.uint16)
+
+
+def _first(said_first: int, entries: int, span: NDArray[Any]) -> int:
+    """The first value that a LUT maps: as said, or with the other sign, which writers confuse, where only that fits."""
+    other = said_first - 65536 if said_first > 32767 else said_first + 65536 if said_first < 0 else said_first
+    low, high = np.nanmin(span), np.nanmax(span)
+    fits, other_fits = (first <= high and first + entries > low for first in (said_first, other))
+    return other if (other_fits and not fits) or (said_first > 32767 and low < 0) else said_first
 
 
 def palette_pixels(ds: Any, stored: Stored) -> Pixels:
@@ -137,36 +192,3 @@ def palette_pixels(ds: Any, stored: Stored) -> Pixels:
     bits = int(ds.RedPaletteColorLookupTableDescriptor[2])
     table = luminance(np.minimum(colours[None, :, :3], 2**bits - 1), 2**bits - 1)[0]
     return _looked_up(table, stored.values, low)
-
-
-def text(ds: Any, keyword: str) -> str | None:
-    """An element's (first) value as text, None where absent or blank; NUL, which PostgreSQL refuses, is dropped."""
-    value = ds.get(keyword)
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        value = value[0] if value else None
-    return (str(value).replace("\0", "").strip() or None) if value is not None else None
-
-
-def number(ds: Any, keyword: str, default: float) -> float:
-    """The first value of a numeric element, the default where it is absent or empty; raises ImageError."""
-    try:
-        value = ds.get(keyword)
-        if value is not None and not isinstance(value, (str, bytes)) and hasattr(value, "__len__"):
-            value = value[0] if len(value) else None
-        if value is None or value == "":
-            return default
-        if math.isfinite(result := float(value)):
-            return result
-        raise ValueError
-    except (ValueError, TypeError, OverflowError):
-        raise ImageError(f"the DICOM header is damaged: {keyword} is not a number") from None
-
-
-def integer(ds: Any, keyword: str, default: Any = math.nan) -> Any:
-    """As `_number`, an int; an element without default must be there."""
-    value = number(ds, keyword, math.nan)
-    if math.isfinite(value):
-        return int(value)
-    if default is None or math.isfinite(default):
-        return default
-    raise ImageError(f"the DICOM header lacks {keyword}: the object is damaged or holds no image")

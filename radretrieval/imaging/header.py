@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
 from radretrieval.errors import UsageError
-from radretrieval.imaging.grey import text
+from radretrieval.imaging.elements import code, numbers, text, values
 
 # Beside every PN: identifiers of a person (PS3.15, table E.1-1), of which only keyed hashes are kept.
 _IDENTIFIERS = ("PatientID", "OtherPatientIDs", "PatientBirthDate", "PatientAddress", "PatientTelephoneNumbers")
@@ -18,10 +17,10 @@ def described(ds: Any) -> dict[str, Any]:
     """The fields of a `Radiograph` that a header fills; what is absent, empty or no legal value is None."""
     row_spacing, column_spacing = _spacing(ds)
     return {
-        "modality": text(ds, "Modality"),
-        "body_part": text(ds, "BodyPartExamined"),
-        "view_position": text(ds, "ViewPosition"),
-        "laterality": text(ds, "ImageLaterality") or text(ds, "Laterality"),
+        "modality": code(ds, "Modality"),
+        "body_part": code(ds, "BodyPartExamined"),
+        "view_position": code(ds, "ViewPosition"),
+        "laterality": code(ds, "ImageLaterality") or code(ds, "Laterality"),
         "sop_instance_uid": text(ds, "SOPInstanceUID"),
         "series_instance_uid": text(ds, "SeriesInstanceUID"),
         "study_instance_uid": text(ds, "StudyInstanceUID"),
@@ -32,7 +31,7 @@ def described(ds: Any) -> dict[str, Any]:
         "column_spacing": column_spacing,
         "kvp": _positive(ds, "KVP"),
         "exposure": _positive(ds, "Exposure") or _exposure_in_uas(ds),
-        "for_processing": text(ds, "PresentationIntentType") == "FOR PROCESSING",
+        "for_processing": code(ds, "PresentationIntentType") == "FOR PROCESSING",
         "patient_id": text(ds, "PatientID"),
     }
 
@@ -71,11 +70,8 @@ def more_of(ds: Any, keywords: Sequence[str]) -> dict[str, str]:
     """Other attributes by keyword, as text, several values joined by a backslash; absent ones are left out."""
     found = {}
     for keyword in keywords:
-        value = ds.get(keyword)
-        if value is None or value == "":
-            continue
-        several = value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
-        found[keyword] = "\\".join(str(one).replace("\0", "").strip() for one in several)
+        if several := values(ds, keyword):
+            found[keyword] = "\\".join(str(one).replace("\0", "").strip() for one in several)
     return found
 
 
@@ -99,21 +95,15 @@ def _date(said: str | None) -> date | None:
 
 def _spacing(ds: Any) -> tuple[float | None, float | None]:
     for keyword in ("PixelSpacing", "ImagerPixelSpacing"):
-        try:
-            down, across = (float(value) for value in ds.get(keyword) or ())
-        except (ValueError, TypeError):
-            continue
-        if 0 < down < 1000 and 0 < across < 1000:
-            return down, across
+        spacing = numbers(ds, keyword)
+        if len(spacing) == 2 and all(0 < one < 1000 for one in spacing):
+            return spacing[0], spacing[1]
     return None, None
 
 
 def _positive(ds: Any, keyword: str) -> float | None:
-    try:
-        value = float(ds.get(keyword))
-    except (ValueError, TypeError):
-        return None
-    return value if 0 < value < math.inf else None
+    found = numbers(ds, keyword)
+    return found[0] if len(found) == 1 and found[0] > 0 else None
 
 
 def _exposure_in_uas(ds: Any) -> float | None:

@@ -27,6 +27,8 @@ class Radiograph:
     header : what else of the header was asked for, as text by keyword.
     patient_id : the identifier as it stands in the header; never stored, only its keyed hash is.
     unreachable : why the original could not be read; then the pixels are of a reduced copy.
+    flat : the pixels show nothing: `nearly_constant`.
+    ignored : what of the header should say how to show the pixels and cannot be read, one sentence each.
     """
 
     pixels: NDArray[np.float32]
@@ -54,6 +56,8 @@ class Radiograph:
     header: dict[str, str] = field(default_factory=dict)
     patient_id: str | None = None
     unreachable: str | None = None
+    flat: bool = False
+    ignored: tuple[str, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -64,3 +68,16 @@ class Radiograph:
     def columns(self) -> int:
         """Width in pixels."""
         return int(self.pixels.shape[1])
+
+
+def nearly_constant(pixels: NDArray[np.float32]) -> bool:
+    """Whether all but one hundredth of the pixels at each end, 0…1, lie within one hundredth of the range.
+
+    The hundredths keep a letter burned into a black film from hiding that it is black. Up to about 100,000 pixels,
+    evenly spread, are looked at.
+    """
+    if not pixels.size:
+        return True
+    step = max(1, round((pixels.size / 100_000) ** (1 / pixels.ndim)))
+    low, high = np.percentile(pixels[(slice(None, None, step),) * pixels.ndim], (1, 99))
+    return bool(high - low < 0.01)

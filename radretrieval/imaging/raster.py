@@ -52,7 +52,7 @@ def luminance(samples: Samples, maximum: int) -> Pixels:
 
 
 def read_png(data: bytes, max_pixels: int) -> Radiograph:
-    """The image of a PNG file; of an animated one the default image."""
+    """The image of a PNG file, upright by its EXIF orientation; of an animated one the default image."""
     from imagecodecs import png_decode  # Pillow loses the low byte of 16-bit colour
 
     chunks = list(png_chunks(data))
@@ -65,8 +65,10 @@ def read_png(data: bytes, max_pixels: int) -> Radiograph:
     samples = png_decode(data[:8] + needed)
     photometric = {0: "MONOCHROME2", 2: "RGB", 3: "PALETTE COLOR", 4: "MONOCHROME2", 6: "RGB"}.get(colour, "RGB")
     bits = 8 if colour == 3 else depth
+    orientation = next((_orientation(chunk[8:-4]) for kind, chunk in chunks if kind == b"eXIf"), 1)
     # libpng widens 1, 2 and 4 bits to 8 by v·255/(2^bits − 1), so that the quotient is the same
-    return Radiograph(luminance(samples, np.iinfo(samples.dtype).max), "png", bits, photometric)
+    pixels = luminance(samples, np.iinfo(samples.dtype).max)
+    return Radiograph(_upright(pixels, orientation), "png", bits, photometric)
 
 
 def png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -148,8 +150,10 @@ def read_jpeg(data: bytes, max_pixels: int) -> Radiograph:
     photometric = "MONOCHROME2" if frame.components == 1 else "YBR_FULL"
     if frame.bits != 8 or frame.process == 3:
         maximum = 2**frame.bits - 1
-        samples = np.minimum(decode_deep_jpeg(data), maximum)
-        return Radiograph(luminance(samples, maximum), "jpeg", frame.bits, photometric)
+        pixels = luminance(np.minimum(decode_deep_jpeg(data), maximum), maximum)
+        exif = data.find(b"Exif\0\0", 0, data.find(b"\xff\xda"))
+        orientation = 1 if exif < 0 else _orientation(data[exif + 6 : exif + 2**16])
+        return Radiograph(_upright(pixels, orientation), "jpeg", frame.bits, photometric)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -166,6 +170,20 @@ def read_jpeg(data: bytes, max_pixels: int) -> Radiograph:
         except Exception:  # damaged EXIF says nothing about the picture
             orientation = 1
     return Radiograph(_upright(luminance(samples, 255), orientation), "jpeg", 8, photometric)
+
+
+def _orientation(exif: bytes) -> object:
+    """The Orientation tag of an EXIF block, 1 where it has none; damaged EXIF says nothing about the picture."""
+    from PIL.Image import Exif
+
+    found = Exif()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            found.load(exif)
+            return found.get(0x0112, 1)
+        except Exception:
+            return 1
 
 
 def _upright(pixels: Pixels, orientation: object) -> Pixels:
@@ -207,7 +225,7 @@ def read_tiff(data: bytes, max_pixels: int) -> Radiograph:
         if photometric == 0:
             np.subtract(1, pixels, out=pixels)
         orientation = page.tags.valueof(274, 1)
-    return Radiograph(_upright(pixels, int(orientation)), "tiff", bits, _TIFF_PHOTOMETRICS[photometric])
+    return Radiograph(_upright(pixels, orientation), "tiff", bits, _TIFF_PHOTOMETRICS[photometric])
 
 
 def _single_page(file: Any) -> Any:

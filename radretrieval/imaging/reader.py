@@ -5,14 +5,18 @@ Only numpy is imported at the top: the decoders are heavy, and each is imported 
 
 from __future__ import annotations
 
+import logging
 import os
 import stat
 from collections.abc import Callable
+from dataclasses import replace
 
 from radretrieval.errors import ImageError, InputMissing
 from radretrieval.imaging.dicom import looks_like_dicom, read_dicom
-from radretrieval.imaging.radiograph import Radiograph
+from radretrieval.imaging.radiograph import Radiograph, nearly_constant
 from radretrieval.imaging.raster import read_jpeg, read_png, read_tiff
+
+log = logging.getLogger(__name__)
 
 MAX_PIXELS = 100_000_000  # the default of Settings.max_pixels; importing Settings here would cost 0.1 s
 _TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -60,7 +64,7 @@ def read_image(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) ->
 
     Returns
     -------
-    Radiograph, pixels float32 (rows, columns), 0…1; see `decode_image`.
+    Radiograph, pixels float32 (rows, columns), 0…1; see `decode_image`. What it ignored is logged by the file's name.
 
     Raises
     ------
@@ -75,7 +79,10 @@ def read_image(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) ->
     Traceback (most recent call last):
     radretrieval.errors.InputMissing: nowhere.png does not exist; check the path
     """
-    return decode_image(read_bytes(path, max_pixels=max_pixels), max_pixels=max_pixels)
+    radiograph = decode_image(read_bytes(path, max_pixels=max_pixels), max_pixels=max_pixels)
+    for reason in radiograph.ignored:
+        log.warning("%s: %s", os.fsdecode(path), reason)
+    return radiograph
 
 
 def decode_image(data: bytes, *, max_pixels: int = MAX_PIXELS, frame: int = 1) -> Radiograph:
@@ -83,8 +90,8 @@ def decode_image(data: bytes, *, max_pixels: int = MAX_PIXELS, frame: int = 1) -
 
     PNG, JPEG and TIFF samples become value / (2^bits − 1), bits being the sample depth of the file (a
     palette's entries have 8, in TIFF 16). Colour becomes luminance, 0.299 R + 0.587 G + 0.114 B (ITU-R
-    BT.601); alpha is ignored. The orientation in a JPEG's EXIF or a TIFF's header is applied. DICOM: see
-    `read_dicom`. A TIFF with several full pictures is refused, so that none is lost unnoticed; thumbnails do
+    BT.601); alpha is ignored. The orientation in the EXIF of a JPEG or PNG, or in a TIFF's header, is applied.
+    DICOM: see `read_dicom`. A TIFF with several full pictures is refused, so that none is lost unnoticed; thumbnails do
     not count. Of a DICOM file one frame is decoded; `Radiograph.frames` tells how many there are.
 
     Parameters
@@ -106,7 +113,8 @@ def decode_image(data: bytes, *, max_pixels: int = MAX_PIXELS, frame: int = 1) -
             return read_dicom(data, max_pixels, frame)
         if frame != 1:
             raise ImageError(f"has one frame; there is no frame {frame}")
-        return decode(data, max_pixels)
+        radiograph = decode(data, max_pixels)
+        return replace(radiograph, flat=nearly_constant(radiograph.pixels))
     except ImageError as error:
         raise ImageError(_one_line(error)) from error.__cause__
     except MemoryError:

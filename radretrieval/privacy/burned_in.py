@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from radretrieval.imaging.elements import code, codes
+
 # Classes of devices that write no text into pixels: trusted without BurnedInAnnotation. (PS3.4, B.5)
 _TRUSTED = frozenset(
     "1.2.840.10008.5.1.4.1.1." + last
@@ -22,13 +24,13 @@ def burned_in(ds: Any) -> str | None:
 
     Source: DICOM PS3.3, C.7.6.1.1.5 (Burned In Annotation); PS3.15, E.3.1.
     """
-    said = str(ds.get("BurnedInAnnotation") or "").strip().upper()
+    said = code(ds, "BurnedInAnnotation")
     if said == "YES":
         return "its header says that text is burned into the pixels (BurnedInAnnotation YES)"
-    sop_class, modality = str(ds.get("SOPClassUID") or ""), str(ds.get("Modality") or "").strip().upper()
+    sop_class, modality = str(ds.get("SOPClassUID") or ""), code(ds, "Modality") or ""
     if _SUSPECT_CLASS.fullmatch(sop_class) or modality in _SUSPECT_MODALITY:
         return f"images of its kind ({modality or sop_class}: secondary capture, ultrasound, other) often show names"
-    if "SCREEN SAVE" in str(ds.get("ImageType") or ""):
+    if any("SCREEN SAVE" in kind for kind in codes(ds, "ImageType")):
         return "it is a copy of a screen (ImageType SCREEN SAVE)"
     if any(tag.group & 0xFF01 == 0x6000 and tag.element == 0x0102 and _number(ds, tag) > 0 for tag in ds.keys()):  # noqa: SIM118
         return "an overlay lies in the unused bits of its pixels, and they are left as they are"

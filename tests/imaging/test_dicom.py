@@ -12,17 +12,18 @@ import imagecodecs
 import numpy as np
 import pydicom
 import pytest
+from data_sets import lut, made, pixels, written
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.dataset import FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
-from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from radretrieval.errors import ImageError
 from radretrieval.imaging import read_image
-from radretrieval.imaging.dicom import read_data_set, stored_values
+from radretrieval.imaging.dicom import read_data_set
 from radretrieval.imaging.reader import MAX_PIXELS, decode_image
+from radretrieval.imaging.stored import stored_values
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data" / "dicom"
 shared = pytest.mark.skipif(not SHARED.is_dir(), reason=f"the DICOM corpus is not at {SHARED}")
@@ -152,43 +153,6 @@ def test_header_of_a_film():
 # the pipeline, on data sets made for it
 
 
-def made(values, **elements):
-    """A data set of grey values; elements are changed by name, and left out where None."""
-    values = np.asarray(values)
-    ds = Dataset()
-    ds.SOPClassUID, ds.SOPInstanceUID, ds.Modality = "1.2.840.10008.5.1.4.1.1.1", "1.2.3", "CR"
-    ds.Rows, ds.Columns = values.shape[:2]
-    ds.SamplesPerPixel = 3 if values.ndim == 3 else 1
-    ds.PhotometricInterpretation = "RGB" if values.ndim == 3 else "MONOCHROME2"
-    if values.ndim == 3:
-        ds.PlanarConfiguration = 0
-    ds.BitsAllocated = ds.BitsStored = 8 * values.dtype.itemsize
-    ds.PixelRepresentation = int(values.dtype.kind == "i")
-    ds.PixelData = values.tobytes() + b"\0" * (values.nbytes % 2)
-    for keyword, value in elements.items():
-        if value is None:
-            del ds[keyword]
-        else:
-            setattr(ds, keyword, value)
-    ds.HighBit = ds.BitsStored - 1
-    return ds
-
-
-def written(ds, syntax=ExplicitVRLittleEndian):
-    ds.file_meta = FileMetaDataset()
-    ds.file_meta.TransferSyntaxUID = UID(syntax)
-    ds.file_meta.MediaStorageSOPClassUID, ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPClassUID, "1.2.3"
-    ds["PixelData"].VR = "OB" if UID(syntax).is_compressed else "OW"
-    ds["PixelData"].is_undefined_length = UID(syntax).is_encapsulated
-    buffer = io.BytesIO()
-    pydicom.dcmwrite(buffer, ds, enforce_file_format=True)
-    return buffer.getvalue()
-
-
-def pixels(ds, syntax=ExplicitVRLittleEndian):
-    return decode_image(written(ds, syntax)).pixels
-
-
 VALUES = np.arange(256, dtype=np.uint16).reshape(16, 16) * 16
 
 
@@ -235,14 +199,6 @@ def test_a_window_of_width_one_is_a_threshold():
     assert np.array_equal(pixels(made(VALUES, WindowCenter=160, WindowWidth=1)), VALUES >= 160)
 
 
-def lut(first, table, bits=16):
-    item = Dataset()
-    item.add_new("LUTDescriptor", "US" if first >= 0 else "SS", [len(table), first, bits])
-    item.add_new("LUTData", "US", [int(entry) for entry in table])
-    item.ModalityLUTType = "US"
-    return [item]
-
-
 def test_modality_and_voi_look_up_tables():
     table = (np.arange(4096) ** 2 // 256).astype(int)
     squared = table[VALUES]
@@ -250,8 +206,8 @@ def test_modality_and_voi_look_up_tables():
     ds = made(VALUES, VOILUTSequence=lut(0, table), WindowCenter=5, WindowWidth=9)
     assert np.allclose(pixels(ds), squared / 65535, atol=1e-6)
     # values below and above the table take its first and last entry
-    ends = pixels(made(VALUES, VOILUTSequence=lut(1600, [100, 200, 300], bits=10)))
-    assert np.allclose(ends, np.array([100, 200, 300])[np.clip(VALUES.astype(int) - 1600, 0, 2)] / 1023, atol=1e-6)
+    ends = pixels(made(VALUES, VOILUTSequence=lut(1600, [300, 600, 900], bits=10)))
+    assert np.allclose(ends, np.array([300, 600, 900])[np.clip(VALUES.astype(int) - 1600, 0, 2)] / 1023, atol=1e-6)
 
 
 def test_a_look_up_table_for_negative_values():
@@ -353,7 +309,7 @@ def test_header_text_is_clean():
         ({"SamplesPerPixel": 3}, "contradicts itself"),
         ({"PhotometricInterpretation": "CMYK"}, "contradicts itself"),
         ({"PixelData": b"ab"}, r"cut off: 2 of 512 bytes"),
-        ({"RescaleSlope": "1e999"}, "RescaleSlope is not a number"),
+        ({"RescaleSlope": "1e999"}, None),
         ({"Modality": "SEG"}, "holds no radiograph"),
         ({"ModalityLUTSequence": lut(0, [1, 2])}, None),
     ],
