@@ -242,7 +242,10 @@ class ArchiveBase:
             "images": counts["images"],
             "coded": counts["coded"],
             "pending": counts["images"] - counts["coded"],
-            **{name: counts[name] for name in ("failed", "arrived", "gone", "same_uid", "encoders", "database_bytes")},
+            **{
+                name: counts[name]
+                for name in ("failed", "arrived", "gone", "same_uid", "flat", "encoders", "database_bytes")
+            },
             "index": index,
             "server_version": facts["server_version"],
             "pgvector_version": facts["pgvector_version"],

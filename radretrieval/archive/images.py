@@ -46,6 +46,7 @@ class NewImage:
     column_spacing: float | None = None
     kvp: float | None = None
     exposure: float | None = None
+    flat: bool | None = None  # its pixels show nothing
     header: dict[str, str] | None = None
     origin: str | None = None
     kept: str | None = None
@@ -163,7 +164,7 @@ def moved_from(connection: Connection, old: str, new: str) -> None:
 
 
 def after(connection: Connection, image_id: int, limit: int) -> list[dict[str, Any]]:
-    """The next images by id: id, uri, sha256, frame; `incomplete` if an older version ingested them from DICOM."""
+    """The next images by id: id, uri, sha256, frame; `incomplete` if an older version ingested them."""
     return connection.execute(sql("images_after"), {"after": image_id, "limit": limit}).fetchall()
 
 
@@ -225,7 +226,8 @@ def splits_phrase(connection: Connection) -> str:
 
 
 def counts(connection: Connection) -> dict[str, Any]:
-    """images, coded (by the active one), failed, encoders, arrived (not images yet), gone, same_uid, database_bytes."""
+    """images, coded (by the active one), failed, encoders, arrived (not images yet), gone, same_uid, flat,
+    database_bytes."""
     row = connection.execute(sql("counts")).fetchone()
     assert row is not None
     return row

@@ -53,7 +53,7 @@ WHERE i.sha256 IN (SELECT n.sha256 FROM image n WHERE n.uri IN (%(old)s, %(old)s
   AND (i.uri = %(old)s OR starts_with(i.uri, %(old)s || '#frame='));
 
 -- :images_after The next images by id.
-SELECT id, uri, sha256, frame, format = 'dicom' AND pixels_sha256 IS NULL AS incomplete
+SELECT id, uri, sha256, frame, flat IS NULL OR (format = 'dicom' AND pixels_sha256 IS NULL) AS incomplete
 FROM image WHERE id > %(after)s ORDER BY id LIMIT %(limit)s;
 
 -- :image_complete Columns from the header that an older version did not keep.
@@ -97,6 +97,7 @@ SELECT (SELECT count(*) FROM image) AS images,
        (SELECT count(*) FROM arrival) AS arrived,
        (SELECT count(*) FROM image WHERE gone_at IS NOT NULL) AS gone,
        (SELECT count(*) FROM image WHERE same_uid) AS same_uid,
+       (SELECT count(*) FROM image WHERE flat) AS flat,
        pg_database_size(current_database()) AS database_bytes;
 
 -- :encoder_add A trained network, not active yet.

@@ -93,7 +93,7 @@ def ingest(
                 )
     _print(report, labels, watch, as_json)
     # a service that was told to end did well
-    if not watch and (report.failed or (report.recognised and report.problems)):
+    if not watch and report.unsound:
         raise typer.Exit(1)
 
 

@@ -20,7 +20,7 @@ from radretrieval.config import Settings
 from radretrieval.errors import DatabaseUnavailable, EmbeddedServerError, EnvironmentUnusable
 from radretrieval.files.text import printable
 from radretrieval.ingest.inspect_file import LONGEST_URI, File, InspectedFile, InspectOptions, inspect_file
-from radretrieval.ingest.problem import Problem, for_processing
+from radretrieval.ingest.problem import Problem
 from radretrieval.ingest.register import register_images
 from radretrieval.ingest.report import InboxReport
 from radretrieval.privacy.pseudonyms import check_value, load_secret, patient_key
@@ -155,8 +155,8 @@ class InboxWorker:
                 continue
             patient = self._patient(outcome.patient_id)
             batch += [replace(image, patient_key=patient) for image in outcome.images]
-            if outcome.for_processing:
-                _note(report, for_processing(arrival.uri))
+            for problem in outcome.problems:
+                _note(report, problem)
         written = register_images(connection, batch)
         if self._secret is not None:
             patient_keys.require(connection, check_value(self._secret))

@@ -13,6 +13,7 @@ from radretrieval.config import Settings
 from radretrieval.errors import ImageError
 from radretrieval.files.uris import frame_uri, to_uri
 from radretrieval.storage.store_access import StoreAccess
+from radretrieval.ingest.problem import Problem, of_pixels
 
 if TYPE_CHECKING:
     from radretrieval.imaging.radiograph import Radiograph
@@ -72,11 +73,14 @@ class File:
 
 @dataclass(frozen=True)
 class InspectedFile:
-    """An inspected file: its images, one unless each frame becomes one, and the patient identifier of its header."""
+    """An inspected file: its images, one unless each frame becomes one, and the patient identifier of its header.
+
+    problems : those of the images' pixels, each once.
+    """
 
     images: list[NewImage]
     patient_id: str | None
-    for_processing: bool = False
+    problems: tuple[Problem, ...] = ()
 
 
 def inspect_file(file: File | str, options: InspectOptions) -> InspectedFile:
@@ -87,6 +91,7 @@ def inspect_file(file: File | str, options: InspectOptions) -> InspectedFile:
     from radretrieval.imaging.dicom import header_values
     from radretrieval.imaging.reader import decode_image, read_bytes
 
+    named = file if isinstance(file, str) else file.uri
     if isinstance(file, str):
         file = File(file, to_uri(file))
     data = read_bytes(file.path, max_pixels=options.max_pixels)
@@ -99,13 +104,15 @@ def inspect_file(file: File | str, options: InspectOptions) -> InspectedFile:
             raise ImageError(f"its header has a UID of {len(uid)} characters; {LONGEST_UID} are legal (PS3.5, 9.1)")
     more = header_values(data, options.header_more, options.max_pixels) if first.format == "dicom" else {}
     frames = range(1, first.frames + 1) if first.frames > 1 and options.frames == "each" else [1]
-    images = []
+    images: list[NewImage] = []
+    problems: dict[Problem, None] = {}
     for frame in frames:
         radiograph = first if frame == 1 else decode_image(data, max_pixels=options.max_pixels, frame=frame)
         kept = _keep(radiograph, data, sha256, frame, file, options)
         uri = frame_uri(file.uri, frame) if len(frames) > 1 else file.uri
         images.append(_row(radiograph, sha256, uri, frame, file.origin, kept, more, options.header))
-    return InspectedFile(images, first.patient_id, first.for_processing)
+        problems |= dict.fromkeys(of_pixels(named, radiograph))
+    return InspectedFile(images, first.patient_id, tuple(problems))
 
 
 def _row(
@@ -139,6 +146,7 @@ def _row(
         origin=origin,
         kept=kept,
         header=more or None,
+        flat=radiograph.flat,
         **{name: getattr(radiograph, name) for name in wanted},
     )
 

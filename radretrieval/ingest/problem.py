@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from radretrieval.imaging.radiograph import Radiograph
 
 
 class Problem(NamedTuple):
@@ -30,14 +33,29 @@ KINDS = {
     "IdNoNumber": "rows whose id is no number",
     "SameUid": "images whose SOP Instance UID is another image's, with other pixels",
     "ForProcessing": "images that are raw values of the detector",
+    "Flat": "images that show nothing",
+    "HeaderIgnored": "images whose header says what cannot be read of how to show them",
     "CopyWithOtherLabels": "files with the content of another one and different labels",
 }
 
 
-def for_processing(path: str) -> Problem:
-    """The problem of an image that was never meant for display."""
-    message = (
-        "holds raw values of the detector (FOR PROCESSING): it is searchable as it is, but looks like no film; send "
-        "the image FOR PRESENTATION instead"
-    )
-    return Problem(path, "ForProcessing", message)
+# Those of one image alone, which say nothing about a release that it is part of.
+OF_PIXELS = ("ForProcessing", "Flat", "HeaderIgnored")
+
+
+def of_pixels(path: str, radiograph: Radiograph) -> list[Problem]:
+    """The problems of an image whose pixels are not those of a film as it was meant to be shown."""
+    found = [Problem(path, "HeaderIgnored", f"its header is not right: {reason}") for reason in radiograph.ignored]
+    if radiograph.flat:
+        message = (
+            "is flat: nearly all its pixels have one grey value, so that a search finds nothing like it; look at the "
+            "image: it may be blank, or its window or look-up table wrong"
+        )
+        found.append(Problem(path, "Flat", message))
+    if radiograph.for_processing:
+        message = (
+            "holds raw values of the detector (FOR PROCESSING): it is searchable as it is, but looks like no film; "
+            "send the image FOR PRESENTATION instead"
+        )
+        found.append(Problem(path, "ForProcessing", message))
+    return found

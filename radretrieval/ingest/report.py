@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from radretrieval.files.failures import FailureList
 from radretrieval.ingest.labels_csv import Labels
-from radretrieval.ingest.problem import Problem
+from radretrieval.ingest.problem import OF_PIXELS, Problem
 from radretrieval.irma.tree import known
 
 
@@ -46,7 +46,7 @@ class InboxReport:
 class IngestReport(InboxReport):
     """Outcomes of the files of an ingestion: seen = added + unchanged + failed; every failure and problem is listed.
 
-    Problems of a release count as failed inputs (exit code 1); those of a labels CSV are reported only.
+    Problems of a release count as failed inputs (exit code 1); those of a labels CSV, and of pixels, are reported only.
     """
 
     failures: FailureList = field(default_factory=FailureList)
@@ -59,6 +59,12 @@ class IngestReport(InboxReport):
     unknown_codes: dict[str, int] = field(default_factory=dict)  # IRMA codes that the tree does not have: files
     recognised: str | None = None  # description of the release that was recognised
     seconds: float = 0.0
+
+    @property
+    def unsound(self) -> bool:
+        """Whether a file failed, or the release is not as it was published."""
+        misfits = any(problem["error"] not in OF_PIXELS for problem in self.problems)
+        return bool(self.failed or (self.recognised and misfits))
 
     @classmethod
     def bounded(cls) -> IngestReport:

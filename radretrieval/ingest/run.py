@@ -28,7 +28,7 @@ from radretrieval.files.walk import walk
 from radretrieval.ingest.imageclef_release import codes_files, recognise
 from radretrieval.ingest.inspect_file import LONGEST_URI, InspectedFile, InspectOptions, hashed, inspect_file
 from radretrieval.ingest.labels_csv import LONGEST_VALUE, Labels
-from radretrieval.ingest.problem import Problem, for_processing
+from radretrieval.ingest.problem import Problem
 from radretrieval.ingest.register import register_images
 from radretrieval.ingest.report import IngestReport
 from radretrieval.privacy.pseudonyms import check_value, load_secret, patient_key
@@ -189,8 +189,8 @@ class IngestRun:
             return
         given: dict[str, Any] = {name: value for name, value in labels.items() if value is not None}
         self.images += [replace(image, **given) for image in found.images]
-        if found.for_processing:
-            self.report.note(for_processing(path))
+        for problem in found.problems:
+            self.report.note(problem)
         if len(self.images) >= BATCH or time.monotonic() - self.flushed > FLUSH_SECONDS:
             self.flush()
 

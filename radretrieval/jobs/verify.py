@@ -181,10 +181,10 @@ def _complete(
     pool: WorkerPool[File | str, InspectedFile],
     reading: Reading,
 ) -> int:
-    """Fill the columns that an older version did not, from the files' headers; returns the number of images."""
+    """Fill the columns that an older version did not, from the files; returns the number of images."""
     store = ContentStore(reading.store) if reading.store else None
     files: list[File | str] = []
-    able = [row for row in rows if row["incomplete"] and row["uri"].startswith("file:")]
+    able = [row for row in rows if row["incomplete"] and row["uri"].startswith(("file:", "store:"))]
     for row in able:
         copy = store.path(bytes(row["sha256"])) if store is not None else None
         files.append(str(copy if copy is not None and copy.exists() else to_path(row["uri"])))

@@ -59,6 +59,7 @@ IMAGE = (
     Column("column_spacing", "float8", completed=True),
     Column("kvp", "float8", completed=True),
     Column("exposure", "float8", completed=True),
+    Column("flat", "bool", completed=True),
     Column("header", "jsonb"),
     Column("origin", "text"),
     Column("kept", "text"),

@@ -46,6 +46,8 @@ COMMENT ON COLUMN radretrieval.image.column_spacing IS
     'Distance of neighbouring columns in mm; NULL where nobody told.';
 COMMENT ON COLUMN radretrieval.image.kvp IS 'Peak voltage of the X-ray tube in kV; NULL where nobody told.';
 COMMENT ON COLUMN radretrieval.image.exposure IS 'Exposure in mAs; NULL where nobody told.';
+COMMENT ON COLUMN radretrieval.image.flat IS
+    'Its pixels show nothing: nearly all have one grey value. NULL where an older version ingested it: verify looks.';
 COMMENT ON COLUMN radretrieval.image.header IS
     'Other attributes of the DICOM header by keyword, where RADRETRIEVAL_HEADER_MORE asked for them.';
 COMMENT ON COLUMN radretrieval.image.origin IS
