@@ -12,8 +12,8 @@ from radretrieval.archive.images import NewImage
 from radretrieval.config import Settings
 from radretrieval.errors import ImageError
 from radretrieval.files.uris import frame_uri, to_uri
-from radretrieval.storage.store_access import StoreAccess
 from radretrieval.ingest.problem import Problem, of_pixels
+from radretrieval.storage.store_access import StoreAccess
 
 if TYPE_CHECKING:
     from radretrieval.imaging.radiograph import Radiograph
