@@ -245,7 +245,7 @@ GROUP BY q.image_id;
 
 -- :stored Images by one or by several values of {column}, with code and barcode where they have them; the first frame of
 -- a file comes last. For one value, = lets PostgreSQL keep the plan: four times as fast as ANY.
-SELECT i.id, i.uri, i.sha256, i.patient_key, i.irma_code, substring(bit_send(c.code) FROM 5) AS code, b.code AS barcode
+SELECT i.id, i.uri, i.sha256, i.patient_key, i.irma_code, i.flat, substring(bit_send(c.code) FROM 5) AS code, b.code AS barcode
 FROM image i LEFT JOIN cnnc c ON c.encoder_id = %(encoder)s AND c.image_id = i.id
 LEFT JOIN barcode b ON b.geometry_id = %(geometry)s AND b.image_id = i.id
 WHERE i.{column} = {values} ORDER BY i.frame DESC;

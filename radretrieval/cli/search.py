@@ -218,6 +218,10 @@ def _search_many(archive: rr.Archive, batch: Path | None, out: Path, conditions:
         ways = ", ".join(f"{name} ({count})" for name, count in document["path"].items())
         print_document(document | {"path": ways or None}, as_json)
         tell_failures(report.failures)
+    if report.flat:
+        tell(
+            f"{report.flat} queries are flat: nearly all their pixels have one grey value, and their hits mean nothing"
+        )
     if report.short:
         tell(f"{report.short} queries have fewer than {conditions['top']} hits: no more coded images pass for them")
     if report.path["hnsw"]:
@@ -241,6 +245,10 @@ def _print(answer: rr.Answer) -> None:
 
 def _tell(answer: rr.Answer) -> None:
     """What a reader of the answer must know besides."""
+    if answer.query_flat:
+        tell(
+            "the query is flat: nearly all its pixels have one grey value, and its hits mean nothing; look at the image"
+        )
     for hit in answer.hits:
         if hit.roi_error:
             tell(f"no ROI in image {hit.image_id}: its file {hit.roi_error}")

@@ -66,9 +66,9 @@ def read_dicom(data: bytes, max_pixels: int, frame: int = 1) -> Radiograph:
         stored, frames = stored_values(ds, syntax, max_pixels, frame)
         in_frame(ds, frame)
         if stored.photometric == "PALETTE COLOR":
-            grey = Grey(palette_pixels(ds, stored))
+            grey = Grey(pixels := palette_pixels(ds, stored), nearly_constant(pixels))
         elif stored.values.ndim == 3:
-            grey = Grey(luminance(stored.values, 2**stored.bits - 1))
+            grey = Grey(pixels := luminance(stored.values, 2**stored.bits - 1), nearly_constant(pixels))
         else:
             grey = grey_pixels(ds, stored, little_endian=syntax != _BIG_ENDIAN)
         return Radiograph(
@@ -79,7 +79,7 @@ def read_dicom(data: bytes, max_pixels: int, frame: int = 1) -> Radiograph:
             frames=frames,
             transfer_syntax_uid=transfer_syntax(data)[0],
             pixels_sha256=_hash(stored),
-            flat=nearly_constant(grey.pixels if grey.padding is None else grey.pixels[~grey.padding]),
+            flat=grey.flat,
             ignored=grey.ignored,
             **described(ds),
         )

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from radretrieval.errors import ImageError
 from radretrieval.imaging.elements import code, integer, numbers, said, values
+from radretrieval.imaging.radiograph import nearly_constant
 from radretrieval.imaging.raster import Pixels, Samples, luminance
 from radretrieval.imaging.stored import Stored
 
@@ -19,11 +20,11 @@ from radretrieval.imaging.stored import Stored
 class Grey(NamedTuple):
     """Grey pixels, float32 (rows, columns), 0…1.
 
-    padding : which pixels are padding; None where none is. ignored : as of a `Radiograph`.
+    flat, ignored : as of a `Radiograph`.
     """
 
     pixels: Pixels
-    padding: NDArray[np.bool_] | None = None
+    flat: bool
     ignored: tuple[str, ...] = ()
 
 
@@ -42,14 +43,19 @@ def grey_pixels(ds: Any, stored: Stored, little_endian: bool) -> Grey:
     padding = _padding(ds, stored, span)
     ignored: list[str] = []
     modality = _modality(ds, span, ~padding, little_endian, ignored)
-    pixels = _voi(ds, modality, _Used(~padding, seen), little_endian, ignored)
+    pixels, stretched = _voi(ds, modality, _Used(~padding, seen), little_endian, ignored)
     if stored.photometric == "MONOCHROME1" or code(ds, "PresentationLUTShape") == "INVERSE":
         pixels = 1 - pixels
     pixels[padding] = 0
     if not np.isfinite(pixels).all() and not np.isfinite(pixels[seen()]).all():
         raise ImageError("the DICOM header gives no finite grey values: rescale or window is not a number")
-    padded = padding[stored.values.astype(np.intp) - low] if padding.any() else None
-    return Grey(_looked_up(pixels.astype(np.float32), stored.values, low), padded, tuple(ignored))
+    found = _looked_up(pixels.astype(np.float32), stored.values, low)
+    shown = ~padding[stored.values.astype(np.intp) - low] if padding.any() else slice(None)
+    # Stretched, the noise of a blank film fills the range: its stored values tell, of which 12 bits are many
+    flat = nearly_constant(found[shown]) or (
+        stretched and nearly_constant(stored.values[shown], 2 ** min(stored.bits, 12))
+    )
+    return Grey(found, flat, tuple(ignored))
 
 
 def _bands(values: Samples) -> list[slice]:
@@ -100,30 +106,35 @@ def _modality(
     return np.asarray(span * slope + intercept)
 
 
-def _voi(ds: Any, modality: NDArray[Any], used: _Used, little_endian: bool, ignored: list[str]) -> NDArray[np.float64]:
-    """Modality values → 0…1 by VOI LUT, window, or the extremes of those `used` (PS3.3 C.11.2)."""
+def _voi(
+    ds: Any, modality: NDArray[Any], used: _Used, little_endian: bool, ignored: list[str]
+) -> tuple[NDArray[np.float64], bool]:
+    """Modality values → 0…1 by VOI LUT or window, else stretched by the extremes of those `used` (PS3.3 C.11.2).
+
+    The second value tells whether they were stretched.
+    """
     for table in values(ds, "VOILUTSequence"):
         try:
             mapped, largest = _mapped(table, modality, used.unpadded, little_endian)
         except ImageError as error:
             ignored.append(f"{error}; it is ignored")
         else:
-            return mapped / (2.0 ** max(1, largest.bit_length()) - 1)
+            return mapped / (2.0 ** max(1, largest.bit_length()) - 1), False
     function = code(ds, "VOILUTFunction")
     window = _window(ds, "LINEAR" if function not in ("LINEAR_EXACT", "SIGMOID") else function, ignored)
     if window is not None:
         centre, width = window
         if function == "SIGMOID":
             with np.errstate(over="ignore"):
-                return np.asarray(1 / (1 + np.exp(-4 * (modality - centre) / width)))
+                return np.asarray(1 / (1 + np.exp(-4 * (modality - centre) / width))), False
         if function != "LINEAR_EXACT":
             centre, width = centre - 0.5, max(width - 1, 1e-9)
-        return np.clip((modality - centre) / width + 0.5, 0, 1)
+        return np.clip((modality - centre) / width + 0.5, 0, 1), False
     met = modality[used.seen() & used.unpadded]
     low, high = (met.min(), met.max()) if len(met) else (0, 0)
     if not high > low:
-        return np.zeros(len(modality))
-    return np.clip((modality - low) / (float(high) - float(low)), 0, 1)
+        return np.zeros(len(modality)), True
+    return np.clip((modality - low) / (float(high) - float(low)), 0, 1), True
 
 
 def _window(ds: Any, function: str, ignored: list[str]) -> tuple[float, float] | None:

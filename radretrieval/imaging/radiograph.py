@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import date
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,14 +71,14 @@ class Radiograph:
         return int(self.pixels.shape[1])
 
 
-def nearly_constant(pixels: NDArray[np.float32]) -> bool:
-    """Whether all but one hundredth of the pixels at each end, 0…1, lie within one hundredth of the range.
+def nearly_constant(values: NDArray[Any], whole: float = 1.0) -> bool:
+    """Whether all but one hundredth of the values at each end lie within one hundredth of the range `whole`.
 
-    The hundredths keep a letter burned into a black film from hiding that it is black. Up to about 100,000 pixels,
+    The hundredths keep a letter burned into a black film from hiding that it is black. Up to about 100,000 values,
     evenly spread, are looked at.
     """
-    if not pixels.size:
+    if not values.size:
         return True
-    step = max(1, round((pixels.size / 100_000) ** (1 / pixels.ndim)))
-    low, high = np.percentile(pixels[(slice(None, None, step),) * pixels.ndim], (1, 99))
-    return bool(high - low < 0.01)
+    step = max(1, round((values.size / 100_000) ** (1 / values.ndim)))
+    low, high = np.percentile(values[(slice(None, None, step),) * values.ndim], (1, 99))
+    return bool(high - low < 0.01 * whole)

@@ -94,6 +94,7 @@ class Answer:
     ----------
     request : the query and its conditions.
     query_image_id : the id of the query in the archive, None for a file that is not in it.
+    query_flat : the query's pixels show nothing: what is nearest to it says nothing.
     path : how the candidates were found: `exact-index`, `exact-filter`, `exact-scan` or `hnsw`.
     recall : mean and worst recall of `hnsw` when it was last measured; None where it was not, and for exact paths.
     candidates : how many codes were re-ranked: as many as were asked for, and those that tie with the last.
@@ -113,6 +114,7 @@ class Answer:
     pending: int
     query_image_id: int | None
     query_irma_code: str | None
+    query_flat: bool = False
     timings_ms: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -142,6 +144,7 @@ class Answer:
         return {
             "encoder_id": self.encoder_id,
             "query_image_id": self.query_image_id,
+            "query_flat": self.query_flat,
             "path": self.path,
             "recall": self.recall[0] if self.recall else None,
             "recall_worst": self.recall[1] if self.recall else None,

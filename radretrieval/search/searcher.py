@@ -41,6 +41,7 @@ class SearchQuery:
     image_id: int | None = None
     patient_key: str | None = None
     irma_code: str | None = None
+    flat: bool = False
     cnnc: NDArray[np.uint8] | None = None
     rbc: NDArray[np.uint8] | None = None
 
@@ -136,6 +137,7 @@ class Searcher:
             pending=pending,
             query_image_id=query.image_id,
             query_irma_code=query.irma_code,
+            query_flat=query.flat,
             timings_ms=timer.milliseconds(),
         )
 
@@ -192,6 +194,7 @@ class Searcher:
         if known is not None:
             query.image_id, query.patient_key, query.irma_code = known.image_id, known.patient_key, known.irma_code
             query.cnnc, query.rbc = known.cnnc, known.rbc
+            query.flat = query.flat or bool(known.flat)
         if query.cnnc is None:
             self._radiograph(query)
         return query
@@ -209,6 +212,7 @@ class Searcher:
                     query.radiograph = read_source(query.uri, query.sha256, self.settings.reading)
             except ImageError as error:
                 raise UsageError(f"{shown(query.uri)} {error}") from error
+            query.flat = query.flat or query.radiograph.flat
             if query.patient_key is None and query.radiograph.patient_id is not None:
                 from radretrieval.privacy.pseudonyms import load_secret, patient_key
 

@@ -32,13 +32,17 @@ class PrepareTask:
 
 @dataclass(frozen=True)
 class PreparedImage:
-    """The square inputs of network and barcode, float32 0…1, and what identifies the image in its header."""
+    """The square inputs of network and barcode, float32 0…1, and what is known of the image.
+
+    patient_id, sop_instance_uid, pixels_sha256 : what identifies it, by its header. flat : its pixels show nothing.
+    """
 
     network_input: NDArray[np.float32]
     barcode_input: NDArray[np.float32] | None
     patient_id: str | None
     sop_instance_uid: str | None
     pixels_sha256: bytes | None
+    flat: bool
 
 
 def prepare(task: PrepareTask, reading: Reading) -> PreparedImage:
@@ -51,6 +55,7 @@ def prepare(task: PrepareTask, reading: Reading) -> PreparedImage:
         radiograph.patient_id,
         radiograph.sop_instance_uid,
         radiograph.pixels_sha256,
+        radiograph.flat,
     )
 
 

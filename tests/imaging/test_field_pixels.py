@@ -545,3 +545,49 @@ def test_field_08_the_orientation_in_a_png_or_a_lossless_jpeg_is_honoured(orient
 @pytest.mark.parametrize("payload", [b"", b"II*\0", b"nonsense", exif(0), exif(9), exif(6)[:-6], b"\xff" * 40])
 def test_field_08_damaged_exif_says_nothing(payload):
     assert np.allclose(decode_image(png_with(b"eXIf", payload, CORNERS)).pixels, CORNERS / 255, atol=1e-6)
+
+
+# films that show nothing
+
+
+def film_of(values, **elements):
+    return decode_image(written(made(np.asarray(values, np.uint16), BitsStored=12, **elements)))
+
+
+NOISE = np.random.default_rng(3).integers(0, 4, (100, 100))
+WINDOW = {"WindowCenter": 2048, "WindowWidth": 4096}
+
+
+@pytest.mark.parametrize(
+    "film",
+    [
+        film_of(np.full((50, 50), 700)),
+        film_of(np.full((50, 50), 700), **WINDOW),
+        film_of(VALUES, WindowCenter=9000, WindowWidth=100),  # all of it below the window
+        film_of(2000 + NOISE, **WINDOW),
+        film_of(2000 + NOISE),  # stretched, it would seem to show something
+        film_of(2000 + NOISE, RescaleSlope=100, RescaleIntercept=5),
+        film_of(np.where(np.arange(10_000).reshape(100, 100) < 90, 4095, NOISE)),  # a letter on a black film
+        film_of(np.where(np.arange(10_000).reshape(100, 100) < 5000, 0, 900), PixelPaddingValue=0, **WINDOW),
+        decode_image(png_with(b"tEXt", b"a\0b", np.full((30, 30), 7, np.uint8))),
+        decode_image(png_with(b"tEXt", b"a\0b", np.arange(4, dtype=np.uint8).reshape(2, 2) % 2)),
+    ],
+)
+def test_field_09_a_film_that_shows_nothing_is_flat(film):
+    assert film.flat
+
+
+@pytest.mark.parametrize(
+    "film",
+    [
+        film_of(VALUES),
+        film_of(VALUES // 16),  # sixteen times too few values, and a film
+        film_of(np.tile(np.arange(100) // 2, (100, 1)) + 2000),  # 50 grey values
+        film_of(np.tile(np.arange(100), (100, 1)), **WINDOW),
+        film_of(np.where(np.arange(10_000).reshape(100, 100) < 500, 4095, 0)),  # a small bright thing
+        film_of(np.where(np.arange(10_000).reshape(100, 100) < 5000, 0, 900), **WINDOW),
+        decode_image(png_with(b"tEXt", b"a\0b", np.arange(4, dtype=np.uint8).reshape(2, 2))),
+    ],
+)
+def test_field_09_a_film_of_little_contrast_is_not(film):
+    assert not film.flat

@@ -17,13 +17,17 @@ PAGE = 4096  # ids that are read at a time
 
 @dataclass(frozen=True)
 class StoredQuery:
-    """An image of the archive as a query; code and barcode are None unless it has both."""
+    """An image of the archive as a query; code and barcode are None unless it has both.
+
+    flat : its pixels show nothing; None where nobody looked.
+    """
 
     image_id: int
     uri: str
     sha256: bytes
     patient_key: str | None
     irma_code: str | None
+    flat: bool | None
     cnnc: NDArray[np.uint8] | None
     rbc: NDArray[np.uint8] | None
 
@@ -74,7 +78,7 @@ def _stored(
     for row in rows:
         both = row["code"] is not None and row["barcode"] is not None
         cnnc, rbc = (np.frombuffer(row[name], np.uint8) if both else None for name in ("code", "barcode"))
-        columns = row["id"], row["uri"], bytes(row["sha256"]), row["patient_key"], row["irma_code"]
+        columns = row["id"], row["uri"], bytes(row["sha256"]), row["patient_key"], row["irma_code"], row["flat"]
         found.append(StoredQuery(*columns, cnnc, rbc))
     return found
 

@@ -36,6 +36,7 @@ class LoadedQuery:
     image_id: int | None = None
     patient_key: str | None = None
     irma_code: str | None = None
+    flat: bool = False
     cnnc: NDArray[np.uint8] | None = None
     rbc: NDArray[np.uint8] | None = None
     decoding: Future[PreparedImage] | None = None
@@ -44,6 +45,7 @@ class LoadedQuery:
         """Take identity and codes of an image of the archive."""
         self.image_id, self.patient_key, self.irma_code = known.image_id, known.patient_key, known.irma_code
         self.cnnc, self.rbc = known.cnnc, known.rbc
+        self.flat = self.flat or bool(known.flat)
 
 
 class QueryLoader:
@@ -131,6 +133,7 @@ class QueryLoader:
 
     def _identify(self, query: LoadedQuery, prepared: PreparedImage) -> None:
         """Find the archive's image with the same UID and pixels in other bytes, and the patient by the header."""
+        query.flat = query.flat or prepared.flat
         if query.image_id is None:
             known = stored.same_film(*self.where, prepared.sop_instance_uid, prepared.pixels_sha256)
             if known is not None:

@@ -37,6 +37,7 @@ class BatchReport:
     Attributes
     ----------
     encoder_id : whose codes were compared. recall : as in `Answer`.
+    flat : answered queries whose pixels show nothing.
     short : answered queries with fewer hits than were asked for.
     path : answered queries by the way their candidates were found.
     """
@@ -45,6 +46,7 @@ class BatchReport:
     recall: tuple[float, float] | None = None
     queries: int = 0
     answered: int = 0
+    flat: int = 0
     short: int = 0
     rows: int = 0
     failures: FailureList = field(default_factory=FailureList)
@@ -62,6 +64,7 @@ class BatchReport:
             "encoder_id": self.encoder_id,
             "queries": self.queries,
             "answered": self.answered,
+            "flat": self.flat,
             "failed": len(self.failures),
             "failures": self.failures,
             "rows": self.rows,
@@ -112,6 +115,7 @@ def search_batch(
                     report.failures.add(query.name, query.error, str(query.error))
                     continue
                 report.answered += 1
+                report.flat += query.flat
                 report.short += answer.hits < request.top
                 report.path[answer.path] += 1
                 rows += answer.rows
