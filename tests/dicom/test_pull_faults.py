@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -17,8 +18,11 @@ from pynetdicom import AE, evt
 from small_web import CR, HABITS, SmallWeb, serving
 
 from radretrieval.archive.connections import Database
-from radretrieval.dicom.pull import dimse
+from radretrieval.config import Settings
+from radretrieval.dicom.pull import dimse, run
 from radretrieval.dicom.pull.dimse import STUDY_ROOT
+from radretrieval.dicom.scp.commit_queue import ReceiveQueue
+from radretrieval.ingest.inbox_worker import InboxWorker
 from radretrieval.storage import wado
 
 STUDY = "1.2.826.0.1.3680043.10.99.1."  # + number, as in `film`
@@ -184,3 +188,70 @@ def test_field_10_a_node_that_fails_for_one_instance_gives_the_others(
         done = inside("pull", name, "--json")
         assert (done.returncode, done.json["added"], done.json["failed"]) == (0, 2, 0)
         assert set(peer.asked) == {bad, good}
+
+
+def for_processing(data: bytes) -> bytes:
+    """The film as a raw detector image, which is taken and named."""
+    ds, out = dcmread(io.BytesIO(data)), io.BytesIO()
+    ds.SOPClassUID = ds.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.1.1.1"
+    ds.PresentationIntentType = "FOR PROCESSING"
+    ds.save_as(out)
+    return out.getvalue()
+
+
+class TestCounts:
+    """What a pull counts, beside a `receive` whose files lie in the same inbox."""
+
+    @pytest.fixture
+    def web(self) -> Iterator[SmallWeb]:
+        """Three films and a data set without pixels."""
+        ds = dcmread(io.BytesIO(film(9, study=0, side=16)))
+        del ds.PixelData
+        out = io.BytesIO()
+        ds.save_as(out)
+        web = SmallWeb(studies_of(1, each=3))
+        web.studies[STUDY + "0"][str(ds.SOPInstanceUID)] = out.getvalue()
+        with serving(web):
+            yield web
+
+    def test_field_15_files_that_others_received_are_not_counted(
+        self, web: SmallWeb, inside: Callable[..., Run], database: Database, settings: Settings
+    ) -> None:
+        raw = uid_of(film(0))
+        web.studies[STUDY + "0"][raw] = for_processing(film(0, study=0, side=16))
+        received = ReceiveQueue(database, settings, lambda: None)
+        for number, data in enumerate((film(50), for_processing(film(51)), b"\0" * 200)):
+            received.store(data, "SENDER", f"1.2.{number}")
+        received.close()
+        web.studies[STUDY + "0"].pop(uid_of(film(9)))
+        done = inside("pull", web.root, "--json")
+        counts = [done.json[name] for name in ("seen", "added", "unchanged", "failed")]
+        assert (done.returncode, counts, done.json["failures"]) == (0, [3, 3, 0, 0], [])
+        assert [problem["path"] for problem in done.json["problems"]] == [web.root + path_of(STUDY + "0", raw)]
+
+    def test_field_15_files_that_another_process_reads_are_counted(
+        self,
+        web: SmallWeb,
+        inside: Callable[..., Run],
+        database: Database,
+        settings: Settings,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        class Idle(InboxWorker):
+            def _batch(self, pool: Any, limit: int) -> int:
+                return 0
+
+        monkeypatch.setattr(run, "InboxWorker", Idle)
+        other, stop = InboxWorker(database, settings, 1), threading.Event()
+        thread = threading.Thread(target=other.run, args=(stop,))
+        thread.start()
+        try:
+            done = inside("pull", web.root, "--json", check=False)
+        finally:
+            stop.set()
+            other.wake()
+            thread.join()
+        counts = [done.json[name] for name in ("seen", "added", "unchanged", "failed")]
+        assert (done.returncode, counts) == (1, [4, 3, 0, 1])
+        assert done.json["failures"][0]["path"].endswith(f"/instances/{uid_of(film(9))}")
+        assert other.report.added == 3
