@@ -162,7 +162,8 @@ class ArchiveBase:
 
         Returns
         -------
-        revision, head (the revision that this version needs), server_version and pgvector_version.
+        revision, head (the revision that this version needs), server_version, pgvector_version, and whether it
+        is a standby, which answers searches and takes no writes.
 
         Raises
         ------

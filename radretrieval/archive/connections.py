@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit, urlunsplit
@@ -28,8 +28,10 @@ else:  # psycopg is imported by whoever connects: it takes its time
 
 log = logging.getLogger(__name__)
 
-OLDEST_SERVER = 150000
-OLDEST_PGVECTOR = (0, 7, 0)
+STANDBY = (
+    "it answers searches, and nothing can be written to it; what writes needs the primary: name it with "
+    "--database-url or RADRETRIEVAL_DATABASE_URL"
+)
 
 _FORM = (
     "what --database-url or RADRETRIEVAL_DATABASE_URL gives is not a database URL of the form "
@@ -70,6 +72,7 @@ def connect(url: str, **options: Any) -> Connection:
             url,
             row_factory=dict_row,
             application_name="radretrieval",
+            client_encoding="utf8",  # else it is the database's, and psycopg gives the text of SQL_ASCII as bytes
             connect_timeout=10,
             keepalives_idle=30,
             tcp_user_timeout=60_000,  # a network that was cut is noticed within a minute
@@ -112,10 +115,16 @@ def database_errors(url: str) -> Iterator[None]:
             f"a table is in use by another transaction ({_first(error)}); wait for it, or end it, then run it again: "
             "nothing is half-written"
         ) from error
+    except errors.ReadOnlySqlTransaction as error:
+        raise DatabaseUnavailable(_read_only(url, error)) from error
+    except errors.SerializationFailure as error:
+        raise DatabaseUnavailable(
+            f"the database ended a transaction: {_first(error)}; run it again: nothing is half-written (on a standby, "
+            "long reads need max_standby_streaming_delay or hot_standby_feedback to allow them)"
+        ) from error
     except (
         psycopg.OperationalError,
         psycopg.InterfaceError,
-        errors.ReadOnlySqlTransaction,  # a standby, or a server that is being failed over
         errors.IdleInTransactionSessionTimeout,
     ) as error:
         raise DatabaseUnavailable(
@@ -155,6 +164,21 @@ def filter_errors(connection: Connection, own_sql: bool) -> Iterator[None]:
         if not own_sql:
             raise
         raise UsageError(f"--where-sql: {_first(error)}; it is a condition on image i, as in i.rows > 2000") from error
+
+
+def _read_only(url: str, error: Exception) -> str:
+    """The message for a server that takes no writes: a standby is called one."""
+    import psycopg
+
+    row = None
+    with suppress(psycopg.Error), connect(url) as connection:
+        row = connection.execute(sql("standby")).fetchone()
+    if row is not None and row["standby"]:
+        return f"the database at {redacted(url)} is a standby: {STANDBY}; then run it again: nothing is half-written"
+    return (
+        f"the database at {redacted(url)} is read-only at present: {_first(error)}; wait for a failover to end, or ask "
+        "the DBA for default_transaction_read_only = off, then run it again: nothing is half-written"
+    )
 
 
 def _first(error: Exception) -> str:
@@ -222,57 +246,6 @@ def restart_embedded(database: Database, settings: Settings) -> None:
         shared_server.start(settings.home, settings.embedded_start_seconds)
     except EmbeddedServerError as error:
         log.warning("%s", error)
-
-
-def server_facts(connection: Connection) -> dict[str, Any]:
-    """The row of the statement `server`, when server and pgvector are new enough and can be used by this role.
-
-    Raises EnvironmentUnusable with the exact SQL for the DBA otherwise.
-    """
-    row = connection.execute(sql("server")).fetchone()
-    assert row is not None
-    require(row)
-    return row
-
-
-def require(row: dict[str, Any]) -> None:
-    """Raise EnvironmentUnusable, with the way out, unless this row of `server` tells of a usable server."""
-    database, version = row["database"], row["server_version"]
-    if row["server_number"] < OLDEST_SERVER:
-        raise EnvironmentUnusable(
-            f"PostgreSQL {version} is too old: 15 or newer is needed; move the database {database} "
-            "with pg_dump and pg_restore"
-        )
-    if row["pgvector_available"] is None:
-        raise EnvironmentUnusable(
-            f"this PostgreSQL {version} has no pgvector; install it on the server's host (for example the package "
-            f"postgresql-{row['server_number'] // 10000}-pgvector), then as a superuser in {database}: "
-            "CREATE EXTENSION vector;"
-        )
-    _check_extension(row)
-
-
-def _check_extension(row: dict[str, Any]) -> None:
-    wanted = ".".join(map(str, OLDEST_PGVECTOR))
-    here, database = row["pgvector_version"], row["database"]
-    if _numbers(here or row["pgvector_available"]) < OLDEST_PGVECTOR:
-        newer = _numbers(row["pgvector_available"]) >= OLDEST_PGVECTOR
-        way = (
-            f"as a superuser in {database}: ALTER EXTENSION vector UPDATE;"
-            if newer
-            else f"install {wanted} or newer on the server's host, then as a superuser in {database}: "
-            + ("ALTER EXTENSION vector UPDATE;" if here else "CREATE EXTENSION vector;")
-        )
-        raise EnvironmentUnusable(f"pgvector {here or row['pgvector_available']} is too old: {wanted} is needed; {way}")
-    if here and row["pgvector_schema"] not in ("public", "radretrieval"):
-        raise EnvironmentUnusable(
-            f"pgvector lies in the schema {row['pgvector_schema']!r}, where its operators are not found; as a "
-            f"superuser in {database}: ALTER EXTENSION vector SET SCHEMA public;"
-        )
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split(".") if part.isdigit())
 
 
 def snapshot(connection: Connection) -> None:

@@ -42,6 +42,11 @@ class Encoder:
         return "radretrieval work --once" + ("" if self.active else f" --encoder {self.id}")
 
 
+def lock(connection: Connection) -> None:
+    """Lock the table `encoder` in the caller's transaction: one at a time adds encoders or switches between them."""
+    connection.execute(sql("encoder_lock"))
+
+
 def add(
     connection: Connection, profile: Profile, weights: bytes, classes: Sequence[str], metrics: dict[str, Any]
 ) -> int:
@@ -49,7 +54,7 @@ def add(
 
     The partition belongs to the owner of the schema, and who was granted rights on `cnnc` has them on it.
     """
-    connection.execute(sql("encoder_lock"))
+    lock(connection)
     values = {
         "profile": json.dumps(profile.as_json()),
         "profile_hash": profile.hash,
@@ -124,7 +129,7 @@ def listed(connection: Connection) -> list[dict[str, Any]]:
 
 def activate(connection: Connection, encoder_id: int) -> None:
     """Switch to an encoder, in the caller's transaction; raises UsageError for an unknown one."""
-    connection.execute(sql("encoder_lock"))
+    lock(connection)
     get(connection, encoder_id)
     connection.execute(sql("encoder_off"), {"id": encoder_id})
     connection.execute(sql("encoder_on"), {"id": encoder_id})

@@ -12,6 +12,13 @@ from radretrieval.files.text import printable
 
 ONE_PER = ("patient", "study")
 _OPERATORS = re.compile(r"([^=!<>]+?)\s*(!=|>=|<|=)(.*)", re.DOTALL)
+# Members of a filter that are no columns, and what gives them instead
+_NO_COLUMNS = {
+    "not_patient": "patient_key!=KEY, or --exclude-same-patient",
+    "one_per": "--one-per patient or --one-per study",
+    "max_distance": "--max-distance BITS",
+    "sql": "--where-sql SQL",
+}
 _RANGE = {">=": "from", "<": "before"}
 
 
@@ -53,13 +60,16 @@ class Filter:
         )
 
     def as_json(self) -> str:
-        """The filter as JSON for cnnc_nearest."""
+        """The filter as JSON for cnnc_nearest; raises UsageError for conditions that are no filter."""
         document: dict[str, Any] = {}
         for column in dict.fromkeys(condition.column for condition in self.where):
+            if column in _NO_COLUMNS:
+                raise UsageError(f"--where {column}: this is no column of image; use {_NO_COLUMNS[column]}")
             document[column] = _of_column([c for c in self.where if c.column == column])
+        left_out = document.get("not_image", [])
         others = {
             "sql": self.sql,
-            "not_image": list(self.not_images) or None,
+            "not_image": [*self.not_images, *(left_out if isinstance(left_out, list) else [left_out])] or None,
             "not_patient": self.not_patient,
             "one_per": self.one_per,
             "max_distance": self.max_distance,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from radretrieval.archive import connections
 from radretrieval.archive.queries import sql
+from radretrieval.archive.requirements import server_facts
 from radretrieval.errors import EnvironmentUnusable, UsageError
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def _prepare(url: str) -> None:
     connection = connections.connect(url)
     connection.autocommit = True
     with connection:
-        facts = connections.server_facts(connection)
+        facts = server_facts(connection)
         if facts["pgvector_version"] is None:
             try:
                 connection.execute("CREATE EXTENSION IF NOT EXISTS vector WITH SCHEMA public")
@@ -156,7 +157,7 @@ def locked_connection(alembic_config: Config) -> Iterator[sqlalchemy.Connection]
 def _plain(url: str) -> Any:
     import psycopg
 
-    connection = psycopg.connect(url, application_name="radretrieval db upgrade")
+    connection = psycopg.connect(url, application_name="radretrieval db upgrade", client_encoding="utf8")
     # the catalogue is compared by qualified names: nothing but pgvector's own schema may be on the path
     connection.execute("SET search_path = public")
     connection.commit()

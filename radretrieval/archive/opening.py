@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from radretrieval.archive import migrations
-from radretrieval.archive.connections import Connection, Database, database_url, redacted, server_facts
+from radretrieval.archive.connections import Connection, Database, database_url, redacted
 from radretrieval.archive.queries import sql
+from radretrieval.archive.requirements import server_facts
 from radretrieval.archive.schema.revision import OBJECTS, REVISION
 from radretrieval.config import Settings
 from radretrieval.errors import SchemaOutdated
@@ -51,13 +52,14 @@ def check(database: Database) -> dict[str, Any]:
     if stands:
         way = "upgrade radretrieval" if revision and revision > REVISION else "run: radretrieval db upgrade"
         if not database.embedded:
-            way += " (with the same database URL)"
+            way += " (with the primary's database URL)" if server["standby"] else " (with the same database URL)"
         raise SchemaOutdated(f"the archive at {redacted(database.url)} {stands}; {way}")
     return {
         "revision": revision,
         "head": REVISION,
         "server_version": server["server_version"],
         "pgvector_version": server["pgvector_version"],
+        "standby": server["standby"],
     }
 
 

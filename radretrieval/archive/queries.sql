@@ -3,6 +3,7 @@
 -- :server Versions and schema of the database that answers, in one row.
 SELECT current_setting('server_version_num')::int AS server_number,
        current_setting('server_version') AS server_version,
+       current_setting('server_encoding') AS encoding, pg_is_in_recovery() AS standby,
        (SELECT extversion FROM pg_extension WHERE extname = 'vector') AS pgvector_version,
        (SELECT default_version FROM pg_available_extensions WHERE name = 'vector') AS pgvector_available,
        (SELECT n.nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace
@@ -10,6 +11,9 @@ SELECT current_setting('server_version_num')::int AS server_number,
        to_regclass('radretrieval.alembic_version') IS NOT NULL AS has_schema,
        has_database_privilege(current_database(), 'CREATE') AS may_create,
        current_database() AS database, current_user AS role;
+
+-- :standby Whether this server is a standby, which takes no writes.
+SELECT pg_is_in_recovery() AS standby;
 
 -- :revision The schema's revision.
 SELECT version_num FROM radretrieval.alembic_version;
@@ -127,11 +131,12 @@ ALTER TABLE cnnc ATTACH PARTITION {partition} FOR VALUES IN ({encoder});
 -- :encoder_triggers The exact indexes follow what is written to the partition itself.
 SELECT radretrieval.exact_create_triggers('{partition}');
 
--- :encoder_one One encoder (or the active one), without its weights, and the indexes of its codes.
+-- :encoder_one One encoder (or the active one), without its weights, and the indexes of its codes. The graph of HNSW
+-- knows no policies: a role that row-level security is active for does not use it.
 SELECT e.id, e.profile, e.classes, e.weights_sha256, e.active, e.metrics ->> 'split' AS trained_on,
        EXISTS (SELECT FROM pg_index x JOIN pg_class c ON c.oid = x.indexrelid JOIN pg_am a ON a.oid = c.relam
                WHERE x.indrelid = to_regclass(format('radretrieval.cnnc_%%s', e.id)) AND a.amname = 'hnsw'
-                 AND x.indisvalid) AS hnsw,
+                 AND x.indisvalid AND NOT row_security_active('radretrieval.image')) AS hnsw,
        (SELECT x.id FROM exact_index x WHERE x.encoder_id = e.id AND x.live) AS exact, h.recall, h.recall_worst
 FROM encoder e LEFT JOIN hnsw_audit h ON h.encoder_id = e.id WHERE CASE WHEN %(id)s::int IS NULL THEN e.active ELSE e.id = %(id)s END;
 

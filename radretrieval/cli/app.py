@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import logging
+import os
+import select
 import signal
 import sys
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
@@ -35,6 +40,9 @@ if TYPE_CHECKING:
 
 # Typer carries its own copy of Click from 0.26 on: its base class of usage errors is found from one that it exports
 _ClickError: type[Exception] = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
+
+# A write that fails so is no fault of the program
+_NOT_WRITTEN = {errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
 
 app = typer.Typer(
     name="radretrieval",
@@ -99,35 +107,93 @@ def main() -> None:
     verbose = bool({"-v", "--verbose"} & set(sys.argv[1:]))
     # so that the embedded server and the decoding processes are ended in order, as on Ctrl-C
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # whoever started us closed it
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # an odd file name ends no command in any locale
+    code: object = 0
     try:
-        code = app(standalone_mode=False)
-    except typer.Abort:
-        code = _told("interrupted; what was committed stays, run the command again to go on", 130)
-    except _ClickError as error:
-        error.show()  # type: ignore[attr-defined]
-        code = 2
-    except RadretrievalError as error:
-        _traceback(verbose, error)
-        code = _told(f"error: {error}", error.exit_code)
-    except KeyboardInterrupt:
-        code = _told("interrupted; what was committed stays, run the command again to go on", 130)
-    except BrokenPipeError:
-        sys.stderr.close()  # whoever read our output has gone: nothing to tell, nobody to tell it to
-        code = 0
-    except Exception as error:
-        _traceback(verbose, error)
-        code = _told(
-            f"error: {type(error).__name__}: {error} (this is a fault of radretrieval; -v shows where)",
-            EnvironmentUnusable.exit_code,
-        )
+        code = _ran(verbose)
+        sys.stdout.flush()  # what the interpreter flushes at its end gives no exit code of ours
+    except OSError as error:
+        code = _not_written(error, code, verbose)
+    except SystemExit as ended:  # Click ends so where a write met a closed pipe
+        code = _not_written(ended.__context__, code, verbose) if isinstance(ended.__context__, OSError) else ended.code
+    with _written(sys.stderr):
+        sys.stderr.flush()
     sys.exit(code if isinstance(code, int) else 0)
 
 
+@contextmanager
+def _written(stream: TextIO) -> Iterator[None]:
+    """Discard what is left of a stream that cannot be written: the interpreter's last flush would end with 120."""
+    try:
+        yield
+    except OSError:
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _ran(verbose: bool) -> object:
+    """The exit code of the command; raises OSError where output of ours could not be written."""
+    try:
+        return app(standalone_mode=False)
+    except typer.Abort:
+        return _told("interrupted; what was committed stays, run the command again to go on", 130)
+    except _ClickError as error:
+        with _written(sys.stderr):
+            error.show()  # type: ignore[attr-defined]
+        return 2
+    except RadretrievalError as error:
+        _traceback(verbose, error)
+        return _told(f"error: {error}", error.exit_code)
+    except KeyboardInterrupt:
+        return _told("interrupted; what was committed stays, run the command again to go on", 130)
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in _NOT_WRITTEN:
+            raise
+        return _fault(error, verbose)
+
+
+def _not_written(error: OSError, code: object, verbose: bool) -> object:
+    """Say why output is lost: a full disk ends with 3. Where nobody reads it any more, `code` stays as it is."""
+    gone = _reader_gone()
+    with _written(sys.stdout):
+        sys.stdout.flush()
+    if error.errno == errno.EPIPE:
+        return code if gone else _fault(error, verbose)
+    _traceback(verbose, error)
+    place = f" to {error.filename}" if error.filename else ""
+    return _told(
+        f"error: the output cannot be written{place}: {error.strerror}; make room or send it elsewhere, then run it "
+        "again",
+        EnvironmentUnusable.exit_code,
+    )
+
+
+def _reader_gone() -> bool:
+    """Whether stdout is a pipe or a socket whose other end is closed."""
+    try:
+        found = select.poll()
+        found.register(sys.stdout.fileno(), 0)
+        return any(event & (select.POLLERR | select.POLLHUP) for _, event in found.poll(0))
+    except (OSError, ValueError):
+        return False
+
+
+def _fault(error: Exception, verbose: bool) -> int:
+    _traceback(verbose, error)
+    return _told(
+        f"error: {type(error).__name__}: {error} (this is a fault of radretrieval; -v shows where)",
+        EnvironmentUnusable.exit_code,
+    )
+
+
 def _told(message: str, code: int) -> int:
-    print(message, file=sys.stderr)
+    with _written(sys.stderr):
+        print(message, file=sys.stderr)
     return code
 
 

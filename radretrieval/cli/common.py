@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -78,7 +78,8 @@ def tell(message: str) -> None:
     """A line for the person, on stderr; what is not printable in it is escaped."""
     from radretrieval.files.text import printable
 
-    print(printable(message), file=sys.stderr)
+    with suppress(OSError):  # a log that cannot be written ends no service
+        print(printable(message), file=sys.stderr)
 
 
 def tell_failures(failures: FailureList, most: int = 20) -> None:

@@ -46,7 +46,12 @@ def check(context: typer.Context, as_json: AsJson = False) -> None:
     Functions, views and triggers that were dropped or replaced are named.
     """
     with opened(context) as archive:
-        print_document(archive.check(), as_json)
+        found = archive.check()
+        print_document(found, as_json)
+        if found["standby"]:
+            from radretrieval.archive.connections import STANDBY
+
+            tell(f"this server is a standby: {STANDBY}")
 
 
 @app.command()

@@ -103,6 +103,7 @@ def train(
     profile = options.profile
     epochs = options.passes
     with database.connection() as connection:
+        encoders.lock(connection)  # a standby, or a role that may not store encoders, is refused before the training
         rows = images.training(connection, options.split)
 
     def progress(count: int, step: str) -> None:

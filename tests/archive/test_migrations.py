@@ -17,7 +17,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from databases import Server
 
-from radretrieval.archive import connections, migrations, opening
+from radretrieval.archive import migrations, opening, requirements
 from radretrieval.archive.connections import Database
 from radretrieval.archive.schema import tables
 from radretrieval.archive.schema.revision import REVISION
@@ -288,6 +288,7 @@ ROW = {
     "role": "radiology",
     "server_number": 180006,
     "server_version": "18.6",
+    "encoding": "UTF8",
     "pgvector_version": None,
     "pgvector_available": "0.8.6",
     "pgvector_schema": None,
@@ -309,9 +310,9 @@ ROW = {
 )
 def test_servers_that_cannot_be_used(facts: dict[str, object], message: str) -> None:
     with pytest.raises(EnvironmentUnusable, match=message):
-        connections.require(ROW | facts)
+        requirements.require(ROW | facts)
 
 
 def test_a_fresh_server_can_be_used() -> None:
-    connections.require(ROW)
-    connections.require(ROW | {"server_number": 150000, "pgvector_version": "0.7.0", "pgvector_schema": "public"})
+    requirements.require(ROW)
+    requirements.require(ROW | {"server_number": 150000, "pgvector_version": "0.7.0", "pgvector_schema": "public"})

@@ -3,12 +3,16 @@ RETURNS bigint
 LANGUAGE plpgsql STABLE SET search_path = radretrieval, public, pg_temp SET jit = off AS $function$
 DECLARE
     wanted CONSTANT filter_parts := filter_read(filter);
-    number CONSTANT integer := coalesce(encoder, (SELECT e.id FROM encoder e WHERE e.active));
+    number CONSTANT integer := encoder_number(encoder);
     x CONSTANT integer := (SELECT i.id FROM exact_index i WHERE i.encoder_id = number AND i.live);
     matching integer[];
     answer bigint;
 BEGIN
-    IF x IS NOT NULL AND wanted.tests IS NULL AND wanted.facets IS NOT NULL THEN
+    IF most < 0 THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+            MESSAGE = 'most is ' || most || '; it takes a number from 0 on', HINT = 'NULL counts to the end.';
+    END IF;
+    IF x IS NOT NULL AND wanted.tests IS NULL AND wanted.facets IS NOT NULL AND NOT row_security_active('image') THEN
         EXECUTE format('SELECT array_agg(f.id) FROM facet f WHERE %s', wanted.facets) INTO matching;
         EXECUTE format('SELECT count(*) FROM (SELECT FROM %I e WHERE e.facet_id = ANY ($1) AND e.image_id <> ALL ($2) LIMIT $3) m',
                        'exact_' || x) INTO answer USING matching, wanted.not_images, most;

@@ -4,12 +4,24 @@ RETURNS bigint
 LANGUAGE plpgsql STABLE SET search_path = radretrieval, public, pg_temp SET jit = off
 SET max_parallel_workers_per_gather = 0 AS $function$
 DECLARE
-    number CONSTANT integer := coalesce(encoder, (SELECT e.id FROM encoder e WHERE e.active));
+    number CONSTANT integer := encoder_number(encoder);
     x CONSTANT integer := (SELECT i.id FROM exact_index i WHERE i.encoder_id = number AND i.live);
+    seen CONSTANT boolean := row_security_active('image');  -- policies hold: images are joined, which the index does not
     answer bigint;
 BEGIN
-    IF x IS NULL THEN
-        EXECUTE format('SELECT count(*) FROM (SELECT FROM %I c WHERE c.code <~> $1 <= $2 LIMIT $3) n', 'cnnc_' || number)
+    IF query IS NULL OR distance IS NULL THEN
+        RETURN NULL;
+    ELSIF length(query) <> 1000 THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+            MESSAGE = 'a CNN code has 1000 bits, the query has ' || length(query),
+            HINT = 'code_of(image) gives the code of an image.';
+    ELSIF most < 0 THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+            MESSAGE = 'most is ' || most || '; it takes a number from 0 on', HINT = 'NULL counts to the end.';
+    END IF;
+    IF x IS NULL OR seen THEN
+        EXECUTE format('SELECT count(*) FROM (SELECT FROM %I c %s WHERE c.code <~> $1 <= $2 LIMIT $3) n', 'cnnc_' || number,
+                       CASE WHEN seen THEN 'JOIN image i ON i.id = c.image_id' END)
             INTO answer USING query, distance, most;
         RETURN answer;
     END IF;

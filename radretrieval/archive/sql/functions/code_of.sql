@@ -4,9 +4,13 @@ DECLARE
     number CONSTANT integer := encoder_number(encoder);
     answer bit(1000);
 BEGIN
-    SELECT c.code INTO answer FROM cnnc c WHERE c.encoder_id = number AND c.image_id = image;
+    SELECT c.code INTO answer FROM cnnc c JOIN image i ON i.id = c.image_id  -- joined for the policies of row-level security
+    WHERE c.encoder_id = number AND c.image_id = image;
     IF answer IS NULL THEN
-        RAISE EXCEPTION USING ERRCODE = 'no_data_found', MESSAGE = why_no_code(image, number);
+        RAISE EXCEPTION USING MESSAGE = why_no_code(image, number),
+            ERRCODE = CASE WHEN EXISTS (SELECT FROM image i WHERE i.id = image) THEN 'no_data_found'
+                           ELSE 'invalid_parameter_value' END,
+            HINT = 'The view radretrieval.pending lists the images that have no code, and why.';
     END IF;
     RETURN answer;
 END

@@ -12,7 +12,8 @@ BEGIN
             MESSAGE = 'no encoder is active; name one (' || known || ') or run: radretrieval encoder activate ID';
     ELSIF NOT EXISTS (SELECT FROM encoder e WHERE e.id = number) THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-            MESSAGE = 'the archive has no encoder ' || number || '; it has: ' || known;
+            MESSAGE = 'the archive has no encoder ' || number || '; it has: ' || known,
+            HINT = 'The table radretrieval.encoder lists them; without a number the active one is meant.';
     END IF;
     RETURN number;
 END

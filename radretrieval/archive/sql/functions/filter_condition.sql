@@ -1,6 +1,6 @@
 -- One condition of a filter, as SQL; `place` is a quoted column of facet f (no value is '') or of image i (no value is NULL).
 CREATE OR REPLACE FUNCTION radretrieval.filter_condition(place text, kind text, value jsonb) RETURNS text
-LANGUAGE plpgsql IMMUTABLE SET search_path = radretrieval, public, pg_temp AS $$
+LANGUAGE plpgsql STABLE SET search_path = radretrieval, public, pg_temp AS $$
 DECLARE
     parts text[];
     given text;

@@ -8,12 +8,14 @@ DECLARE
     key text;
     value jsonb;
     known record;
+    wrong text;
 BEGIN
     got.not_images := '{}';
     got.most := 1000;
     IF jsonb_typeof(filter) <> 'object' THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-            MESSAGE = 'a filter is a JSON object, as {"modality" : "CR"}, and not ' || filter;
+            MESSAGE = 'a filter is a JSON object, as {"modality": "CR"}, and not ' || filter::text,
+            HINT = 'NULL and {} leave nothing out. The section Filters of docs/sql.md lists the members.';
     END IF;
     FOR key, value IN SELECT * FROM jsonb_each(coalesce(filter, '{}')) LOOP
         SELECT * INTO known FROM filter_columns() c WHERE c.name = key;
@@ -25,9 +27,14 @@ BEGIN
                 tests := tests || filter_condition(format('i.%I', key), known.kind, value);
             END IF;
         ELSIF key = 'not_image' THEN
-            got.not_images := array(SELECT v::bigint FROM jsonb_array_elements_text(
-                CASE jsonb_typeof(value) WHEN 'array' THEN value ELSE jsonb_build_array(value) END) v WHERE v IS NOT NULL);
-        ELSIF key = 'not_patient' THEN
+            value := CASE jsonb_typeof(value) WHEN 'array' THEN value ELSE jsonb_build_array(value) END;
+            SELECT v INTO wrong FROM jsonb_array_elements(value) v WHERE v #>> '{}' !~ '^[0-9]{1,18}$' LIMIT 1;
+            IF FOUND THEN
+                RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'the filter not_image cannot be ' || wrong
+                    || '; it is the id of an image, or a list of ids', HINT = 'The column id of radretrieval.image has them.';
+            END IF;
+            got.not_images := array(SELECT v::bigint FROM jsonb_array_elements_text(value) v WHERE v IS NOT NULL);
+        ELSIF key = 'not_patient' AND jsonb_typeof(value) IN ('string', 'null') THEN
             IF value #>> '{}' IS NOT NULL THEN  -- else of no patient
                 tests := tests || format('i.patient_key IS DISTINCT FROM %L', value #>> '{}');
             END IF;
@@ -35,11 +42,15 @@ BEGIN
             got.one_per := CASE value #>> '{}' WHEN 'patient' THEN 'patient_key' ELSE 'study_instance_uid' END;
         ELSIF key = 'max_distance' AND jsonb_typeof(value) = 'number' AND (value #>> '{}')::numeric >= 0 THEN
             got.most := floor(least((value #>> '{}')::numeric, 1000))::int;
-        ELSIF key = 'sql' THEN
+        ELSIF key = 'sql' AND jsonb_typeof(value) IN ('string', 'null') THEN
             tests := tests || coalesce(filter_sql(value #>> '{}'), 'true');
-        ELSIF key IN ('one_per', 'max_distance') THEN
+        ELSIF key IN ('not_patient', 'sql', 'one_per', 'max_distance') THEN
             RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'the filter ' || key || ' cannot be ' || value
-                || CASE key WHEN 'one_per' THEN '; it is "patient" or "study"' ELSE '; it is a number from 0 to 1000' END;
+                || '; it is ' || CASE key WHEN 'one_per' THEN '"patient" or "study"'
+                                          WHEN 'max_distance' THEN 'a number from 0 to 1000'
+                                          WHEN 'sql' THEN 'a condition on image i, as "i.rows > 2000"'
+                                          ELSE 'one patient_key, as a string' END,
+                HINT = 'The section Filters of docs/sql.md lists the members of a filter.';
         ELSE
             RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'a filter cannot name ' || quote_literal(key)
                 || '; the columns are: ' || (SELECT string_agg(c.name, ', ') FROM filter_columns() c),

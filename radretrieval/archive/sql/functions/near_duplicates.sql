@@ -15,7 +15,9 @@ DECLARE
     number CONSTANT integer := encoder_number(encoder);
     partition CONSTANT text := 'cnnc_' || number;
     codes CONSTANT double precision := (SELECT count(*) FROM cnnc c WHERE c.encoder_id = number);
-    x CONSTANT integer := exact_index_used(number);
+    -- where policies hold, images are joined, and all are compared with all
+    hidden CONSTANT boolean := row_security_active('image');
+    x CONSTANT integer := CASE WHEN NOT hidden THEN exact_index_used(number) END;
     width CONSTANT integer := 1000 / (greatest(max_distance, 0) + 1);
     -- three of the blocks, or all of fewer
     step CONSTANT integer := greatest(1, max_distance / 2);
@@ -25,7 +27,7 @@ BEGIN
     IF max_distance IS NULL OR max_distance < 0 OR max_distance > 1000 THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
             MESSAGE = 'max_distance is ' || coalesce(max_distance::text, 'NULL') || '; it takes a number from 0 to 1000';
-    ELSIF max_distance < constants.blocks_below THEN
+    ELSIF max_distance < constants.blocks_below AND NOT hidden THEN
         EXECUTE format($$
             SELECT sum(s.codes * (s.codes - 1) / 2) FROM (
                 SELECT count(*)::float8 AS codes FROM %I c, generate_series(0, $1, $2) b
@@ -47,8 +49,9 @@ BEGIN
     ELSIF x IS NULL THEN
         RETURN QUERY EXECUTE format($$
             SELECT c.image_id, o.image_id, (o.code <~> c.code)::int FROM %1$I c
-            JOIN %1$I o ON o.image_id > c.image_id AND o.code <~> c.code <= $1
-            $$, partition) USING max_distance;
+            JOIN %1$I o ON o.image_id > c.image_id AND o.code <~> c.code <= $1 %2$s
+            $$, partition, CASE WHEN hidden THEN
+                'JOIN image i ON i.id = c.image_id JOIN image p ON p.id = o.image_id' END) USING max_distance;
     ELSE
         RETURN QUERY EXECUTE format($$
             WITH anchor AS MATERIALIZED (
