@@ -4,6 +4,11 @@ Each says what was wrong, with the input's name, and what to do about it. The co
 and ends with `exit_code`; nothing else about an error reaches a user unless `-v` is given.
 """
 
+STANDBY = (
+    "it answers searches, and nothing can be written to it; what writes needs the primary: name it with "
+    "--database-url or RADRETRIEVAL_DATABASE_URL"
+)
+
 
 class RadretrievalError(Exception):
     """Base of all errors of this package; the message is written for the person who meets it."""

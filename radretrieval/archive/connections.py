@@ -12,6 +12,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 from radretrieval.archive.queries import sql
 from radretrieval.config import Settings
 from radretrieval.errors import (
+    STANDBY,
     DatabaseUnavailable,
     EmbeddedServerError,
     EnvironmentUnusable,
@@ -27,11 +28,6 @@ else:  # psycopg is imported by whoever connects: it takes its time
     Connection = Any
 
 log = logging.getLogger(__name__)
-
-STANDBY = (
-    "it answers searches, and nothing can be written to it; what writes needs the primary: name it with "
-    "--database-url or RADRETRIEVAL_DATABASE_URL"
-)
 
 _FORM = (
     "what --database-url or RADRETRIEVAL_DATABASE_URL gives is not a database URL of the form "

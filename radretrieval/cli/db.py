@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from radretrieval.cli.common import AsJson, opened, print_document, tell
-from radretrieval.errors import UsageError
+from radretrieval.errors import STANDBY, UsageError
 
 app = typer.Typer(help="Set up, check and stop the database.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -49,8 +49,6 @@ def check(context: typer.Context, as_json: AsJson = False) -> None:
         found = archive.check()
         print_document(found, as_json)
         if found["standby"]:
-            from radretrieval.archive.connections import STANDBY
-
             tell(f"this server is a standby: {STANDBY}")
 
 
