@@ -87,46 +87,60 @@ def connect(url: str, **options: Any) -> Connection:
 def database_errors(url: str) -> Iterator[None]:
     """Translate psycopg's errors of connection and privilege into ours, which say what to do."""
     import psycopg
-    from psycopg import errors
 
     try:
         yield
-    except errors.InsufficientPrivilege as error:
-        raise EnvironmentUnusable(
+    except psycopg.Error as error:
+        ours = _refusal(error) or _unavailable(url, error)
+        if ours is None:
+            raise
+        raise ours from error
+
+
+def _refusal(error: Exception) -> EnvironmentUnusable | None:
+    """Ours for an error that the same request would meet again: a right or a table that is missing."""
+    from psycopg import errors
+
+    if isinstance(error, errors.InsufficientPrivilege):
+        return EnvironmentUnusable(
             f"the database refuses it: {_first(error)}; log in as the role that owns the schema radretrieval, or "
             "ask the DBA for: GRANT USAGE ON SCHEMA radretrieval TO role; GRANT SELECT ON ALL TABLES IN SCHEMA "
             "radretrieval TO role; (to search; ingest and work need INSERT, UPDATE and DELETE too)"
-        ) from error
-    except errors.QueryCanceled as error:
-        raise DatabaseUnavailable(
-            f"the database ended a statement before it was done: {_first(error)}; ask the DBA for a longer one (ALTER "
-            "ROLE role SET statement_timeout = ...), then run it again: nothing is half-written"
-        ) from error
-    except errors.UndefinedTable as error:
-        raise SchemaOutdated(
+        )
+    if isinstance(error, errors.UndefinedTable):
+        return SchemaOutdated(
             f"the archive's schema is not the one this version needs ({_first(error)}); run: radretrieval db upgrade"
-        ) from error
-    except errors.LockNotAvailable as error:
-        raise DatabaseUnavailable(
-            f"a table is in use by another transaction ({_first(error)}); wait for it, or end it, then run it again: "
-            "nothing is half-written"
-        ) from error
-    except errors.ReadOnlySqlTransaction as error:
-        raise DatabaseUnavailable(_read_only(url, error)) from error
-    except errors.SerializationFailure as error:
-        raise DatabaseUnavailable(
-            f"the database ended a transaction: {_first(error)}; run it again: nothing is half-written (on a standby, "
-            "long reads need max_standby_streaming_delay or hot_standby_feedback to allow them)"
-        ) from error
-    except (
-        psycopg.OperationalError,
-        psycopg.InterfaceError,
-        errors.IdleInTransactionSessionTimeout,
-    ) as error:
-        raise DatabaseUnavailable(
+        )
+    return None
+
+
+def _unavailable(url: str, error: Exception) -> DatabaseUnavailable | None:
+    """Ours for an error that may pass; what was not committed is rolled back."""
+    import psycopg
+    from psycopg import errors
+
+    if isinstance(error, errors.ReadOnlySqlTransaction):
+        told = _read_only(url, error)
+    elif isinstance(error, errors.QueryCanceled):
+        told = (
+            f"the database ended a statement before it was done: {_first(error)}; ask the DBA for a longer one (ALTER "
+            "ROLE role SET statement_timeout = ...)"
+        )
+    elif isinstance(error, errors.LockNotAvailable):
+        told = f"a table is in use by another transaction ({_first(error)}); wait for it, or end it"
+    elif isinstance(error, errors.SerializationFailure):
+        told = (
+            f"the database ended a transaction: {_first(error)}; on a standby, ask the DBA for "
+            "max_standby_streaming_delay or hot_standby_feedback"
+        )
+    elif isinstance(error, psycopg.OperationalError | psycopg.InterfaceError | errors.IdleInTransactionSessionTimeout):
+        told = (
             f"the database at {redacted(url)} cannot be used: {_first(error)}; check that it runs (one of yours: that "
-            "RADRETRIEVAL_DATABASE_URL or --database-url names it), then run it again: nothing is half-written"
-        ) from error
+            "RADRETRIEVAL_DATABASE_URL or --database-url names it)"
+        )
+    else:
+        return None
+    return DatabaseUnavailable(f"{told}, then run it again: nothing is half-written")
 
 
 @contextmanager
@@ -170,10 +184,10 @@ def _read_only(url: str, error: Exception) -> str:
     with suppress(psycopg.Error), connect(url) as connection:
         row = connection.execute(sql("standby")).fetchone()
     if row is not None and row["standby"]:
-        return f"the database at {redacted(url)} is a standby: {STANDBY}; then run it again: nothing is half-written"
+        return f"the database at {redacted(url)} is a standby: {STANDBY}"
     return (
         f"the database at {redacted(url)} is read-only at present: {_first(error)}; wait for a failover to end, or ask "
-        "the DBA for default_transaction_read_only = off, then run it again: nothing is half-written"
+        "the DBA for default_transaction_read_only = off"
     )
 
 
