@@ -16,11 +16,52 @@ branch_labels = None
 depends_on = None
 
 S = "radretrieval"
+NOTED = f"obj_description('{S}.image_patient_key_idx'::regclass, 'pg_class')"
+
+
+def _rights_of_image(table: str) -> None:
+    """Grant on a new table what the site has granted on `image`: who may write the one writes the other."""
+    op.execute(
+        "DO $$DECLARE given record; BEGIN FOR given IN "
+        "SELECT DISTINCT a.privilege_type AS privilege, "
+        "CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END AS role "
+        "FROM pg_class c, aclexplode(c.relacl) a "
+        f"WHERE c.oid = '{S}.image'::regclass AND a.grantee <> c.relowner "
+        f"LOOP EXECUTE format('GRANT %s ON {S}.{table} TO %s', given.privilege, given.role); END LOOP; END$$"
+    )
+
+
+def _patient_key_check() -> None:
+    op.create_table(
+        "patient_key_check",
+        sa.Column("id", sa.SmallInteger, nullable=False, server_default="1"),
+        sa.Column("check_value", sa.Text),
+        sa.Column("recorded_at", sa.TIMESTAMP(timezone=True), nullable=False, server_default=sa.func.now()),
+        sa.PrimaryKeyConstraint("id", name="patient_key_check_pkey"),
+        sa.CheckConstraint("id = 1", name="patient_key_check_id_check"),
+        schema=S,
+    )
+    _rights_of_image("patient_key_check")
+    # a search that compares patients reads it, whatever rights were given before
+    op.execute(f"GRANT SELECT ON {S}.patient_key_check TO PUBLIC")
+    # 0007 noted the check value in a comment, from the first rotation on
+    op.execute(
+        f"INSERT INTO {S}.patient_key_check (check_value) SELECT substring({NOTED} FROM '[0-9a-f]{{32}}$') "
+        f"WHERE {NOTED} IS NOT NULL OR EXISTS (SELECT FROM {S}.image WHERE patient_key IS NOT NULL)"
+    )
+    op.execute(f"COMMENT ON INDEX {S}.image_patient_key_idx IS NULL")
 
 
 def upgrade() -> None:
     op.add_column("image", sa.Column("flat", sa.Boolean), schema=S)
+    _patient_key_check()
 
 
 def downgrade() -> None:
+    op.execute(
+        f"DO $$BEGIN EXECUTE (SELECT format('COMMENT ON INDEX {S}.image_patient_key_idx IS %L', "
+        f"'check value of the key of patient_key ' || check_value) FROM {S}.patient_key_check "
+        "WHERE check_value IS NOT NULL); EXCEPTION WHEN null_value_not_allowed THEN NULL; END$$"
+    )
+    op.drop_table("patient_key_check", schema=S)
     op.drop_column("image", "flat", schema=S)  # verify sees it again in the files

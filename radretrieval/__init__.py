@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from radretrieval.jobs.encode import EncodeReport as EncodeReport
     from radretrieval.jobs.train import TrainReport as TrainReport
     from radretrieval.jobs.verify import VerifyReport as VerifyReport
+    from radretrieval.privacy.archive_key import AcceptedKey as AcceptedKey
     from radretrieval.privacy.key_rotation import Rotation as Rotation
     from radretrieval.results.outputs import AnswerOutputs as AnswerOutputs
     from radretrieval.search.batch.execute import HitRow as HitRow
@@ -74,6 +75,7 @@ _PLACES = {
     "jobs.encode": "EncodeReport",
     "jobs.train": "TrainReport",
     "jobs.verify": "VerifyReport",
+    "privacy.archive_key": "AcceptedKey",
     "privacy.key_rotation": "Rotation",
     "results.outputs": "AnswerOutputs",
     "search.batch.execute": "HitRow",

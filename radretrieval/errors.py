@@ -56,6 +56,10 @@ class SchemaOutdated(EnvironmentUnusable):
     """The database's schema is not the one that this version needs."""
 
 
+class WrongPatientKey(EnvironmentUnusable):
+    """The key of the patients' pseudonyms on this host is not the archive's."""
+
+
 class EmbeddedServerError(EnvironmentUnusable):
     """The embedded PostgreSQL could not be started, used or stopped."""
 

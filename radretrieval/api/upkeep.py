@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from radretrieval.evaluation import Evaluation
     from radretrieval.export.run import ExportReport
     from radretrieval.jobs.verify import VerifyReport
+    from radretrieval.privacy.archive_key import AcceptedKey
     from radretrieval.privacy.key_rotation import Rotation
 
 MOST_IDS = 10_000_000  # of one range
@@ -129,6 +130,12 @@ class ArchiveUpkeep(ArchiveBase):
         from radretrieval.privacy.key_rotation import rotate
 
         return rotate(self._database, self.settings)
+
+    def accept_patient_key(self) -> AcceptedKey:
+        """Record the key of this host as the archive's, whatever key its pseudonyms were made with."""
+        from radretrieval.privacy.archive_key import accept
+
+        return accept(self._database, self.settings)
 
 
 def parse_ids(text: str) -> tuple[int, ...]:

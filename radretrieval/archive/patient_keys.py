@@ -1,18 +1,32 @@
-"""Pseudonyms of patients in the archive: their replacement, and the check value of the key they were made with.
+"""Pseudonyms of patients in the archive: their replacement, and the check value of the key they are made with.
 
-The check value is the comment of the index on patient_key: part of the database, of its dumps, and of the transaction
-that replaces the pseudonyms.
+The check value is the row of the table `patient_key_check`: part of the database, of its dumps, and of the transaction
+that writes or replaces pseudonyms.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 from radretrieval.archive.connections import Connection
 from radretrieval.archive.queries import sql
 from radretrieval.errors import EnvironmentUnusable
 
 _BATCH = 10_000
+
+
+@dataclass(frozen=True)
+class KeyCheck:
+    """The row of `patient_key_check`.
+
+    Attributes
+    ----------
+    check_value : of the key; None where the pseudonyms are of a version that recorded none.
+    """
+
+    check_value: str | None
 
 
 def try_lock_ingestion(connection: Connection) -> None:
@@ -25,39 +39,50 @@ def try_lock_ingestion(connection: Connection) -> None:
         )
 
 
-def noted(connection: Connection) -> str | None:
-    """The check value of the key; None before its first rotation."""
+def recorded(connection: Connection) -> KeyCheck | None:
+    """What the archive records of its key; None before the first pseudonym."""
     row = connection.execute(sql("patient_key_check")).fetchone()
-    return str(row["noted"]).rpartition(" ")[2] if row and row["noted"] else None
+    return KeyCheck(**row) if row else None
 
 
-def require(connection: Connection, check_value: str) -> None:
-    """Raises EnvironmentUnusable where the archive's pseudonyms were made with another key.
+def record(connection: Connection, check_value: str) -> KeyCheck:
+    """Insert the check value where there is none, in the caller's transaction; returns what is recorded then.
 
-    Called in each transaction that writes pseudonyms, after the lock of ingestion: a long-running process may have read
-    its key before the rotation on another host.
+    Waits for a transaction that inserts one at the same time (the primary key is the same).
     """
-    there = noted(connection)
-    if there is not None and there != check_value:
-        raise EnvironmentUnusable(
-            "the key of the patient pseudonyms here is not the archive's, which was rotated: copy the key file from "
-            "the host where that was done (RADRETRIEVAL_PATIENT_KEY_FILE), then run it again; nothing was written"
-        )
+    connection.execute(sql("patient_key_record"), {"check": check_value})
+    there = recorded(connection)
+    assert there is not None
+    return there
+
+
+def accept(connection: Connection, check_value: str) -> None:
+    """Record a check value in place of any other."""
+    connection.execute(sql("patient_key_accept"), {"check": check_value})
+
+
+def examples(connection: Connection, limit: int) -> list[dict[str, Any]]:
+    """DICOM images with a pseudonym that earlier transactions wrote, the newest first: uri, sha256, patient_key."""
+    return connection.execute(sql("patient_key_examples"), {"limit": limit}).fetchall()
+
+
+def patients(connection: Connection) -> int:
+    """The number of patients that have a pseudonym."""
+    row = connection.execute(sql("patient_count")).fetchone()
+    return int(row["patients"]) if row else 0
 
 
 def replace(connection: Connection, next_of: Callable[[str], str], check_value: str) -> tuple[int, int]:
     """Replace each pseudonym and the check value in the caller's transaction; returns how many patients and images."""
     connection.execute(sql("patient_keys_staging"))
-    patients = 0
+    found = 0
     with connection.cursor(name="patient_keys") as cursor:
         cursor.execute(sql("patient_keys"))
         while rows := cursor.fetchmany(_BATCH):
-            patients += len(rows)
+            found += len(rows)
             with connection.cursor() as other, other.copy("COPY rekeyed (old, new) FROM STDIN") as copy:
                 for row in rows:
                     copy.write_row((row["patient_key"], next_of(row["patient_key"])))
     images = connection.execute(sql("patient_keys_replace")).rowcount
-    if not check_value.isalnum():  # it becomes part of a statement, which takes no parameters
-        raise ValueError(check_value)
-    connection.execute(sql("patient_key_note").replace("{check}", check_value))
-    return patients, images
+    accept(connection, check_value)
+    return found, images

@@ -591,11 +591,23 @@ WHERE i.id = ANY(%(ids)s::bigint[]);
 -- :ingestion_try_lock Whether no ingestion writes, and none begins to until this transaction ends.
 SELECT pg_try_advisory_xact_lock(7266320150) AS mine;
 
--- :patient_key_check What is noted of the key that the pseudonyms are made with; NULL until it was rotated.
-SELECT obj_description('radretrieval.image_patient_key_idx'::regclass, 'pg_class') AS noted;
+-- :patient_key_check What is recorded of the key that the pseudonyms are made with.
+SELECT check_value FROM patient_key_check;
 
--- :patient_key_note Note it. Whoever ingests compares it with the key of theirs.
-COMMENT ON INDEX radretrieval.image_patient_key_idx IS 'check value of the key of patient_key {check}';
+-- :patient_key_record Record it, where nothing is.
+INSERT INTO patient_key_check (check_value) VALUES (%(check)s) ON CONFLICT DO NOTHING;
+
+-- :patient_key_accept Record it, whatever was.
+INSERT INTO patient_key_check (check_value) VALUES (%(check)s)
+ON CONFLICT (id) DO UPDATE SET check_value = excluded.check_value, recorded_at = now();
+
+-- :patient_key_examples Files from which a key can be tested; not those that this transaction has written.
+SELECT uri, sha256, patient_key FROM image WHERE patient_key IS NOT NULL AND format = 'dicom' AND gone_at IS NULL
+  AND xmin IS DISTINCT FROM pg_current_xact_id_if_assigned()::xid
+ORDER BY id DESC LIMIT %(limit)s;
+
+-- :patient_count How many patients have a pseudonym.
+SELECT count(DISTINCT patient_key) AS patients FROM image;
 
 -- :patient_keys Each pseudonym once.
 SELECT DISTINCT patient_key FROM image WHERE patient_key IS NOT NULL;

@@ -25,3 +25,20 @@ def rotate(context: typer.Context, as_json: AsJson = False) -> None:
     print_document(asdict(done), as_json, without=("finished",))
     if done.finished:
         tell("an earlier rotation, which was ended before its last step, is finished now")
+
+
+@app.command()
+def accept(context: typer.Context, as_json: AsJson = False) -> None:
+    """Record the key of this host as the archive's, whatever key its pseudonyms were made with.
+
+    For a key that was lost, and for an archive of an older version where the key is said not to be its own although it
+    is. After a lost key, further images of patients that the archive has get other pseudonyms than those before.
+    """
+    with opened(context) as archive:
+        done = archive.accept_patient_key()
+    print_document(asdict(done), as_json)
+    if done.changed and done.patients:
+        tell(
+            f"the archive has {done.patients} patients from before: if their pseudonyms were made with another key, "
+            "their further images are those of other patients"
+        )

@@ -12,18 +12,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
-from radretrieval.archive import images, inbox, patient_keys
+from radretrieval.archive import images, inbox
 from radretrieval.archive.connections import Connection, Database, restart_embedded
 from radretrieval.archive.images import Failure, NewImage
 from radretrieval.archive.inbox import Arrival
 from radretrieval.config import Settings
-from radretrieval.errors import DatabaseUnavailable, EmbeddedServerError, EnvironmentUnusable
+from radretrieval.errors import DatabaseUnavailable, EmbeddedServerError, EnvironmentUnusable, WrongPatientKey
 from radretrieval.files.text import printable
 from radretrieval.ingest.inspect_file import LONGEST_URI, File, InspectedFile, InspectOptions, inspect_file
 from radretrieval.ingest.problem import Problem
 from radretrieval.ingest.register import register_images
 from radretrieval.ingest.report import InboxReport
-from radretrieval.privacy.pseudonyms import check_value, load_secret, patient_key
+from radretrieval.privacy.archive_key import ArchiveKey, archive_key
 from radretrieval.storage.content_store import ContentStore
 from radretrieval.storage.worker_pool import WorkerPool
 
@@ -41,6 +41,7 @@ class InboxWorker:
     Attributes
     ----------
     report : outcomes so far; the first 1000 failures and problems are listed, all are logged.
+    error : why `run` has ended by itself.
     """
 
     def __init__(self, database: Database, settings: Settings, workers: int | None = None) -> None:
@@ -48,23 +49,30 @@ class InboxWorker:
         self.settings = settings
         self.store = ContentStore(settings.store_folder, settings.store_group)
         self.report = InboxReport()
+        self.error: WrongPatientKey | None = None
         self._workers = workers
         self._job = partial(inspect_file, options=InspectOptions.of(settings))
         self._woken = threading.Event()
-        self._secret: bytes | None = None
+        self._key: ArchiveKey | None = None
 
     def wake(self) -> None:
         """End the pause between two looks at the inbox: a file has arrived."""
         self._woken.set()
 
     def run(self, stop: threading.Event) -> None:
-        """Process arrivals until `stop` is set; retries every RETRY_SECONDS while the database is unavailable."""
+        """Process arrivals until `stop` is set; retries every RETRY_SECONDS while the database is unavailable.
+
+        Ends, with `error`, where the key of the pseudonyms is not the archive's: only another start reads another key.
+        """
         with self._pool() as pool:
             while not stop.is_set():
                 self._woken.clear()
                 try:
                     if not self._some(pool):
                         self._woken.wait(IDLE_SECONDS)
+                except WrongPatientKey as error:
+                    self.error = error
+                    return
                 except (DatabaseUnavailable, EmbeddedServerError, EnvironmentUnusable) as error:
                     log.warning("%s (trying again in %d s)", error, RETRY_SECONDS)
                     stop.wait(RETRY_SECONDS)
@@ -153,13 +161,13 @@ class InboxWorker:
                 report.fail(arrival.uri, failures[-1].error, failures[-1].message)
                 log.warning("%s: %s", printable(arrival.uri), failures[-1].message)
                 continue
-            patient = self._patient(outcome.patient_id)
+            patient = self._patient(connection, outcome.patient_id)
             batch += [replace(image, patient_key=patient) for image in outcome.images]
             for problem in outcome.problems:
                 _note(report, problem)
         written = register_images(connection, batch)
-        if self._secret is not None:
-            patient_keys.require(connection, check_value(self._secret))
+        if self._key is not None:
+            self._key.confirm(connection)
         for one in written:
             report.added += one.outcome == "added"
             report.unchanged += one.outcome != "added"
@@ -169,12 +177,12 @@ class InboxWorker:
         images.keep_failures(connection, failures)
         inbox.done(connection, [arrival.id for arrival in taken])
 
-    def _patient(self, patient_id: str | None) -> str | None:
+    def _patient(self, connection: Connection, patient_id: str | None) -> str | None:
         if patient_id is None:
             return None
-        if self._secret is None:
-            self._secret = load_secret(self.settings)
-        return patient_key(self._secret, patient_id)
+        if self._key is None:
+            self._key = archive_key(connection, self.settings)
+        return self._key.pseudonym(patient_id)
 
 
 def _note(report: InboxReport, problem: Problem) -> None:

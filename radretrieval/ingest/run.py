@@ -16,12 +16,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from radretrieval.archive import images, patient_keys
+from radretrieval.archive import images
 from radretrieval.archive.connections import Connection, Database
 from radretrieval.archive.images import Failure, NewImage
 from radretrieval.archive.schema.columns import LABELS
 from radretrieval.config import Settings
-from radretrieval.errors import ImageError, InputMissing, RadretrievalError, UsageError
+from radretrieval.errors import ImageError, InputMissing, LabelsError, UsageError
 from radretrieval.files.text import printable, shown
 from radretrieval.files.uris import to_path, to_uri
 from radretrieval.files.walk import walk
@@ -31,7 +31,7 @@ from radretrieval.ingest.labels_csv import LONGEST_VALUE, Labels
 from radretrieval.ingest.problem import Problem
 from radretrieval.ingest.register import register_images
 from radretrieval.ingest.report import IngestReport
-from radretrieval.privacy.pseudonyms import check_value, load_secret, patient_key
+from radretrieval.privacy.archive_key import ArchiveKey, archive_key
 from radretrieval.storage.content_store import ContentStore
 from radretrieval.storage.worker_pool import WorkerPool
 
@@ -66,6 +66,7 @@ def ingest(
     ------
     InputMissing : a path does not exist (before anything is read).
     LabelsError : the codes of a release cannot be used at all (before any image is read).
+    WrongPatientKey : the key of the pseudonyms is not the archive's.
     DatabaseUnavailable : the database went away; what was committed stays, the next run goes on from there.
     """
     if split is not None and (not split.strip() or len(split) > LONGEST_VALUE or split != printable(split)):
@@ -118,7 +119,7 @@ class IngestRun:
         self.report = IngestReport()
         self.images: list[NewImage] = []
         self.failures: list[Failure] = []
-        self.secret: bytes | None = None
+        self.key: ArchiveKey | None = None
         self.flushed = time.monotonic()
         self.rows_left = set(labels.rows) if labels is not None else set()
         if labels is not None:
@@ -148,7 +149,7 @@ class IngestRun:
         """The archive has this content; its place and labels may be new. False when its labels are wrong."""
         try:
             labels = self.labels_of(path, None)
-        except RadretrievalError as error:
+        except LabelsError as error:
             self.fail(path, None, error)
             return False
         uri = to_uri(path)
@@ -184,7 +185,7 @@ class IngestRun:
             return
         try:
             labels = self.labels_of(path, found.patient_id)
-        except RadretrievalError as error:
+        except LabelsError as error:
             self.fail(path, found.images[0].sha256, error)
             return
         given: dict[str, Any] = {name: value for name, value in labels.items() if value is not None}
@@ -206,9 +207,9 @@ class IngestRun:
         patient_id = labels.pop("patient_id", None) or patient_id
         labels["split"] = labels.get("split") or self.split
         if patient_id is not None:
-            if self.secret is None:
-                self.secret = load_secret(self.settings)
-            patient_id = patient_key(self.secret, patient_id)
+            if self.key is None:
+                self.key = archive_key(self.connection, self.settings)
+            patient_id = self.key.pseudonym(patient_id)
         return {**dict.fromkeys(LABELS), **labels, "patient_key": patient_id}
 
     def fail(self, path: str, sha256: bytes | None, error: Exception) -> None:
@@ -246,9 +247,9 @@ class IngestRun:
         self.advance(len(finished))
 
     def commit(self) -> None:
-        """What this transaction wrote stays, unless its pseudonyms are of a key that is not the archive's any more."""
-        if self.secret is not None:
-            patient_keys.require(self.connection, check_value(self.secret))
+        """Commit, unless pseudonyms were written with a key that is not the archive's."""
+        if self.key is not None:
+            self.key.confirm(self.connection)
         self.connection.commit()
 
     def drop_needless(self, others: Sequence[NewImage]) -> None:

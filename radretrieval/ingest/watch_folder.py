@@ -24,6 +24,7 @@ from radretrieval.errors import (
     EnvironmentUnusable,
     InputMissing,
     UsageError,
+    WrongPatientKey,
 )
 from radretrieval.files.atomic import replacing, sync_file
 from radretrieval.files.text import printable
@@ -124,7 +125,7 @@ def watch(
     on_round : called with the report of each round that found files.
 
     Returns the sum of the rounds. Raises InputMissing for a folder that does not exist, UsageError for a `move_to`
-    inside a watched folder.
+    inside a watched folder, WrongPatientKey where the key of the pseudonyms is not the archive's.
     """
     for folder in folders:
         if not folder.is_dir():
@@ -147,6 +148,8 @@ def watch(
                     on_round(report)
                 if len(paths) == MOST:
                     continue
+        except WrongPatientKey:  # only another start reads another key
+            raise
         except (DatabaseUnavailable, EmbeddedServerError, EnvironmentUnusable) as error:
             log.warning("%s (trying again in %d s)", error, RETRY_SECONDS)
             stop.wait(RETRY_SECONDS)

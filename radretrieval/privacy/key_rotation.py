@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from radretrieval.archive import patient_keys
 from radretrieval.archive.connections import Database
 from radretrieval.config import Settings
-from radretrieval.errors import EnvironmentUnusable
 from radretrieval.privacy import pseudonyms
+from radretrieval.privacy.archive_key import ArchiveKey
 
 
 @dataclass(frozen=True)
@@ -43,25 +43,21 @@ def rotate(database: Database, settings: Settings) -> Rotation:
 
     Raises
     ------
-    EnvironmentUnusable : other processes use the key or write to the archive, the key is not the archive's, or cannot
-        be replaced.
+    EnvironmentUnusable : other processes use the key or write to the archive, or the key cannot be replaced.
+    WrongPatientKey : the key is not the archive's.
     DatabaseUnavailable : the database went away; run it again.
     """
     path = pseudonyms.key_file(settings)
     with pseudonyms.locked_key(path) as secret, database.connection() as connection:
         patient_keys.try_lock_ingestion(connection)
-        noted = patient_keys.noted(connection)
+        recorded = patient_keys.recorded(connection)
         if pseudonyms.pending_file(path).exists():
             pending = pseudonyms.pending_file(path).read_bytes().strip()
-            if noted == pseudonyms.check_value(pending):
+            if recorded is not None and recorded.check_value == pseudonyms.check_value(pending):
                 pseudonyms.install_pending(path)
                 return Rotation(0, 0, len(pseudonyms.keys_of(pending)), finished=True)
             pseudonyms.remove_pending(path)
-        if noted is not None and noted != pseudonyms.check_value(secret):
-            raise EnvironmentUnusable(
-                f"the key {path} is not the one that the archive's pseudonyms are made with; copy that from the host "
-                "where it was rotated, then run it again"
-            )
+        ArchiveKey(settings, path, secret).confirm(connection)
         following = pseudonyms.extended(secret)
         newest = pseudonyms.keys_of(following)[-1]
         pseudonyms.write_pending(path, following)

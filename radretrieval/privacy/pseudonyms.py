@@ -94,6 +94,9 @@ def read_key(path: Path, *, made: bool, what: str, way: str, hold: bool = False)
         if made and not path.exists():
             # of two processes at once one makes the key, and both read that
             write_bytes(path, f"{secrets.token_hex(32)}\n".encode(), mode=0o600, parents=True, overwrite=False)
+        elif made:
+            for folder in path.parents[:2]:  # another process may have made key and folder, and not synced them yet
+                sync_folder(folder)
         if hold:
             _lock_shared(path)
         secret = path.read_bytes().strip()

@@ -118,9 +118,7 @@ def query_identity(searcher: Searcher, query: Path | int, image_id: int | None) 
     patient = described(header)["patient_id"]
     if patient is None:
         return identity
-    from radretrieval.privacy.pseudonyms import load_secret, patient_key
-
-    return replace(identity, patient_key=patient_key(load_secret(searcher.settings), patient))
+    return replace(identity, patient_key=searcher.patient_key(patient))
 
 
 def unreferable(identity: Identity | None) -> str | None:

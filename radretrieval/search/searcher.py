@@ -213,11 +213,14 @@ class Searcher:
             except ImageError as error:
                 raise UsageError(f"{shown(query.uri)} {error}") from error
             query.flat = query.flat or query.radiograph.flat
-            if query.patient_key is None and query.radiograph.patient_id is not None:
-                from radretrieval.privacy.pseudonyms import load_secret, patient_key
-
-                query.patient_key = patient_key(load_secret(self.settings), query.radiograph.patient_id)
         return query.radiograph
+
+    def patient_key(self, patient_id: str) -> str:
+        """The pseudonym of a patient's identifier. Raises WrongPatientKey where the key here is not the archive's."""
+        from radretrieval.privacy.archive_key import archive_key
+
+        with connections.database_errors(self.database.url):
+            return archive_key(self.connection, self.settings).pseudonym(patient_id)
 
     def _encode(self, query: SearchQuery, timer: StageTimer) -> None:
         if query.cnnc is not None:
@@ -248,6 +251,9 @@ class Searcher:
                 return candidates.result()
 
     def _candidates(self, query: SearchQuery, request: Request) -> tuple[list[Candidate], str, FilterEffect | None]:
+        read = query.radiograph
+        if request.exclude_same_patient and query.patient_key is None and read is not None and read.patient_id:
+            query.patient_key = self.patient_key(read.patient_id)
         if request.exclude_same_patient and query.patient_key is None:
             raise UsageError(
                 "--exclude-same-patient: the patient of the query is not known (its header and labels name none); "

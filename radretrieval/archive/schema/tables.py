@@ -78,6 +78,14 @@ image = sa.Table(
     ),
 )
 
+patient_key_check = sa.Table(
+    "patient_key_check",
+    metadata,
+    sa.Column("id", sa.SmallInteger, sa.CheckConstraint("id = 1", name="id"), primary_key=True, server_default="1"),
+    sa.Column("check_value", sa.Text),
+    _moment("recorded_at"),
+)
+
 ingest_failure = sa.Table(
     "ingest_failure",
     metadata,

@@ -41,8 +41,10 @@ class OwnArrivals:
     def settled(self, most: int = 0) -> bool:
         """Count those that are read by now; whether at most so many are left.
 
-        Raises EnvironmentUnusable after an hour without any progress.
+        Raises EnvironmentUnusable after an hour without any progress, and what has ended the worker.
         """
+        if self._worker.error is not None:
+            raise self._worker.error
         outcomes = inbox.outcomes(self._connection, list(self._waiting.values())) if self._waiting else []
         self._connection.commit()
         for one in outcomes:

@@ -31,6 +31,8 @@ MISMATCH = 0xA900  # the data set has another SOP class or instance UID than the
 CANNOT_UNDERSTAND = 0xC000
 PROCESSING_FAILURE = 0x0110  # PS3.7, C.5.10
 
+POLL_SECONDS = 0.5
+
 
 class StorageScp:
     """A server that stores received files through a `ReceiveQueue`, from its creation to `close`.
@@ -121,6 +123,7 @@ def receive(
     Raises
     ------
     EnvironmentUnusable : it cannot listen on the configured host and port.
+    WrongPatientKey : the key of the pseudonyms is not the archive's; what was received waits in the inbox.
     """
     # what pydicom warns of in a UID names neither file nor sender
     logging.getLogger("pydicom").setLevel(logging.CRITICAL)
@@ -137,5 +140,8 @@ def receive(
             stack.callback(worker_stop.set)
         stack.callback(scp.close)
         ready(scp.port)
-        stop.wait()
+        while not stop.wait(POLL_SECONDS) and worker.error is None:
+            pass
+    if worker.error is not None:
+        raise worker.error
     return worker.report

@@ -63,7 +63,6 @@ class QueryLoader:
         self.readers = stack.enter_context(ThreadPoolExecutor(4))
         self.decoders = stack.enter_context(prepare_pool(searcher.settings))
         self.where = searcher.connection, searcher.encoder.id, searcher.geometry
-        self.secret: bytes | None = None
 
     def load(self, block: Sequence[BatchQuery]) -> list[LoadedQuery]:
         """Look a block up in the archive; files that have no stored codes are submitted to the decoding processes."""
@@ -139,10 +138,7 @@ class QueryLoader:
             if known is not None:
                 query.use(known)
         if self.patients and query.patient_key is None and prepared.patient_id is not None:
-            from radretrieval.privacy.pseudonyms import load_secret, patient_key
-
-            self.secret = self.secret or load_secret(self.searcher.settings)
-            query.patient_key = patient_key(self.secret, prepared.patient_id)
+            query.patient_key = self.searcher.patient_key(prepared.patient_id)
 
 
 def _hash_file(path: str, max_pixels: int) -> bytes | Exception:

@@ -1,0 +1,158 @@
+"""The key of an archive's pseudonyms: the key file of this host, compared with the check value in the archive.
+
+The first transaction that writes a pseudonym records the check value of its key; a transaction with another key is
+refused. An archive of an older version has pseudonyms and no check value: there the key is tested first against DICOM
+files of the archive, whose patients' identifiers must yield the pseudonyms that it has.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from radretrieval.archive import patient_keys
+from radretrieval.archive.connections import Connection, Database
+from radretrieval.config import Settings
+from radretrieval.errors import RadretrievalError, WrongPatientKey
+from radretrieval.privacy.pseudonyms import check_value, key_file, load_secret, patient_key
+
+log = logging.getLogger(__name__)
+
+_TESTED = 10  # files of an older archive
+_ACCEPT = "radretrieval patient-key accept"
+
+
+@dataclass(frozen=True)
+class ArchiveKey:
+    """The key with which pseudonyms of an archive are made.
+
+    Attributes
+    ----------
+    settings : of this process. path : the key file. secret : its content.
+    """
+
+    settings: Settings
+    path: Path
+    secret: bytes = field(repr=False)
+
+    def pseudonym(self, patient_id: str) -> str:
+        """The pseudonym of a patient's identifier."""
+        return patient_key(self.secret, patient_id)
+
+    def confirm(self, connection: Connection) -> None:
+        """Record the check value of the key, or compare it with the recorded one, in the caller's transaction.
+
+        To be called in each transaction that writes pseudonyms, before its commit: the key may have been rotated on
+        another host, or another host may write its first pseudonym at the same time.
+
+        Raises WrongPatientKey where the archive has the check value of another key.
+        """
+        there = patient_keys.recorded(connection) or patient_keys.record(connection, check_value(self.secret))
+        if there.check_value is None:
+            self._test(connection)
+            patient_keys.accept(connection, check_value(self.secret))
+        else:
+            self._compare(there.check_value)
+
+    def compare(self, connection: Connection) -> None:
+        """Raises WrongPatientKey where the archive has the check value of another key."""
+        there = patient_keys.recorded(connection)
+        if there is not None and there.check_value is not None:
+            self._compare(there.check_value)
+
+    def _compare(self, recorded: str) -> None:
+        if recorded != check_value(self.secret):
+            raise WrongPatientKey(
+                f"the key of the patient pseudonyms here, {self.path}, is not the archive's: copy the key file from a "
+                "host that ingests into this archive, or from where it was rotated (RADRETRIEVAL_PATIENT_KEY_FILE "
+                f"names it), then run it again; nothing was written with it. If that key is lost: {_ACCEPT}"
+            )
+
+    def _test(self, connection: Connection) -> None:
+        """Test the key against files of an archive that has no check value.
+
+        Raises WrongPatientKey where files can be read and no identifier in them yields the archive's pseudonym.
+        """
+        read, servers = 0, True
+        for row in patient_keys.examples(connection, _TESTED):
+            remote = row["uri"].startswith(("http:", "https:"))
+            patient = _patient_of(row["uri"], bytes(row["sha256"]), self.settings) if servers or not remote else None
+            servers = servers and not (remote and patient is None)  # one that does not answer is asked once
+            if patient is not None:
+                if self.pseudonym(patient) == row["patient_key"]:
+                    return
+                read += 1
+        if read:
+            raise WrongPatientKey(
+                f"the key of the patient pseudonyms here, {self.path}, does not seem to be the archive's: it yields "
+                f"none of the pseudonyms of {read} DICOM files; copy the key file from the host that ingested them. If "
+                f"it is the right one, and these patients were named by labels: {_ACCEPT}"
+            )
+        log.warning(
+            "the key %s is recorded as that of the archive's pseudonyms; no DICOM file is at hand to test it", self.path
+        )
+
+
+def archive_key(connection: Connection, settings: Settings) -> ArchiveKey:
+    """The key file of this host, as the key of this archive; a missing default file is made for a new archive only.
+
+    Raises
+    ------
+    WrongPatientKey : the archive has the check value of another key, or it has one and there is no key file.
+    EnvironmentUnusable : the key file cannot be used, or is being rotated.
+    """
+    path, there = key_file(settings), patient_keys.recorded(connection)
+    if there is not None and settings.patient_key_file is None and not path.exists():
+        raise WrongPatientKey(
+            f"there is no key of the patient pseudonyms here, {path}, and the archive has patients: copy the key file "
+            "from a host that ingests into this archive (RADRETRIEVAL_PATIENT_KEY_FILE names it), then run it again. "
+            f"If that key is lost: {_ACCEPT}"
+        )
+    key = ArchiveKey(settings, path, load_secret(settings))
+    key.compare(connection)
+    return key
+
+
+@dataclass(frozen=True)
+class AcceptedKey:
+    """The result of `accept`.
+
+    changed : the archive had the check value of another key, or none. patients : how many it has from before.
+    """
+
+    changed: bool
+    patients: int
+
+
+def accept(database: Database, settings: Settings) -> AcceptedKey:
+    """Record the key of this host as the archive's, whatever key its pseudonyms were made with.
+
+    Raises EnvironmentUnusable where the key cannot be used, or an ingestion is writing.
+    """
+    with database.connection() as connection:
+        patient_keys.try_lock_ingestion(connection)
+        there, check = patient_keys.recorded(connection), check_value(load_secret(settings))
+        changed = there is None or there.check_value != check
+        if changed:
+            patient_keys.accept(connection, check)
+        return AcceptedKey(changed, patient_keys.patients(connection))
+
+
+def _patient_of(uri: str, sha256: bytes, settings: Settings) -> str | None:
+    """The patient's identifier in the header of an image's file; None where it cannot be read or has none."""
+    from radretrieval.imaging.dicom import read_data_set
+    from radretrieval.imaging.header import described
+    from radretrieval.storage.source import source_bytes
+
+    try:
+        data = source_bytes(uri, sha256, settings.reading)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            patient: str | None = described(read_data_set(data, settings.max_pixels)[0])["patient_id"]
+    except RadretrievalError:
+        return None
+    except Exception:  # pydicom raises anything on damaged input
+        return None
+    return patient
