@@ -81,6 +81,51 @@ def test_half_answers_are_no_answers(small: SmallWeb, status: int, body: bytes) 
         small.broken = {}
 
 
+@pytest.mark.parametrize(("status", "body"), [(200, b""), (200, b" \n"), (200, b"[]"), (200, b"null"), (204, b"")])
+def test_field_12_what_an_empty_list_looks_like(small: SmallWeb, status: int, body: bytes) -> None:
+    small.studies, small.page = {"1.2": {"1.2.3": b""}}, None
+    small.broken = {"/studies/1.2/instances": (status, body), "/studies": (status, body)}
+    try:
+        with client(small) as web:
+            assert web.instances(Study("1.2")) == []
+            assert list(web.studies({}, None, None)) == []
+    finally:
+        small.broken = {}
+
+
+def test_field_12_partial_content_is_followed_by_the_rest(small: SmallWeb) -> None:
+    small.studies, small.page, small.partial = {"1.9": {f"1.2.{n}": b"" for n in range(7)}}, 3, True
+    try:
+        with client(small) as web:
+            # also where the number of instances that the study has is out of date
+            for told in (None, 7, 3):
+                assert len(web.instances(Study("1.9", instances=told))) == 7
+    finally:
+        small.page, small.partial = None, False
+
+
+def test_field_12_a_page_instead_of_a_list_is_named_with_what_came(small: SmallWeb) -> None:
+    small.kinds = {"/studies": ("text/html; charset=utf-8", b"<html><title>Log in</title>")}
+    try:
+        with client(small) as web, pytest.raises(NotListed) as told:
+            list(web.studies({}, None, None))
+    finally:
+        small.kinds = {}
+    for part in (f"{small.root}/studies answers 200 OK", "text/html; charset=utf-8", "<html><title>Log in"):
+        assert part in str(told.value)
+
+
+def test_field_12_texts_in_another_encoding_lose_no_list(small: SmallWeb) -> None:
+    name = b'"00100010": {"vr": "PN", "Value": [{"Alphabetic": "M\xfcller"}]}'
+    row = b'[{"0020000D": {"vr": "UI", "Value": ["1.5"]}, ' + name + b"}]"
+    small.kinds = {"/studies": ("application/dicom+json", b"\xef\xbb\xbf" + row)}
+    try:
+        with client(small) as web:
+            assert [study.uid for study in web.studies({}, None, None)] == ["1.5"]
+    finally:
+        small.kinds = {}
+
+
 def test_a_peer_that_cannot_just_now_is_left_within_seconds(small: SmallWeb) -> None:
     small.broken = {"/studies": (503, b"")}
     started = time.monotonic()

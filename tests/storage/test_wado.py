@@ -9,6 +9,7 @@ import pytest
 from small_web import SmallWeb, serving
 
 from radretrieval.config import Reading
+from radretrieval.dicom.send import stow
 from radretrieval.errors import EnvironmentUnusable, ImageError, NotThere
 from radretrieval.storage.wado import authorization, fetch_instance
 
@@ -41,6 +42,52 @@ def test_a_server_that_cannot_be_used_fails_the_image_alone() -> None:
             fetch_instance(web.root + PATH, READING)
         with pytest.raises(NotThere, match="404"):
             fetch_instance(web.root + PATH + "4", READING)
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("application/dicom", b"DICM"),
+        ("", b"DICM"),
+        (
+            'multipart/related ; BOUNDARY = "b b" ; type=application/dicom',
+            b"--b b\nContent-Length: 4\n\nDICM\n--b b--\n",
+        ),
+    ],
+)
+def test_field_12_a_file_comes_alone_or_as_a_part(kind: str, body: bytes) -> None:
+    with serving(SmallWeb(kinds={PATH: (kind, body)})) as web:
+        assert fetch_instance(web.root + PATH, READING) == b"DICM"
+
+
+class TestCredentials:
+    """To whom the credentials go, where ~/.netrc has others."""
+
+    @pytest.fixture
+    def reading(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Reading:
+        (tmp_path / "netrc").write_text("default login other password wrong\n")
+        monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+        (tmp_path / "credentials").write_text("Bearer abc")
+        return Reading(max_pixels=10**6, credentials=tmp_path / "credentials")
+
+    def test_field_12_no_netrc_replaces_them(self, reading: Reading) -> None:
+        with serving(Restarting(redirects={"/old" + PATH: PATH})) as web:
+            assert fetch_instance(web.root + "/old" + PATH, reading) == b"DICM"
+            assert web.authorized == [("/old" + PATH, "Bearer abc"), (PATH, "Bearer abc")]
+            web.authorized.clear()
+            fetch_instance(web.root + "/old" + PATH, READING)
+            assert [sent for _, sent in web.authorized] == [None, None]
+
+    def test_field_12_another_host_does_not_get_them(self, reading: Reading) -> None:
+        with serving(Restarting()) as other, serving(SmallWeb()) as web:
+            web.redirects = {PATH: other.root.replace("127.0.0.1", "localhost") + PATH}
+            assert fetch_instance(web.root + PATH, reading) == b"DICM"
+        assert (web.authorized, other.authorized) == ([(PATH, "Bearer abc")], [(PATH, None)])
+
+    def test_field_12_no_netrc_replaces_them_where_reports_are_stored(self, reading: Reading) -> None:
+        with serving(SmallWeb(kinds={"/studies": ("application/dicom+json", b"{}")})) as web:
+            assert stow(web.root, [], reading.credentials) == []
+            assert web.authorized == [("/studies", "Bearer abc")]
 
 
 def test_credentials_are_one_line(tmp_path: Path) -> None:

@@ -36,16 +36,22 @@ class SmallWeb:
 
     studies : study UID → instance UID → file; each study has one series of its own name and `.1`.
     page : how many it tells at most at a time, None for as many as asked for; paging : whether it knows `offset`.
-    broken : path → status and body that are answered instead. asked : what it was asked for.
-    habits : path → one of HABITS, by which it answers there. woken : ends those that hang.
+    partial : 206 is answered where a page is not the last. broken : path → status and body that are answered instead.
+    kinds : path → Content-Type and body, with 200. redirects : path → URL. habits : path → one of HABITS, by which it
+    answers there; woken : ends those that hang.
+    asked : what it was asked for. authorized : path and Authorization of each request.
     """
 
     studies: dict[str, dict[str, bytes]] = field(default_factory=dict)
     page: int | None = None
     paging: bool = True
+    partial: bool = False
     sop_class: str | None = CR
     broken: dict[str, tuple[int, bytes]] = field(default_factory=dict)
+    kinds: dict[str, tuple[str, bytes]] = field(default_factory=dict)
+    redirects: dict[str, str] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
+    authorized: list[tuple[str, str | None]] = field(default_factory=list)
     habits: dict[str, str] = field(default_factory=dict)
     root: str = ""
     woken: threading.Event = field(default_factory=threading.Event)
@@ -53,6 +59,8 @@ class SmallWeb:
     def answer(self, path: str, query: dict[str, list[str]]) -> tuple[int, str, bytes]:
         """Status, content type and body."""
         self.asked.append(path)
+        if path in self.kinds:
+            return 200, *self.kinds[path]
         if path in self.broken:
             status, body = self.broken[path]
             return status, "text/html", body
@@ -83,8 +91,9 @@ class SmallWeb:
         if self.paging:
             offset, limit = int(query.get("offset", ["0"])[0]), int(query.get("limit", ["1000"])[0])
             rows = rows[offset : offset + limit]
-        rows = rows[: self.page]
-        return (200, "application/dicom+json", json.dumps(rows).encode()) if rows else (204, "", b"")
+        told = rows[: self.page]
+        status = 206 if self.partial and len(told) < len(rows) else 200
+        return (status, "application/dicom+json", json.dumps(told).encode()) if told else (204, "", b"")
 
 
 def _row(values: dict[str, str]) -> dict[str, object]:
@@ -101,6 +110,13 @@ def serving(web: SmallWeb) -> Iterator[SmallWeb]:
 
         def do_GET(self) -> None:
             parts = urlsplit(self.path)
+            web.authorized.append((parts.path, self.headers.get("Authorization")))
+            if parts.path in web.redirects:
+                self.send_response(307)
+                self.send_header("Location", web.redirects[parts.path])
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
             habit = web.habits.get(parts.path, "")
             status, kind, body = web.answer(parts.path, parse_qs(parts.query))
             if habit in ("closes at once", "hangs"):
@@ -115,6 +131,8 @@ def serving(web: SmallWeb) -> Iterator[SmallWeb]:
             self.send_response(status)
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(body)))
+            if status == 206:
+                self.send_header("Warning", '299 small: "There are more results that can be requested"')
             if habit in ("429", "503"):
                 self.send_header("Retry-After", "1")
             self.end_headers()
@@ -124,6 +142,10 @@ def serving(web: SmallWeb) -> Iterator[SmallWeb]:
                 self._end(habit)
             else:
                 self.wfile.write(body)
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.do_GET()
 
         def _end(self, habit: str) -> None:
             """Close the connection, whatever was promised."""

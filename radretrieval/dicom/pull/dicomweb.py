@@ -13,6 +13,7 @@ from urllib.parse import quote
 from radretrieval.dicom.json_model import value, values
 from radretrieval.dicom.pull.source import Instance, NotListed, Study, date_range, parse_date, valid_uid
 from radretrieval.errors import NotFetched, RadretrievalError
+from radretrieval.files.text import printable
 from radretrieval.imaging.dicom import is_dicom
 from radretrieval.storage.wado import DicomWebClient, NotAnswered, Response, check_root
 
@@ -68,11 +69,11 @@ class DicomWebSource:
         """See `PullSource`. Queried across studies, which may be merged; in its study where the server rejects that."""
         parameters = {"SOPInstanceUID": uid, "limit": "2"}
         try:
-            rows = self._page("instances", parameters)
+            rows, _ = self._page("instances", parameters)
         except NotListed:
             if study is None:
                 raise
-            rows = self._page(_instances_path(study), parameters)
+            rows, _ = self._page(_instances_path(study), parameters)
         return any(value(row, "00080018") == uid for row in rows)
 
     def retrieve(self, instance: Instance) -> bytes:
@@ -122,7 +123,7 @@ class DicomWebSource:
         seen: dict[object, None] = {}
         offset, yielded = 0, 0
         while True:
-            rows = self._page(path, {**parameters, "limit": str(PAGE), "offset": str(offset)})
+            rows, partial = self._page(path, {**parameters, "limit": str(PAGE), "offset": str(offset)})
             new = [row for row in rows if value(row, key) not in seen]
             for row in new:
                 if (uid := value(row, key)) not in seen:
@@ -130,27 +131,30 @@ class DicomWebSource:
                     yielded += 1
                     yield row
             # A short page need not be the last: some servers have smaller pages, some have none and return all.
-            if not new or yielded == total:
+            if not new or (yielded == total and not partial):
                 return
             offset += len(rows) - min(OVERLAP, len(rows) // 2)
             while len(seen) > 20 * PAGE:  # only neighbours come twice
                 del seen[next(iter(seen))]
 
-    def _page(self, path: str, parameters: Mapping[str, str]) -> list[dict[str, Any]]:
+    def _page(self, path: str, parameters: Mapping[str, str]) -> tuple[list[dict[str, Any]], bool]:
+        """Rows of one response, and whether the server says that it has more (206 Partial Content)."""
         url, check = f"{self.origin}/{path}", f"check that {self.origin} is the root of DICOMweb"
         response = self.query(url, parameters, JSON, LONGEST_LIST)
         if response.status == 204:
-            return []
-        if response.status != 200:
+            return [], False
+        if response.status not in (200, 206):
             advice = "its log has the reason" if response.status >= 500 else check
             raise NotListed(f"{url} answers {response}; {advice}")
+        text = response.body.decode("utf-8-sig", "replace").strip()  # UIDs, dates and codes are ASCII
         try:
-            rows = json.loads(response.body)
+            rows = json.loads(text) if text not in ("", "null") else []
         except ValueError:
             rows = None
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-            raise NotListed(f"{url} answers with no list of DICOM JSON; {check}")
-        return rows
+            came = f"{response.content_type or 'no content type'}, {printable(text[:60])!r}"
+            raise NotListed(f"{url} answers {response} with no list of DICOM JSON ({came}); {check}")
+        return rows, response.status == 206
 
 
 def _instances_path(study: str) -> str:
