@@ -623,11 +623,14 @@ SELECT uri FROM ingest_failure WHERE error = %(error)s AND starts_with(uri, %(or
 
 -- :objects Kind, name and definition of the tables, functions, views and triggers of the schema, the definitions as this
 -- server writes them where the search path is pg_catalog. A trigger is named TABLE.TRIGGER; what partitions of its table lack, or
--- have otherwise, stands in `elsewhere` and belongs to its definition.
+-- have otherwise, stands in `elsewhere` and belongs to its definition. So does it that everyone may execute filter_sql, as after
+-- a restore without rights.
 SELECT 'table' AS kind, c.relname::text AS name, '' AS definition, NULL AS elsewhere
 FROM pg_class c WHERE c.relnamespace = to_regnamespace('radretrieval') AND c.relkind IN ('r', 'p', 'c')
 UNION ALL
-SELECT 'function', p.proname, pg_get_functiondef(p.oid), NULL
+SELECT 'function', p.proname,
+       pg_get_functiondef(p.oid) || CASE WHEN p.proname = 'filter_sql' AND has_function_privilege('public', p.oid, 'EXECUTE')
+                                         THEN ' for everyone' ELSE '' END, NULL
 FROM pg_proc p WHERE p.pronamespace = to_regnamespace('radretrieval') AND p.prokind IN ('f', 'p')
 UNION ALL
 SELECT 'view', c.relname, concat(c.reloptions, pg_get_viewdef(c.oid)), NULL

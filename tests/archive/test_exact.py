@@ -13,7 +13,7 @@ import pytest
 from anchored import COUNT, EQUAL, Anchored, Truth, asking, disturbed, nearest, rows, sound, text
 from databases import Server
 from numpy.typing import NDArray
-from programs import needs_program
+from programs import client_programs
 
 from radretrieval.archive import encoders
 from radretrieval.archive.connections import Database
@@ -165,7 +165,7 @@ def test_any_number_of_anchors_gives_the_same(
 def test_a_dump_restored_elsewhere_answers_the_same(
     server: Server, indexed: Database, anchored: Anchored, truth: Truth, tmp_path: Path
 ) -> None:
-    programs = tools(server)
+    programs = client_programs(server)
     asked = queries(truth)[1:5]
     with server.database() as url:
         dump = tmp_path / "archive.dump"
@@ -182,15 +182,6 @@ def test_a_dump_restored_elsewhere_answers_the_same(
             encoder = encoders.get(connection)
         exact_index.build(Database(url), encoder)
         sound(Database(url), anchored.encoder)
-
-
-def tools(server: Server) -> Path:
-    """Where pg_dump and pg_restore are that fit the server; skips where there are none."""
-    if server.backend == "embedded":
-        from radretrieval.archive.embedded.account import binaries
-
-        return binaries(None)
-    return needs_program("pg_dump").parent
 
 
 def test_a_check_of_an_index_that_is_not_there(indexed: Database, anchored: Anchored) -> None:

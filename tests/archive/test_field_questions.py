@@ -12,7 +12,7 @@ import numpy as np
 import psycopg
 import pytest
 from answering import Made
-from databases import database_of
+from databases import as_role, database_of
 from filled import fill
 from psycopg import sql
 from psycopg.rows import tuple_row
@@ -134,7 +134,7 @@ def restricted(database: Database) -> Iterator[Database]:
     with psycopg.connect(database.url, autocommit=True) as owner:
         named = sql.Identifier(role)
         for statement in (
-            "CREATE ROLE {} LOGIN",
+            "CREATE ROLE {}",
             "GRANT USAGE ON SCHEMA radretrieval TO {}",
             "GRANT SELECT ON ALL TABLES IN SCHEMA radretrieval TO {}",
             "ALTER TABLE radretrieval.image ENABLE ROW LEVEL SECURITY",
@@ -142,14 +142,9 @@ def restricted(database: Database) -> Iterator[Database]:
         ):
             owner.execute(sql.SQL(statement).format(named))
         try:
-            yield Database(with_user(database.url, role))
+            yield Database(as_role(database.url, role))
         finally:
             owner.execute(sql.SQL("DROP OWNED BY {0}; DROP ROLE {0}").format(named))
-
-
-def with_user(url: str, user: str) -> str:
-    """The URL for another role."""
-    return f"postgresql://{user}@{url.partition('://')[2].rpartition('@')[2]}"
 
 
 def test_field_22_searches_by_the_index_show_what_row_level_security_shows(indexed: Database) -> None:

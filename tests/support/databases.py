@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import psycopg
 from psycopg import sql
@@ -119,6 +120,11 @@ def with_database(url: str, name: str) -> str:
 def database_of(url: str) -> str:
     """The database name in a libpq URL that `with_database` made."""
     return url.partition("?")[0].rpartition("/")[2]
+
+
+def as_role(url: str, role: str) -> str:
+    """The libpq URL for connections that take another role at once: it needs no password, nor pg_hba.conf."""
+    return f"{url}{'&' if '?' in url else '?'}options={quote(f'-crole={role}')}"
 
 
 def image_of_the_service() -> str:

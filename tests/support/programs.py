@@ -6,11 +6,17 @@ RADRETRIEVAL_TEST_REQUIRE=dcmtk,orthanc names what must be there; `.ci/run` sets
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import subprocess
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
+import psycopg
 import pytest
+
+if TYPE_CHECKING:
+    from databases import Server
 
 REQUIRE = "RADRETRIEVAL_TEST_REQUIRE"
 DCMTK = ("dcmqrscp", "dcmsend", "dsrdump", "echoscu", "storescp", "storescu")
@@ -32,6 +38,26 @@ def needs_program(*programs: str) -> Path:
         if (found := shutil.which(program)) is None:
             lacking(NAMES.get(program, program), f"{program} is not installed")
     return Path(found)
+
+
+def client_programs(server: Server) -> Path:
+    """The folder of pg_dump and pg_restore that fit the server; skips where there are none."""
+    if server.backend == "embedded":
+        from radretrieval.archive.embedded.account import binaries
+
+        return binaries(None)
+    program = needs_program("pg_dump")
+    with psycopg.connect(server.url) as connection:
+        major = connection.info.server_version // 10000
+    if (found := version_of(program)) < major:
+        pytest.skip(f"pg_dump of PostgreSQL {found} dumps no server of PostgreSQL {major}")
+    return program.parent
+
+
+def version_of(program: Path) -> int:
+    """The major version of one of PostgreSQL's programs."""
+    told = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
+    return int(re.findall(r"\) (\d+)", told)[0])
 
 
 def lacking(name: str, reason: str) -> NoReturn:
