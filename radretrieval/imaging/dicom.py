@@ -17,6 +17,7 @@ import numpy as np
 
 from radretrieval.errors import ImageError
 from radretrieval.imaging.elements import code
+from radretrieval.imaging.frames import with_delimiter
 from radretrieval.imaging.grey import Grey, grey_pixels, palette_pixels
 from radretrieval.imaging.header import described, in_frame, more_of
 from radretrieval.imaging.radiograph import Radiograph, nearly_constant
@@ -99,10 +100,16 @@ def read_data_set(data: bytes, max_pixels: int) -> tuple[Any, str]:
     syntax, start = transfer_syntax(data)
     body = data[start:]
     if syntax == _DEFLATED:
-        body, syntax = _inflated(body, 2 * max_pixels + 2**24), _EXPLICIT
+        limit, syntax = 2 * max_pixels + 2**24, _EXPLICIT
+        try:
+            body = _inflated(body, limit, -zlib.MAX_WBITS)
+        except zlib.error:  # with the header of zlib or gzip, which PS3.5 A.5 does not have
+            body = _inflated(body, limit, zlib.MAX_WBITS | 32)
     if len(body) < 8:
         raise ImageError("the DICOM file ends after its preamble or header; copy the file again")
     ds = read_dataset(io.BytesIO(body), syntax == _IMPLICIT, syntax != _BIG_ENDIAN)
+    if "PixelData" not in ds and (closed := with_delimiter(body)) is not None:
+        ds = read_dataset(io.BytesIO(closed), syntax == _IMPLICIT, syntax != _BIG_ENDIAN)
     return ds, syntax
 
 
@@ -136,9 +143,9 @@ def transfer_syntax(data: bytes) -> tuple[str, int]:
     return syntax, position
 
 
-def _inflated(data: bytes, limit: int) -> bytes:
-    """Raw deflate data inflated, in steps of 1 MiB; raises ImageError beyond the limit."""
-    inflater, result = zlib.decompressobj(-zlib.MAX_WBITS), bytearray()
+def _inflated(data: bytes, limit: int, form: int) -> bytes:
+    """Deflated data of a form (`wbits` of zlib) inflated, in steps of 1 MiB; raises ImageError beyond the limit."""
+    inflater, result = zlib.decompressobj(form), bytearray()
     for start in range(0, len(data), 2**16):
         pending = data[start : start + 2**16]
         while pending and not inflater.eof:

@@ -9,7 +9,8 @@ import struct
 
 from radretrieval.errors import ImageError
 
-_ITEM, _DELIMITER = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0"
+ITEM, _DELIMITER = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0"
+_PIXEL_DATA = tuple(b"\xe0\x7f\x10\x00" + vr + b"\0\0\xff\xff\xff\xff" for vr in (b"OB", b"OW"))  # of undefined length
 # How streams begin: JPEG and JPEG-LS (SOI and the next marker), JPEG 2000 (SOC, SIZ), its boxed form (JP2).
 _STREAM_STARTS = (b"\xff\xd8\xff", b"\xff\x4f\xff\x51", b"\x00\x00\x00\x0cjP  ")
 
@@ -39,6 +40,21 @@ def encapsulated_frame(data: bytes, number: int, frames: int) -> bytes:
     return b"".join(fragments[starts[number - 1] : [*starts, len(fragments)][number]])
 
 
+def with_delimiter(data_set: bytes) -> bytes | None:
+    """A data set in which the delimiter after the last fragment is missing, with it; None where that is not the fault.
+
+    Zeros may stand in its place. A data set that is cut off within a fragment stays as it is.
+    """
+    position = max(data_set.rfind(start) for start in _PIXEL_DATA)
+    if position < 0:
+        return None
+    position += 12
+    while data_set[position : position + 4] == ITEM:
+        position += 8 + int.from_bytes(data_set[position + 4 : position + 8], "little")
+    whole = position <= len(data_set) and not data_set[position:].strip(b"\0")
+    return data_set[:position] + _DELIMITER + bytes(4) if whole else None
+
+
 def _by_table(table: bytes, fragments: list[bytes], frames: int) -> list[int]:
     """Which fragments begin a frame by the Basic Offset Table; none where it contradicts the fragments."""
     offsets = struct.unpack(f"<{len(table) // 4}I", table[: len(table) // 4 * 4])
@@ -56,7 +72,7 @@ def _items(data: bytes) -> tuple[bytes, list[bytes]]:
     if data.startswith(_STREAM_STARTS):
         return b"", [data]
     items, position = [], 0
-    while (tag := data[position : position + 4]) == _ITEM:
+    while (tag := data[position : position + 4]) == ITEM:
         length = int.from_bytes(data[position + 4 : position + 8], "little")
         items.append(data[position + 8 : position + 8 + length])  # the last one may be cut off: its decoder tells
         position += 8 + length

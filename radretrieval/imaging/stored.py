@@ -13,7 +13,7 @@ import numpy as np
 
 from radretrieval.errors import ImageError
 from radretrieval.imaging.elements import code, integer, text
-from radretrieval.imaging.frames import encapsulated_frame
+from radretrieval.imaging.frames import ITEM, encapsulated_frame
 from radretrieval.imaging.raster import Samples, check_end, check_size, decode_deep_jpeg, jpeg_frame
 
 _RLE = "1.2.840.10008.1.2.5"
@@ -63,9 +63,10 @@ class _Header(NamedTuple):
 
 
 class _Stream(NamedTuple):
-    """A compressed frame, and what it says itself of its samples."""
+    """A compressed frame, and what it says itself of its encoding and samples."""
 
     data: bytes
+    syntax: str
     bits: int
     deep: bool = False  # a JPEG process that Pillow does not know: lossless, or of more than 8 bits
     lossy: bool = False
@@ -81,12 +82,12 @@ def stored_values(ds: Any, syntax: str, max_pixels: int, number: int = 1) -> tup
     rows, columns, samples, frames = header.rows, header.columns, header.samples, header.frames
     if not 1 <= number <= frames:
         raise ImageError(f"has {'one frame' if frames == 1 else f'{frames} frames'}; there is no frame {number}")
-    if syntax in NATIVE:
-        stream = _Stream(b"", header.allocated)
+    if syntax in NATIVE and not (ds["PixelData"].is_undefined_length and ds.PixelData.startswith(ITEM)):
+        stream = _Stream(b"", syntax, header.allocated)
         words, photometric = _native(ds, syntax, header, number)
     else:
         stream = _stream(ds.PixelData, syntax, header, number)
-        words, photometric = _decompressed(stream, syntax, header)
+        words, photometric = _decompressed(stream, header)
     if words.shape != ((rows, columns) if samples == 1 else (rows, columns, samples)):
         raise ImageError(f"the pixel data is {words.shape}, the DICOM header says {rows}×{columns}×{samples}")
     if samples == 3 and photometric != "RGB":
@@ -175,20 +176,21 @@ def _stream(data: bytes, syntax: str, header: _Header, number: int) -> _Stream:
         raise ImageError(f"transfer syntax {UID(syntax).name} is not read; send it uncompressed or as JPEG 2000")
     frame = encapsulated_frame(data, number, header.frames)
     if syntax == _RLE:  # has no header of its own that claims a size
-        return _Stream(frame, header.allocated)
+        return _Stream(frame, syntax, header.allocated)
+    syntax = _syntax_of(frame, syntax)
     if syntax in _JPEG_2000:
         size = frame.find(b"\xff\x4f\xff\x51")
         if size < 0 or size + 43 > len(frame):
             raise ImageError("the JPEG 2000 stream is damaged: it has no header")
         right, bottom, left, top = struct.unpack(">4I", frame[size + 8 : size + 24])
         claimed = (bottom - top, right - left, int.from_bytes(frame[size + 40 : size + 42], "big"))
-        stream = _Stream(frame, (frame[size + 42] & 127) + 1, lossy=syntax in _LOSSY)
+        stream = _Stream(frame, syntax, (frame[size + 42] & 127) + 1, lossy=syntax in _LOSSY)
     else:
         said = jpeg_frame(frame)
         claimed = (said.rows, said.columns, said.components)
         lossless = said.process == 3 or syntax == _JPEG_LS[0]
         deep = syntax in _CLASSIC and (said.process == 3 or said.bits != 8)
-        stream = _Stream(frame, said.bits, deep, not lossless)
+        stream = _Stream(frame, syntax, said.bits, deep, not lossless)
     if syntax not in _CLASSIC or stream.deep:  # of the others Pillow notices by itself
         check_end(frame)
     if claimed != (header.rows, header.columns, header.samples):
@@ -201,16 +203,29 @@ def _stream(data: bytes, syntax: str, header: _Header, number: int) -> _Stream:
     return stream
 
 
-def _decompressed(stream: _Stream, syntax: str, header: _Header) -> tuple[Samples, str]:
+def _syntax_of(frame: bytes, said: str) -> str:
+    """The transfer syntax that a stream shows: the one said, unless the stream is of another family.
+
+    Some are recompressed without their meta header following. Whether such a stream is lossy is not known then.
+    """
+    if frame.startswith(b"\xff\x4f\xff\x51"):
+        return said if said in _JPEG_2000 else _JPEG_2000[1]
+    if frame.startswith(b"\xff\xd8\xff"):
+        family = _JPEG_LS if jpeg_frame(frame).process == 0x37 else _CLASSIC
+        return said if said in family else family[1]
+    return said
+
+
+def _decompressed(stream: _Stream, header: _Header) -> tuple[Samples, str]:
     """The words of a compressed frame, unsigned, and their photometric interpretation; raises ImageError."""
     from pydicom.encaps import encapsulate
 
     if stream.deep:
         return decode_deep_jpeg(stream.data), header.photometric
-    cell = header.allocated if syntax == _RLE else 8 if stream.bits <= 8 else 16
+    cell = header.allocated if stream.syntax == _RLE else 8 if stream.bits <= 8 else 16
     return _by_pydicom(
         encapsulate([stream.data]),
-        _BASELINE if syntax in _CLASSIC else syntax,
+        _BASELINE if stream.syntax in _CLASSIC else stream.syntax,
         header._replace(frames=1),
         1,
         bits_allocated=cell,
