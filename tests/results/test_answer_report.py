@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from programs import needs_program
 from radretrieval.archive.images import Identity
 from radretrieval.errors import UsageError
 from radretrieval.irma.tree import rows
+from radretrieval.report.search_picture import search_picture_pixels, write_search_picture
 from radretrieval.results.outputs import AnswerOutputs
 from radretrieval.results.references import Subject, reported_answer, subject_of, unreferable
 from radretrieval.results.secondary_capture import secondary_capture
@@ -135,6 +137,32 @@ def test_the_capture_is_the_sheet(answers: Made, asked: Run) -> None:
     # but for the names of files the same
     assert ds.pixel_array.shape[1:] == shown.shape[1:]
     assert (ds.pixel_array[:270] == shown[:270]).all()
+
+
+def test_field_06_no_name_of_a_file_is_in_the_capture(answers: Made, asked: Run, tmp_path: Path) -> None:
+    """Files of other names give the same capture, pixel by pixel, and another sheet."""
+    ds = pydicom.dcmread(answers.folder / "sc.dcm")
+    with answers.searcher() as searcher:
+        answer = searcher.search(Request(1, roi=(5, 6, 12, 10)))
+        assert len(answer.hits) == 9, "DICOM, its frames, and PNG"
+        assert (search_picture_pixels(searcher, answer) == ds.pixel_array).all()
+        shutil.copytree(answers.folder / "x-rays", tmp_path / "x")
+        for path in (tmp_path / "x").iterdir():
+            path.rename(path.with_name(f"Else^Somebody {path.name}"))
+        renamed = [
+            replace(hit, uri=re.sub(r"^file:.*/(\d\.)", f"file://{tmp_path}/x/Else%5ESomebody%20\\1", hit.uri))
+            for hit in answer.hits
+        ]
+        other = replace(answer, hits=renamed)
+        assert not any(isinstance(searcher.hit_radiograph(hit), str) for hit in renamed)
+        assert (search_picture_pixels(searcher, other) == ds.pixel_array).all()
+        write_search_picture(tmp_path / "sheet.png", searcher, other)
+        asked_by_file = searcher.search(Request(answers.folder / "new.dcm"))
+        shutil.copy(answers.folder / "new.dcm", tmp_path / "Else^Somebody.dcm")
+        again = searcher.search(Request(tmp_path / "Else^Somebody.dcm"))
+        assert (search_picture_pixels(searcher, again) == search_picture_pixels(searcher, asked_by_file)).all()
+    sheets = [(folder / "sheet.png").read_bytes() for folder in (answers.folder, tmp_path)]
+    assert sheets[0] != sheets[1], "the sheet for the user names the files"
 
 
 def test_the_csv_is_that_of_a_batch(answers: Made, asked: Run) -> None:
