@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from radretrieval.api.archive import open_archive as open_archive
     from radretrieval.api.archive import train as train
     from radretrieval.api.queries import BatchSearch as BatchSearch
+    from radretrieval.archive.encoder_deletion import DeletedEncoder as DeletedEncoder
     from radretrieval.archive.encoders import Encoder as Encoder
     from radretrieval.coding import hamming, radon
     from radretrieval.config import Settings as Settings
@@ -58,6 +59,7 @@ __version__ = "0.1.0"
 _PLACES = {
     "api.archive": "Archive evaluate open_archive train",
     "api.queries": "BatchSearch",
+    "archive.encoder_deletion": "DeletedEncoder",
     "archive.encoders": "Encoder",
     "coding.hamming": "hamming_distances:distances",
     "coding.radon": "radon_barcode:barcode",

@@ -113,6 +113,11 @@ class Settings(BaseSettings):
         return self.store or self.home / "store"
 
     @property
+    def weights_folder(self) -> Path:
+        """The folder of the cache of weights."""
+        return self.home / "weights"
+
+    @property
     def reading(self) -> Reading:
         """The settings that reading an image file needs."""
         return Reading(self.max_pixels, self.store_folder, self.credentials)

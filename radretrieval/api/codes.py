@@ -11,6 +11,7 @@ from radretrieval.api.base import ArchiveBase, Progress, counted
 from radretrieval.errors import UsageError
 
 if TYPE_CHECKING:
+    from radretrieval.archive.encoder_deletion import DeletedEncoder
     from radretrieval.jobs.code_report import CodeReport
     from radretrieval.jobs.encode import EncodeReport
     from radretrieval.jobs.train import TrainReport
@@ -105,6 +106,21 @@ class ArchiveCodes(ArchiveBase):
                     f"work --once --encoder {encoder} (or switch all the same with --force)"
                 )
             encoders.activate(connection, encoder)
+
+    def delete_encoder(self, encoder: int) -> DeletedEncoder:
+        """Delete an encoder that is not active, with its codes, indexes and this host's cached weights, for ever.
+
+        Parameters
+        ----------
+        encoder : id.
+
+        Raises
+        ------
+        UsageError : there is no such encoder, it is active, or its index is being built.
+        """
+        from radretrieval.archive.encoder_deletion import delete
+
+        return delete(self._database, encoder, self.settings.weights_folder)
 
     def code_report(self, encoder: int | None = None, *, progress: Progress | None = None) -> CodeReport:
         """Tell whether an encoder's codes are healthy: densities, dead and duplicate bits, collisions, distances."""

@@ -20,5 +20,5 @@ def load_coder(connection: Connection, encoder: Encoder, settings: Settings, dev
     """
     from radretrieval.coding.cnnc import Coder  # imports torch, which stored codes do not need
 
-    weights = encoders.weights(connection, encoder, settings.home / "weights")
+    weights = encoders.weights(connection, encoder, settings.weights_folder)
     return Coder(weights, encoder.profile, device)

@@ -135,9 +135,14 @@ def activate(connection: Connection, encoder_id: int) -> None:
     connection.execute(sql("encoder_on"), {"id": encoder_id})
 
 
+def cached_weights(cache: Path, encoder: Encoder) -> Path:
+    """The file of an encoder's weights in a cache, whether it exists or not."""
+    return cache / f"{encoder.weights_sha256.hex()}.safetensors"
+
+
 def weights(connection: Connection, encoder: Encoder, cache: Path) -> bytes:
     """The weights of an encoder, from the folder `cache` if it has them whole, else from the database."""
-    path = cache / f"{encoder.weights_sha256.hex()}.safetensors"
+    path = cached_weights(cache, encoder)
     try:
         found = path.read_bytes()
         if hashlib.sha256(found).digest() == encoder.weights_sha256:

@@ -154,6 +154,29 @@ UPDATE encoder SET active = false WHERE active AND id <> %(id)s;
 -- :encoder_on This encoder is active.
 UPDATE encoder SET active = true WHERE id = %(id)s AND NOT active;
 
+-- :encoder_facts Indexes of an encoder's codes, those that were begun too, and measurements of them.
+SELECT (SELECT count(*) FROM exact_index WHERE encoder_id = %(id)s)::int AS exact_indexes,
+       (SELECT count(*) FROM hnsw_audit WHERE encoder_id = %(id)s)::int AS audits;
+
+-- :encoder_neighbours_off What was computed from an encoder's codes is deleted with it.
+WITH gone AS (DELETE FROM neighbour WHERE encoder_id = %(id)s RETURNING 1) SELECT count(*) AS rows FROM gone;
+
+-- :encoder_failures_off Why images have no code of it.
+WITH gone AS (DELETE FROM coding_failure WHERE encoder_id = %(id)s RETURNING 1) SELECT count(*) AS rows FROM gone;
+
+-- :encoder_codes_lock Nobody reads or writes codes until this transaction ends.
+LOCK TABLE cnnc, {partition} IN ACCESS EXCLUSIVE MODE;
+
+-- :encoder_codes Codes of an encoder.
+SELECT count(*) AS rows FROM cnnc WHERE encoder_id = %(id)s;
+
+-- :encoder_codes_off They go with their table.
+DROP TABLE {partition};
+
+-- :encoder_delete An encoder that has no codes, and whether another one has its weights.
+WITH gone AS (DELETE FROM encoder WHERE id = %(id)s AND NOT active RETURNING id, weights_sha256)
+SELECT EXISTS (SELECT FROM encoder o WHERE o.weights_sha256 = g.weights_sha256 AND o.id <> g.id) AS shared FROM gone g;
+
 -- :geometry The id of a barcode geometry.
 SELECT id FROM geometry WHERE size = %(size)s AND angles = %(angles)s AND bins = %(bins)s AND rule = %(rule)s;
 
@@ -164,9 +187,10 @@ ON CONFLICT DO NOTHING;
 -- :lock_timeout How long a claim may wait for a lock (0: for ever), in this transaction.
 SELECT set_config('lock_timeout', %(milliseconds)s, true);
 
--- :claim Images without a code of this encoder that no other worker holds, from a place on.
+-- :claim Images without a code of this encoder that no other worker holds, from a place on; none of one that was deleted.
 SELECT i.id, i.uri, i.sha256 FROM image i
 WHERE i.id > %(after)s
+  AND EXISTS (SELECT FROM encoder e WHERE e.id = %(encoder)s)
   AND NOT EXISTS (SELECT FROM cnnc c WHERE c.encoder_id = %(encoder)s AND c.image_id = i.id)
   AND NOT EXISTS (SELECT FROM coding_failure f WHERE f.encoder_id = %(encoder)s AND f.image_id = i.id
                   AND f.last_at >= %(since)s

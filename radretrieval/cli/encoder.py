@@ -1,4 +1,4 @@
-"""`radretrieval encoder`: list encoders, switch between them, and look at the health of their codes."""
+"""`radretrieval encoder`: list encoders, switch between them, delete them, and look at the health of their codes."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from typing import Annotated
 
 import typer
 
-from radretrieval.cli.common import AsJson, EncoderId, bar, check_output, opened, print_json, tell
+from radretrieval.cli.common import AsJson, EncoderId, bar, check_output, opened, print_document, print_json, tell
 
 app = typer.Typer(
-    help="List encoders, switch between them, and look at their codes.", no_args_is_help=True, rich_markup_mode=None
+    help="List encoders, switch between them, delete them, and look at their codes.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
 
 
@@ -50,6 +52,25 @@ def activate(
     with opened(context) as archive:
         archive.activate(encoder_id, force=force)
     tell(f"encoder {encoder_id} is active")
+
+
+@app.command()
+def delete(
+    context: typer.Context,
+    encoder_id: Annotated[
+        int, typer.Argument(metavar="ID", min=1, max=2**31 - 1, help="The encoder, as `encoder list` shows it.")
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Delete an encoder that is not active, with its weights and everything computed by it. It cannot be undone.
+
+    Codes, indexes, stored neighbours, coding failures and this host's cached weights go; barcodes stay, they are
+    computed without an encoder.
+    """
+    with opened(context) as archive:
+        deleted = archive.delete_encoder(encoder_id)
+    print_document(asdict(deleted), as_json)
+    tell(f"encoder {encoder_id} ({deleted.profile}) is deleted, with {deleted.codes} codes")
 
 
 @app.command()

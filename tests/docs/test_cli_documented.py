@@ -39,6 +39,7 @@ def test_the_reference_is_of_the_real_commands() -> None:
         ("evaluate", ["--split", "--against", "--rule", "--compare", "--csv", "--picture", "--json"]),
         ("encoder list", ["--json"]),
         ("encoder activate", []),
+        ("encoder delete", ["--json"]),
         ("encoder report", ["--encoder", "--picture", "--json"]),
         ("status", ["--json"]),
         ("index build", ["--kind", "--json"]),

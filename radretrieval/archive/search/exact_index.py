@@ -108,9 +108,17 @@ def facts(connection: Connection, encoder: Encoder, codes: int) -> dict[str, Any
 
 def drop(database: Database, encoder: Encoder) -> None:
     """Remove the exact index of an encoder's codes; searches then compare with every code."""
+    with dropped(database, encoder):
+        pass
+
+
+@contextmanager
+def dropped(database: Database, encoder: Encoder) -> Iterator[Connection]:
+    """A connection (autocommit) that has done what `drop` does; nobody builds an index of the encoder until it ends."""
     with _builder(database, encoder) as connection:
         connection.execute(sql("exact_forget"), {"encoder": encoder.id, "live": True})
         _remove_leftovers(connection, encoder)
+        yield connection
 
 
 @contextmanager
