@@ -7,6 +7,7 @@ Revises: 0007
 from __future__ import annotations
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, JSONB
 
 from alembic import op
 
@@ -55,9 +56,19 @@ def _patient_key_check() -> None:
 def upgrade() -> None:
     op.add_column("image", sa.Column("flat", sa.Boolean), schema=S)
     _patient_key_check()
+    _corrections()
 
 
 def downgrade() -> None:
+    op.execute(
+        f"DO $$BEGIN IF EXISTS (SELECT FROM {S}.image_history) "
+        f"OR EXISTS (SELECT FROM {S}.image WHERE labelled <> '{{}}') THEN RAISE EXCEPTION USING MESSAGE = "
+        "'the table and the column that revision 0008 brought hold data of corrections and labels; "
+        "to go back, restore a backup that was made before the upgrade'; END IF; END$$"
+    )
+    op.drop_index("arrival_sop_instance_uid_idx", table_name="arrival", schema=S)
+    op.drop_table("image_history", schema=S)
+    op.drop_column("image", "labelled", schema=S)
     op.execute(
         f"DO $$BEGIN EXECUTE (SELECT format('COMMENT ON INDEX {S}.image_patient_key_idx IS %L', "
         f"'check value of the key of patient_key ' || check_value) FROM {S}.patient_key_check "
@@ -65,3 +76,25 @@ def downgrade() -> None:
     )
     op.drop_table("patient_key_check", schema=S)
     op.drop_column("image", "flat", schema=S)  # verify sees it again in the files
+
+
+def _corrections() -> None:
+    """What a newer file replaced in the row of its image, and what no file replaces."""
+    labelled = sa.Column("labelled", ARRAY(sa.Text), nullable=False, server_default=sa.text("'{}'"))
+    op.add_column("image", labelled, schema=S)
+    op.create_table(
+        "image_history",
+        sa.Column("id", sa.BigInteger, sa.Identity(always=True), nullable=False),
+        sa.Column("image_id", sa.BigInteger, nullable=False),
+        sa.Column("changed_at", sa.TIMESTAMP(timezone=True), nullable=False, server_default=sa.func.now()),
+        sa.Column("origin", sa.Text),
+        sa.Column("sha256", BYTEA, nullable=False),
+        sa.Column("old", JSONB, nullable=False),
+        sa.PrimaryKeyConstraint("id", name="image_history_pkey"),
+        sa.ForeignKeyConstraint(
+            ["image_id"], [f"{S}.image.id"], name="image_history_image_id_fkey", ondelete="CASCADE"
+        ),
+        schema=S,
+    )
+    op.create_index("image_history_image_id_idx", "image_history", ["image_id"], schema=S)
+    op.create_index("arrival_sop_instance_uid_idx", "arrival", ["sop_instance_uid"], schema=S)

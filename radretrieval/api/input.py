@@ -36,7 +36,7 @@ class ArchiveInput(ArchiveBase):
         progress: Progress | None = None,
         on_release: Callable[[str], None] | None = None,
     ) -> IngestReport:
-        """Bring radiographs into the archive; every file ends as added, unchanged or failed.
+        """Bring radiographs into the archive; every file ends as added, unchanged, updated or failed.
 
         Parameters
         ----------

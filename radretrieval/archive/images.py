@@ -9,7 +9,7 @@ from typing import Any
 
 from radretrieval.archive.connections import Connection
 from radretrieval.archive.queries import sql
-from radretrieval.archive.schema.columns import COMPLETED, IMAGE, LABELS
+from radretrieval.archive.schema.columns import COMPLETED, HEADER, IMAGE, LABELLED, LABELS
 from radretrieval.errors import UsageError
 
 
@@ -50,6 +50,7 @@ class NewImage:
     header: dict[str, str] | None = None
     origin: str | None = None
     kept: str | None = None
+    labelled: tuple[str, ...] = ()  # columns that a header fills and that a person set: no header changes them
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ class Failure:
 
 
 def known(connection: Connection, hashes: Sequence[bytes]) -> dict[bytes, dict[str, Any]]:
-    """Rows (id, uri) of the images with these contents, by SHA-256."""
+    """Rows (id, uri, gone_at) of the images with these contents, by SHA-256; of several frames the first."""
     found = connection.execute(sql("images_known"), {"sha256": list(hashes)})
     return {row["sha256"]: row for row in found}
 
@@ -117,23 +118,29 @@ def add(connection: Connection, images: Sequence[NewImage]) -> set[bytes]:
 
 
 def _value(image: NewImage, name: str) -> Any:
-    if name != "header" or image.header is None:
-        return getattr(image, name)
-    from psycopg.types.json import Jsonb
+    value = getattr(image, name)
+    if name == "header" and value is not None:
+        from psycopg.types.json import Jsonb
 
-    return Jsonb(image.header)
+        return Jsonb(value)
+    return list(value) if name == "labelled" else value
 
 
 def by_sop_instance(connection: Connection, uids: Sequence[str]) -> list[dict[str, Any]]:
-    """Rows (id, uri, sop_instance_uid, frame, pixels_sha256) of the images that hold these SOP Instance UIDs."""
-    return connection.execute(sql("image_by_sop"), {"uids": list(uids)}).fetchall()
+    """Rows of the images that hold these SOP Instance UIDs, by id: identity, file and the columns of `HEADER`."""
+    statement = sql("image_by_sop").replace("{header}", ", ".join(HEADER))
+    return connection.execute(statement, {"uids": list(uids)}).fetchall()
 
 
 def relabel(connection: Connection, image_id: int, labels: dict[str, Any], no_code: bool = False) -> bool:
     """Set those of `LABELS` that are named and not None; returns whether anything changed.
 
-    With `no_code` the IRMA code becomes NULL: the labels declare that the image has none.
+    With `no_code` the IRMA code becomes NULL: the labels declare that the image has none. Those that a header fills too
+    are noted in the column `labelled`.
     """
+    noted = [name for name in LABELLED if labels.get(name) is not None]
+    if noted:
+        connection.execute(sql("image_labelled"), {"id": image_id, "labelled": noted})
     values = {**dict.fromkeys(LABELS), **labels, "id": image_id, "no_code": no_code}
     plain = [name for name in LABELS if name not in ("irma_code", "withdrawn")]
     parts = {
@@ -148,14 +155,15 @@ def relabel(connection: Connection, image_id: int, labels: dict[str, Any], no_co
     return connection.execute(statement, values).rowcount > 0
 
 
-def moved(connection: Connection, image_id: int, uri: str) -> None:
-    """Set the URI of an image's file."""
-    connection.execute(sql("image_moved"), {"id": image_id, "uri": uri})
+def moved(connection: Connection, image_id: int, uri: str, kept: str | None = None) -> None:
+    """Set the URI of an image's file, and clear `gone_at`; `kept` None leaves that column as it is."""
+    connection.execute(sql("image_moved"), {"id": image_id, "uri": uri, "kept": kept})
 
 
-def changed(connection: Connection, image_id: int, sha256: bytes) -> None:
-    """Set the hash of an image whose file was rewritten with the same pixels."""
-    connection.execute(sql("image_changed"), {"id": image_id, "sha256": sha256})
+def follow(connection: Connection, image_id: int, image: NewImage, columns: Sequence[str]) -> None:
+    """Set columns of an image to those of a newer file with the same pixels, and clear `gone_at`."""
+    statement = sql("image_follow").replace("{columns}", ", ".join(f"{name} = %({name})s" for name in columns))
+    connection.execute(statement, {"id": image_id, **{name: _value(image, name) for name in columns}})
 
 
 def moved_from(connection: Connection, old: str, new: str) -> None:

@@ -39,7 +39,12 @@ def hold(connection: Connection, *sha256: bytes) -> None:
 
 
 def add(connection: Connection, *arrivals: Arrival) -> set[bytes]:
-    """Insert arrivals, except those whose content is an arrival or an image already; returns the SHA-256 of the new."""
+    """Insert arrivals, except those whose content is an arrival or an image already; returns the SHA-256 of the new.
+
+    A content that waits moves behind other files of its SOP Instance UID that came after it; one that is an image is
+    inserted where such a file waits: the last to come is the last to become the image's file.
+    """
+    connection.execute(sql("arrival_later"), {"sha256": [a.sha256 for a in arrivals]})
     columns = ("sha256", "uri", "origin", "sop_instance_uid")
     rows = connection.execute(sql("arrival_add"), {name: [getattr(a, name) for a in arrivals] for name in columns})
     return {row["sha256"] for row in rows}
@@ -51,7 +56,7 @@ def unneeded(connection: Connection, sha256: Sequence[bytes]) -> list[bytes]:
 
 
 def take(connection: Connection, limit: int) -> list[Arrival]:
-    """Lock the oldest arrivals that no other transaction has locked (FOR UPDATE SKIP LOCKED)."""
+    """Lock the oldest arrivals that no other transaction has locked (FOR UPDATE SKIP LOCKED), one of each UID."""
     rows = connection.execute(sql("arrival_take"), {"limit": limit}).fetchall()
     return [Arrival(**row) for row in rows]
 

@@ -84,5 +84,6 @@ def replace(connection: Connection, next_of: Callable[[str], str], check_value: 
                 for row in rows:
                     copy.write_row((row["patient_key"], next_of(row["patient_key"])))
     images = connection.execute(sql("patient_keys_replace")).rowcount
+    connection.execute(sql("patient_keys_replace_old"))
     accept(connection, check_value)
     return found, images

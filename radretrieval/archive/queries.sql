@@ -19,7 +19,7 @@ SELECT pg_is_in_recovery() AS standby;
 SELECT version_num FROM radretrieval.alembic_version;
 
 -- :images_known Which of these contents are in the archive, and where they were found.
-SELECT DISTINCT ON (sha256) sha256, id, uri FROM image WHERE sha256 = ANY(%(sha256)s) ORDER BY sha256, frame;
+SELECT DISTINCT ON (sha256) sha256, id, uri, gone_at FROM image WHERE sha256 = ANY(%(sha256)s) ORDER BY sha256, frame;
 
 -- :ingestion_lock One ingestion writes at a time.
 SELECT pg_advisory_xact_lock(7266320150);
@@ -32,7 +32,8 @@ INSERT INTO image ({columns}) SELECT {columns} FROM incoming ORDER BY id
 ON CONFLICT DO NOTHING RETURNING sha256, id;
 
 -- :image_by_sop The images that hold a SOP Instance UID.
-SELECT sop_instance_uid, id, uri, frame, pixels_sha256 FROM image WHERE sop_instance_uid = ANY(%(uids)s) ORDER BY id;
+SELECT sop_instance_uid, id, uri, frame, pixels_sha256, sha256, gone_at, labelled, {header}
+FROM image WHERE sop_instance_uid = ANY(%(uids)s) ORDER BY id;
 
 -- :image_relabel Labels given for an image that is in the archive already; NULL leaves a column as it is, `no_code` sets
 -- the IRMA code to NULL, and another code resets `withdrawn`.
@@ -44,12 +45,23 @@ FROM (SELECT o.id, c.irma_code, {given},
       WHERE o.id = %(id)s) n
 WHERE i.id = n.id AND ({old}) IS DISTINCT FROM ({new});
 
+-- :image_labelled Columns that a person has set.
+UPDATE image SET labelled = ARRAY(SELECT DISTINCT unnest(labelled || %(labelled)s::text[]) ORDER BY 1)
+WHERE id = %(id)s AND NOT labelled @> %(labelled)s::text[];
+
 -- :image_moved The file of an image, and of the other frames in it, is at another place now.
-UPDATE image i SET uri = %(uri)s || coalesce(substring(i.uri FROM '#frame=[0-9]+$'), ''), gone_at = NULL
+UPDATE image i SET uri = %(uri)s || coalesce(substring(i.uri FROM '#frame=[0-9]+$'), ''), gone_at = NULL,
+    kept = coalesce(%(kept)s, i.kept)
 FROM image n WHERE n.id = %(id)s AND i.sha256 = n.sha256;
 
--- :image_changed The file of an image has other bytes now, and the same pixels.
-UPDATE image SET sha256 = %(sha256)s WHERE id = %(id)s;
+-- :image_follow A newer file shows the same pixels.
+UPDATE image SET {columns}, gone_at = NULL WHERE id = %(id)s;
+
+-- :history_add What a newer file replaced.
+INSERT INTO image_history (image_id, origin, sha256, old) VALUES (%(image_id)s, %(origin)s, %(sha256)s, %(old)s);
+
+-- :history_of What newer files replaced, the last first.
+SELECT changed_at, old FROM image_history WHERE image_id = %(image_id)s ORDER BY id DESC;
 
 -- :image_moved_from What was at one place is at another now, every frame of it.
 UPDATE image i SET uri = %(new)s || substr(i.uri, length(%(old)s) + 1)
@@ -546,11 +558,17 @@ ORDER BY distance, image_id LIMIT %(k)s + 10000;
 -- :arrival_hold One process at a time has to do with these contents of the store; in one order, so that none waits in a ring.
 SELECT pg_advisory_xact_lock(key) FROM (SELECT DISTINCT unnest(%(keys)s::bigint[]) AS key ORDER BY 1) held;
 
--- :arrival_add Tell of files that came and are on the disk.
+-- :arrival_later A file that came and waits, and comes again after another file of its SOP Instance UID, is the newest.
+UPDATE arrival a SET id = DEFAULT WHERE a.sha256 = ANY(%(sha256)s::bytea[])
+  AND EXISTS (SELECT FROM arrival b WHERE b.sop_instance_uid = a.sop_instance_uid AND b.id > a.id);
+
+-- :arrival_add Tell of files that came and are on the disk: those that are no images, or whose images are gone or about to be
+-- changed by another file of their SOP Instance UID.
 INSERT INTO arrival (sha256, uri, origin, sop_instance_uid)
 SELECT n.* FROM unnest(%(sha256)s::bytea[], %(uri)s::text[], %(origin)s::text[], %(sop_instance_uid)s::text[])
     AS n (sha256, uri, origin, sop_instance_uid)
-WHERE NOT EXISTS (SELECT FROM image i WHERE i.sha256 = n.sha256)
+WHERE NOT EXISTS (SELECT FROM image i WHERE i.sha256 = n.sha256 AND (i.gone_at IS NULL OR starts_with(i.uri, 'store:')))
+   OR EXISTS (SELECT FROM arrival a WHERE a.sop_instance_uid = n.sop_instance_uid AND a.sha256 <> n.sha256)
 ON CONFLICT (sha256) DO NOTHING RETURNING sha256;
 
 -- :arrival_unneeded Which of these contents the store keeps for nobody.
@@ -559,8 +577,11 @@ WHERE NOT EXISTS (SELECT FROM arrival a WHERE a.sha256 = s.sha256)
   AND NOT EXISTS (SELECT FROM image i WHERE i.sha256 = s.sha256 AND (i.kept = 'copy' OR starts_with(i.uri, 'store:')))
   AND NOT EXISTS (SELECT FROM ingest_failure f WHERE f.sha256 = s.sha256);
 
--- :arrival_take The oldest files that came and that nobody else is about to read.
-SELECT id, sha256, uri, origin, sop_instance_uid FROM arrival ORDER BY id LIMIT %(limit)s FOR UPDATE SKIP LOCKED;
+-- :arrival_take The oldest files that came and that nobody else is about to read; of those that share a SOP Instance UID the
+-- oldest alone, so that the image follows the newest.
+SELECT id, sha256, uri, origin, sop_instance_uid FROM arrival a
+WHERE NOT EXISTS (SELECT FROM arrival b WHERE b.sop_instance_uid = a.sop_instance_uid AND b.id < a.id)
+ORDER BY id LIMIT %(limit)s FOR UPDATE SKIP LOCKED;
 
 -- :arrival_done Files that came and are images now, or have failed.
 DELETE FROM arrival WHERE id = ANY(%(ids)s);
@@ -634,13 +655,18 @@ ORDER BY id DESC LIMIT %(limit)s;
 SELECT count(DISTINCT patient_key) AS patients FROM image;
 
 -- :patient_keys Each pseudonym once.
-SELECT DISTINCT patient_key FROM image WHERE patient_key IS NOT NULL;
+SELECT patient_key FROM image WHERE patient_key IS NOT NULL
+UNION SELECT old ->> 'patient_key' FROM image_history WHERE old ->> 'patient_key' IS NOT NULL;
 
 -- :patient_keys_staging Where the new ones wait, beside the old ones.
 CREATE TEMP TABLE rekeyed (old text PRIMARY KEY, new text NOT NULL) ON COMMIT DROP;
 
 -- :patient_keys_replace Every image gets the new pseudonym of its patient.
 UPDATE image i SET patient_key = r.new FROM rekeyed r WHERE i.patient_key = r.old;
+
+-- :patient_keys_replace_old So do the ones that it had before.
+UPDATE image_history h SET old = jsonb_set(h.old, '{patient_key}', to_jsonb(r.new))
+FROM rekeyed r WHERE h.old ->> 'patient_key' = r.old;
 
 -- :pull_failed Instances of a peer that it did not give when they were asked for.
 SELECT uri FROM ingest_failure WHERE error = %(error)s AND starts_with(uri, %(origin)s || '/') ORDER BY uri LIMIT %(limit)s;

@@ -56,7 +56,7 @@ def ingest(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Bring radiographs into the archive; every file ends as added, unchanged or failed.
+    """Bring radiographs into the archive; every file ends as added, unchanged, updated or failed.
 
     The ImageCLEF 2009 release is recognised by its folders and labelled by its own CSVs, unless --labels is given.
     """
@@ -98,12 +98,13 @@ def ingest(
 
 
 def _tell_round(report: rr.IngestReport) -> None:
-    tell(f"{report.added} added, {report.unchanged} unchanged, {report.failed} failed")
+    updated = f", {report.updated} updated" if report.updated else ""
+    tell(f"{report.added} added, {report.unchanged} unchanged, {report.failed} failed{updated}")
     tell_failures(report.failures)
 
 
 def _print(report: rr.IngestReport, labels: Path | None, watched: bool, as_json: bool) -> None:
-    shown = ("seen", "added", "unchanged", "failed", "relabelled", "seconds")
+    shown = ("seen", "added", "unchanged", "updated", "failed", "relabelled", "seconds")
     print_document(asdict(report), as_json, only=shown)
     if not as_json and not watched:
         tell_failures(report.failures)

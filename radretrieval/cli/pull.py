@@ -101,7 +101,7 @@ def pull(
             move_to=move_to,
             progress=progress,
         )
-    shown = ("seen", "added", "unchanged", "skipped", "failed", "gone", "back", "seconds")
+    shown = ("seen", "added", "unchanged", "updated", "skipped", "failed", "gone", "back", "seconds")
     print_document(asdict(report), as_json, only=shown)
     if not as_json:
         tell_failures(report.failures)

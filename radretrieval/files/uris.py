@@ -38,6 +38,11 @@ def frame_uri(uri: str, frame: int) -> str:
     return f"{uri}#frame={frame}"
 
 
+def file_uri(uri: str) -> str:
+    """The URI of the whole file, of which a URI may name one frame."""
+    return re.sub(r"#frame=[0-9]+$", "", uri)
+
+
 def frame_of(uri: str) -> int:
     """The frame that a URI names; 1 where it names none."""
     named = re.search(r"#frame=([1-9][0-9]{0,8})$", uri)

@@ -20,8 +20,9 @@ from radretrieval.config import Settings
 from radretrieval.errors import DatabaseUnavailable, EmbeddedServerError, EnvironmentUnusable, WrongPatientKey
 from radretrieval.files.text import printable
 from radretrieval.ingest.inspect_file import LONGEST_URI, File, InspectedFile, InspectOptions, inspect_file
+from radretrieval.ingest.needless import drop_needless
 from radretrieval.ingest.problem import Problem
-from radretrieval.ingest.register import register_images
+from radretrieval.ingest.register import RegisteredImage, log_updates, register_images
 from radretrieval.ingest.report import InboxReport
 from radretrieval.privacy.archive_key import ArchiveKey, archive_key
 from radretrieval.storage.content_store import ContentStore
@@ -116,33 +117,20 @@ class InboxWorker:
             files = [File(str(self.store.path(a.sha256)), a.uri, a.origin, kept=True) for a in taken]
             found = [outcome for _, outcome in pool.map(files)]
             try:
-                self._write(connection, taken, found, report)
+                written = self._write(connection, taken, found, report)
             except EnvironmentUnusable:
                 raise
             except Exception as error:
                 if limit > 1:
                     raise
                 connection.rollback()
-                self._write(connection, taken, [error], report := InboxReport())
+                written = self._write(connection, taken, [error], report := InboxReport())
             connection.commit()
+            log_updates(written)
             self.report.add(report)
-            self._tidy(connection, [arrival.sha256 for arrival in taken])
+            replaced = [one.replaced for one in written if one.replaced is not None]
+            drop_needless(connection, self.store, [*(arrival.sha256 for arrival in taken), *replaced])
         return len(taken)
-
-    def _tidy(self, connection: Connection, hashes: list[bytes]) -> None:
-        """Delete files from the store that no row needs, in a transaction of its own.
-
-        The advisory locks on contents are not taken in the transaction that locked the arrivals' rows: a receiver takes
-        them in the other order, which would deadlock. A kill in between leaves a file that no row names (`verify
-        --tidy` deletes it) and loses none.
-        """
-        if idle := inbox.unneeded(connection, hashes):
-            inbox.hold(
-                connection, *idle
-            )  # a receiver of the same content has committed its row by now, or writes the file anew
-            for sha256 in inbox.unneeded(connection, idle):
-                self.store.take(sha256)
-        connection.commit()
 
     def _write(
         self,
@@ -150,7 +138,7 @@ class InboxWorker:
         taken: list[Arrival],
         found: Sequence[InspectedFile | Exception],
         report: InboxReport,
-    ) -> None:
+    ) -> list[RegisteredImage]:
         batch: list[NewImage] = []
         failures: list[Failure] = []
         for arrival, outcome in zip(taken, found, strict=True):
@@ -169,13 +157,13 @@ class InboxWorker:
         if self._key is not None:
             self._key.confirm(connection)
         for one in written:
-            report.added += one.outcome == "added"
-            report.unchanged += one.outcome != "added"
+            report.count(one.outcome)
             if one.problem:
                 _note(report, Problem(one.image.uri, "SameUid", one.problem))
         images.forget_failures(connection, [one.image.uri for one in written])
         images.keep_failures(connection, failures)
         inbox.done(connection, [arrival.id for arrival in taken])
+        return written
 
     def _patient(self, connection: Connection, patient_id: str | None) -> str | None:
         if patient_id is None:

@@ -13,13 +13,15 @@ from radretrieval.irma.tree import known
 
 @dataclass
 class InboxReport:
-    """Outcomes of files that were received or pulled: added + unchanged + failed.
+    """Outcomes of files that were received or pulled: added + unchanged + updated + failed.
 
+    `updated` are corrections: files with the pixels of an image and another header, which its row has now.
     `problems` are things to look at, though no file failed because of them; their error is one of `problem.KINDS`.
     """
 
     added: int = 0
     unchanged: int = 0
+    updated: int = 0
     failed: int = 0
     failures: FailureList = field(default_factory=FailureList.first_thousand)
     problems: FailureList = field(default_factory=FailureList.first_thousand)
@@ -31,6 +33,11 @@ class InboxReport:
                 setattr(self, name, getattr(self, name) + value)
         self.failures.merge(other.failures)
         self.problems.merge(other.problems)
+
+    def count(self, outcome: str) -> None:
+        """Count the outcome of an image (`RegisteredImage.outcome`)."""
+        name = outcome if outcome in ("added", "updated") else "unchanged"
+        setattr(self, name, getattr(self, name) + 1)
 
     def fail(self, path: str, error: Exception | str, message: str | None = None) -> dict[str, str]:
         """Count and list a file that could not be ingested; returns its entry."""
@@ -44,9 +51,10 @@ class InboxReport:
 
 @dataclass
 class IngestReport(InboxReport):
-    """Outcomes of the files of an ingestion: seen = added + unchanged + failed; every failure and problem is listed.
+    """Outcomes of the files of an ingestion: seen = added + unchanged + updated + failed.
 
-    Problems of a release count as failed inputs (exit code 1); those of a labels CSV, and of pixels, are reported only.
+    Every failure and problem is listed. Problems of a release count as failed inputs (exit code 1); those of a labels
+    CSV, and of pixels, are reported only.
     """
 
     failures: FailureList = field(default_factory=FailureList)

@@ -1,4 +1,4 @@
-"""Files → archive: every file ends as added, unchanged or failed.
+"""Files → archive: every file ends as added, unchanged, updated or failed.
 
 Files are walked lazily, hashed in threads, looked up in batches; only contents that are new are decoded, in
 processes. Each batch is one transaction: a run that is killed loses at most a batch and the next run finishes it.
@@ -6,11 +6,13 @@ processes. Each batch is one transaction: a run that is killed loses at most a b
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -19,17 +21,18 @@ from typing import Any
 from radretrieval.archive import images
 from radretrieval.archive.connections import Connection, Database
 from radretrieval.archive.images import Failure, NewImage
-from radretrieval.archive.schema.columns import LABELS
+from radretrieval.archive.schema.columns import LABELLED, LABELS
 from radretrieval.config import Settings
 from radretrieval.errors import ImageError, InputMissing, LabelsError, UsageError
 from radretrieval.files.text import printable, shown
-from radretrieval.files.uris import to_path, to_uri
+from radretrieval.files.uris import file_uri, to_path, to_uri
 from radretrieval.files.walk import walk
 from radretrieval.ingest.imageclef_release import codes_files, recognise
 from radretrieval.ingest.inspect_file import LONGEST_URI, InspectedFile, InspectOptions, hashed, inspect_file
 from radretrieval.ingest.labels_csv import LONGEST_VALUE, Labels
+from radretrieval.ingest.needless import drop_needless
 from radretrieval.ingest.problem import Problem
-from radretrieval.ingest.register import register_images
+from radretrieval.ingest.register import log_updates, register_images
 from radretrieval.ingest.report import IngestReport
 from radretrieval.privacy.archive_key import ArchiveKey, archive_key
 from radretrieval.storage.content_store import ContentStore
@@ -37,6 +40,10 @@ from radretrieval.storage.worker_pool import WorkerPool
 
 BATCH = 256
 FLUSH_SECONDS = 2.0  # large files: what is done is committed, and seen, before a batch is full
+
+
+class FoundPaths(tuple[Path, ...]):
+    """Files that were found in a watched folder, and not named by anyone."""
 
 
 def ingest(
@@ -54,7 +61,9 @@ def ingest(
 
     Parameters
     ----------
-    paths : files and folders (recursive).
+    paths : files and folders (recursive). A file that is named itself corrects its image whatever it says; one that is
+        found in a folder, or is of `FoundPaths`, does not bring back a header from before a correction, if it lay there
+        then.
     labels : what a labels CSV says; its own file is not taken for a radiograph. Without one, a release that
         `release.recognise` knows labels its images itself.
     split : the split of files whose labels name none.
@@ -89,6 +98,7 @@ def ingest(
         WorkerPool.of(settings, job, workers) as pool,
     ):
         run = IngestRun(connection, settings, labels, split, advance or (lambda count: None))
+        run.named = frozenset[str]() if isinstance(paths, FoundPaths) else frozenset(map(os.path.abspath, paths))
         files = walk(paths, frozenset((*(labels.sources if labels else ()), *passed)))
         for name, found in pool.map(run.new_contents(files, threads)):
             run.decoded(name, found)
@@ -120,6 +130,8 @@ class IngestRun:
         self.images: list[NewImage] = []
         self.failures: list[Failure] = []
         self.key: ArchiveKey | None = None
+        self.named: frozenset[str] = frozenset()
+        self.lain_since: dict[str, datetime] = {}  # of the files in `images` that were not named themselves, by URI
         self.flushed = time.monotonic()
         self.rows_left = set(labels.rows) if labels is not None else set()
         if labels is not None:
@@ -154,11 +166,11 @@ class IngestRun:
             return False
         uri = to_uri(path)
         own_row = False
-        if row["uri"] != uri:
-            if not _exists(row["uri"]):
-                images.moved(self.connection, row["id"], uri)
-            else:
-                own_row = self.is_copy(path, row["uri"])
+        here = file_uri(row["uri"]) == uri
+        if not _exists(row["uri"]) or (row["gone_at"] is not None and (here or not row["uri"].startswith("store:"))):
+            images.moved(self.connection, row["id"], uri)
+        elif not here:
+            own_row = self.is_copy(path, row["uri"])
         no_code = self.labels is not None and path in self.labels.no_code
         if not own_row and (no_code or any(value is not None for value in labels.values())):
             self.report.relabelled += images.relabel(self.connection, row["id"], labels, no_code)
@@ -192,6 +204,9 @@ class IngestRun:
         self.images += [replace(image, **given) for image in found.images]
         for problem in found.problems:
             self.report.note(problem)
+        if path not in self.named:
+            with contextlib.suppress(OSError):
+                self.lain_since[to_uri(path)] = datetime.fromtimestamp(os.stat(path).st_ctime, UTC)
         if len(self.images) >= BATCH or time.monotonic() - self.flushed > FLUSH_SECONDS:
             self.flush()
 
@@ -204,13 +219,14 @@ class IngestRun:
             self.report.no_code += path in self.labels.no_code
             if path not in self.labels.rows:
                 self.report.no_row(path, self.labels)
+        labelled = tuple(name for name in LABELLED if labels.get("patient_id" if name == "patient_key" else name))
         patient_id = labels.pop("patient_id", None) or patient_id
         labels["split"] = labels.get("split") or self.split
         if patient_id is not None:
             if self.key is None:
                 self.key = archive_key(self.connection, self.settings)
             patient_id = self.key.pseudonym(patient_id)
-        return {**dict.fromkeys(LABELS), **labels, "patient_key": patient_id}
+        return {**dict.fromkeys(LABELS), **labels, "patient_key": patient_id, "labelled": labelled or None}
 
     def fail(self, path: str, sha256: bytes | None, error: Exception) -> None:
         """This file was not taken, and why."""
@@ -223,14 +239,14 @@ class IngestRun:
     def flush(self) -> None:
         """Write what waits, in one transaction."""
         batch, self.images = self.images, []
-        written = register_images(self.connection, batch)
+        lain_since, self.lain_since = self.lain_since, {}
+        written = register_images(self.connection, batch, lain_since)
         finished: set[str] = set()
         for one in written:
             finished.add(one.image.uri.partition("#")[0])
             if one.image.frame > 1:
                 continue  # a file counts once
-            self.report.added += one.outcome == "added"
-            self.report.unchanged += one.outcome != "added"
+            self.report.count(one.outcome)
             self.report.count_code(one.image.irma_code)
             if one.problem:
                 self.report.note(Problem(shown(one.image.uri), "SameUid", one.problem))
@@ -242,7 +258,11 @@ class IngestRun:
         failures, self.failures = self.failures, []
         images.keep_failures(self.connection, failures)
         self.commit()
-        self.drop_needless([one.image for one in written if one.outcome == "same" and one.image.kept])
+        log_updates(written)
+        idle = [one.image.sha256 for one in written if one.outcome == "same" and one.image.kept]
+        idle += [one.replaced for one in written if one.replaced is not None]
+        if idle:
+            drop_needless(self.connection, ContentStore(self.settings.store_folder), idle)
         self.flushed = time.monotonic()
         self.advance(len(finished))
 
@@ -251,17 +271,6 @@ class IngestRun:
         if self.key is not None:
             self.key.confirm(self.connection)
         self.connection.commit()
-
-    def drop_needless(self, others: Sequence[NewImage]) -> None:
-        """Take out of the store what was kept of files that are images already in another encoding."""
-        if others:
-            named = images.named(self.connection, [image.sha256 for image in others])
-            store = ContentStore(self.settings.store_folder)
-            for image in others:
-                if image.sha256 not in named:
-                    store.take(image.sha256)
-                    store.reduced_path(image.sha256, image.frame).unlink(missing_ok=True)
-            self.connection.commit()
 
     def forget_gone(self, paths: Sequence[Path]) -> None:
         """Failures of files that were below these paths and are no more, or that are the labels themselves."""

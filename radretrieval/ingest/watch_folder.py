@@ -32,7 +32,7 @@ from radretrieval.files.uris import to_uri
 from radretrieval.files.walk import walk
 from radretrieval.ingest.labels_csv import Labels
 from radretrieval.ingest.report import IngestReport
-from radretrieval.ingest.run import ingest
+from radretrieval.ingest.run import FoundPaths, ingest
 
 log = logging.getLogger(__name__)
 
@@ -169,7 +169,7 @@ def _round(
     report = ingest(
         database,
         settings,
-        [Path(path) for path in paths],
+        FoundPaths(Path(path) for path in paths),
         labels=options.labels,
         split=options.split,
         workers=options.workers,

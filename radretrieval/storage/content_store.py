@@ -93,6 +93,11 @@ class ContentStore:
         """Delete a file, if it exists."""
         self.path(sha256).unlink(missing_ok=True)
 
+    def take_reduced(self, sha256: bytes) -> None:
+        """Delete the reduced pixels of a file, every frame, if they exist."""
+        for path in self.path(sha256).parent.glob(f"{sha256.hex()}.*.png"):
+            path.unlink(missing_ok=True)
+
     def _write(self, path: Path, data: bytes, there: bool) -> None:
         """Write a file; of one that is there already, bring it and its names to the disk."""
         try:

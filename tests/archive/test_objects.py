@@ -347,12 +347,21 @@ def test_a_downgrade_that_would_lose_data_is_refused(empty_database_url: str) ->
         with connections.connect(empty_database_url) as connection:
             connection.execute(undone)  # type: ignore[arg-type]
 
-    migrations.upgrade(empty_database_url, "0006")
+    migrations.upgrade(empty_database_url, "0008")
     with connections.connect(empty_database_url) as connection:
         connection.execute(
             "INSERT INTO image (sha256, uri, format, rows, columns, bits_stored, photometric) "
             "VALUES (sha256('a'), 'a', 'png', 1, 1, 8, 'M')"
         )
+    for done, undone in (
+        ("UPDATE image SET labelled = '{modality}'", "UPDATE image SET labelled = '{}'"),
+        (
+            "INSERT INTO image_history (image_id, sha256, old) SELECT id, sha256, '{}' FROM image",
+            "DELETE FROM image_history",
+        ),
+    ):
+        refused("0008", "0007", "0008 brought hold data.*restore a backup", done, undone)
+    migrations.downgrade(empty_database_url, "0006")
     for done, undone in (
         ("UPDATE image SET kvp = 60", "UPDATE image SET kvp = NULL"),
         ("UPDATE image SET frame = 2", "UPDATE image SET frame = 1"),

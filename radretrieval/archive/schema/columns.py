@@ -19,6 +19,7 @@ class Column(NamedTuple):
     facet : exact indexes keep it beside the codes, so that filters on it are fast.
     label : a person may set it (`ingest --labels`); else it comes from the file.
     completed : `verify` fills it from the header where an older version ingested the image.
+    header : a DICOM header fills it: it follows the newest file with the image's pixels.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Column(NamedTuple):
     facet: bool = False
     label: bool = False
     completed: bool = False
+    header: bool = False
 
 
 IMAGE = (
@@ -39,32 +41,36 @@ IMAGE = (
     Column("photometric", "text", required=True, facet=True),
     Column("irma_code", "text", facet=True, label=True),
     Column("split", "text", facet=True, label=True),
-    Column("patient_key", "text", label=True),
-    Column("modality", "text", facet=True, label=True),
-    Column("body_part", "text", facet=True, label=True),
-    Column("view_position", "text", facet=True, label=True),
-    Column("laterality", "text", facet=True, label=True),
+    Column("patient_key", "text", label=True, header=True),
+    Column("modality", "text", facet=True, label=True, header=True),
+    Column("body_part", "text", facet=True, label=True, header=True),
+    Column("view_position", "text", facet=True, label=True, header=True),
+    Column("laterality", "text", facet=True, label=True, header=True),
     Column("withdrawn", "bool", required=True, facet=True, label=True),
     Column("sop_instance_uid", "text"),
-    Column("series_instance_uid", "text"),
-    Column("study_instance_uid", "text"),
+    Column("series_instance_uid", "text", header=True),
+    Column("study_instance_uid", "text", header=True),
     Column("frame", "int4", required=True),
-    Column("sop_class_uid", "text", completed=True),
+    Column("sop_class_uid", "text", completed=True, header=True),
     Column("transfer_syntax_uid", "text", completed=True),
     Column("pixels_sha256", "bytea", completed=True),
     Column("same_uid", "bool", required=True),
-    Column("study_date", "date", completed=True),
-    Column("manufacturer", "text", completed=True),
-    Column("row_spacing", "float8", completed=True),
-    Column("column_spacing", "float8", completed=True),
-    Column("kvp", "float8", completed=True),
-    Column("exposure", "float8", completed=True),
+    Column("study_date", "date", completed=True, header=True),
+    Column("manufacturer", "text", completed=True, header=True),
+    Column("row_spacing", "float8", completed=True, header=True),
+    Column("column_spacing", "float8", completed=True, header=True),
+    Column("kvp", "float8", completed=True, header=True),
+    Column("exposure", "float8", completed=True, header=True),
     Column("flat", "bool", completed=True),
-    Column("header", "jsonb"),
+    Column("header", "jsonb", header=True),
     Column("origin", "text"),
     Column("kept", "text"),
+    Column("labelled", "text[]", required=True),
 )
 
 FACETS = tuple(column.name for column in IMAGE if column.facet)
 LABELS = tuple(column.name for column in IMAGE if column.label)
 COMPLETED = tuple(column.name for column in IMAGE if column.completed)
+HEADER = tuple(column.name for column in IMAGE if column.header)
+FILE = ("sha256", "uri", "format", "transfer_syntax_uid", "origin", "kept", "flat")  # follow every file
+LABELLED = tuple(column.name for column in IMAGE if column.header and column.label)

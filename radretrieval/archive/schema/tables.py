@@ -41,8 +41,14 @@ _TYPES: dict[str, sa.types.TypeEngine[Any]] = {
     "float8": sa.Double(),
     "date": sa.Date(),
     "jsonb": JSONB(),
+    "text[]": ARRAY(sa.Text),
 }
-_DEFAULTS: dict[str, Any] = {"withdrawn": sa.false(), "same_uid": sa.false(), "frame": sa.text("1")}
+_DEFAULTS: dict[str, Any] = {
+    "withdrawn": sa.false(),
+    "same_uid": sa.false(),
+    "frame": sa.text("1"),
+    "labelled": sa.text("'{}'"),
+}
 _INDEXED = {"uri", "sop_instance_uid", "study_instance_uid", "patient_key", "irma_code", "split", "study_date"}
 _CHECKS = {
     "sha256": "octet_length(sha256) = 32",
@@ -86,6 +92,17 @@ patient_key_check = sa.Table(
     _moment("recorded_at"),
 )
 
+image_history = sa.Table(
+    "image_history",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("image_id", sa.BigInteger, sa.ForeignKey(image.c.id, ondelete="CASCADE"), nullable=False, index=True),
+    _moment("changed_at"),
+    sa.Column("origin", sa.Text),
+    sa.Column("sha256", BYTEA, nullable=False),
+    sa.Column("old", JSONB, nullable=False),
+)
+
 ingest_failure = sa.Table(
     "ingest_failure",
     metadata,
@@ -104,7 +121,7 @@ arrival = sa.Table(
     sa.Column("sha256", BYTEA, nullable=False, unique=True),
     sa.Column("uri", sa.Text, nullable=False),
     sa.Column("origin", sa.Text),
-    sa.Column("sop_instance_uid", sa.Text),
+    sa.Column("sop_instance_uid", sa.Text, index=True),
     _moment("arrived_at"),
 )
 

@@ -9,7 +9,9 @@ from radretrieval.ingest.report import InboxReport
 
 @dataclass
 class PullReport(InboxReport):
-    """Outcomes of the instances of a pull: seen = added + unchanged + skipped + failed, but for studies not listed.
+    """Outcomes of the instances of a pull.
+
+    seen = added + unchanged + updated + skipped + failed, but for studies that were not listed.
 
     Attributes
     ----------

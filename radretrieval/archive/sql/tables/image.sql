@@ -56,3 +56,5 @@ COMMENT ON COLUMN radretrieval.image.kept IS
     'What the store keeps of it: copy, the file; reduced, its pixels at a lower size; NULL, nothing.';
 COMMENT ON COLUMN radretrieval.image.gone_at IS
     'When its file, or the peer that it came from, was found to have it no more.';
+COMMENT ON COLUMN radretrieval.image.labelled IS
+    'Those of patient_key, modality, body_part, view_position and laterality that labels set: no header changes them.';
