@@ -67,9 +67,10 @@ def done(connection: Connection, ids: Sequence[int]) -> None:
 
 
 def outcomes(connection: Connection, arrivals: Sequence[Arrival]) -> list[dict[str, Any]]:
-    """What became of those of these arrivals that are none any more: rows (sha256, is_image, error, message).
+    """What became of those of these arrivals that are none any more: rows (sha256, outcome, error, message).
 
-    `error` is None but of those that failed. What neither failed nor is an image shows one that the archive had.
+    `error` is None but of those that failed. `outcome` is `added`; `updated`, the file of an image with a history; or
+    `unchanged`: what neither failed nor is the file of an image shows one that the archive had.
     """
     asked = {"sha256": [one.sha256 for one in arrivals], "uri": [one.uri for one in arrivals]}
     return connection.execute(sql("arrival_outcomes"), asked).fetchall()

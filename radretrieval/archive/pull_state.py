@@ -38,9 +38,35 @@ def keep_mark(connection: Connection, url: str, query: str, new: Mark) -> None:
     connection.execute(sql("pull_keep"), {"url": url, "query": query, **vars(new)})
 
 
-def known(connection: Connection, uids: Sequence[str]) -> set[str]:
-    """Those of these SOP Instance UIDs that an image or an arrival has."""
-    return {row["sop_instance_uid"] for row in connection.execute(sql("sop_known"), {"uids": list(uids)})}
+@dataclass(frozen=True)
+class Listed:
+    """An instance as its source lists it: its UIDs, and the URI that names it there."""
+
+    uid: str
+    study: str
+    series: str
+    location: str
+
+
+def as_listed(connection: Connection, origin: str, instances: Sequence[Listed], *, before: bool = True) -> set[str]:
+    """SOP Instance UIDs of those instances that are arrivals, or images that lie where the source `origin` lists them.
+
+    Parameters
+    ----------
+    before : take an instance that is listed in a study and series which its image had before a correction for one that
+        was not moved: its source knows nothing of the correction.
+    """
+    columns = {name: [getattr(one, name) for one in instances] for name in ("uid", "study", "series", "location")}
+    rows = connection.execute(sql("sop_as_listed"), {**columns, "origin": origin, "before": before})
+    return {row["uid"] for row in rows}
+
+
+def contents(connection: Connection, uids: Sequence[str]) -> dict[str, set[bytes]]:
+    """SHA-256 of the images and arrivals that have these SOP Instance UIDs."""
+    found: dict[str, set[bytes]] = {}
+    for row in connection.execute(sql("sop_contents"), {"uids": list(uids)}):
+        found.setdefault(row["sop_instance_uid"], set()).add(bytes(row["sha256"]))
+    return found
 
 
 def of_origin(connection: Connection, origin: str, after: int, limit: int) -> list[dict[str, Any]]:

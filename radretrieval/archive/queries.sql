@@ -590,7 +590,10 @@ DELETE FROM arrival WHERE id = ANY(%(ids)s);
 SELECT count(*) FROM arrival;
 
 -- :arrival_outcomes What became of files that came: those that are no arrivals any more.
-SELECT n.sha256, f.error, f.message, EXISTS (SELECT FROM image i WHERE i.sha256 = n.sha256) AS is_image
+SELECT n.sha256, f.error, f.message,
+       CASE WHEN NOT EXISTS (SELECT FROM image i WHERE i.sha256 = n.sha256) THEN 'unchanged'
+            WHEN EXISTS (SELECT FROM image i JOIN image_history h ON h.image_id = i.id WHERE i.sha256 = n.sha256) THEN 'updated'
+            ELSE 'added' END AS outcome
 FROM unnest(%(sha256)s::bytea[], %(uri)s::text[]) AS n (sha256, uri)
 LEFT JOIN ingest_failure f ON f.uri = n.uri AND f.sha256 = n.sha256
 WHERE NOT EXISTS (SELECT FROM arrival a WHERE a.sha256 = n.sha256);
@@ -617,9 +620,23 @@ SELECT uri FROM image WHERE uri = ANY(%(uris)s) AND origin = %(origin)s;
 UPDATE image SET gone_at = CASE WHEN %(gone)s THEN coalesce(gone_at, now()) END
 WHERE id = ANY(%(ids)s) AND (gone_at IS NULL) = %(gone)s;
 
--- :sop_known Which of these SOP Instance UIDs are images, or came already. (Of those that share one, the first is in the index.)
-SELECT sop_instance_uid FROM image WHERE sop_instance_uid = ANY(%(uids)s) AND NOT same_uid
-UNION SELECT sop_instance_uid FROM arrival WHERE sop_instance_uid = ANY(%(uids)s);
+-- :sop_contents The files of these SOP Instance UIDs that are images, or came already.
+SELECT sop_instance_uid, sha256 FROM image WHERE sop_instance_uid = ANY(%(uids)s)
+UNION SELECT sop_instance_uid, sha256 FROM arrival WHERE sop_instance_uid = ANY(%(uids)s);
+
+-- :sop_as_listed Which of these instances came already, or are images where the source lists them now: by the URL of an image that is
+-- read from there, by study and series of another. With `before` a study and series from before a correction will do.
+SELECT n.uid FROM unnest(%(uid)s::text[], %(study)s::text[], %(series)s::text[], %(location)s::text[])
+    AS n (uid, study, series, location)
+WHERE EXISTS (SELECT FROM arrival a WHERE a.sop_instance_uid = n.uid)
+   OR EXISTS (SELECT FROM image i WHERE i.sop_instance_uid = n.uid AND (
+        CASE WHEN starts_with(i.uri, %(origin)s || '/') THEN regexp_replace(i.uri, '#frame=[0-9]+$', '') = n.location
+             ELSE coalesce(i.study_instance_uid, n.study) = n.study AND coalesce(i.series_instance_uid, n.series) = n.series END
+        OR (%(before)s AND EXISTS (
+            SELECT FROM image_history h WHERE h.image_id = i.id AND (h.old ->> 'uri' = n.location
+              OR (h.old ->> 'study_instance_uid' IS NOT NULL OR h.old ->> 'series_instance_uid' IS NOT NULL)
+              AND coalesce(h.old ->> 'study_instance_uid', n.study) = n.study
+              AND coalesce(h.old ->> 'series_instance_uid', n.series) = n.series)))));
 
 -- :images_filter A filter, checked, as a condition on image i.
 SELECT coalesce((radretrieval.filter_read(%(filter)s::jsonb)).images, 'true') AS images;

@@ -165,7 +165,10 @@ class _Registration:
     def _correct(self, image: NewImage, row: dict[str, Any]) -> None:
         """Note what is there, and overwrite it."""
         changed = _changed(row, image)
-        history.add(self.connection, row["id"], image.origin, row["sha256"], {name: row[name] for name in changed})
+        old = {name: row[name] for name in changed}
+        if row["uri"].startswith(("http:", "https:")):  # a pull that finds it there again finds nothing new
+            old["uri"] = file_uri(row["uri"])
+        history.add(self.connection, row["id"], image.origin, row["sha256"], old)
         self._take(image, row, changed)
         given = {name: getattr(image, name) for name in ("irma_code", "split", *image.labelled)}
         if any(value is not None for value in given.values()):

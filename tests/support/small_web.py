@@ -35,6 +35,7 @@ class SmallWeb:
     """What it has, and how it behaves; may be changed while it runs.
 
     studies : study UID → instance UID → file; each study has one series of its own name and `.1`.
+    dates : study UID → its date, by which it can be asked for; a study without one is always told.
     page : how many it tells at most at a time, None for as many as asked for; paging : whether it knows `offset`.
     partial : 206 is answered where a page is not the last. broken : path → status and body that are answered instead.
     kinds : path → Content-Type and body, with 200. redirects : path → URL. habits : path → one of HABITS, by which it
@@ -43,6 +44,7 @@ class SmallWeb:
     """
 
     studies: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    dates: dict[str, str] = field(default_factory=dict)
     page: int | None = None
     paging: bool = True
     partial: bool = False
@@ -67,7 +69,14 @@ class SmallWeb:
         parts = [unquote(part) for part in path.strip("/").split("/")]
         if parts == ["studies"]:
             named = query.get("StudyInstanceUID", list(self.studies))
-            return self._page([_row({"0020000D": uid}) for uid in self.studies if uid in named], query)
+            first, _, last = query.get("StudyDate", ["-"])[0].partition("-")
+            dated = [uid for uid in named if first <= self.dates.get(uid, first) <= (last or "9")]
+            rows = [
+                _row({"0020000D": uid} | ({"00080020": self.dates[uid]} if uid in self.dates else {}))
+                for uid in self.studies
+                if uid in dated
+            ]
+            return self._page(rows, query)
         if parts[-1] == "instances":
             wanted = query.get("SOPInstanceUID")
             found = [

@@ -65,7 +65,7 @@ class DicomWebSource:
             found.append(Instance(study.uid, series, uid, sop_class, str(modality) if modality else None))
         return found
 
-    def has(self, uid: str, study: str | None) -> bool:
+    def find(self, uid: str, study: str | None) -> Instance | None:
         """See `PullSource`. Queried across studies, which may be merged; in its study where the server rejects that."""
         parameters = {"SOPInstanceUID": uid, "limit": "2"}
         try:
@@ -74,7 +74,10 @@ class DicomWebSource:
             if study is None:
                 raise
             rows, _ = self._page(_instances_path(study), parameters)
-        return any(value(row, "00080018") == uid for row in rows)
+        for row in rows:
+            if value(row, "00080018") == uid:
+                return Instance(valid_uid(value(row, "0020000D")) or "", valid_uid(value(row, "0020000E")) or "", uid)
+        return None
 
     def retrieve(self, instance: Instance) -> bytes:
         """See `PullSource`: the stored bytes, in the stored transfer syntax."""

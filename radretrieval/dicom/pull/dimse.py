@@ -95,11 +95,11 @@ class DimseSource:
                 found[uid] = Instance(study.uid, series, uid, valid_uid(row.get("SOPClassUID")), modality)
         return list(found.values())
 
-    def has(self, uid: str, study: str | None) -> bool:
+    def find(self, uid: str, study: str | None) -> Instance | None:
         """See `PullSource`. The query is hierarchical: an instance is looked for in its study."""
         if study is None:
             raise NotListed(f"{self.origin} can be queried for an instance only with its study")
-        return any(one.uid == uid for one in self.instances(Study(study)))
+        return next((one for one in self.instances(Study(study)) if one.uid == uid), None)
 
     def retrieve(self, instance: Instance) -> bytes | None:
         """See `PullSource`: by C-MOVE to `move_to`, else by C-GET."""

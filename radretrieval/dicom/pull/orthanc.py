@@ -47,15 +47,23 @@ class OrthancApi:
         """The changes that follow one. Raises NotListed."""
         return self._changes({"since": str(number), "limit": str(PAGE)})
 
-    def studies(self, ids: Sequence[str], pool: Executor) -> list[str]:
-        """Study Instance UIDs of instances, each once; deleted instances have none. Raises NotListed."""
-        found = pool.map(self._study, ids)
-        return list(dict.fromkeys(uid for uid in found if uid is not None))
+    def studies(self, ids: Sequence[str], pool: Executor) -> dict[str, set[str]]:
+        """Study Instance UIDs of instances, with their SOP Instance UIDs; deleted ones have none. Raises NotListed."""
+        found: dict[str, set[str]] = {}
+        for study, uid in pool.map(self._uids, ids):
+            if study is not None:
+                found.setdefault(study, set()).update(filter(None, [uid]))
+        return found
 
-    def _study(self, instance: str) -> str | None:
-        study = self._get(f"instances/{quote(instance, safe='')}/study", {}, may_be_missing=True)
-        tags = study.get("MainDicomTags") if study else {}
-        return valid_uid(tags.get("StudyInstanceUID")) if isinstance(tags, dict) else None
+    def _uids(self, instance: str) -> tuple[str | None, str | None]:
+        """UIDs of the study and of the instance of one of Orthanc's own ids."""
+        path = f"instances/{quote(instance, safe='')}"
+        return self._tag(f"{path}/study", "StudyInstanceUID"), self._tag(path, "SOPInstanceUID")
+
+    def _tag(self, path: str, name: str) -> str | None:
+        document = self._get(path, {}, may_be_missing=True)
+        tags = document.get("MainDicomTags") if document else {}
+        return valid_uid(tags.get(name)) if isinstance(tags, dict) else None
 
     def _changes(self, parameters: dict[str, str]) -> Changes:
         document = self._get("changes", parameters)

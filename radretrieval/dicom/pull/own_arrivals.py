@@ -52,8 +52,7 @@ class OwnArrivals:
             if one["error"] is not None:
                 self._report.fail(arrival.uri, one["error"], one["message"])
             else:
-                self._report.added += one["is_image"]
-                self._report.unchanged += not one["is_image"]
+                self._report.count(one["outcome"])
         if outcomes or not self._waiting:
             self._progress = time.monotonic()
         elif time.monotonic() - self._progress > STUCK_SECONDS:

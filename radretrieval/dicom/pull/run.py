@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -72,7 +72,8 @@ def pull(
         _own_arrivals(connection, source, InboxWorker(database, settings), report, pool) as own,
     ):
         store = ContentStore(settings.store_folder, settings.store_group)
-        run = PullRun(query, Downloader(connection, source, store, own, pool, workers, report, count_done))
+        downloader = Downloader(connection, source, store, own, pool, workers, report, count_done, query.again)
+        run = PullRun(query, downloader)
         if orthanc is not None and not query.rolling and query.until is None:
             run.by_changes(orthanc)
         else:
@@ -80,7 +81,8 @@ def pull(
         run.retry_failures()
         if deletions or (deletions is None and run.reconciliation_is_due()):
             try:
-                report.gone, report.back = reconcile(database, source, pool, count_done)
+                report.gone, report.back, moved = reconcile(database, source, pool, count_done)
+                downloader.changed(moved)
             except NotListed as error:
                 report.fail(source.origin, error)
     report.seconds = time.monotonic() - started
@@ -167,7 +169,8 @@ class PullRun:
             done = False
             while not done:
                 changes = orthanc.changes_after(change)
-                self._pull_studies(self._matching(orthanc.studies(changes.instances, self.pool)))
+                changed = orthanc.studies(changes.instances, self.pool)
+                self._pull_studies(self._matching(list(changed)), frozenset().union(*changed.values()))
                 if self.unlisted:
                     return
                 change, done = changes.last, changes.done
@@ -193,8 +196,8 @@ class PullRun:
         self.connection.commit()
         self.mark = replace(self.mark, **{name: value for name, value in new.items() if value is not None})
 
-    def _pull_studies(self, studies: Iterable[Study]) -> None:
-        """List the instances of studies and download them."""
+    def _pull_studies(self, studies: Iterable[Study], changed: Set[str] = frozenset()) -> None:
+        """List the instances of studies and download them; those of `changed` also where the archive has them."""
         for batch in _batches(studies, STUDIES):
             self.studies += len(batch)
             dates = [study.date for study in batch if study.date is not None]
@@ -206,7 +209,7 @@ class PullRun:
                     self.report.fail(self.source.origin, instances)
                     continue
                 for part in _batches(instances, INSTANCES):
-                    self.downloader.download(self._radiographs(part))
+                    self.downloader.download(self._radiographs(part), changed=changed)
 
     def _list(self, study: Study) -> list[Instance] | NotListed:
         try:

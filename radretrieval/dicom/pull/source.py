@@ -63,8 +63,11 @@ class PullSource(Protocol):
     def instances(self, study: Study) -> list[Instance]:
         """List the instances of a study, each once. Raises NotListed unless the list is complete."""
 
-    def has(self, uid: str, study: str | None) -> bool:
-        """Query whether the source has the instance with this SOP Instance UID. Raises NotListed."""
+    def find(self, uid: str, study: str | None) -> Instance | None:
+        """Query for the instance with this SOP Instance UID, which was in that study. Raises NotListed.
+
+        The UIDs of study and series are empty where the source does not say in which it is.
+        """
 
     def retrieve(self, instance: Instance) -> bytes | None:
         """Return the file of an instance, None if the source sent it (`moves`). Raises NotFetched, NotThere."""

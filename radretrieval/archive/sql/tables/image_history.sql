@@ -7,4 +7,4 @@ COMMENT ON COLUMN radretrieval.image_history.origin IS
     'AE title or URL of the peer that the newer file came from; NULL of a file that was found.';
 COMMENT ON COLUMN radretrieval.image_history.sha256 IS 'SHA-256 of the file that was replaced, 32 bytes.';
 COMMENT ON COLUMN radretrieval.image_history.old IS
-    'The columns of image that changed and their values before, as JSON; of the patient the pseudonym.';
+    'The columns of image that changed and their values before, as JSON; of the patient the pseudonym, of the place a URL only.';
