@@ -665,7 +665,7 @@ ON CONFLICT (id) DO UPDATE SET check_value = excluded.check_value, recorded_at =
 
 -- :patient_key_examples Files from which a key can be tested; not those that this transaction has written.
 SELECT uri, sha256, patient_key FROM image WHERE patient_key IS NOT NULL AND format = 'dicom' AND gone_at IS NULL
-  AND xmin IS DISTINCT FROM pg_current_xact_id_if_assigned()::xid
+  AND 'patient_key' <> ALL(labelled) AND xmin IS DISTINCT FROM pg_current_xact_id_if_assigned()::xid
 ORDER BY id DESC LIMIT %(limit)s;
 
 -- :patient_count How many patients have a pseudonym.
