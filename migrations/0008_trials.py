@@ -96,5 +96,14 @@ def _corrections() -> None:
         ),
         schema=S,
     )
+    # who may read the images may read what they were
+    op.execute(
+        f"""DO $$DECLARE who text; BEGIN
+        FOR who IN SELECT CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END
+            FROM pg_class c, aclexplode(c.relacl) a WHERE c.oid = '{S}.image'::regclass
+            AND a.privilege_type = 'SELECT' AND a.grantee <> c.relowner LOOP
+            EXECUTE 'GRANT SELECT ON {S}.image_history TO ' || who;
+        END LOOP; END$$"""
+    )
     op.create_index("image_history_image_id_idx", "image_history", ["image_id"], schema=S)
     op.create_index("arrival_sop_instance_uid_idx", "arrival", ["sop_instance_uid"], schema=S)

@@ -30,6 +30,12 @@ def of(connection: Connection, image_id: int) -> list[tuple[datetime, dict[str, 
     return [(row["changed_at"], row["old"]) for row in rows]
 
 
+def replaced(connection: Connection, sha256: bytes) -> int | None:
+    """The image whose file had this content before a correction; None where there is none."""
+    row = connection.execute(sql("history_replaced"), {"sha256": sha256}).fetchone()
+    return None if row is None else int(row["image_id"])
+
+
 def plain(values: Mapping[str, Any]) -> dict[str, Any]:
     """Values of columns as JSON has them: dates become text."""
     return {name: value.isoformat() if isinstance(value, date) else value for name, value in values.items()}

@@ -60,6 +60,10 @@ UPDATE image SET {columns}, gone_at = NULL WHERE id = %(id)s;
 -- :history_add What a newer file replaced.
 INSERT INTO image_history (image_id, origin, sha256, old) VALUES (%(image_id)s, %(origin)s, %(sha256)s, %(old)s);
 
+-- :history_replaced The image whose file this was before a correction.
+SELECT h.image_id FROM image_history h JOIN image i ON i.id = h.image_id
+WHERE h.sha256 = %(sha256)s AND i.sha256 <> %(sha256)s ORDER BY h.id DESC LIMIT 1;
+
 -- :history_of What newer files replaced, the last first.
 SELECT changed_at, old FROM image_history WHERE image_id = %(image_id)s ORDER BY id DESC;
 

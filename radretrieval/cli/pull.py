@@ -43,7 +43,9 @@ def pull(
     again: Annotated[
         bool,
         typer.Option(
-            "--again", help="List everything since --since again, not only what is new; fetch what is missing."
+            "--again",
+            help="List everything since --since again, and fetch it, whether the archive has it or not: what was "
+            "corrected there is corrected here.",
         ),
     ] = False,
     changes: Annotated[
@@ -83,7 +85,8 @@ def pull(
 ) -> None:
     """Bring the radiographs of a PACS into the archive, over DICOMweb or DIMSE; again: what is new there.
 
-    Each instance is fetched once, in the transfer syntax in which it is stored. A pull that was killed goes on.
+    Each instance is fetched once, in the transfer syntax in which it is stored; again if its study or series changed
+    there, or with --again. A pull that was killed goes on.
     """
     with opened(context) as archive, bar("pull") as progress:
         report = archive.pull(

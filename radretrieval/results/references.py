@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from radretrieval.archive import connections, images
+from radretrieval.archive import connections, history, images
 from radretrieval.archive.encoders import Encoder
 from radretrieval.archive.images import Identity
 from radretrieval.errors import ImageError, InputMissing, RadretrievalError, UsageError
@@ -168,13 +169,16 @@ def _identities(searcher: Searcher, ids: Sequence[int]) -> dict[int, Identity]:
 
 
 def _query_bytes(searcher: Searcher, query: Path | int, name: str, what: str) -> tuple[bytes, int]:
-    """The query's file, and the number of its frame."""
+    """The query's file, and the number of its frame; of one that was corrected since, the file that the archive has."""
     try:
         if isinstance(query, int):
             with connections.database_errors(searcher.database.url):
                 known = searcher.stored_query(query)
             return source_bytes(known.uri, known.sha256, searcher.settings.reading), frame_of(known.uri)
-        return read_bytes(query, max_pixels=searcher.settings.max_pixels), 1
+        data = read_bytes(query, max_pixels=searcher.settings.max_pixels)
+        with connections.database_errors(searcher.database.url):
+            corrected = history.replaced(searcher.connection, hashlib.sha256(data).digest())
+        return (data, 1) if corrected is None else _query_bytes(searcher, corrected, name, what)
     except InputMissing:
         raise
     except ImageError as error:

@@ -263,6 +263,34 @@ def test_the_same_again_is_no_second_row(node: Receiving, tmp_path: Path) -> Non
     until(lambda: node.files() == before, "the other encoding is still kept")
 
 
+def test_field_03_a_correction_by_a_real_sender_moves_the_image(node: Receiving, tmp_path: Path) -> None:
+    """dcmodify corrects the patient and the study, storescu sends; and the original again after it."""
+    uid = a_file(tmp_path / "1.dcm", 11)
+    (tmp_path / "2.dcm").write_bytes((tmp_path / "1.dcm").read_bytes())
+    changes = ("(0010,0020)=P2", "(0020,000d)=1.2.3.4", "(0018,0015)=HAND")
+    call("dcmodify", "-nb", *(word for change in changes for word in ("-i", change)), tmp_path / "2.dcm")
+
+    def row() -> dict[str, object]:
+        (found,) = node.rows(f"SELECT * FROM image WHERE sop_instance_uid = '{uid}'")
+        return found
+
+    storescu(node.port, tmp_path / "1.dcm")
+    node.settled()
+    before, files = row(), node.files()
+    storescu(node.port, tmp_path / "2.dcm")
+    node.settled()
+    after = row()
+    assert (after["id"], after["study_instance_uid"], after["body_part"]) == (before["id"], "1.2.3.4", "HAND")
+    assert after["patient_key"] != before["patient_key"]
+    node.logged(f"image {before['id']} has another header by a newer file from SENDER: .*study_instance_uid")
+    until(lambda: len(node.files()) == len(files), "the file from before the correction is still kept")
+    assert pydicom.dcmread(node.store.path(after["sha256"])).PatientID == "P2"
+    storescu(node.port, tmp_path / "1.dcm")
+    node.settled()
+    assert row() == before
+    assert len(node.rows(f"SELECT FROM image_history WHERE image_id = {before['id']}")) == 2
+
+
 def test_the_same_uid_with_other_pixels_is_kept_apart_and_flagged(node: Receiving, tmp_path: Path) -> None:
     uid = a_file(tmp_path / "1.dcm", 8)
     a_file(tmp_path / "2.dcm", 9, uid)

@@ -14,6 +14,7 @@ import pydicom
 import pytest
 from answering import CR, IMAGES, MULTI, NAME, Made, film, uid
 from conftest import Run
+from databases import Server, database_of
 from programs import needs_program
 
 from radretrieval.archive.images import Identity
@@ -52,6 +53,27 @@ def groups(report: Any) -> list[Any]:
 
 def numbers(group: Any) -> dict[str, float]:
     return {one.name.value: one.value for one in group.get_measurements()}
+
+
+def test_field_03_a_report_belongs_to_the_study_that_the_image_has_after_a_correction(
+    answers: Made, server: Server, tmp_path: Path
+) -> None:
+    original = answers.folder / "x-rays" / "0.dcm"
+    ds = pydicom.dcmread(original)
+    ds.PatientID, ds.StudyInstanceUID = "pid-other", uid("study", 99)
+    ds.save_as(tmp_path / "corrected.dcm")
+    with server.database(template=database_of(answers.url)) as url:
+        copy = Made(url, answers.folder)
+        ingested = copy.run("ingest", tmp_path / "corrected.dcm", "--json", RADRETRIEVAL_FRAMES="each").json
+        assert (ingested["updated"], ingested["unchanged"]) == (1, 0)
+        # also where the file of before is the query
+        for query in ("id:1", original, tmp_path / "corrected.dcm"):
+            out = tmp_path / "sr.dcm"
+            copy.search(query, "--top", "2", "--sr", out)
+            report = pydicom.dcmread(out)
+            assert (report.PatientID, report.StudyInstanceUID) == ("pid-other", uid("study", 99))
+            evidence = report.CurrentRequestedProcedureEvidenceSequence
+            assert uid("study", 99) in {str(one.StudyInstanceUID) for one in evidence}
 
 
 def test_the_report_is_valid_and_others_read_it(answers: Made, asked: Run) -> None:
