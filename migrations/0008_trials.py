@@ -17,6 +17,21 @@ branch_labels = None
 depends_on = None
 
 S = "radretrieval"
+# of the triggers that keep exact indexes true; without the per cent sign, which printed SQL would double
+TRIGGERS = f"""
+DO $$
+DECLARE
+    change text;
+BEGIN
+    FOR change IN SELECT 'ALTER TABLE ONLY ' || t.tgrelid::regclass || ' ENABLE {{state}} TRIGGER ' || t.tgname
+                  FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
+                  WHERE c.relnamespace = '{S}'::regnamespace AND t.tgname ~ '^exact_' AND t.tgenabled = '{{now}}' LOOP
+        EXECUTE change;
+    END LOOP;
+END
+$$
+"""
+
 NOTED = f"obj_description('{S}.image_patient_key_idx'::regclass, 'pg_class')"
 
 
@@ -57,9 +72,11 @@ def upgrade() -> None:
     op.add_column("image", sa.Column("flat", sa.Boolean), schema=S)
     _patient_key_check()
     _corrections()
+    _exact()
 
 
 def downgrade() -> None:
+    _exact_as_before()
     op.execute(
         f"DO $$BEGIN IF EXISTS (SELECT FROM {S}.image_history) "
         f"OR EXISTS (SELECT FROM {S}.image WHERE labelled <> '{{}}') THEN RAISE EXCEPTION USING MESSAGE = "
@@ -107,3 +124,30 @@ def _corrections() -> None:
     )
     op.create_index("image_history_image_id_idx", "image_history", ["image_id"], schema=S)
     op.create_index("arrival_sop_instance_uid_idx", "arrival", ["sop_instance_uid"], schema=S)
+
+
+def _exact() -> None:
+    op.add_column("exact_index", sa.Column("bypassed", sa.Boolean, nullable=False, server_default=sa.false()), schema=S)
+    op.add_column("exact_touched", sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True), schema=S)
+    op.create_primary_key("exact_touched_pkey", "exact_touched", ["id"], schema=S)
+    op.execute(TRIGGERS.format(state="ALWAYS", now="O"))
+
+
+def _exact_as_before() -> None:
+    op.execute(f"DROP TRIGGER exact_applied ON {S}.cnnc")
+    op.execute(f"DROP TRIGGER exact_facet_applied ON {S}.image")
+    op.execute(TRIGGERS.format(state="", now="A"))
+    for function in (
+        "exact_cnnc_applied()",
+        "exact_image_applied()",
+        "exact_applies()",
+        "exact_relabel(bigint[])",
+        "exact_distrust()",
+        "exact_of(integer)",
+        "exact_kept(integer, integer)",
+        "exact_followed(integer, integer)",
+        "exact_subscribed(text)",
+    ):
+        op.execute(f"DROP FUNCTION {S}.{function}")
+    op.drop_column("exact_touched", "id", schema=S)
+    op.drop_column("exact_index", "bypassed", schema=S)

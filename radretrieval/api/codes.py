@@ -173,7 +173,9 @@ class ArchiveCodes(ArchiveBase):
 
         started, chosen = time.monotonic(), self.encoder(encoder)
         found = exact_check.check(self._database, chosen, sample, chosen.profile.query.candidates)
-        return {"kind": "exact", **asdict(found), "sound": found.sound, "seconds": _since(started)}
+        counts = asdict(found)
+        counts.pop("bypassed")  # part of the verdict
+        return {"kind": "exact", **counts, "sound": found.sound, "seconds": _since(started)}
 
     def audit_index(self, *, sample: int = 200, encoder: int | None = None) -> dict[str, Any]:
         """Measure which share of the true nearest the HNSW index finds; every answer through it names the figures.

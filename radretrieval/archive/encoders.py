@@ -24,6 +24,8 @@ class Encoder:
 
     `classes[i]` is the IRMA code of softmax unit i; `trained_on` is the split it learnt. `hnsw` tells of such an index
     of its codes, and `recall` what was last measured of it (mean and worst); `exact` is the number of its exact index.
+    `bypassed`: codes or labels may have been written that this index did not follow, so that searches compare with
+    every code.
     """
 
     id: int
@@ -34,7 +36,17 @@ class Encoder:
     hnsw: bool
     recall: tuple[float, float] | None
     exact: int | None
+    bypassed: bool
     trained_on: str | None
+
+    @property
+    def bypass_message(self) -> str:
+        """What is said where the exact index is there, and was bypassed."""
+        return (
+            f"the exact index of encoder {self.id} was bypassed: its triggers were off while rows were written, or its "
+            "table was restored without data; searches compare with every code, which is exact and slower; run: "
+            "radretrieval db upgrade, then: radretrieval index build"
+        )
 
     @property
     def work_command(self) -> str:
@@ -118,6 +130,7 @@ def get(connection: Connection, encoder_id: int | None = None) -> Encoder:
         hnsw=row["hnsw"],
         recall=None if row["recall"] is None else (row["recall"], row["recall_worst"]),
         exact=row["exact"],
+        bypassed=bool(row["bypassed"]),
         trained_on=row["trained_on"],
     )
 

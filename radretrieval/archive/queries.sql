@@ -153,7 +153,9 @@ SELECT e.id, e.profile, e.classes, e.weights_sha256, e.active, e.metrics ->> 'sp
        EXISTS (SELECT FROM pg_index x JOIN pg_class c ON c.oid = x.indexrelid JOIN pg_am a ON a.oid = c.relam
                WHERE x.indrelid = to_regclass(format('radretrieval.cnnc_%%s', e.id)) AND a.amname = 'hnsw'
                  AND x.indisvalid AND NOT row_security_active('radretrieval.image')) AS hnsw,
-       (SELECT x.id FROM exact_index x WHERE x.encoder_id = e.id AND x.live) AS exact, h.recall, h.recall_worst
+       (SELECT x.id FROM exact_index x WHERE x.encoder_id = e.id AND x.live) AS exact,
+       (SELECT NOT radretrieval.exact_kept(x.id) FROM exact_index x WHERE x.encoder_id = e.id AND x.live) AS bypassed,
+       h.recall, h.recall_worst
 FROM encoder e LEFT JOIN hnsw_audit h ON h.encoder_id = e.id WHERE CASE WHEN %(id)s::int IS NULL THEN e.active ELSE e.id = %(id)s END;
 
 -- :encoder_weights The weights.
@@ -499,6 +501,12 @@ SELECT radretrieval.exact_put({index}, %(ids)s, %(anchors)s);
 -- :exact_forget No search begins to use these indexes any more; their tables are removed later.
 DELETE FROM exact_index WHERE encoder_id = %(encoder)s AND live = %(live)s;
 
+-- :exact_kept Whether an index has every code.
+SELECT radretrieval.exact_kept({index}) AS kept;
+
+-- :exact_followed Whether every trigger that keeps an index of this encoder true is there, and was never disabled.
+SELECT radretrieval.exact_followed(%(encoder)s) AS followed;
+
 -- :exact_live Searches use this index.
 UPDATE exact_index SET live = true, live_at = clock_timestamp() WHERE id = %(index)s;
 
@@ -709,7 +717,7 @@ FROM pg_class c WHERE c.relnamespace = to_regnamespace('radretrieval') AND c.rel
 UNION ALL
 SELECT 'trigger', t.name, concat(t.definition, p.elsewhere), p.elsewhere
 FROM (SELECT c.relname || '.' || g.tgname AS name, c.oid AS "table", g.tgname,
-             pg_get_triggerdef(g.oid) || CASE WHEN g.tgenabled IN ('D', 'R') THEN ' disabled' ELSE '' END AS definition
+             pg_get_triggerdef(g.oid) || ' enabled ' || g.tgenabled::text AS definition
       FROM pg_class c JOIN pg_trigger g ON g.tgrelid = c.oid AND NOT g.tgisinternal
       WHERE c.relnamespace = to_regnamespace('radretrieval') AND NOT c.relispartition) t
 CROSS JOIN LATERAL (
@@ -717,7 +725,7 @@ CROSS JOIN LATERAL (
     FROM pg_inherits i LEFT JOIN pg_trigger g ON g.tgrelid = i.inhrelid AND g.tgname = t.tgname
     WHERE i.inhparent = t."table"
       AND replace(pg_get_triggerdef(g.oid), format(' ON %s ', i.inhrelid::regclass), format(' ON %s ', t."table"::regclass))
-          || CASE WHEN g.tgenabled IN ('D', 'R') THEN ' disabled' ELSE '' END IS DISTINCT FROM t.definition) p;
+          || ' enabled ' || g.tgenabled::text IS DISTINCT FROM t.definition) p;
 
 -- :objects_path For one transaction: definitions are written with the schema of everything but PostgreSQL's own.
 SELECT set_config('search_path', 'pg_catalog', true);

@@ -57,6 +57,8 @@ def check(
         chosen = archive.encoder(encoder)
     sound = document.pop("sound")
     print_document(document, as_json)
+    if chosen.bypassed:
+        tell(chosen.bypass_message)
     if not sound:
         tell(f"the exact index of encoder {chosen.id} is not sound; build it anew: radretrieval index build")
         raise typer.Exit(1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -28,6 +29,9 @@ from radretrieval.search.rerank import rerank
 
 if TYPE_CHECKING:
     from radretrieval.coding.cnnc import Coder
+
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -74,6 +78,8 @@ class Searcher:
             self.connection: Connection = stack.enter_context(self.database.connection())
             self.connection.autocommit = True
             self.encoder = encoders.get(self.connection, self.encoder_id)
+            if self.encoder.bypassed:
+                log.warning("%s", self.encoder.bypass_message)
             self.geometry = codes.geometry_id(self.connection, *geometry(self.encoder.profile.barcode))
             self._stack = stack.pop_all()
         return self

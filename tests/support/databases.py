@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from unittest.mock import patch
 from urllib.parse import quote
 
 import psycopg
@@ -151,7 +152,7 @@ def _container() -> Server:
 
 
 def _embedded() -> Server:
-    from radretrieval.archive.embedded import shared_server
+    from radretrieval.archive.embedded import cluster, shared_server
 
     # Not pytest's basetemp: a socket's path has 107 bytes at most. As root the server runs as another user,
     # who must be able to enter.
@@ -163,7 +164,8 @@ def _embedded() -> Server:
         shutil.rmtree(home, ignore_errors=True)
 
     try:
-        server = Server("embedded", shared_server.start(home), stop)
+        with patch.dict(cluster._SETTINGS, wal_level="logical"):  # for tests of logical replication
+            server = Server("embedded", shared_server.start(home), stop)
         with psycopg.connect(server.url, autocommit=True) as connection:
             # hundreds of databases come and go, and nobody pulls this server's plug: those that do have their own
             connection.execute("ALTER SYSTEM SET fsync = off")

@@ -214,6 +214,7 @@ exact_index = sa.Table(
     sa.Column("id", sa.Integer, sa.Identity(always=True), primary_key=True),
     sa.Column("encoder_id", sa.Integer, sa.ForeignKey(encoder.c.id, ondelete="CASCADE"), nullable=False),
     sa.Column("live", sa.Boolean, nullable=False),
+    sa.Column("bypassed", sa.Boolean, nullable=False, server_default=sa.false()),
     _moment("begun_at"),
     sa.Column("live_at", sa.TIMESTAMP(timezone=True)),
     sa.Index("exact_index_one_live", "encoder_id", unique=True, postgresql_where=sa.text("live")),
@@ -248,6 +249,7 @@ exact_cell = sa.Table(
 exact_touched = sa.Table(
     "exact_touched",
     metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
     _of_index(primary_key=False),
     sa.Column("image_id", sa.BigInteger, nullable=False),
     sa.Index("exact_touched_index_id_idx", "index_id"),

@@ -28,6 +28,7 @@ class ExactCheck:
     distances : rows with a wrong distance to their anchor, or with an anchor that does not exist.
     bounds : rows outside of their anchor's bounds. facets : rows whose facet is not their image's.
     cells : facets of an anchor without a cell. queries, wrong : answers that were compared, and that differed.
+    bypassed : searches do not use it, for its triggers were off while rows were written, or its table was emptied.
     """
 
     codes: int
@@ -40,6 +41,7 @@ class ExactCheck:
     cells: int
     queries: int
     wrong: int
+    bypassed: bool
 
     @property
     def sound(self) -> bool:
@@ -70,11 +72,12 @@ def check(database: Database, encoder: Encoder, queries: int, k: int, seed: int 
             assert found is not None
             return found
 
+        kept = one(sql("exact_kept"))["kept"]
         facts = one(sql("exact_check_codes")) | one(sql("exact_check_rows")) | one(sql("exact_check_facets"))
         wrong = sum(
             not _equal(connection, encoder, code, k) for code in _queries(connection, encoder, queries, facts, seed)
         )
-        return ExactCheck(**facts, queries=queries, wrong=wrong)
+        return ExactCheck(**facts, queries=queries, wrong=wrong, bypassed=not kept)
 
 
 def _queries(connection: Connection, encoder: Encoder, count: int, facts: dict[str, Any], seed: int) -> list[str]:

@@ -23,6 +23,7 @@ from radretrieval.archive.bulk_copy import copy_rows
 from radretrieval.archive.connections import Connection, Database
 from radretrieval.archive.encoders import Encoder
 from radretrieval.archive.queries import sql
+from radretrieval.archive.schema import objects
 from radretrieval.archive.schema.names import exact_table, partition
 from radretrieval.coding.anchors import Anchors, choose
 from radretrieval.errors import UsageError
@@ -72,6 +73,7 @@ def build(
     UsageError : the encoder has no codes; its index is being built by another process.
     """
     with _builder(database, encoder) as connection:
+        _require_triggers(database, connection, encoder)
         _remove_leftovers(connection, encoder)
         codes = _count(connection, encoder)
         if codes == 0:
@@ -96,7 +98,9 @@ def facts(connection: Connection, encoder: Encoder, codes: int) -> dict[str, Any
     assert row is not None
     kind = "exact" if encoder.exact is not None else "hnsw" if encoder.hnsw else "none"
     advice = None
-    if kind == "none" and codes >= row["index_from"]:
+    if encoder.bypassed:
+        advice = encoder.bypass_message
+    elif kind == "none" and codes >= row["index_from"]:
         advice = "searches compare with every code; an index is faster: radretrieval index build"
     elif kind == "exact" and codes > GROWN * max(row["built_of"], row["index_from"]):
         advice = f"the index was built of {row['built_of']} codes; build it anew: radretrieval index build"
@@ -131,6 +135,16 @@ def _builder(database: Database, encoder: Encoder) -> Iterator[Connection]:
                 f"the index of encoder {encoder.id} is being built by another process; wait for it, or end that process"
             )
         yield connection
+
+
+def _require_triggers(database: Database, connection: Connection, encoder: Encoder) -> None:
+    """Create the triggers of a partition that was attached by hand; raises SchemaOutdated where others are off."""
+    followed, values = sql("exact_followed"), {"encoder": encoder.id}
+    if not connection.execute(followed, values).fetchone()["followed"]:  # type: ignore[index]
+        create = sql("encoder_triggers").replace("{partition}", partition(encoder.id))
+        _while_locked(connection, encoder, lambda: connection.execute(create))
+    if not connection.execute(followed, values).fetchone()["followed"]:  # type: ignore[index]
+        objects.check(database)
 
 
 def _count(connection: Connection, encoder: Encoder) -> int:
@@ -177,7 +191,7 @@ def _create(connection: Connection, encoder: Encoder, chosen: Anchors) -> int:
     return index_id
 
 
-def _while_locked(connection: Connection, encoder: Encoder, action: Callable[[], None]) -> None:
+def _while_locked(connection: Connection, encoder: Encoder, action: Callable[[], object]) -> None:
     """Run `action` in a transaction that locks the tables of codes and labels against writers.
 
     The lock is requested with a timeout and again after a pause, so that waiting for it blocks no other transaction.

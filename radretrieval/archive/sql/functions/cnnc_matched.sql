@@ -4,7 +4,7 @@ LANGUAGE plpgsql STABLE SET search_path = radretrieval, public, pg_temp SET jit 
 DECLARE
     wanted CONSTANT filter_parts := filter_read(filter);
     number CONSTANT integer := encoder_number(encoder);
-    x CONSTANT integer := (SELECT i.id FROM exact_index i WHERE i.encoder_id = number AND i.live);
+    x CONSTANT integer := exact_of(number);
     matching integer[];
     answer bigint;
 BEGIN

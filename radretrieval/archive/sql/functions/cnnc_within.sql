@@ -5,7 +5,7 @@ LANGUAGE plpgsql STABLE SET search_path = radretrieval, public, pg_temp SET jit 
 SET max_parallel_workers_per_gather = 0 AS $function$
 DECLARE
     number CONSTANT integer := encoder_number(encoder);
-    x CONSTANT integer := (SELECT i.id FROM exact_index i WHERE i.encoder_id = number AND i.live);
+    x CONSTANT integer := exact_of(number);
     seen CONSTANT boolean := row_security_active('image');  -- policies hold: images are joined, which the index does not
     answer bigint;
 BEGIN

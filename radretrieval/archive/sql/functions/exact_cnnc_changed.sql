@@ -13,8 +13,24 @@ DECLARE
     missing bigint;
     wider jsonb;
 BEGIN
+    IF current_setting('session_replication_role') = 'replica' THEN  -- exact_cnnc_applied does it, row by row
+        RETURN NULL;
+    END IF;
     PERFORM exact_writer_sees();
-    FOR x IN SELECT i.id, i.encoder_id, i.live FROM exact_index i ORDER BY i.id LOOP
+    FOR x IN SELECT i.id, i.encoder_id, i.live FROM exact_index i WHERE NOT i.bypassed ORDER BY i.id LOOP
+        come := NULL;
+        IF TG_OP <> 'DELETE' THEN  -- then there is no table `after` to name
+            SELECT array_agg(a.image_id) INTO come FROM after a WHERE a.encoder_id = x.encoder_id;
+        END IF;
+        IF TG_OP = 'INSERT' THEN
+            CONTINUE WHEN come IS NULL;
+        ELSE
+            CONTINUE WHEN come IS NULL AND NOT EXISTS (SELECT FROM before b WHERE b.encoder_id = x.encoder_id);
+        END IF;
+        IF x.live AND NOT exact_kept(x.id, CASE TG_OP WHEN 'INSERT' THEN cardinality(come) ELSE 0 END) THEN
+            UPDATE exact_index i SET bypassed = true WHERE i.id = x.id;
+            CONTINUE;
+        END IF;
         IF TG_OP <> 'INSERT' THEN
             IF x.live THEN
                 EXECUTE format('DELETE FROM %I e USING before b WHERE e.image_id = b.image_id AND b.encoder_id = $1',
@@ -24,8 +40,6 @@ BEGIN
                 SELECT x.id, b.image_id FROM before b WHERE b.encoder_id = x.encoder_id;
             END IF;
         END IF;
-        CONTINUE WHEN TG_OP = 'DELETE';  -- then there is no table `after` to name
-        SELECT array_agg(a.image_id) INTO come FROM after a WHERE a.encoder_id = x.encoder_id;
         CONTINUE WHEN come IS NULL;
         IF NOT x.live THEN
             INSERT INTO exact_touched (index_id, image_id) SELECT x.id, u FROM unnest(come) u;

@@ -3,7 +3,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = radretrieval, public, pg_tem
 DECLARE
     x record;
 BEGIN
-    FOR x IN SELECT i.id FROM exact_index i WHERE TG_TABLE_NAME = 'cnnc_' || i.encoder_id LOOP
+    FOR x IN SELECT i.id FROM exact_index i WHERE TG_TABLE_NAME = 'cnnc_' || i.encoder_id AND NOT i.bypassed LOOP
         EXECUTE format('TRUNCATE %I', 'exact_' || x.id);
     END LOOP;
     RETURN NULL;

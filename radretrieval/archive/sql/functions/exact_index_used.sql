@@ -1,7 +1,7 @@
 CREATE OR REPLACE FUNCTION radretrieval.exact_index_used(encoder integer) RETURNS integer
 LANGUAGE sql STABLE SET search_path = radretrieval, public, pg_temp AS $$
     SELECT i.id FROM exact_index i JOIN exact_anchor a ON a.index_id = i.id
-    WHERE i.encoder_id = exact_index_used.encoder AND i.live
+    WHERE i.id = exact_of(exact_index_used.encoder)
     GROUP BY i.id HAVING sum(a.codes) >= (SELECT c.index_from FROM search_constants() c)
 $$;
 

@@ -17,7 +17,7 @@ BEGIN
     SELECT i.id, a.codes, a.anchors INTO x
     FROM exact_index i, LATERAL (
         SELECT sum(a.codes)::float8 AS codes, count(*) AS anchors FROM exact_anchor a WHERE a.index_id = i.id) a
-    WHERE i.encoder_id = exact_nearest.encoder AND i.live;
+    WHERE i.id = exact_of(exact_nearest.encoder);
     IF row_security_active('image') THEN  -- the index knows no policies: the scan joins what this role may see
         wanted.images := coalesce(wanted.images, 'true');
         x.id := NULL;
