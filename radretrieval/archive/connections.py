@@ -126,6 +126,11 @@ def _unavailable(url: str, error: Exception) -> DatabaseUnavailable | None:
             f"the database ended a statement before it was done: {_first(error)}; ask the DBA for a longer one (ALTER "
             "ROLE role SET statement_timeout = ...)"
         )
+    elif isinstance(error, errors.DiskFull):
+        told = (
+            f"the server has no room: {_first(error)}; make room on its disk, or give it more shared memory where the "
+            "message names a segment (a container: --shm-size 1g)"
+        )
     elif isinstance(error, errors.LockNotAvailable):
         told = f"a table is in use by another transaction ({_first(error)}); wait for it, or end it"
     elif isinstance(error, errors.SerializationFailure):

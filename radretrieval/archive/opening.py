@@ -7,7 +7,7 @@ from typing import Any
 from radretrieval.archive import migrations
 from radretrieval.archive.connections import Connection, Database, database_url, redacted
 from radretrieval.archive.queries import sql
-from radretrieval.archive.requirements import server_facts
+from radretrieval.archive.requirements import server_facts, warn_of_collation
 from radretrieval.archive.schema.revision import OBJECTS, REVISION
 from radretrieval.config import Settings
 from radretrieval.errors import SchemaOutdated
@@ -41,6 +41,7 @@ def check(database: Database) -> dict[str, Any]:
     """
     with database.connection() as connection:
         server = server_facts(connection)
+        warn_of_collation(server)
         revision = _revision(connection, server)
         row = connection.execute(sql("objects_digest")).fetchone() if revision == REVISION else None
     stands = ""

@@ -4,6 +4,9 @@
 SELECT current_setting('server_version_num')::int AS server_number,
        current_setting('server_version') AS server_version,
        current_setting('server_encoding') AS encoding, pg_is_in_recovery() AS standby,
+       (SELECT datcollversion FROM pg_database d WHERE d.datname = current_database()) AS collation_made,
+       (SELECT pg_database_collation_actual_version(d.oid) FROM pg_database d WHERE d.datname = current_database())
+           AS collation_here,
        (SELECT extversion FROM pg_extension WHERE extname = 'vector') AS pgvector_version,
        (SELECT default_version FROM pg_available_extensions WHERE name = 'vector') AS pgvector_available,
        (SELECT n.nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from radretrieval.archive.connections import Connection
 from radretrieval.archive.queries import sql
 from radretrieval.errors import EnvironmentUnusable
+
+log = logging.getLogger(__name__)
 
 OLDEST_SERVER = 150000
 OLDEST_PGVECTOR = (0, 7, 0)
@@ -21,6 +24,18 @@ def server_facts(connection: Connection) -> dict[str, Any]:
     assert row is not None
     require(row)
     return row
+
+
+def warn_of_collation(row: dict[str, Any]) -> None:
+    """Log a warning where the system's collation is of another version than that which the indexes were made with."""
+    made, here, database = row["collation_made"], row["collation_here"], row["database"]
+    if made is not None and here is not None and made != here:
+        log.warning(
+            "the database %s was made with version %s of its collation, the server's system has %s: indexes on text "
+            "may miss rows; stop the services and ask the DBA for: REINDEX DATABASE %s; ALTER DATABASE %s REFRESH "
+            "COLLATION VERSION;",
+            *(database, made, here, database, database),
+        )
 
 
 def require(row: dict[str, Any]) -> None:
