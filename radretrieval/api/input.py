@@ -134,7 +134,7 @@ class ArchiveInput(ArchiveBase):
         ------
         EnvironmentUnusable : it cannot listen there. UsageError : a name, peer or certificate that cannot be used.
         """
-        from radretrieval.dicom.address import check_title
+        from radretrieval.dicom.address import check_host, check_title
         from radretrieval.dicom.scp.access import read_peers
         from radretrieval.dicom.scp.server import ScpConfig
         from radretrieval.dicom.scp.service import receive
@@ -146,7 +146,7 @@ class ArchiveInput(ArchiveBase):
             raise UsageError("--tls-key and --tls-ca go with --tls-cert, the certificate of this node")
         config = ScpConfig(
             title=check_title(ae_title, "--ae-title"),
-            host=host,
+            host=check_host(host, "--host", "the port is that of --port") if host else "",
             port=port,
             sop_classes=storage_classes(all_classes),
             peers=read_peers(list(peers), optional_path(peers_file)),
@@ -245,6 +245,7 @@ def _pull_source(source: str, settings: Settings, ae_title: str, move_to: str | 
     from radretrieval.dicom.pull.dicomweb import DicomWebSource
     from radretrieval.dicom.pull.dimse import DimseSource
 
+    source = source.strip()
     if source.lower().startswith(("http:", "https:")):
         if move_to is not None:
             raise UsageError("--move-to is for a node AET@host:port; a DICOMweb server gives its files itself")

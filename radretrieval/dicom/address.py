@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from dataclasses import dataclass
 
@@ -22,7 +23,31 @@ def check_title(text: str, option: str) -> str:
             f"{option} {printable(text)}: an AE title has 1 to {LONGEST_TITLE} characters of ASCII and no backslash; "
             "ask the administrator of the node for its AE title"
         )
+    if re.fullmatch(r".+@.+:[0-9]{1,5}", title):
+        raise UsageError(
+            f"{option} {title}: the AE title alone is meant, {title.rpartition('@')[0]}, without host and port"
+        )
     return title
+
+
+def check_host(text: str, option: str, ports: str, before: str = "") -> str:
+    """Return a host name or IP address without the brackets of IPv6; raises UsageError, which names `option`.
+
+    ports : what the message says of a port, which does not belong here. before : what the option has before the host.
+    """
+    host, given = text.strip(), f"{option} {before}{printable(text)}"
+    found = re.fullmatch(r"(\[[^\]]*\]|[^:]*):[0-9]{1,5}", host)
+    if found is not None:
+        raise UsageError(f"{given}: {ports}; the form is {before}{found[1]}")
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    try:
+        ipaddress.ip_address(bare)
+    except ValueError:
+        if not re.fullmatch(r"[\w.-]+", bare) or re.fullmatch(r"[0-9.-]+", bare):
+            raise UsageError(
+                f"{given}: {printable(host)} is neither a host name nor an IP address, as pacs.example or 10.1.2.3"
+            ) from None
+    return bare
 
 
 @dataclass(frozen=True)

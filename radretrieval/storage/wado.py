@@ -238,7 +238,12 @@ def check_root(url: str, option: str) -> str:
         raise UsageError(
             f"{option} {printable(url)}: the form is https://host/dicom-web, the root of a DICOMweb server"
         )
-    return url.rstrip("/")
+    root = url.rstrip("/")
+    if root.endswith("/studies"):
+        raise UsageError(
+            f"{option} {printable(url)}: the root of the server is meant, {printable(root.removesuffix('/studies'))}"
+        )
+    return root
 
 
 def _retried(attempt: Callable[[float], T], pauses: Sequence[float], silences: Sequence[float]) -> T:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import io
+import re
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import pydicom
 import pytest
+from conftest import Run
 from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 from pydicom.filewriter import write_dataset
 
-from radretrieval.dicom.address import check_title
+from radretrieval.dicom.address import check_host, check_title
 from radretrieval.dicom.data_set import as_file, sop_uids
 from radretrieval.dicom.scp.access import AllowedPeer, read_peers, rejection_reason
 from radretrieval.dicom.scp.tls import server_context
@@ -121,6 +124,46 @@ def test_peers_come_from_a_file_too(tmp_path: Path) -> None:
 def test_what_is_no_peer_is_refused(said: str) -> None:
     with pytest.raises(UsageError, match="--peer"):
         AllowedPeer.parse(said)
+
+
+@pytest.mark.parametrize(
+    ("said", "right"),
+    [
+        ("PACS@10.0.0.5:104", "10.0.0.5"),
+        ("PACS@pacs.example.org:11112", "pacs.example.org"),
+        ("PACS@[fe80::1]:104", "[fe80::1]"),
+        ("PACS@pacs example", "neither a host name nor an IP address"),
+        ("PACS@10.0.0.1-9", "neither a host name nor an IP address"),
+    ],
+)
+def test_field_13_a_peer_is_named_without_its_port(said: str, right: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=f"--peer {re.escape(said)}") as told:
+        AllowedPeer.parse(said)
+    assert right in str(told.value)
+    (tmp_path / "peers").write_text(f"CR1\n{said}\n")
+    with pytest.raises(UsageError, match=re.escape(said)):
+        read_peers([], tmp_path / "peers")
+
+
+def test_field_13_addresses_of_ipv6_are_peers_with_brackets_or_without() -> None:
+    for said in ("PACS@[fe80::1]", "PACS@fe80::1"):
+        assert rejection_reason([AllowedPeer.parse(said)], "PACS", "fe80::1") is None
+    assert AllowedPeer.parse("PACS@pacs_1.example.org").host == "pacs_1.example.org"
+
+
+def test_field_13_an_address_is_no_ae_title() -> None:
+    for said in ("RR@h:104", "RR@[::1]:104"):
+        with pytest.raises(UsageError, match="the AE title alone is meant, RR"):
+            check_title(said, "--move-to")
+    assert check_title("A@B", "--ae-title") == "A@B"
+
+
+def test_field_13_where_a_node_listens_is_a_host(inside: Callable[..., Run]) -> None:
+    done = inside("receive", "--host", "127.0.0.1:11112", check=False)
+    assert (done.returncode, "--port" in done.stderr) == (2, True)
+    done = inside("receive", "--peer", "PACS@10.0.0.5:104", check=False)
+    assert (done.returncode, "the form is PACS@10.0.0.5" in done.stderr) == (2, True)
+    assert check_host("[::1]", "--host", "") == "::1"
 
 
 def test_an_ae_title_loses_the_spaces_around_it() -> None:

@@ -152,7 +152,15 @@ def test_an_instance_that_is_several_files_or_a_page_is_not_taken(small: SmallWe
 
 
 @pytest.mark.parametrize(
-    "url", ["http://", "http://h:port/x", "https://u:p@h/dicom-web", "http://h/?x=1", "http://h/" + "x" * 1000]
+    "url",
+    [
+        "http://",
+        "http://h:port/x",
+        "https://u:p@h/dicom-web",
+        "http://h/?x=1",
+        "http://h/" + "x" * 1000,
+        "http://h/web/studies/",
+    ],
 )
 def test_what_is_no_root_is_refused(url: str) -> None:
     with pytest.raises(UsageError) as told:

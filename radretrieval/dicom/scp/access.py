@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
-import re
 import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from radretrieval.dicom.address import check_title
+from radretrieval.dicom.address import check_host, check_title
 from radretrieval.errors import InputMissing, UsageError
 
 
@@ -39,8 +38,8 @@ class AllowedPeer:
         try:
             if "/" in host:
                 ipaddress.ip_network(host, strict=False)
-            elif re.fullmatch(r"[0-9.]+", host):
-                ipaddress.ip_address(host)
+            elif at:
+                host = check_host(host, option, "a peer may call from any port", f"{title}@")
         except ValueError:
             raise UsageError(
                 f"{option} {text}: {host} is neither an IP address nor a network; as in {title}@10.1.2.3 or "
