@@ -167,17 +167,26 @@ def test_near_duplicates_are_all_of_them_once(connection: Any, indexed: bool) ->
     count = 5200 if indexed else 1500
     cnnc = np.concatenate([clustered(count - 500, 300, 30), clustered(500, 2, 5, seed=9)])
     cnnc[::50] = cnnc[1]
+    # pairs that differ in just as many bits as are asked for, and in one more; one of each is an anchor, alone in its
+    # cell, and those of 120 and 121 bits are in the cell of another
+    cnnc[3] = np.random.default_rng(1).integers(0, 256, 125, np.uint8)
+    for place, bits in ((-1, 3), (-2, 4), (-3, 25), (-4, 26), (-5, 120), (-6, 121), (5, 235)):
+        flipped = np.unpackbits(cnnc[3])
+        flipped[:bits] ^= 1
+        cnnc[place] = np.packbits(flipped)
     images.add(
         connection, [images.NewImage(i.to_bytes(32, "big"), f"file:///{i}", "png", 4, 5, 8, "M") for i in range(count)]
     )
     encoder = add_encoder(connection)
     codes.write_cnnc(connection, encoder, list(range(1, count + 1)), cnnc, 1000)
     if indexed:
-        build_exact(connection, encoder, 100)
+        build_exact(connection, encoder, 320)
     connection.execute("ANALYZE")
     far = np.concatenate([distances(cnnc[at : at + 100], cnnc) for at in range(0, count, 100)])
     # by blocks, and beyond 100 bits by the index or one by one
     for most in (0, 3, 25, 120):
+        assert (far == most).any()
+        assert (far == most + 1).any() or not most
         left, right = np.nonzero(np.triu(far <= most, 1))
         wanted = sorted(zip((left + 1).tolist(), (right + 1).tolist(), far[left, right].tolist(), strict=True))
         assert sorted(rows(connection, "SELECT * FROM near_duplicates(%s)", (most,))) == wanted

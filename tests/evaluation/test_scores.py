@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import product
 
 import numpy as np
 import pytest
@@ -131,6 +132,18 @@ def test_a_comparison_counts_pairs() -> None:
     turned = scores.compare(("b", "a"), TRUE, worse, PREDICTED, "imageclef")
     assert (turned.difference, turned.a_better, turned.b_better) == (-found.difference, found.b_better, found.a_better)
     assert turned.p_value == pytest.approx(found.p_value, abs=0.02), "the test is two-sided"
+
+
+@pytest.mark.parametrize(("worse", "better"), [(5, 0), (0, 5), (6, 2)])
+def test_the_permutation_test_is_two_sided(worse: int, better: int) -> None:
+    """Of all flips of the signs, those whose sum is as far from zero in either direction."""
+    right, wrong = CODES[0], "1121-127-700-400"
+    true = [right] * 9
+    a = [wrong] * worse + [right] * (9 - worse)
+    b = [right] * worse + [wrong] * better + [right] * (9 - worse - better)
+    flips = [sum(signs) for signs in product((-1, 1), repeat=worse + better)]
+    exact = np.mean([abs(flipped) >= abs(worse - better) for flipped in flips])
+    assert scores.compare(("a", "b"), true, a, b, "imageclef").p_value == pytest.approx(exact, rel=0.1)
 
 
 def test_equal_answers_do_not_differ() -> None:

@@ -119,6 +119,31 @@ def test_images_that_another_worker_holds_are_told(database: Database, settings:
     assert (report.encoded, report.left) == (3, 2)
 
 
+def test_code_and_barcode_of_an_image_are_committed_together(
+    database: Database, settings: Settings, tmp_path: Path
+) -> None:
+    fill(database, settings, tmp_path / "in", 6)
+    encoder = encoder_of(database)
+    with database.connection() as connection:
+        connection.execute(
+            "CREATE FUNCTION fails() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$ BEGIN RAISE 'no barcode' USING ERRCODE = 'disk_full'; END $$; "
+            "CREATE TRIGGER fails BEFORE INSERT ON barcode "
+            "FOR EACH ROW WHEN (NEW.image_id = 5) EXECUTE FUNCTION fails()"
+        )
+    with pytest.raises(Exception, match="no barcode"):
+        encode(database, settings, EncodeOptions(device="cpu", batch=3))
+    with database.connection() as connection:
+        rows = connection.execute(
+            "SELECT (SELECT array_agg(image_id ORDER BY 1) FROM cnnc) AS codes, "
+            "(SELECT array_agg(image_id ORDER BY 1) FROM barcode) AS barcodes"
+        ).fetchone()
+        assert rows == {"codes": [1, 2, 3], "barcodes": [1, 2, 3]}, "of the second batch neither is there"
+        connection.execute("DROP TRIGGER fails ON barcode")
+    assert encode(database, settings, EncodeOptions(device="cpu", batch=3)).encoded == 3
+    assert stored(database, encoder).image_ids.tolist() == [1, 2, 3, 4, 5, 6]
+
+
 def test_a_second_encoder_is_filled_beside_the_first(database: Database, settings: Settings, tmp_path: Path) -> None:
     fill(database, settings, tmp_path / "in", 5)
     first, second = encoder_of(database), encoder_of(database, seed=1)

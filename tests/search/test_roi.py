@@ -164,6 +164,29 @@ def test_the_box_is_always_inside_the_image(
     assert -1 <= found.score <= 1
 
 
+@pytest.mark.parametrize(
+    ("original", "side", "start", "length", "expected"),
+    [
+        (200, 100, 5, 5, 4),  # 2.5 … 5 is 3 … 5
+        (200, 100, 6, 5, 6),  # 3 … 5.5 is 3 … 6
+        (200, 100, 1, 6, 6),  # 0.5 … 3.5 is 1 … 4
+        (400, 100, 4, 5, 4),  # 1 … 2.25 is 1 … 2
+        (400, 100, 4, 7, 8),  # 1 … 2.75 is 1 … 3
+        (150, 100, 0, 3, 3),
+        (150, 100, 0, 2, 2),  # 0 … 1.33 is 0 … 1, and 1.5 pixels of the image are 2
+        (150, 100, 0, 4, 5),  # 0 … 2.67 is 0 … 3, and 4.5 pixels of the image are 5
+    ],
+)
+def test_places_between_pixels_are_rounded_half_up(
+    original: int, side: int, start: int, length: int, expected: int
+) -> None:
+    """Where nothing can be told apart the match is the first place, so that its size shows the edges alone."""
+    flat = np.zeros((original, original), np.float32)
+    wide, high = (start, 0, length, original), (0, start, original, length)
+    assert match(flat, wide, flat, side) == Match(0, 0, expected, original, 0.0)
+    assert match(flat, high, flat, side) == Match(0, 0, original, expected, 0.0)
+
+
 def test_a_roi_wider_than_the_image_is_cut_around_its_centre() -> None:
     query = smooth(100, 200)
     found = match(query, (0, 10, 200, 50), query[:, 50:150])
