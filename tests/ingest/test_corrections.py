@@ -12,6 +12,7 @@ from typing import Any
 
 import pydicom
 import pytest
+from decoding import decode_here
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -24,7 +25,6 @@ from radretrieval.archive.search import exact_check
 from radretrieval.config import Settings
 from radretrieval.dicom.scp.commit_queue import ReceiveQueue
 from radretrieval.files.uris import to_uri
-from radretrieval.ingest import inbox_worker, run
 from radretrieval.ingest.inbox_worker import InboxWorker
 from radretrieval.ingest.labels_csv import read_labels
 from radretrieval.ingest.register import register_images
@@ -62,30 +62,9 @@ class Films:
     encoded: Path  # `a` in another transfer syntax
 
 
-class InThisProcess:
-    """The pool of decoding processes without processes, which take half a second to start."""
-
-    def __init__(self, job: Callable[[Any], Any]) -> None:
-        self.job = job
-
-    @classmethod
-    def of(cls, _: Settings, job: Callable[[Any], Any], __: int | None = None) -> InThisProcess:
-        return cls(job)
-
-    def __enter__(self) -> InThisProcess:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def map(self, tasks: Any) -> Iterator[tuple[Any, Any]]:
-        return ((task, self.job(task)) for task in tasks)
-
-
 @pytest.fixture(autouse=True)
 def _no_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (inbox_worker, run):
-        monkeypatch.setattr(module, "WorkerPool", InThisProcess)
+    decode_here(monkeypatch)
 
 
 @pytest.fixture
