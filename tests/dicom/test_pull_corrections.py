@@ -15,7 +15,7 @@ from small_web import SmallWeb, serving
 from radretrieval.archive.connections import Database
 from radretrieval.config import Settings
 from radretrieval.dicom.pull.dicomweb import DicomWebSource
-from radretrieval.dicom.pull.query import GROWING_DAYS, PullQuery
+from radretrieval.dicom.pull.query import PullQuery
 from radretrieval.dicom.pull.report import PullReport
 from radretrieval.dicom.pull.run import pull
 from radretrieval.dicom.scp.commit_queue import ReceiveQueue
@@ -134,9 +134,9 @@ def test_field_03_a_pull_does_not_undo_a_correction_that_the_server_does_not_hav
 
 
 def test_late_studies_are_found(web: SmallWeb, pulled: Pulled, database: Database) -> None:
-    """Studies that a server shows only after a later day was pulled; and older ones when all is listed again."""
+    """Studies of the week before the last that was pulled, and older ones when all is listed again."""
     today = date.today()
-    late = {STUDY + str(number): today - timedelta(days) for number, days in ((2, GROWING_DAYS), (3, 40))}
+    late = {STUDY + str(number): today - timedelta(days) for number, days in ((2, 7), (3, 40))}
     web.dates = {STUDY + "0": f"{today:%Y%m%d}", STUDY + "1": f"{today:%Y%m%d}"}
     assert pulled().added == 4
     for number, (study, day) in enumerate(late.items()):
@@ -144,3 +144,20 @@ def test_late_studies_are_found(web: SmallWeb, pulled: Pulled, database: Databas
         web.studies[study], web.dates[study] = {uid_of(data): data}, f"{day:%Y%m%d}"
     assert outcome(pulled()) == (5, 1, 4, 0, 0)
     assert outcome(pulled(again=True)) == (6, 1, 5, 0, 0)
+
+
+def test_an_instance_that_came_back_is_gone_no_more(web: SmallWeb, pulled: Pulled, database: Database) -> None:
+    pulled(deletions=False)
+    uid, data = next(iter(web.studies[STUDY + "0"].items()))
+    del web.studies[STUDY + "0"][uid]
+    done = pulled(deletions=True)
+    assert (done.gone, done.back) == (1, 0)
+    gone_at = row_of(database, uid)["gone_at"]
+    assert gone_at is not None
+    assert pulled(deletions=True).gone == 0
+    assert row_of(database, uid)["gone_at"] == gone_at  # since when it is gone
+    web.studies[STUDY + "0"][uid] = data
+    done = pulled(deletions=True)
+    assert (done.gone, done.back) == (0, 1)
+    with database.connection() as connection:
+        assert connection.execute("SELECT count(gone_at) AS gone FROM image").fetchone() == {"gone": 0}

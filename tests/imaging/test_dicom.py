@@ -112,6 +112,21 @@ def test_one_film_in_five_lossless_encodings_has_one_hash():
     assert read_image(SHARED / "valid" / "RG2_J2KI.dcm").pixels_sha256 != films[0].pixels_sha256  # lossy
 
 
+def test_the_hash_of_pixels_takes_in_what_their_bytes_mean():
+    """The same bytes as signed values, inverted, of other bits or another shape are no equal pixels."""
+    values = np.arange(64, dtype=np.uint16).reshape(4, 16)
+    kinds = [
+        made(values),
+        made(values, PixelRepresentation=1),
+        made(values, PhotometricInterpretation="MONOCHROME1"),
+        made(values, BitsStored=12, HighBit=11),
+        made(values.reshape(8, 8)),
+        made(values + 1),
+    ]
+    assert len({decode_image(written(kind)).pixels_sha256 for kind in kinds}) == len(kinds)
+    assert len({decode_image(written(made(values, PatientID=one))).pixels_sha256 for one in ("P1", "P2")}) == 1
+
+
 @shared
 @pytest.mark.parametrize("name", REFUSED)
 def test_other_files_are_refused_with_a_reason(name, capfd, recwarn):

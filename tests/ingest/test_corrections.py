@@ -447,3 +447,42 @@ def test_field_03_codes_stay_and_filters_see_the_newest_header(indexed: Database
         query = "SELECT image_id FROM similar(2, 5, filter => %s)"
         assert connection.execute(query, ['{"modality": "MG"}']).fetchall() == [{"image_id": 1}]
     assert exact_check.check(indexed, encoder, 9, 20).sound
+
+
+def test_a_file_that_came_back_is_gone_no_more(
+    database: Database, settings: Settings, films: Films, receive: Receive, tmp_path: Path
+) -> None:
+    """At its place, at another place, in other bytes, or by a sender: whatever brings it clears `gone_at`."""
+    data = films.a.read_bytes()
+    place, other = tmp_path / "in" / "x.dcm", tmp_path / "in" / "y.dcm"
+    place.parent.mkdir()
+    place.write_bytes(data)
+    ingest(database, settings, [place])
+
+    def lose(path: Path) -> None:
+        path.unlink()
+        assert verify(database, settings).gone == 1
+        assert rows(database)[0]["gone_at"] is not None
+
+    def there(uri: str) -> None:
+        (row,) = rows(database)
+        assert (row["gone_at"], row["uri"]) == (None, uri)
+        assert verify(database, settings).sound == 1
+
+    lose(place)
+    place.write_bytes(data)
+    assert ingest(database, settings, [place]).unchanged == 1
+    there(to_uri(place))
+    lose(place)
+    other.write_bytes(data)
+    assert ingest(database, settings, [other]).unchanged == 1
+    there(to_uri(other))
+    lose(other)
+    place.write_bytes(films.encoded.read_bytes())
+    assert ingest(database, settings, [place]).unchanged == 1
+    there(to_uri(place))
+    lose(place)
+    receive(films.encoded)
+    assert outcome(InboxWorker(database, settings, 1).finish()) == (0, 1, 0, 0)
+    there(f"store:{content(films.encoded).hex()}")
+    assert stored(settings) == {content(films.encoded).hex()}
