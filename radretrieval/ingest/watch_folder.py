@@ -9,10 +9,12 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import stat
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from radretrieval.archive import images
@@ -26,7 +28,7 @@ from radretrieval.errors import (
     UsageError,
     WrongPatientKey,
 )
-from radretrieval.files.atomic import replacing, sync_file
+from radretrieval.files.atomic import make_folders, replacing, sync_file
 from radretrieval.files.text import printable
 from radretrieval.files.uris import to_uri
 from radretrieval.files.walk import walk
@@ -199,7 +201,9 @@ def _move(database: Database, path: str, folders: Sequence[Path], target: Path) 
         if place.exists():
             sync_file(place)
         else:
+            make_folders(place.parent, partial(_make_like, Path(folder), target))
             with replacing(place, parents=True) as draft:  # on the disk before the other place is given up
+                draft.touch(0o600)  # copy2 sets the permissions of the file last
                 shutil.copy2(path, draft)
         with database.connection() as connection:
             images.moved_from(connection, to_uri(path), to_uri(place))
@@ -207,6 +211,15 @@ def _move(database: Database, path: str, folders: Sequence[Path], target: Path) 
         os.unlink(path)
     except OSError as error:
         log.warning("%s is in the archive, but cannot be moved to %s: %s", printable(path), target, error.strerror)
+
+
+def _make_like(folder: Path, target: Path, place: Path) -> None:
+    """Make a folder; below `target` with the permissions of the one in the watched folder that it stands for."""
+    if target not in (place, *place.parents):
+        place.mkdir()
+        return
+    place.mkdir(0o700)
+    place.chmod(stat.S_IMODE((folder / place.relative_to(target)).stat().st_mode))
 
 
 def _free(place: Path, path: str) -> Path:

@@ -27,7 +27,8 @@ _ACTIONS = {
 DATES = frozenset(("DA", "DT", "TM"))
 NUMBERS = frozenset(("US", "SS", "UL", "SL", "UV", "SV", "FL", "FD", "AT", "US or SS"))
 BULK = frozenset(("OB", "OW", "OD", "OF", "OL", "OV", "OB or OW", "US or OW", "US or SS or OW"))
-SHORT_TEXT = frozenset(("LO", "SH"))
+# Text that stays where the table does not name the attribute, unless it has a trace of the patient; UC and UR of codes.
+SHORT_TEXT = frozenset(("LO", "SH", "UC", "UR"))
 # Free text: removed where the table does not name the attribute, except the values of codes.
 LONG_TEXT = frozenset(("LT", "ST", "UT", "UC", "UR", "AE", "AS", "PN"))
 _CODES = ("LongCodeValue", "URNCodeValue", "ExtendedCodeValue")
@@ -64,7 +65,9 @@ _SHARED_DAYS = (
 # Of persons or sites, and not in the table.
 _PERSONAL = (
     *("PatientBirthDateInAlternativeCalendar", "PatientDeathDateInAlternativeCalendar", "PatientAlternativeCalendar"),
-    *("PatientBirthTime", "StorageMediaFileSetID", "OwnerID", "RadiationMachineName"),
+    *("PatientBirthTime", "StorageMediaFileSetID", "OwnerID", "RadiationMachineName", "ContactDisplayName"),
+    *("HangingProtocolCreator", "HangingProtocolUserGroupName", "AssignedLocation", "CarrierID", "BoardingPassID"),
+    "ItineraryID",
 )
 
 

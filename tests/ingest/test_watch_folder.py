@@ -83,6 +83,28 @@ def test_files_are_ingested_and_moved(database: Database, settings: Settings, tm
     assert sum(report.failed for report in told) == 1  # it is not tried again and again
 
 
+def test_field_07_what_is_moved_is_no_more_open_than_before(
+    database: Database, settings: Settings, tmp_path: Path
+) -> None:
+    folder, target = tmp_path / "in", tmp_path / "out" / "done"
+    path = png(folder / "ward" / "a" / "x.png", 10)
+    path.chmod(0o640)
+    path.parent.chmod(0o2750)
+    path.parent.parent.chmod(0o700)
+    moved, stop = target / "ward" / "a" / "x.png", threading.Event()
+    before = os.umask(0)
+    try:
+        watch(database, settings, [folder], WatchOptions(0.0, 0.05, target, workers=1), stop, lambda report: stop.set())
+    finally:
+        os.umask(before)
+    assert [place.stat().st_mode & 0o7777 for place in (moved, moved.parent, moved.parent.parent)] == [
+        0o640,
+        0o2750,
+        0o700,
+    ]
+    assert target.stat().st_mode & 0o777 == folder.stat().st_mode & 0o777
+
+
 @pytest.mark.parametrize("there", [False, True], ids=["moved", "an earlier move was killed"])
 def test_a_file_is_given_up_after_its_new_place_is_on_the_disk_and_committed(
     database: Database, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool

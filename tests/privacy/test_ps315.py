@@ -63,4 +63,4 @@ def test_private_unknown_curve_and_overlay_attributes_are_removed(tag: int) -> N
 
 def test_the_sets_by_action() -> None:
     counted = Counter(actions().values())
-    assert counted == {"remove": 349, "date": 148, "dummy": 73, "uid": 55, "empty": 43, "references": 2}
+    assert counted == {"remove": 356, "date": 148, "dummy": 73, "uid": 55, "empty": 43, "references": 2}

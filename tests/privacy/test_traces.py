@@ -71,11 +71,15 @@ NAMES = [
 def test_field_06_a_text_with_a_short_name_goes(name: str, text: str, keyword: str) -> None:
     code = Dataset()
     code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = "1", "99LOCAL", text
-    ds = film(SoftwareVersions=["1.2", text], ManufacturerModelName=text, AnatomicRegionSequence=Sequence([code]))
+    long = Dataset()
+    long.LongCodeValue, long.CodingSchemeDesignator, long.CodeMeaning = f"{text} and more", "99LOCAL", "Chest"
+    codes = Sequence([code, long])
+    ds = film(SoftwareVersions=["1.2", text], ManufacturerModelName=text, AnatomicRegionSequence=codes)
     setattr(ds, keyword, name)
     done = deidentify(ds, KEYED)
     assert (done.SoftwareVersions, done.ManufacturerModelName) == (DUMMY, DUMMY)
     assert done.AnatomicRegionSequence[0].CodeMeaning == DUMMY
+    assert done.AnatomicRegionSequence[1].LongCodeValue == DUMMY
     assert [value for value in values(done) if text in value] == []
 
 
