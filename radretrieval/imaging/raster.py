@@ -53,22 +53,27 @@ def luminance(samples: Samples, maximum: int) -> Pixels:
 
 def read_png(data: bytes, max_pixels: int) -> Radiograph:
     """The image of a PNG file, upright by its EXIF orientation; of an animated one the default image."""
+    kind, header = next(png_chunks(data))
+    if kind != b"IHDR" or len(header) != 25:
+        raise ImageError("the PNG stream is damaged: it does not begin with its header")
+    columns, rows, depth, colour = struct.unpack(">IIBB", header[8:18])
+    check_size(rows, columns, max_pixels)
+    samples = png_samples(data)
+    photometric = {0: "MONOCHROME2", 2: "RGB", 3: "PALETTE COLOR", 4: "MONOCHROME2", 6: "RGB"}.get(colour, "RGB")
+    bits = 8 if colour == 3 else depth
+    # libpng widens 1, 2 and 4 bits to 8 by v·255/(2^bits − 1), so that the quotient is the same
+    return Radiograph(luminance(samples, np.iinfo(samples.dtype).max), "png", bits, photometric)
+
+
+def png_samples(data: bytes) -> Samples:
+    """Samples of a PNG file, (rows, columns) or (rows, columns, 2…4), upright; raises ImageError."""
     from imagecodecs import png_decode  # Pillow loses the low byte of 16-bit colour
 
     chunks = list(png_chunks(data))
-    if chunks[0][0] != b"IHDR" or len(chunks[0][1]) != 25:
-        raise ImageError("the PNG stream is damaged: it does not begin with its header")
-    columns, rows, depth, colour = struct.unpack(">IIBB", chunks[0][1][8:18])
-    check_size(rows, columns, max_pixels)
     # Without ancillary chunks: profiles and comments make libpng complain on stderr, and may be bombs.
     needed = b"".join(chunk for kind, chunk in chunks if kind in (b"IHDR", b"PLTE", b"IDAT", b"IEND"))
-    samples = png_decode(data[:8] + needed)
-    photometric = {0: "MONOCHROME2", 2: "RGB", 3: "PALETTE COLOR", 4: "MONOCHROME2", 6: "RGB"}.get(colour, "RGB")
-    bits = 8 if colour == 3 else depth
     orientation = next((_orientation(chunk[8:-4]) for kind, chunk in chunks if kind == b"eXIf"), 1)
-    # libpng widens 1, 2 and 4 bits to 8 by v·255/(2^bits − 1), so that the quotient is the same
-    pixels = luminance(samples, np.iinfo(samples.dtype).max)
-    return Radiograph(_upright(pixels, orientation), "png", bits, photometric)
+    return _upright(png_decode(data[:8] + needed), orientation)
 
 
 def png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -186,15 +191,18 @@ def _orientation(exif: bytes) -> object:
             return 1
 
 
-def _upright(pixels: Pixels, orientation: object) -> Pixels:
-    """Pixels turned and mirrored as the Orientation tag asks. Source: TIFF 6.0, p. 36; EXIF 2.32, 4.6.4."""
+def _upright(pixels: Samples, orientation: object) -> Samples:
+    """Pixels (rows, columns, …) turned and mirrored as the Orientation tag asks.
+
+    Source: TIFF 6.0, p. 36; EXIF 2.32, 4.6.4.
+    """
     turned = {
         2: lambda p: p[:, ::-1],
         3: lambda p: p[::-1, ::-1],
         4: lambda p: p[::-1],
-        5: lambda p: p.T,
+        5: lambda p: p.swapaxes(0, 1),
         6: lambda p: np.rot90(p, -1),
-        7: lambda p: p[::-1, ::-1].T,
+        7: lambda p: p[::-1, ::-1].swapaxes(0, 1),
         8: lambda p: np.rot90(p),
     }
     if isinstance(orientation, int) and orientation in turned:

@@ -32,12 +32,9 @@ def strip(data: bytes, max_pixels: int) -> bytes:
 def _colour(data: bytes, form: str) -> NDArray[np.uint8] | NDArray[np.uint16] | None:
     """Samples (rows, columns, 3) of a file that `decode_image` has read; None where only its grey can be read."""
     if form == "png":
-        from imagecodecs import png_decode
+        from radretrieval.imaging.raster import png_samples
 
-        from radretrieval.imaging.raster import png_chunks
-
-        pieces = [chunk for kind, chunk in png_chunks(data) if kind in (b"IHDR", b"PLTE", b"IDAT", b"IEND")]
-        samples: NDArray[np.uint8] = png_decode(data[:8] + b"".join(pieces))
+        samples = png_samples(data)
         return samples[..., :3] if samples.ndim == 3 and samples.shape[-1] >= 3 else None
     from PIL import Image, ImageOps
 

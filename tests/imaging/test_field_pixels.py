@@ -20,6 +20,7 @@ from pydicom.sequence import Sequence
 from radretrieval.errors import ImageError
 from radretrieval.imaging.reader import decode_image, read_image
 from radretrieval.privacy.burned_in import burned_in
+from radretrieval.privacy.strip_metadata import strip
 
 pytestmark = pytest.mark.filterwarnings("ignore:Invalid value for VR CS")
 
@@ -540,6 +541,14 @@ def test_field_08_the_orientation_in_a_png_or_a_lossless_jpeg_is_honoured(orient
     app1 = b"Exif\0\0" + exif(orientation)
     stream = stream[:2] + b"\xff\xe1" + struct.pack(">H", len(app1) + 2) + app1 + stream[2:]
     assert np.allclose(decode_image(stream).pixels, right, atol=1e-6)
+
+
+@pytest.mark.parametrize("orientation", TURNS)
+def test_field_08_a_png_without_its_metadata_is_upright_too(orientation):
+    for samples in (CORNERS, np.dstack([CORNERS, CORNERS // 2, 255 - CORNERS])):
+        stripped = strip(png_with(b"eXIf", exif(orientation), samples), 1000)
+        turned = [TURNS[orientation](plane) for plane in np.atleast_3d(samples).transpose(2, 0, 1)]
+        assert np.array_equal(np.atleast_3d(imagecodecs.png_decode(stripped)).transpose(2, 0, 1), turned)
 
 
 @pytest.mark.parametrize("payload", [b"", b"II*\0", b"nonsense", exif(0), exif(9), exif(6)[:-6], b"\xff" * 40])
