@@ -127,8 +127,6 @@ def _header(ds: Any, max_pixels: int) -> _Header:
     if allocated not in (1, 8, 16) or not 1 <= bits <= allocated:
         raise ImageError(f"has {bits} of {allocated} bits a sample, oddly placed or too deep; 1 to 16 are read")
     high = integer(ds, "HighBit", bits - 1)
-    if not bits - 1 <= high < allocated:  # where no value could lie: the usual place is meant
-        high = bits - 1
     return _Header(rows, columns, samples, allocated, bits, high, signed and allocated > 1, photometric, frames)
 
 
@@ -143,7 +141,8 @@ def _placed(words: Samples, header: _Header, stream: _Stream) -> tuple[Samples, 
     bits, high = min(header.bits, stream.bits), header.high
     if stream.bits > header.allocated:
         bits = high = stream.bits
-    high = high if stream.bits > high >= bits - 1 else bits - 1
+    if not stream.bits > high >= bits - 1:  # where no value could lie: the usual place is meant
+        high = bits - 1
     width = 8 * words.itemsize
     if stream.lossy and not header.signed:
         words = np.minimum(words >> np.uint8(high + 1 - bits), words.dtype.type(2**bits - 1))

@@ -29,6 +29,7 @@ NAMES = sorted(path.stem for path in CASES.glob("*.dcm"))
 VALUES = np.arange(256, dtype=np.uint16).reshape(16, 16) * 16  # 0…4080
 RIGHT = VALUES / 4080
 SIGNED = (VALUES.astype(int) - 2048).astype(np.int16)
+WHOLE = {"WindowCenter": 2048, "WindowWidth": 4096}
 JPEG = "1.2.840.10008.1.2.4."
 LOSSLESS, LS, J2K, RLE = JPEG + "70", JPEG + "80", JPEG + "90", "1.2.840.10008.1.2.5"
 
@@ -210,8 +211,10 @@ def test_field_08_a_window_that_cannot_be_read_is_ignored(keyword, bad):
     ],
 )
 def test_field_08_the_first_window_that_can_be_read_is_taken(centres, widths):
-    data = with_text(made(VALUES), WindowCenter=centres, WindowWidth=widths)
-    assert near(decode_image(data).pixels, np.clip((VALUES - 999.5) / 1999 + 0.5, 0, 1))
+    film = decode_image(with_text(made(VALUES), WindowCenter=centres, WindowWidth=widths))
+    assert near(film.pixels, np.clip((VALUES - 999.5) / 1999 + 0.5, 0, 1))
+    passed_over = not centres.strip().startswith("1000")
+    assert [": the first that is a window is taken" in reason for reason in film.ignored] == [True] * passed_over
 
 
 @pytest.mark.parametrize(
@@ -231,6 +234,8 @@ def test_field_08_window_functions_are_known_in_any_writing(function, is_):
 
 def test_field_08_a_window_of_width_half_is_one_for_exact_functions_only():
     ds = made(VALUES, WindowCenter=1000, WindowWidth=0.5)
+    assert near(pixels(ds), RIGHT)
+    ds.VOILUTFunction = "GAMMA"  # which there is not: LINEAR
     assert near(pixels(ds), RIGHT)
     ds.VOILUTFunction = "LINEAR_EXACT"
     assert near(pixels(ds), VALUES >= 1000)
@@ -326,6 +331,11 @@ def test_field_08_high_bits_other_than_stored_minus_one(high, values, syntax):
     assert near(pixels(ds, syntax), RIGHT)
 
 
+def test_field_08_sixteen_signed_bits_in_big_endian():
+    ds = made(SIGNED, PixelData=SIGNED.astype(">i2").tobytes())
+    assert near(pixels(ds, "1.2.840.10008.1.2.2"), RIGHT)
+
+
 def test_field_08_high_bits_of_every_frame():
     words = np.stack([VALUES << 4, (4080 - VALUES) << 4]).astype("<u2")
     ds = made(VALUES, BitsStored=12, HighBit=15, NumberOfFrames=2, PixelData=words.tobytes())
@@ -381,6 +391,26 @@ def test_field_08_the_header_says_whether_jpeg_2000_values_are_signed(signed):
     ds = made(VALUES, BitsStored=12, PixelRepresentation=signed, PixelData=encapsulate([stream]))
     right = VALUES.astype(int) - 2048 if signed else SIGNED.view(np.uint16) & 0xFFF
     assert near(pixels(ds, J2K), (right - right.min()) / (right.max() - right.min()))
+
+
+def test_field_08_a_lossy_stream_that_overshoots_is_clipped():
+    over = (VALUES.astype(int) * 1.05).astype(np.uint16)  # up to 4284
+    for syntax in (JPEG + "91", JPEG + "81"):
+        ds = made(VALUES, BitsStored=12, PixelData=encapsulate([compressed(over, syntax)]), **WHOLE)
+        assert near(pixels(ds, syntax), np.minimum(over, 4095) / 4095)
+
+
+def test_field_08_a_stream_deeper_than_its_cells_is_read_as_it_is():
+    for syntax in (LOSSLESS, LS, J2K):
+        ds = made(VALUES, BitsAllocated=8, BitsStored=8, PixelData=encapsulate([compressed(VALUES, syntax)]))
+        assert near(pixels(ds, syntax), RIGHT)
+
+
+def test_field_08_a_stream_of_fewer_bits_has_the_hash_of_the_plain_values():
+    ten = VALUES // 4
+    packed = made(ten, BitsStored=12, PixelData=encapsulate([compressed(ten, J2K, bits=10)]))
+    plain = decode_image(written(made(ten, BitsStored=12)))
+    assert decode_image(written(packed, J2K)).pixels_sha256 == plain.pixels_sha256
 
 
 def test_field_08_one_film_has_one_hash_wherever_its_bits_lie():
@@ -471,6 +501,10 @@ def test_field_08_fragments_that_nothing_tells_apart_are_refused():
     data = written(made(VALUES, NumberOfFrames=2, PixelData=items(b"", b"ab", b"cd", b"ef")), RLE)
     with pytest.raises(ImageError, match="has 2 frames in 3 fragments, and no offset table"):
         decode_image(data)
+    first, second = (cut(compressed(values, RLE), 2) for values in (VALUES, VALUES[::-1].copy()))
+    table = struct.pack("<2I", 0, sum(8 + len(piece) for piece in first))
+    data = written(made(VALUES, NumberOfFrames=2, PixelData=items(table, *first, *second)), RLE)
+    assert near(decode_image(data, frame=2).pixels, RIGHT[::-1])  # illegal, but told apart
 
 
 @pytest.mark.parametrize("shift", [0, 40])
@@ -486,6 +520,10 @@ def test_field_08_a_missing_offset_table_and_a_bare_stream():
     stream = compressed(VALUES, J2K)
     assert near(pixels(made(VALUES, PixelData=items(stream)), J2K), RIGHT)
     assert near(pixels(made(VALUES, PixelData=items(*cut(stream, 2))), J2K), RIGHT)
+    bare = written(made(VALUES, PixelData=stream + b"\0" * (len(stream) % 2)))
+    place = bare.index(b"1.2.840.10008.1.2.1\0") - 2
+    said = struct.pack("<H", len(J2K)) + J2K.encode()
+    assert near(decode_image(bare[:place] + said + bare[place + 22 :]).pixels, RIGHT)
 
 
 # what does not decide pixels sinks no film
@@ -564,20 +602,19 @@ def film_of(values, **elements):
 
 
 NOISE = np.random.default_rng(3).integers(0, 4, (100, 100))
-WINDOW = {"WindowCenter": 2048, "WindowWidth": 4096}
 
 
 @pytest.mark.parametrize(
     "film",
     [
         film_of(np.full((50, 50), 700)),
-        film_of(np.full((50, 50), 700), **WINDOW),
+        film_of(np.full((50, 50), 700), **WHOLE),
         film_of(VALUES, WindowCenter=9000, WindowWidth=100),  # all of it below the window
-        film_of(2000 + NOISE, **WINDOW),
+        film_of(2000 + NOISE, **WHOLE),
         film_of(2000 + NOISE),  # stretched, it would seem to show something
         film_of(2000 + NOISE, RescaleSlope=100, RescaleIntercept=5),
         film_of(np.where(np.arange(10_000).reshape(100, 100) < 90, 4095, NOISE)),  # a letter on a black film
-        film_of(np.where(np.arange(10_000).reshape(100, 100) < 5000, 0, 900), PixelPaddingValue=0, **WINDOW),
+        film_of(np.where(np.arange(10_000).reshape(100, 100) < 5000, 0, 900), PixelPaddingValue=0, **WHOLE),
         decode_image(png_with(b"tEXt", b"a\0b", np.full((30, 30), 7, np.uint8))),
         decode_image(png_with(b"tEXt", b"a\0b", np.arange(4, dtype=np.uint8).reshape(2, 2) % 2)),
     ],
@@ -591,10 +628,11 @@ def test_field_09_a_film_that_shows_nothing_is_flat(film):
     [
         film_of(VALUES),
         film_of(VALUES // 16),  # sixteen times too few values, and a film
+        decode_image(written(made(VALUES // 16))),  # 8 bits, although 16 are said to be stored
         film_of(np.tile(np.arange(100) // 2, (100, 1)) + 2000),  # 50 grey values
-        film_of(np.tile(np.arange(100), (100, 1)), **WINDOW),
+        film_of(np.tile(np.arange(100), (100, 1)), **WHOLE),
         film_of(np.where(np.arange(10_000).reshape(100, 100) < 500, 4095, 0)),  # a small bright thing
-        film_of(np.where(np.arange(10_000).reshape(100, 100) < 5000, 0, 900), **WINDOW),
+        film_of(np.where(np.arange(10_000).reshape(100, 100) < 5000, 0, 900), **WHOLE),
         decode_image(png_with(b"tEXt", b"a\0b", np.arange(4, dtype=np.uint8).reshape(2, 2))),
     ],
 )
