@@ -77,13 +77,12 @@ def more_of(ds: Any, keywords: Sequence[str]) -> dict[str, str]:
 
 def in_frame(ds: Any, number: int) -> None:
     """Have the data set say at its top what its functional groups say of a frame, from 1 (PS3.3 C.7.6.16)."""
-    shared = ds.get("SharedFunctionalGroupsSequence") or []
-    each = ds.get("PerFrameFunctionalGroupsSequence") or []
+    shared, each = (values(ds, f"{kind}FunctionalGroupsSequence") for kind in ("Shared", "PerFrame"))
     for groups in (*shared[:1], *each[number - 1 : number]):
         for name in ("PixelValueTransformationSequence", "FrameVOILUTSequence", "PixelMeasuresSequence"):
-            for item in (groups.get(name) or [])[:1]:
-                for element in item:
-                    ds[element.tag] = element
+            for item in values(groups, name)[:1]:
+                for tag in item.keys() if hasattr(item, "get_item") else ():
+                    ds[tag] = item.get_item(tag)  # as it was read: a value that is none says nothing, and ends nothing
 
 
 def _date(said: str | None) -> date | None:

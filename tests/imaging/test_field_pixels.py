@@ -249,6 +249,18 @@ def test_field_08_windows_of_an_enhanced_object_with_one_frame_count():
     assert near(pixels(ds), np.clip((VALUES - 999.5) / 1999 + 0.5, 0, 1))
 
 
+@pytest.mark.parametrize("said", [b"x" * 10, b"\xff" * 10, b""])
+def test_field_08_damaged_functional_groups_sink_no_film(said):
+    ds = made(VALUES)
+    ds.add_new("SharedFunctionalGroupsSequence", "OB", said)
+    assert near(pixels(ds), RIGHT)
+    groups, window = Dataset(), Dataset()
+    window.add_new("WindowCenter", "LO", "AUTO")
+    window.add_new("FrameVOILUTSequence", "OB", said)
+    groups.FrameVOILUTSequence, groups.PixelMeasuresSequence = [window], []
+    assert near(pixels(made(VALUES, SharedFunctionalGroupsSequence=[groups], WindowWidth=100)), RIGHT)
+
+
 # code strings
 
 

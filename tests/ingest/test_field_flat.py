@@ -17,9 +17,15 @@ from radretrieval.archive.connections import Database
 from radretrieval.config import Settings
 from radretrieval.dicom.scp.commit_queue import ReceiveQueue
 from radretrieval.ingest.inbox_worker import InboxWorker
+from radretrieval.ingest.problem import Problem
+from radretrieval.ingest.report import IngestReport
 from radretrieval.ingest.run import ingest
 from radretrieval.jobs.encode import EncodeOptions, encode
 from radretrieval.jobs.verify import verify
+from radretrieval.search.batch.run import BatchReport, search_batch
+from radretrieval.search.batch.sources import BatchQuery
+from radretrieval.search.request import Request
+from radretrieval.search.searcher import Searcher
 
 RAMP = np.tile(np.arange(64, dtype=np.uint16) * 60, (64, 1))
 
@@ -64,18 +70,27 @@ def test_field_09_flat_images_are_named_counted_and_found(
     with database.connection() as connection:
         add_encoder(connection)
     encode(database, settings, EncodeOptions(device="cpu"))
-    hits = inside("search", tmp_path / "in" / "sound.png", "--where", "flat=true", "--json").json["hits"]
-    assert sorted(Path(hit["uri"]).name for hit in hits) == ["black.png", "dark.dcm"]
     grey = tmp_path / "grey.png"
     Image.fromarray(np.full((64, 64), 90, np.uint8)).save(grey)
-    for query, flat in ((tmp_path / "in" / "black.png", True), (grey, True), (tmp_path / "in" / "sound.png", False)):
-        answer = inside("search", query, "--device", "cpu", "--json")
-        assert (answer.json["query_flat"], "the query is flat" in answer.stderr) == (flat, flat)
-    Image.fromarray((RAMP.T // 20).astype(np.uint8)).save(tmp_path / "in" / "new.png")
-    grey.rename(tmp_path / "in" / "grey.png")
-    many = inside("search", "--batch", tmp_path / "in", "--out", tmp_path / "hits.csv", "--device", "cpu", "--json")
-    assert (many.json["answered"], many.json["flat"]) == (6, 3)
-    assert "3 queries are flat" in many.stderr
+    paths = {name: tmp_path / "in" / f"{name}.png" for name in ("black", "sound")} | {"grey": grey}
+    with Searcher(database, settings, "cpu") as searcher:
+        flat = {name: searcher.search(Request(path)).query_flat for name, path in paths.items()}
+        assert flat == {"black": True, "sound": False, "grey": True}
+        report = BatchReport()
+        asked = [BatchQuery(name, str(path)) for name, path in paths.items()]
+        assert len(list(search_batch(searcher, Request(grey), asked, report, lambda count: None))) == 1
+        assert (report.answered, report.flat, report.document(grey)["flat"]) == (3, 2, 2)
+    answer = inside("search", paths["black"], "--where", "flat=true", "--json")
+    assert [Path(hit["uri"]).name for hit in answer.json["hits"]] == ["dark.dcm"]
+    assert answer.json["query_flat"]
+    assert "the query is flat" in answer.stderr
+
+
+def test_field_09_a_release_with_a_flat_image_is_whole() -> None:
+    report = IngestReport(recognised="a release")
+    for problem, unsound in ((Problem("a.png", "Flat", "…"), False), (Problem("b.png", "HalfRelease", "…"), True)):
+        report.note(problem)
+        assert report.unsound == unsound
 
 
 def test_field_09_flat_films_that_are_received_are_logged(
