@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -185,6 +186,35 @@ def test_new_deleted_and_restored_instances(orthanc: Orthanc, pulled: Pulled, da
     orthanc.put(first, third)
     assert counts(pulled(orthanc, deletions=True), "added", "gone", "back") == (0, 0, 2)
     assert gone() == set()
+
+
+def test_field_03_what_orthanc_modified_is_followed(orthanc: Orthanc, pulled: Pulled, database: Database) -> None:
+    """Another patient in the same study, then another study: by the list of changes, and by dates with again."""
+
+    def modify(number: str, **changes: str) -> str:
+        kept = [one for one in ("SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID") if one not in changes]
+        order = json.dumps({"Replace": changes, "Keep": kept, "Force": True})
+        data = orthanc.ask("POST", f"instances/{number}/modify", order.encode()).content
+        orthanc.delete(number)
+        return orthanc.put(data)[0]
+
+    def row() -> dict[str, Any]:
+        found: dict[str, Any] = rows(database, "patient_key, study_instance_uid, uri, gone_at")[0]
+        return found
+
+    number, _ = orthanc.put(film(1, study=1), film(2, study=1))
+    assert counts(pulled(orthanc), "added", "updated") == (2, 0)
+    before = row()
+    number = modify(number, PatientID="P77")
+    assert counts(pulled(orthanc), "added", "unchanged", "updated", "failed") == (0, 1, 1, 0)
+    assert row() == before | {"patient_key": row()["patient_key"]} != before
+    number = modify(number, StudyInstanceUID="1.2.3")
+    assert counts(pulled(orthanc), "added", "updated", "failed") == (0, 1, 0)
+    assert row()["study_instance_uid"] == "1.2.3"
+    assert "/studies/1.2.3/" in row()["uri"]
+    modify(number, PatientID="P78")
+    assert counts(pulled(orthanc, changes=False), "unchanged", "updated") == (2, 0)  # nothing tells of it
+    assert counts(pulled(orthanc, changes=False, again=True), "unchanged", "updated") == (1, 1)
 
 
 def test_a_peer_that_is_away_makes_nothing_gone(orthanc: Orthanc, pull: Pull, database: Database) -> None:
