@@ -87,6 +87,10 @@ def failed(connection: Connection, origin: str, error: str, limit: int) -> list[
     return [row["uri"] for row in connection.execute(sql("pull_failed"), asked).fetchall()]
 
 
-def found_gone(connection: Connection, ids: Sequence[int], gone: bool) -> int:
-    """Set `gone_at` of images, or reset it (`gone` False); returns how many rows changed."""
-    return connection.execute(sql("images_gone"), {"ids": list(ids), "gone": gone}).rowcount
+def found_gone(connection: Connection, ids: Sequence[int], gone: bool, uris: Sequence[str] | None = None) -> int:
+    """Set `gone_at` of images, or reset it (`gone` False); returns how many rows changed.
+
+    `uris` are those that were looked at: an image that has another file by now is left as it is.
+    """
+    given = {"ids": list(ids), "gone": gone, "uris": None if uris is None else list(uris)}
+    return connection.execute(sql("images_gone"), given).rowcount

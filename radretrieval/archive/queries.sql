@@ -631,9 +631,9 @@ ORDER BY id LIMIT %(limit)s;
 -- :images_of_uris Which of these files are images of a peer.
 SELECT uri FROM image WHERE uri = ANY(%(uris)s) AND origin = %(origin)s;
 
--- :images_gone These are gone where they came from, or are back there.
+-- :images_gone These are gone where they came from, or are back there; with `uris` only those whose file is still one of these.
 UPDATE image SET gone_at = CASE WHEN %(gone)s THEN coalesce(gone_at, now()) END
-WHERE id = ANY(%(ids)s) AND (gone_at IS NULL) = %(gone)s;
+WHERE id = ANY(%(ids)s) AND (gone_at IS NULL) = %(gone)s AND (%(uris)s::text[] IS NULL OR uri = ANY(%(uris)s::text[]));
 
 -- :sop_contents The files of these SOP Instance UIDs that are images, or came already.
 SELECT sop_instance_uid, sha256 FROM image WHERE sop_instance_uid = ANY(%(uids)s)

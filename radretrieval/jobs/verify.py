@@ -166,8 +166,8 @@ def _count(
         report.failures.add(shown(row["uri"]), state, message)
     for gone in (True, False):
         states = {"gone"} if gone else {"sound"}
-        ids = [row["id"] for row, (state, _) in zip(rows, found, strict=True) if state in states]
-        pull_state.found_gone(connection, ids, gone)
+        those = [row for row, (state, _) in zip(rows, found, strict=True) if state in states]
+        pull_state.found_gone(connection, [row["id"] for row in those], gone, [row["uri"] for row in those])
 
 
 def _pool(settings: Settings) -> WorkerPool[File | str, InspectedFile]:

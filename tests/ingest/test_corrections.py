@@ -18,7 +18,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from nodes import a_file
 
-from radretrieval.archive import encoders, images, inbox
+from radretrieval.archive import encoders, images, inbox, patient_keys
 from radretrieval.archive.connections import Database
 from radretrieval.archive.images import NewImage
 from radretrieval.archive.search import exact_check
@@ -30,6 +30,7 @@ from radretrieval.ingest.labels_csv import read_labels
 from radretrieval.ingest.register import register_images
 from radretrieval.ingest.report import InboxReport
 from radretrieval.ingest.run import ingest
+from radretrieval.jobs import verify as verify_module
 from radretrieval.jobs.verify import verify
 from radretrieval.privacy.pseudonyms import load_secret, patient_key
 from radretrieval.storage.content_store import ContentStore
@@ -253,6 +254,50 @@ def test_field_03_what_labels_set_stays(database: Database, settings: Settings, 
     assert (row["patient_key"], row["body_part"]) == (key(settings, "TRIAL-7"), "CHEST")
     assert (row["modality"], row["irma_code"]) == ("DX", "1121-120-942-700")
     assert set(row["labelled"]) == {"body_part", "patient_key"}
+
+
+def test_field_03_labels_of_the_corrected_file_are_taken(database: Database, settings: Settings, films: Films) -> None:
+    ingest(database, settings, [films.a])
+    labels = films.a.parent / "labels.csv"
+    labels.write_text("file,body_part,irma_code,split\nc.dcm,CHEST,1121-120-942-700,train\n")
+    assert ingest(database, settings, [films.c], labels=read_labels(labels)).updated == 1
+    (row,) = rows(database)
+    assert (row["body_part"], row["irma_code"], row["split"]) == ("CHEST", "1121-120-942-700", "train")
+    assert (row["view_position"], row["labelled"]) == ("LL", ["body_part"])
+
+
+def test_field_03_a_rotation_of_the_key_takes_the_history_along(
+    database: Database, settings: Settings, films: Films, receive: Receive
+) -> None:
+    """The old key, which a rotation makes worthless, tells nothing of the patients that images had before."""
+    for path in (films.a, films.b):
+        receive(path)
+        InboxWorker(database, settings, 1).finish()
+    with database.connection() as connection:
+        patients, images_changed = patient_keys.replace(connection, lambda old: f"new {old}", "0" * 32)
+        connection.commit()
+    assert (patients, images_changed) == (2, 1)
+    assert rows(database)[0]["patient_key"] == f"new {key(settings, 'P2')}"
+    assert history(database)[0]["old"] == {"patient_key": f"new {key(settings, 'P1')}"}
+
+
+def test_field_03_a_file_that_is_replaced_while_it_is_verified_is_not_gone(
+    database: Database, settings: Settings, films: Films, receive: Receive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    receive(films.a)
+    InboxWorker(database, settings, 1).finish()
+    real = verify_module.images.after
+
+    def after(connection: Any, after: int, limit: int) -> Any:
+        found = real(connection, after, limit)
+        if after == 0:
+            receive(films.b)
+            assert InboxWorker(database, settings, 1).finish().updated == 1
+        return found
+
+    monkeypatch.setattr(verify_module.images, "after", after)
+    assert verify(database, settings).gone == 1  # the file of before
+    assert rows(database)[0]["gone_at"] is None
 
 
 def test_field_03_every_frame_follows(database: Database, settings: Settings, receive: Receive, tmp_path: Path) -> None:
