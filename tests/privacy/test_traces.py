@@ -189,6 +189,24 @@ def test_field_06_each_patient_has_a_shift_of_days_of_its_own() -> None:
     assert sum(KEYED.days(str(n)) == other.days(str(n)) for n in range(300)) < 10, "nor the same under another key"
 
 
+def test_field_06_an_export_keeps_patients_apart() -> None:
+    """By pseudonym; by study or file where no patient is known."""
+    nobody = dict.fromkeys(columns_of(KEYED)) | {"sha256": b"1", "study_date": date(2024, 1, 31)}
+    rows = [
+        nobody | {"patient_key": "0" * 32},
+        nobody | {"patient_key": "1" * 32},
+        nobody | {"study_instance_uid": "1.2"},
+        nobody | {"study_instance_uid": "1.3"},
+        nobody,
+        nobody | {"sha256": b"2"},
+    ]
+    shown = [index_row(row, "", KEYED) for row in rows]
+    assert len({row["study_date"] for row in shown}) == len(rows)
+    assert shown[0]["patient_key"] not in (None, "0" * 32, shown[1]["patient_key"])
+    same = rows[0] | {"sha256": b"3", "study_instance_uid": "1.4"}
+    assert index_row(same, "", KEYED)["study_date"] == shown[0]["study_date"]
+
+
 def test_file_and_index_of_an_export_have_the_same_shift() -> None:
     planted = Planted()
     row = dict.fromkeys(columns_of(KEYED)) | {"patient_key": "0" * 32, "study_date": date(2024, 1, 31)}
