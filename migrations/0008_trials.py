@@ -52,6 +52,7 @@ def _patient_key_check() -> None:
         "patient_key_check",
         sa.Column("id", sa.SmallInteger, nullable=False, server_default="1"),
         sa.Column("check_value", sa.Text),
+        sa.Column("plain_issuer", sa.Text),
         sa.Column("recorded_at", sa.TIMESTAMP(timezone=True), nullable=False, server_default=sa.func.now()),
         sa.PrimaryKeyConstraint("id", name="patient_key_check_pkey"),
         sa.CheckConstraint("id = 1", name="patient_key_check_id_check"),
@@ -76,6 +77,13 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    # 0007 makes pseudonyms without the issuer: further images of a patient would be those of another one
+    op.execute(
+        f"DO $$BEGIN IF EXISTS (SELECT FROM {S}.patient_key_check WHERE plain_issuer IS NOT NULL) "
+        f"AND EXISTS (SELECT FROM {S}.image WHERE patient_key IS NOT NULL) THEN RAISE EXCEPTION USING MESSAGE = "
+        "'the pseudonyms of this archive take the issuer of identifiers, which revision 0007 does not; "
+        "to go back, restore a backup that was made before the upgrade'; END IF; END$$"
+    )
     _exact_as_before()
     op.execute(
         f"DO $$BEGIN IF EXISTS (SELECT FROM {S}.image_history) "
@@ -113,15 +121,7 @@ def _corrections() -> None:
         ),
         schema=S,
     )
-    # who may read the images may read what they were
-    op.execute(
-        f"""DO $$DECLARE who text; BEGIN
-        FOR who IN SELECT CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END
-            FROM pg_class c, aclexplode(c.relacl) a WHERE c.oid = '{S}.image'::regclass
-            AND a.privilege_type = 'SELECT' AND a.grantee <> c.relowner LOOP
-            EXECUTE 'GRANT SELECT ON {S}.image_history TO ' || who;
-        END LOOP; END$$"""
-    )
+    _rights_of_image("image_history")
     op.create_index("image_history_image_id_idx", "image_history", ["image_id"], schema=S)
     op.create_index("arrival_sop_instance_uid_idx", "arrival", ["sop_instance_uid"], schema=S)
 

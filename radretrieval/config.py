@@ -56,6 +56,8 @@ class Settings(BaseSettings):
     decode_megabytes : memory limit of a decoding process, in MB.
     patient_key_file : secret key of the patients' pseudonyms, at least 16 bytes; without it the file patient.key in
         `home`, which is made when it is first needed. All hosts that ingest into one archive need the same key.
+    issuer : who gave the patient identifiers that come without an issuer: those of labels, and of DICOM files without
+        Issuer of Patient ID. Equal identifiers of two issuers are two patients.
     store : folder of the files that the archive stores itself, named by the SHA-256 of their content; without it the
         folder store in `home`. All hosts that read images need the same folder, as a mounted path.
     store_group : group that may read the store, by name or number; without it only the user that writes the store.
@@ -81,6 +83,7 @@ class Settings(BaseSettings):
     decode_seconds: float = 120.0
     decode_megabytes: int = 4096
     patient_key_file: Path | None = None
+    issuer: str | None = None
     store: Path | None = None
     store_group: str | None = None
     keep: Literal["reference", "copy", "reduced"] = "reference"

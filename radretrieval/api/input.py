@@ -32,6 +32,7 @@ class ArchiveInput(ArchiveBase):
         split: str | None = None,
         keep: str | None = None,
         frames: str | None = None,
+        issuer: str | None = None,
         workers: int | None = None,
         progress: Progress | None = None,
         on_release: Callable[[str], None] | None = None,
@@ -44,7 +45,7 @@ class ArchiveInput(ArchiveBase):
         labels : CSV with a column `file` and `irma_code`, `split`, …. Without it the ImageCLEF 2009 release is
             recognised by its folders and labelled by its own CSVs.
         split : of files whose labels name none.
-        keep, frames : for this call, instead of the settings of these names.
+        keep, frames, issuer : for this call, instead of the settings of these names.
         workers : decoding processes; None for one a core.
         on_release : called with a description of the release that was recognised, before its images are read.
 
@@ -57,7 +58,7 @@ class ArchiveInput(ArchiveBase):
         from radretrieval.ingest.run import ingest
 
         given, found = _labels(labels), path_list(paths)
-        settings = make_settings(self.settings, keep=keep, frames=frames)
+        settings = make_settings(self.settings, keep=keep, frames=frames, issuer=issuer)
         database = self._database
         advance = counted(progress, sum(1 for _ in walk(found)) if progress else None)
         return ingest(
@@ -74,6 +75,7 @@ class ArchiveInput(ArchiveBase):
         split: str | None = None,
         keep: str | None = None,
         frames: str | None = None,
+        issuer: str | None = None,
         workers: int | None = None,
         stop: threading.Event | None = None,
         on_round: Callable[[IngestReport], None] | None = None,
@@ -84,7 +86,7 @@ class ArchiveInput(ArchiveBase):
         ----------
         settle : seconds for which a file must not have changed.
         move_to : folder to which files are moved once they are in the archive.
-        labels, split, keep, frames, workers : as in `ingest`.
+        labels, split, keep, frames, issuer, workers : as in `ingest`.
         on_round : called with the report of each round that found files.
 
         Returns
@@ -93,7 +95,7 @@ class ArchiveInput(ArchiveBase):
         """
         from radretrieval.ingest.watch_folder import WatchOptions, watch
 
-        settings = make_settings(self.settings, keep=keep, frames=frames)
+        settings = make_settings(self.settings, keep=keep, frames=frames, issuer=issuer)
         options = WatchOptions(settle, None, optional_path(move_to), _labels(labels), split, workers)
         return watch(self._database, settings, path_list(folders), options, stop or threading.Event(), on_round)
 
@@ -113,6 +115,7 @@ class ArchiveInput(ArchiveBase):
         idle_seconds: float = 60.0,
         all_classes: bool = False,
         intake: bool = True,
+        issuer: str | None = None,
         workers: int | None = None,
         stop: threading.Event | None = None,
         on_ready: Callable[[ScpConfig, int], None] | None = None,
@@ -127,7 +130,7 @@ class ArchiveInput(ArchiveBase):
         tls_cert, tls_key, tls_ca : PEM files: certificate and key of this node, and of who signs the callers'.
         max_associations, idle_seconds : at one time; and of silence after which one is ended.
         all_classes : take every storage class, instead of those of projection radiography.
-        intake : make images of what arrives; without, another process does. workers : as in `ingest`.
+        intake : make images of what arrives; without, another process does. issuer, workers : as in `ingest`.
         on_ready : called with the configuration and the port once it listens.
 
         Raises
@@ -161,7 +164,8 @@ class ArchiveInput(ArchiveBase):
                 on_ready(config, listens)
 
         stop = stop or threading.Event()
-        return receive(self._database, self.settings, config, stop, intake=intake, workers=workers, ready=ready)
+        settings = make_settings(self.settings, issuer=issuer)
+        return receive(self._database, settings, config, stop, intake=intake, workers=workers, ready=ready)
 
     def pull(
         self,
@@ -178,6 +182,7 @@ class ArchiveInput(ArchiveBase):
         credentials: StrPath | None = None,
         ae_title: str = "RADRETRIEVAL",
         move_to: str | None = None,
+        issuer: str | None = None,
         progress: Progress | None = None,
     ) -> PullReport:
         """Bring the radiographs of a PACS into the archive; again: what is new there.
@@ -194,6 +199,7 @@ class ArchiveInput(ArchiveBase):
         workers : files that are asked for at a time.
         credentials : file with user:password or a bearer token; None for that of the settings.
         ae_title : our AE title (DIMSE). move_to : AE title of the receiver that the node sends to (C-MOVE).
+        issuer : as in `ingest`.
 
         Raises
         ------
@@ -209,7 +215,7 @@ class ArchiveInput(ArchiveBase):
         try:
             return pull(
                 self._database,
-                self.settings,
+                make_settings(self.settings, issuer=issuer),
                 opened,
                 chosen,
                 workers=workers,

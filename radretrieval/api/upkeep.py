@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from radretrieval.api.base import ArchiveBase, Progress, StrPath, counted, optional_path
+from radretrieval.api.base import ArchiveBase, Progress, StrPath, counted, make_settings, optional_path
 from radretrieval.api.queries import Where, conditions
 from radretrieval.errors import UsageError
 
@@ -125,11 +125,16 @@ class ArchiveUpkeep(ArchiveBase):
         expect = None if progress is None else lambda total: progress(0, total)
         return export(self._database, self.settings, Path(folder), options, counted(progress), expect)
 
-    def rotate_patient_key(self) -> Rotation:
-        """Give every patient a new pseudonym under a new key; each stays the same patient. Or finish a rotation."""
+    def rotate_patient_key(self, *, issuer: str | None = None) -> Rotation:
+        """Give every patient a new pseudonym under a new key; each stays the same patient. Or finish a rotation.
+
+        Parameters
+        ----------
+        issuer : of the patients so far, in an archive of an older version: pseudonyms take the issuer from then on.
+        """
         from radretrieval.privacy.key_rotation import rotate
 
-        return rotate(self._database, self.settings)
+        return rotate(self._database, make_settings(self.settings, issuer=issuer))
 
     def accept_patient_key(self) -> AcceptedKey:
         """Record the key of this host as the archive's, whatever key its pseudonyms were made with."""

@@ -6,7 +6,7 @@ that writes or replaces pseudonyms.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,9 +24,12 @@ class KeyCheck:
     Attributes
     ----------
     check_value : of the key; None where the pseudonyms are of a version that recorded none.
+    plain_issuer : the issuer whose identifiers make pseudonyms as those without an issuer do; empty for none. None: the
+        pseudonyms take no issuers.
     """
 
     check_value: str | None
+    plain_issuer: str | None
 
 
 def try_lock_ingestion(connection: Connection) -> None:
@@ -59,6 +62,22 @@ def record(connection: Connection, check_value: str) -> KeyCheck:
 def accept(connection: Connection, check_value: str) -> None:
     """Record a check value in place of any other."""
     connection.execute(sql("patient_key_accept"), {"check": check_value})
+
+
+def take_issuers(connection: Connection, plain_issuer: str) -> None:
+    """Have pseudonyms take the issuer from now on; those that are there are of `plain_issuer`."""
+    connection.execute(sql("patient_key_issuer"), {"issuer": plain_issuer})
+
+
+def only_without_issuer(connection: Connection, pseudonyms: Mapping[str, str]) -> set[str]:
+    """Those of these pseudonyms that no image has, while one has the pseudonym of the identifier without its issuer.
+
+    Parameters
+    ----------
+    pseudonyms : with the issuer → without it.
+    """
+    values = {"named": list(pseudonyms), "plain": list(pseudonyms.values())}
+    return {row["named"] for row in connection.execute(sql("patient_without_issuer"), values)}
 
 
 def examples(connection: Connection, limit: int) -> list[dict[str, Any]]:

@@ -669,14 +669,22 @@ WHERE i.id = ANY(%(ids)s::bigint[]);
 SELECT pg_try_advisory_xact_lock(7266320150) AS mine;
 
 -- :patient_key_check What is recorded of the key that the pseudonyms are made with.
-SELECT check_value FROM patient_key_check;
+SELECT check_value, plain_issuer FROM patient_key_check;
 
 -- :patient_key_record Record it, where nothing is.
-INSERT INTO patient_key_check (check_value) VALUES (%(check)s) ON CONFLICT DO NOTHING;
+INSERT INTO patient_key_check (check_value, plain_issuer) VALUES (%(check)s, '') ON CONFLICT DO NOTHING;
 
 -- :patient_key_accept Record it, whatever was.
-INSERT INTO patient_key_check (check_value) VALUES (%(check)s)
+INSERT INTO patient_key_check (check_value, plain_issuer) VALUES (%(check)s, '')
 ON CONFLICT (id) DO UPDATE SET check_value = excluded.check_value, recorded_at = now();
+
+-- :patient_key_issuer Pseudonyms take the issuer; those that are there are of one.
+UPDATE patient_key_check SET plain_issuer = %(issuer)s;
+
+-- :patient_without_issuer Patients that are new with their issuer, and known without.
+SELECT n.named FROM unnest(%(named)s::text[], %(plain)s::text[]) AS n (named, plain)
+WHERE EXISTS (SELECT FROM image i WHERE i.patient_key = n.plain)
+  AND NOT EXISTS (SELECT FROM image i WHERE i.patient_key = n.named);
 
 -- :patient_key_examples Files from which a key can be tested; not those that this transaction has written.
 SELECT uri, sha256, patient_key FROM image WHERE patient_key IS NOT NULL AND format = 'dicom' AND gone_at IS NULL

@@ -25,6 +25,14 @@ EncoderId = Annotated[
     int | None,
     typer.Option("--encoder", min=1, max=2**31 - 1, metavar="ID", help="Use this encoder instead of the active one."),
 ]
+Issuer = Annotated[
+    str | None,
+    typer.Option(
+        "--issuer",
+        metavar="NAME",
+        help="Who gave patient identifiers that come without an issuer; default RADRETRIEVAL_ISSUER, none.",
+    ),
+]
 Workers = Annotated[
     int | None, typer.Option("--workers", min=1, metavar="N", help="Decoding processes; default one a core.")
 ]

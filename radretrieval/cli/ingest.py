@@ -11,6 +11,7 @@ import typer
 import radretrieval as rr
 from radretrieval.cli.common import (
     AsJson,
+    Issuer,
     Workers,
     bar,
     opened,
@@ -43,6 +44,7 @@ def ingest(
         Literal["first", "each", "refuse"] | None,
         typer.Option("--frames", help="Which frames of a file with several; default RADRETRIEVAL_FRAMES, first."),
     ] = None,
+    issuer: Issuer = None,
     watch: Annotated[
         bool,
         typer.Option("--watch", help="Go on: ingest what comes into the folders, until ended by Ctrl-C or SIGTERM."),
@@ -75,6 +77,7 @@ def ingest(
                 split=split,
                 keep=keep,
                 frames=frames,
+                issuer=issuer,
                 workers=workers,
                 stop=stop,
                 on_round=_tell_round,
@@ -87,6 +90,7 @@ def ingest(
                     split=split,
                     keep=keep,
                     frames=frames,
+                    issuer=issuer,
                     workers=workers,
                     progress=progress,
                     on_release=tell,

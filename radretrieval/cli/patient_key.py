@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import typer
 
-from radretrieval.cli.common import AsJson, opened, print_document, tell
+from radretrieval.cli.common import AsJson, Issuer, opened, print_document, tell
 
 app = typer.Typer(
     help="The secret key that patients' pseudonyms are made with.", no_args_is_help=True, rich_markup_mode=None
@@ -14,14 +14,17 @@ app = typer.Typer(
 
 
 @app.command()
-def rotate(context: typer.Context, as_json: AsJson = False) -> None:
+def rotate(context: typer.Context, issuer: Issuer = None, as_json: AsJson = False) -> None:
     """Give every patient a new pseudonym under a new key; each stays the same patient. Or finish a rotation.
 
     The file then holds the chain of keys, the newest last: back it up, and copy it to every host that ingests. End
     ingest, receive and pull before. Who has come to know the old key alone can test no identifiers any more.
+
+    In an archive of an older version pseudonyms do not take the issuer of identifiers; --issuer has them take it, and
+    the patients so far are of that issuer.
     """
     with opened(context) as archive:
-        done = archive.rotate_patient_key()
+        done = archive.rotate_patient_key(issuer=issuer)
     print_document(asdict(done), as_json, without=("finished",))
     if done.finished:
         tell("an earlier rotation, which was ended before its last step, is finished now")

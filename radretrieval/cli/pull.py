@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from radretrieval.cli.common import AsJson, bar, opened, print_document, tell_failures, tell_problems
+from radretrieval.cli.common import AsJson, Issuer, bar, opened, print_document, tell_failures, tell_problems
 
 
 def pull(
@@ -81,6 +81,7 @@ def pull(
             help="Have the node send to this radretrieval receive (C-MOVE), instead of taking the files (C-GET).",
         ),
     ] = None,
+    issuer: Issuer = None,
     as_json: AsJson = False,
 ) -> None:
     """Bring the radiographs of a PACS into the archive, over DICOMweb or DIMSE; again: what is new there.
@@ -102,6 +103,7 @@ def pull(
             credentials=credentials,
             ae_title=ae_title,
             move_to=move_to,
+            issuer=issuer,
             progress=progress,
         )
     shown = ("seen", "added", "unchanged", "updated", "skipped", "failed", "gone", "back", "seconds")

@@ -11,6 +11,7 @@ import typer
 import radretrieval as rr
 from radretrieval.cli.common import (
     AsJson,
+    Issuer,
     Workers,
     opened,
     print_document,
@@ -68,6 +69,7 @@ def receive(
     intake: Annotated[
         bool, typer.Option("--intake/--no-intake", help="Make images of what arrives, or leave it to another process.")
     ] = True,
+    issuer: Issuer = None,
     workers: Workers = None,
     as_json: AsJson = False,
 ) -> None:
@@ -90,6 +92,7 @@ def receive(
             idle_seconds=idle_seconds,
             all_classes=all_classes,
             intake=intake,
+            issuer=issuer,
             workers=workers,
             stop=stop_on_signals(),
             on_ready=_ready,

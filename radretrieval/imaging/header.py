@@ -33,6 +33,7 @@ def described(ds: Any) -> dict[str, Any]:
         "exposure": _positive(ds, "Exposure") or _exposure_in_uas(ds),
         "for_processing": code(ds, "PresentationIntentType") == "FOR PROCESSING",
         "patient_id": text(ds, "PatientID"),
+        "issuer": text(ds, "IssuerOfPatientID"),
     }
 
 

@@ -26,7 +26,7 @@ class Radiograph:
     frames : how many the file has; `pixels` are one of them.
     pixels_sha256 : hash of the stored values: equal for one image in several lossless encodings.
     header : what else of the header was asked for, as text by keyword.
-    patient_id : the identifier as it stands in the header; never stored, only its keyed hash is.
+    patient_id, issuer : the identifier as it stands in the header, and who gave it; never stored, only a keyed hash is.
     unreachable : why the original could not be read; then the pixels are of a reduced copy.
     flat : the pixels show nothing: `nearly_constant`.
     ignored : what of the header should say how to show the pixels and cannot be read, one sentence each.
@@ -56,6 +56,7 @@ class Radiograph:
     pixels_sha256: bytes | None = None
     header: dict[str, str] = field(default_factory=dict)
     patient_id: str | None = None
+    issuer: str | None = None
     unreachable: str | None = None
     flat: bool = False
     ignored: tuple[str, ...] = ()

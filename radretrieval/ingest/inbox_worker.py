@@ -21,7 +21,7 @@ from radretrieval.errors import DatabaseUnavailable, EmbeddedServerError, Enviro
 from radretrieval.files.text import printable
 from radretrieval.ingest.inspect_file import LONGEST_URI, File, InspectedFile, InspectOptions, inspect_file
 from radretrieval.ingest.needless import drop_needless
-from radretrieval.ingest.problem import Problem
+from radretrieval.ingest.problem import Problem, of_issuers
 from radretrieval.ingest.register import RegisteredImage, log_updates, register_images
 from radretrieval.ingest.report import InboxReport
 from radretrieval.privacy.archive_key import ArchiveKey, archive_key
@@ -149,10 +149,11 @@ class InboxWorker:
                 report.fail(arrival.uri, failures[-1].error, failures[-1].message)
                 log.warning("%s: %s", printable(arrival.uri), failures[-1].message)
                 continue
-            patient = self._patient(connection, outcome.patient_id)
+            patient = self._patient(connection, outcome)
             batch += [replace(image, patient_key=patient) for image in outcome.images]
             for problem in outcome.problems:
                 _note(report, problem)
+        two = self._key.now_two(connection) if self._key is not None else {}
         written = register_images(connection, batch)
         if self._key is not None:
             self._key.confirm(connection)
@@ -160,17 +161,19 @@ class InboxWorker:
             report.count(one.outcome)
             if one.problem:
                 _note(report, Problem(one.image.uri, "SameUid", one.problem))
+        for problem in of_issuers(two, [one.image for one in written]):
+            _note(report, problem)
         images.forget_failures(connection, [one.image.uri for one in written])
         images.keep_failures(connection, failures)
         inbox.done(connection, [arrival.id for arrival in taken])
         return written
 
-    def _patient(self, connection: Connection, patient_id: str | None) -> str | None:
-        if patient_id is None:
+    def _patient(self, connection: Connection, found: InspectedFile) -> str | None:
+        if found.patient_id is None:
             return None
         if self._key is None:
             self._key = archive_key(connection, self.settings)
-        return self._key.pseudonym(patient_id)
+        return self._key.pseudonym(found.patient_id, found.issuer)
 
 
 def _note(report: InboxReport, problem: Problem) -> None:

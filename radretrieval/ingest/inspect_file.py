@@ -80,6 +80,7 @@ class InspectedFile:
 
     images: list[NewImage]
     patient_id: str | None
+    issuer: str | None
     problems: tuple[Problem, ...] = ()
 
 
@@ -112,7 +113,7 @@ def inspect_file(file: File | str, options: InspectOptions) -> InspectedFile:
         uri = frame_uri(file.uri, frame) if len(frames) > 1 else file.uri
         images.append(_row(radiograph, sha256, uri, frame, file.origin, kept, more, options.header))
         problems |= dict.fromkeys(of_pixels(named, radiograph))
-    return InspectedFile(images, first.patient_id, tuple(problems))
+    return InspectedFile(images, first.patient_id, first.issuer, tuple(problems))
 
 
 def _row(

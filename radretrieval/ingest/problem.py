@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
+from radretrieval.files.text import shown
+
 if TYPE_CHECKING:
+    from radretrieval.archive.images import NewImage
     from radretrieval.imaging.radiograph import Radiograph
 
 
@@ -35,12 +39,29 @@ KINDS = {
     "ForProcessing": "images that are raw values of the detector",
     "Flat": "images that show nothing",
     "HeaderIgnored": "images whose header says what cannot be read of how to show them",
+    "OtherIssuer": "patients whose identifier the archive has without an issuer too",
     "CopyWithOtherLabels": "files with the content of another one and different labels",
 }
 
 
 # Those of one image alone, which say nothing about a release that it is part of.
 OF_PIXELS = ("ForProcessing", "Flat", "HeaderIgnored")
+
+
+def of_issuers(two: Mapping[str, str], images: Iterable[NewImage]) -> list[Problem]:
+    """A problem for each patient who is new with an issuer, and has been there without: at the first image.
+
+    Parameters
+    ----------
+    two : the issuers of such patients, by pseudonym.
+    """
+    first = {image.patient_key: image for image in reversed(list(images)) if image.patient_key in two}
+    message = (
+        "has a patient's identifier of the issuer {!r}; the archive has images with that identifier and no issuer, "
+        "which count as another patient's: if they are not, set RADRETRIEVAL_ISSUER on every host before more come; a "
+        "labels CSV with patient_id gives the images that are here to the right patient"
+    )
+    return [Problem(shown(image.uri), "OtherIssuer", message.format(two[str(key)])) for key, image in first.items()]
 
 
 def of_pixels(path: str, radiograph: Radiograph) -> list[Problem]:

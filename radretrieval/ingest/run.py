@@ -31,7 +31,7 @@ from radretrieval.ingest.imageclef_release import codes_files, recognise
 from radretrieval.ingest.inspect_file import LONGEST_URI, InspectedFile, InspectOptions, hashed, inspect_file
 from radretrieval.ingest.labels_csv import LONGEST_VALUE, Labels
 from radretrieval.ingest.needless import drop_needless
-from radretrieval.ingest.problem import Problem
+from radretrieval.ingest.problem import Problem, of_issuers
 from radretrieval.ingest.register import log_updates, register_images
 from radretrieval.ingest.report import IngestReport
 from radretrieval.privacy.archive_key import ArchiveKey, archive_key
@@ -196,7 +196,7 @@ class IngestRun:
             self.fail(path, None, found)
             return
         try:
-            labels = self.labels_of(path, found.patient_id)
+            labels = self.labels_of(path, found.patient_id, found.issuer)
         except LabelsError as error:
             self.fail(path, found.images[0].sha256, error)
             return
@@ -210,7 +210,7 @@ class IngestRun:
         if len(self.images) >= BATCH or time.monotonic() - self.flushed > FLUSH_SECONDS:
             self.flush()
 
-    def labels_of(self, path: str, patient_id: str | None) -> dict[str, Any]:
+    def labels_of(self, path: str, patient_id: str | None, issuer: str | None = None) -> dict[str, Any]:
         """Columns of `image` that come from the labels, the options and the header's patient."""
         labels: dict[str, Any] = {}
         if self.labels is not None:
@@ -220,12 +220,13 @@ class IngestRun:
             if path not in self.labels.rows:
                 self.report.no_row(path, self.labels)
         labelled = tuple(name for name in LABELLED if labels.get("patient_id" if name == "patient_key" else name))
-        patient_id = labels.pop("patient_id", None) or patient_id
+        if given := labels.pop("patient_id", None):
+            patient_id, issuer = given, None  # a header's issuer says nothing of an identifier in the labels
         labels["split"] = labels.get("split") or self.split
         if patient_id is not None:
             if self.key is None:
                 self.key = archive_key(self.connection, self.settings)
-            patient_id = self.key.pseudonym(patient_id)
+            patient_id = self.key.pseudonym(patient_id, issuer)
         return {**dict.fromkeys(LABELS), **labels, "patient_key": patient_id, "labelled": labelled or None}
 
     def fail(self, path: str, sha256: bytes | None, error: Exception) -> None:
@@ -240,6 +241,7 @@ class IngestRun:
         """Write what waits, in one transaction."""
         batch, self.images = self.images, []
         lain_since, self.lain_since = self.lain_since, {}
+        two = self.key.now_two(self.connection) if self.key is not None else {}
         written = register_images(self.connection, batch, lain_since)
         finished: set[str] = set()
         for one in written:
@@ -250,6 +252,8 @@ class IngestRun:
             self.report.count_code(one.image.irma_code)
             if one.problem:
                 self.report.note(Problem(shown(one.image.uri), "SameUid", one.problem))
+        for problem in of_issuers(two, [one.image for one in written]):
+            self.report.note(problem)
         copies = [one.image for one in written if one.outcome == "unchanged"]
         rows = images.known(self.connection, [image.sha256 for image in copies if self.labels is not None])
         for image in copies if rows else ():

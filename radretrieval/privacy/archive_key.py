@@ -16,7 +16,7 @@ from radretrieval.archive import patient_keys
 from radretrieval.archive.connections import Connection, Database
 from radretrieval.config import Settings
 from radretrieval.errors import RadretrievalError, WrongPatientKey
-from radretrieval.privacy.pseudonyms import check_value, key_file, load_secret, patient_key
+from radretrieval.privacy.pseudonyms import check_value, issuer_name, key_file, load_secret, patient_key
 
 log = logging.getLogger(__name__)
 
@@ -31,15 +31,41 @@ class ArchiveKey:
     Attributes
     ----------
     settings : of this process. path : the key file. secret : its content.
+    plain_issuer : as in `patient_keys.KeyCheck`.
     """
 
     settings: Settings
     path: Path
     secret: bytes = field(repr=False)
+    plain_issuer: str | None = ""
+    _made: dict[str, tuple[str, str]] = field(default_factory=dict, repr=False)  # issuer, pseudonym without it
 
-    def pseudonym(self, patient_id: str) -> str:
-        """The pseudonym of a patient's identifier."""
-        return patient_key(self.secret, patient_id)
+    def pseudonym(self, patient_id: str, issuer: str | None = None) -> str:
+        """The pseudonym of a patient's identifier.
+
+        Parameters
+        ----------
+        issuer : who gave it; where nobody says, that of the settings.
+        """
+        name = issuer_name(issuer) or issuer_name(self.settings.issuer)
+        plain = patient_key(self.secret, patient_id)
+        if self.plain_issuer is None or name in ("", self.plain_issuer):
+            return plain
+        made = patient_key(self.secret, patient_id, name)
+        self._made[made] = name, plain
+        return made
+
+    def now_two(self, connection: Connection) -> dict[str, str]:
+        """Of pseudonyms that were made since the last call, with their issuers: those of identifiers that become two.
+
+        They are new in the archive, which has the pseudonym of the same identifier without an issuer. To be called
+        before they are written.
+        """
+        made = {pseudonym: plain for pseudonym, (_, plain) in self._made.items()}
+        found = patient_keys.only_without_issuer(connection, made) if made else set()
+        two = {pseudonym: self._made[pseudonym][0] for pseudonym in found}
+        self._made.clear()
+        return two
 
     def confirm(self, connection: Connection) -> None:
         """Record the check value of the key, or compare it with the recorded one, in the caller's transaction.
@@ -81,7 +107,7 @@ class ArchiveKey:
             patient = _patient_of(row["uri"], bytes(row["sha256"]), self.settings) if servers or not remote else None
             servers = servers and not (remote and patient is None)  # one that does not answer is asked once
             if patient is not None:
-                if self.pseudonym(patient) == row["patient_key"]:
+                if patient_key(self.secret, patient) == row["patient_key"]:
                     return
                 read += 1
         if read:
@@ -110,7 +136,7 @@ def archive_key(connection: Connection, settings: Settings) -> ArchiveKey:
             "from a host that ingests into this archive (RADRETRIEVAL_PATIENT_KEY_FILE names it), then run it again. "
             f"If that key is lost: {_ACCEPT}"
         )
-    key = ArchiveKey(settings, path, load_secret(settings))
+    key = ArchiveKey(settings, path, load_secret(settings), "" if there is None else there.plain_issuer)
     key.compare(connection)
     return key
 

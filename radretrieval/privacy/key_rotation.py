@@ -3,6 +3,8 @@
 It protects against a person who knows the old key, from a lost backup say: identifiers cannot be tested against
 pseudonyms that are made or replaced from now on. It does not protect an old copy of the database, nor against a person
 who has the new key, which contains the old ones; image ids, UIDs and pixels still link an old copy with the archive.
+In an archive of a version before issuers were taken, a rotation with the setting `issuer` has pseudonyms take the
+issuer from then on: patients that are there count as that issuer's, whose identifiers make the pseudonyms they have.
 De-identified exports made after a rotation have other pseudonyms than those before.
 
 The process may be killed after each of these steps:
@@ -15,13 +17,16 @@ never used. The transaction holds the ingestion lock, so that it waits for a com
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 from radretrieval.archive import patient_keys
-from radretrieval.archive.connections import Database
+from radretrieval.archive.connections import Connection, Database
 from radretrieval.config import Settings
 from radretrieval.privacy import pseudonyms
 from radretrieval.privacy.archive_key import ArchiveKey
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -65,9 +70,23 @@ def rotate(database: Database, settings: Settings) -> Rotation:
             patients, images = patient_keys.replace(
                 connection, lambda old: pseudonyms.rekeyed(newest, old), pseudonyms.check_value(following)
             )
+            if recorded is not None and recorded.plain_issuer is None:
+                _take_issuers(connection, settings)
         except BaseException:  # nothing was committed, and nothing will be
             pseudonyms.remove_pending(path)
             raise
         connection.commit()
         pseudonyms.install_pending(path)
     return Rotation(patients, images, len(pseudonyms.keys_of(following)))
+
+
+def _take_issuers(connection: Connection, settings: Settings) -> None:
+    """Have pseudonyms of an older archive take issuers, where the settings say whose the known patients are."""
+    issuer = pseudonyms.issuer_name(settings.issuer)
+    if issuer:
+        patient_keys.take_issuers(connection, issuer)
+    else:
+        log.warning(
+            "the pseudonyms of this archive take no issuer: equal identifiers of two issuers are one patient; to have "
+            "them take it, rotate with --issuer NAME, which says who gave the identifiers of the patients so far"
+        )

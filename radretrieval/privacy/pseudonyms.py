@@ -27,12 +27,27 @@ _WAY = "set RADRETRIEVAL_PATIENT_KEY_FILE to a file with at least 32 random char
 _locked: dict[Path, tuple[int, int]] = {}  # key files that this process has locked: inode and open descriptor
 
 
-def patient_key(secret: bytes, patient_id: str) -> str:
-    """HMAC-SHA-256 of a patient identifier, first 128 bits as 32 hexadecimal digits; through all keys of a chain."""
-    value = patient_id.strip()
-    for key in keys_of(secret):
+def patient_key(secret: bytes, patient_id: str, issuer: str = "") -> str:
+    """HMAC-SHA-256 of a patient identifier, first 128 bits as 32 hexadecimal digits; through all keys of a chain.
+
+    Parameters
+    ----------
+    issuer : who gave the identifier, as `issuer_name` writes it: each has a sub-key of its own. Empty for none.
+    """
+    first, *later = keys_of(secret)
+    if issuer:
+        first = hmac.new(
+            first, b"radretrieval issuer of patient identifiers " + issuer.encode(), hashlib.sha256
+        ).digest()
+    value = rekeyed(first, patient_id.strip())
+    for key in later:
         value = rekeyed(key, value)
     return value
+
+
+def issuer_name(given: str | None) -> str:
+    """An issuer as pseudonyms take it: blanks single, letters small; empty for none."""
+    return " ".join((given or "").split()).casefold()
 
 
 def rekeyed(key: bytes, value: str) -> str:

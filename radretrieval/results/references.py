@@ -116,10 +116,10 @@ def query_identity(searcher: Searcher, query: Path | int, image_id: int | None) 
     if not is_dicom(data):
         return None
     identity, header = _from_file(data, searcher.settings.max_pixels, str(query))
-    patient = described(header)["patient_id"]
-    if patient is None:
+    values = described(header)
+    if values["patient_id"] is None:
         return identity
-    return replace(identity, patient_key=searcher.patient_key(patient))
+    return replace(identity, patient_key=searcher.patient_key(values["patient_id"], values["issuer"]))
 
 
 def unreferable(identity: Identity | None) -> str | None:

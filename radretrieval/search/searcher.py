@@ -221,12 +221,12 @@ class Searcher:
             query.flat = query.flat or query.radiograph.flat
         return query.radiograph
 
-    def patient_key(self, patient_id: str) -> str:
+    def patient_key(self, patient_id: str, issuer: str | None) -> str:
         """The pseudonym of a patient's identifier. Raises WrongPatientKey where the key here is not the archive's."""
         from radretrieval.privacy.archive_key import archive_key
 
         with connections.database_errors(self.database.url):
-            return archive_key(self.connection, self.settings).pseudonym(patient_id)
+            return archive_key(self.connection, self.settings).pseudonym(patient_id, issuer)
 
     def _encode(self, query: SearchQuery, timer: StageTimer) -> None:
         if query.cnnc is not None:
@@ -259,7 +259,7 @@ class Searcher:
     def _candidates(self, query: SearchQuery, request: Request) -> tuple[list[Candidate], str, FilterEffect | None]:
         read = query.radiograph
         if request.exclude_same_patient and query.patient_key is None and read is not None and read.patient_id:
-            query.patient_key = self.patient_key(read.patient_id)
+            query.patient_key = self.patient_key(read.patient_id, read.issuer)
         if request.exclude_same_patient and query.patient_key is None:
             raise UsageError(
                 "--exclude-same-patient: the patient of the query is not known (its header and labels name none); "

@@ -34,12 +34,14 @@ class PrepareTask:
 class PreparedImage:
     """The square inputs of network and barcode, float32 0…1, and what is known of the image.
 
-    patient_id, sop_instance_uid, pixels_sha256 : what identifies it, by its header. flat : its pixels show nothing.
+    patient_id, issuer, sop_instance_uid, pixels_sha256 : what identifies it, by its header.
+    flat : its pixels show nothing.
     """
 
     network_input: NDArray[np.float32]
     barcode_input: NDArray[np.float32] | None
     patient_id: str | None
+    issuer: str | None
     sop_instance_uid: str | None
     pixels_sha256: bytes | None
     flat: bool
@@ -53,6 +55,7 @@ def prepare(task: PrepareTask, reading: Reading) -> PreparedImage:
         resample(pixels, task.network_size),
         None if task.barcode_size is None else resample(pixels, task.barcode_size),
         radiograph.patient_id,
+        radiograph.issuer,
         radiograph.sop_instance_uid,
         radiograph.pixels_sha256,
         radiograph.flat,

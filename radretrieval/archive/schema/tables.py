@@ -89,6 +89,7 @@ patient_key_check = sa.Table(
     metadata,
     sa.Column("id", sa.SmallInteger, sa.CheckConstraint("id = 1", name="id"), primary_key=True, server_default="1"),
     sa.Column("check_value", sa.Text),
+    sa.Column("plain_issuer", sa.Text),
     _moment("recorded_at"),
 )
 

@@ -138,7 +138,7 @@ class QueryLoader:
             if known is not None:
                 query.use(known)
         if self.patients and query.patient_key is None and prepared.patient_id is not None:
-            query.patient_key = self.searcher.patient_key(prepared.patient_id)
+            query.patient_key = self.searcher.patient_key(prepared.patient_id, prepared.issuer)
 
 
 def _hash_file(path: str, max_pixels: int) -> bytes | Exception:
