@@ -20,7 +20,7 @@ from pathlib import Path
 
 from radretrieval.config import Settings
 from radretrieval.errors import EnvironmentUnusable
-from radretrieval.files.atomic import sync_folder, write_bytes
+from radretrieval.files.atomic import sync_folder, sync_names, write_bytes
 
 _CHAIN = b"chain:"  # begins a key file that was rotated; the keys follow in hexadecimal digits, separated by colons
 _WAY = "set RADRETRIEVAL_PATIENT_KEY_FILE to a file with at least 32 random characters"
@@ -110,8 +110,7 @@ def read_key(path: Path, *, made: bool, what: str, way: str, hold: bool = False)
             # of two processes at once one makes the key, and both read that
             write_bytes(path, f"{secrets.token_hex(32)}\n".encode(), mode=0o600, parents=True, overwrite=False)
         elif made:
-            for folder in path.parents[:2]:  # another process may have made key and folder, and not synced them yet
-                sync_folder(folder)
+            sync_names(path)  # another process may have made key and folders, and not synced them yet
         if hold:
             _lock_shared(path)
         secret = path.read_bytes().strip()
