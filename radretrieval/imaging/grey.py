@@ -100,7 +100,8 @@ def _modality(
     if tables := values(ds, "ModalityLUTSequence"):
         return _mapped(tables[0], span, unpadded, little_endian)[0]
     slope, intercept = (numbers(ds, "RescaleSlope") or [1.0])[0], (numbers(ds, "RescaleIntercept") or [0.0])[0]
-    if slope == 0 or not math.isfinite(slope + intercept):
+    empty = "RescaleSlope" in ds and not values(ds, "RescaleSlope") and intercept != 0  # absent it would be 1
+    if slope == 0 or empty or not math.isfinite(slope + intercept):
         ignored.append(f"{said(ds, 'RescaleSlope', 'RescaleIntercept')} is no rescale and is ignored")
         slope, intercept = 1.0, 0.0
     return np.asarray(span * slope + intercept)

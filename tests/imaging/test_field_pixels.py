@@ -175,15 +175,17 @@ def test_field_08_an_intercept_that_is_none_is_ignored_with_its_slope():
     assert decode_image(data).ignored == ("RescaleSlope 2, RescaleIntercept x is no rescale and is ignored",)
 
 
-def test_field_08_a_rescale_that_is_empty_or_half_is_the_default():
-    window = {"WindowCenter": 1040.5, "WindowWidth": 4081}
-    for slope in ("", None):
-        ds = made(VALUES, RescaleIntercept=-1000, **window)
-        if slope is not None:
-            ds.RescaleSlope = slope
-        film = decode_image(written(ds))
-        assert near(film.pixels, RIGHT)
-        assert film.ignored == ()
+def test_field_08_an_empty_slope_is_none_and_an_absent_one_is_one():
+    def film(**rescale):
+        return decode_image(written(made(VALUES, WindowCenter=2040.5, WindowWidth=4081, **rescale)))
+
+    ignored = film(RescaleSlope="", RescaleIntercept="-1000")
+    assert near(ignored.pixels, RIGHT)
+    assert ignored.ignored == ("RescaleSlope (empty), RescaleIntercept -1000 is no rescale and is ignored",)
+    for nothing in ({}, {"RescaleSlope": "", "RescaleIntercept": ""}, {"RescaleSlope": "1", "RescaleIntercept": ""}):
+        assert near(film(**nothing).pixels, RIGHT)
+        assert film(**nothing).ignored == ()
+    assert near(film(RescaleIntercept="-1000").pixels, np.clip((VALUES - 1000.0) / 4080, 0, 1))
 
 
 @pytest.mark.parametrize("bad", ["2000,5", "AUTO", "NaN", "inf", "-inf", "--", "1_000", "\\", "\0\0"])
