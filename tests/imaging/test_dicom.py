@@ -89,6 +89,8 @@ def test_sound_files_are_read_right(row, capfd, recwarn):
     assert (radiograph.modality, radiograph.body_part) == (row["modality"], row["body_part"] or None)
     assert radiograph.view_position == (row["view"] or None)
     assert radiograph.sop_instance_uid
+    assert radiograph.flat == (row["file"] == "broken/constant_image.dcm")
+    assert len(radiograph.ignored) == (row["file"] == "broken/window_width_zero.dcm")
     assert capfd.readouterr() == ("", "")
     assert not recwarn.list
 

@@ -652,3 +652,9 @@ def test_field_09_a_film_that_shows_nothing_is_flat(film):
 )
 def test_field_09_a_film_of_little_contrast_is_not(film):
     assert not film.flat
+
+
+def test_field_09_no_radiograph_of_the_shared_data_is_flat(shared):
+    paths = sorted((shared / "data" / "radiographs").rglob("*.png"))[::25]
+    assert len(paths) > 100
+    assert [path for path in paths if read_image(path).flat] == []
