@@ -17,7 +17,7 @@ from radretrieval.archive.encoders import Encoder
 from radretrieval.archive.queries import sql
 from radretrieval.archive.schema.names import partition
 from radretrieval.archive.search import exact_index
-from radretrieval.errors import UsageError
+from radretrieval.errors import EnvironmentUnusable, UsageError
 
 log = logging.getLogger(__name__)
 
@@ -54,12 +54,20 @@ def delete(database: Database, encoder_id: int, cache: Path) -> DeletedEncoder:
     ----------
     cache : the folder of this host's cached weights.
 
-    Raises UsageError for an unknown encoder, the active one, or one whose index another process builds.
+    Raises
+    ------
+    UsageError : an unknown encoder, the active one, or one whose index another process builds.
+    EnvironmentUnusable : this role does not own the codes; nothing is deleted then.
     """
     with database.connection() as connection:
         encoder = _inactive(connection, encoder_id)
-        facts = connection.execute(sql("encoder_facts"), {"id": encoder_id}).fetchone()
+        facts = connection.execute(_named("encoder_facts", encoder), {"id": encoder_id}).fetchone()
         assert facts is not None
+        if not facts["owned"]:
+            raise EnvironmentUnusable(
+                f"only the owner of the schema radretrieval can delete an encoder, this role is not a member; log "
+                f"in as the owner of the table {partition(encoder_id)}: nothing was deleted"
+            )
         derived = {name: _count(connection, f"encoder_{name}_off", encoder) for name in ("neighbours", "failures")}
     with exact_index.dropped(database, encoder) as connection:
         codes, shared = _drop_codes(connection, encoder)
@@ -90,6 +98,10 @@ def _inactive(connection: Connection, encoder_id: int) -> Encoder:
     return encoder
 
 
+def _named(statement: str, encoder: Encoder) -> str:
+    return sql(statement).replace("{partition}", partition(encoder.id))
+
+
 def _count(connection: Connection, statement: str, encoder: Encoder) -> int:
     row = connection.execute(sql(statement), {"id": encoder.id}).fetchone()
     assert row is not None
@@ -105,9 +117,6 @@ def _drop_codes(connection: Connection, encoder: Encoder) -> tuple[int, bool]:
     """
     from psycopg.errors import DeadlockDetected, LockNotAvailable
 
-    def named(statement: str) -> str:
-        return sql(statement).replace("{partition}", partition(encoder.id))
-
     pause = 0.05
     while True:
         if pause == LONGEST_PAUSE:
@@ -117,9 +126,9 @@ def _drop_codes(connection: Connection, encoder: Encoder) -> tuple[int, bool]:
                 connection.execute(sql("lock_timeout"), {"milliseconds": "2000"})
                 connection.execute(sql("encoder_lock"))
                 _inactive(connection, encoder.id)
-                connection.execute(named("encoder_codes_lock"))
+                connection.execute(_named("encoder_codes_lock", encoder))
                 codes = _count(connection, "encoder_codes", encoder)
-                connection.execute(named("encoder_codes_off"))
+                connection.execute(_named("encoder_codes_off", encoder))
                 row = connection.execute(sql("encoder_delete"), {"id": encoder.id}).fetchone()
                 assert row is not None
             return codes, bool(row["shared"])

@@ -175,8 +175,10 @@ UPDATE encoder SET active = false WHERE active AND id <> %(id)s;
 -- :encoder_on This encoder is active.
 UPDATE encoder SET active = true WHERE id = %(id)s AND NOT active;
 
--- :encoder_facts Indexes of an encoder's codes, those that were begun too, and measurements of them.
-SELECT (SELECT count(*) FROM exact_index WHERE encoder_id = %(id)s)::int AS exact_indexes,
+-- :encoder_facts Indexes of an encoder's codes, those that were begun too, measurements of them, and whether this role may drop
+-- the codes.
+SELECT (SELECT pg_has_role(c.relowner, 'USAGE') FROM pg_class c WHERE c.oid = '{partition}'::regclass) AS owned,
+       (SELECT count(*) FROM exact_index WHERE encoder_id = %(id)s)::int AS exact_indexes,
        (SELECT count(*) FROM hnsw_audit WHERE encoder_id = %(id)s)::int AS audits;
 
 -- :encoder_neighbours_off What was computed from an encoder's codes is deleted with it.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -14,8 +15,10 @@ from tiny import add_encoder
 
 from radretrieval.archive import codes, connections, encoders, migrations
 from radretrieval.archive.connections import Database
+from radretrieval.archive.encoder_deletion import delete
 from radretrieval.archive.schema import objects
 from radretrieval.archive.search import exact_index
+from radretrieval.errors import EnvironmentUnusable
 
 OTHERS = (
     "SELECT c.oid::regclass::text FROM pg_class c WHERE c.relnamespace = 'radretrieval'::regnamespace "
@@ -137,3 +140,24 @@ def test_field_18_a_superuser_upgrades_and_the_owner_upgrades_again(owned: Owned
 
 def user(connection: Any) -> str:
     return str(rows(connection, "SELECT current_user")[0][0])
+
+
+def test_field_24_only_the_owner_of_the_schema_deletes_an_encoder(owned: Owned, tmp_path: Path) -> None:
+    with owned.dba.connection() as made:
+        numbers = [add_encoder(made) for _ in range(3)]
+    for number in numbers[1:]:
+        write(owned.writer, number, 1)
+        with owned.owner.connection() as made:
+            codes.keep_failure(made, number, 30, "ImageError", "is gone")
+            exact_index.build(owned.dba, encoders.get(made, number), 16)
+    for role in (owned.writer, owned.reader):
+        with pytest.raises(EnvironmentUnusable, match="owner of the schema radretrieval .*: nothing was deleted"):
+            delete(role, numbers[1], tmp_path)
+    with owned.owner.connection() as made:
+        kept = "SELECT count(*) FROM coding_failure UNION ALL SELECT count(*) FROM exact_index WHERE live"
+        assert rows(made, kept) == [(2,), (2,)]
+    for role, number in ((owned.owner, numbers[1]), (owned.dba, numbers[2])):
+        assert delete(role, number, tmp_path).codes == 20
+    with owned.owner.connection() as made:
+        assert rows(made, kept) == [(0,), (0,)]
+        assert rows(made, "SELECT id FROM encoder") == [(numbers[0],)]
