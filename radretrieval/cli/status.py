@@ -30,6 +30,8 @@ def status(context: typer.Context, as_json: AsJson = False) -> None:
     if document["gone"] or document["same_uid"]:
         tell("images whose file is gone (gone_at), or whose SOP Instance UID two images have (same_uid), are in image")
     if document["flat"]:
-        tell("images whose pixels show nothing, so that a search finds nothing like them, are in image (flat)")
+        tell(
+            "images whose pixels show nothing, for which a search finds nothing that means anything, are in image (flat)"
+        )
     if document["failed"]:
         tell("what failed, and why, is in the tables ingest_failure and coding_failure")

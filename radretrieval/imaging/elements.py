@@ -67,8 +67,8 @@ def integer(ds: Any, keyword: str, default: Any = math.nan) -> Any:
 
 
 def said(ds: Any, *keywords: str) -> str:
-    """Elements as they stand in the header, for a message: `WindowCenter AUTO, WindowWidth 4096`."""
-    return ", ".join(f"{keyword} {_shown(values(ds, keyword))}" for keyword in keywords)
+    """Elements as they stand in the header, for a message: `WindowCenter AUTO and WindowWidth 4096`."""
+    return " and ".join(f"{keyword} {_shown(values(ds, keyword))}" for keyword in keywords)
 
 
 def _shown(found: list[Any]) -> str:

@@ -69,8 +69,8 @@ def of_pixels(path: str, radiograph: Radiograph) -> list[Problem]:
     found = [Problem(path, "HeaderIgnored", f"its header is not right: {reason}") for reason in radiograph.ignored]
     if radiograph.flat:
         message = (
-            "is flat: nearly all its pixels have one grey value, so that a search finds nothing like it; look at the "
-            "image: it may be blank, or its window or look-up table wrong"
+            "is flat: nearly all its pixels have one grey value, and what a search finds for it means nothing; look at "
+            "the image: it may be blank, or its window or look-up table wrong"
         )
         found.append(Problem(path, "Flat", message))
     if radiograph.for_processing:

@@ -166,13 +166,13 @@ def test_field_08_a_slope_that_is_none_is_ignored_with_its_intercept(slope, tmp_
     (tmp_path / "film.dcm").write_bytes(with_text(ds, RescaleSlope=slope))
     with caplog.at_level(logging.WARNING):
         assert near(read_image(tmp_path / "film.dcm").pixels, RIGHT)
-    assert f"{tmp_path / 'film.dcm'}: RescaleSlope {slope}, RescaleIntercept -1000 is no rescale" in caplog.text
+    assert f"{tmp_path / 'film.dcm'}: RescaleSlope {slope} and RescaleIntercept -1000 is no rescale" in caplog.text
 
 
 def test_field_08_an_intercept_that_is_none_is_ignored_with_its_slope():
     data = with_text(made(VALUES, RescaleSlope="2", WindowCenter=2040.5, WindowWidth=4081), RescaleIntercept="x")
     assert near(decode_image(data).pixels, RIGHT)
-    assert decode_image(data).ignored == ("RescaleSlope 2, RescaleIntercept x is no rescale and is ignored",)
+    assert decode_image(data).ignored == ("RescaleSlope 2 and RescaleIntercept x is no rescale and is ignored",)
 
 
 def test_field_08_an_empty_slope_is_none_and_an_absent_one_is_one():
@@ -181,7 +181,7 @@ def test_field_08_an_empty_slope_is_none_and_an_absent_one_is_one():
 
     ignored = film(RescaleSlope="", RescaleIntercept="-1000")
     assert near(ignored.pixels, RIGHT)
-    assert ignored.ignored == ("RescaleSlope (empty), RescaleIntercept -1000 is no rescale and is ignored",)
+    assert ignored.ignored == ("RescaleSlope (empty) and RescaleIntercept -1000 is no rescale and is ignored",)
     for nothing in ({}, {"RescaleSlope": "", "RescaleIntercept": ""}, {"RescaleSlope": "1", "RescaleIntercept": ""}):
         assert near(film(**nothing).pixels, RIGHT)
         assert film(**nothing).ignored == ()
