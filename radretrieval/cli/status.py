@@ -31,7 +31,7 @@ def status(context: typer.Context, as_json: AsJson = False) -> None:
         tell("images whose file is gone (gone_at), or whose SOP Instance UID two images have (same_uid), are in image")
     if document["flat"]:
         tell(
-            "images whose pixels show nothing, for which a search finds nothing that means anything, are in image (flat)"
+            "images whose pixels show nothing, so that what a search finds for them means nothing, are in image (flat)"
         )
     if document["failed"]:
         tell("what failed, and why, is in the tables ingest_failure and coding_failure")
