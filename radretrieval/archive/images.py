@@ -160,6 +160,12 @@ def moved(connection: Connection, image_id: int, uri: str, kept: str | None = No
     connection.execute(sql("image_moved"), {"id": image_id, "uri": uri, "kept": kept})
 
 
+def lock(connection: Connection, ids: Sequence[int]) -> None:
+    """Lock rows, before any is changed: a change locks rows of exact indexes, which encoding locks after its images."""
+    if ids:
+        connection.execute(sql("images_lock"), {"ids": list(ids)})
+
+
 def follow(connection: Connection, image_id: int, image: NewImage, columns: Sequence[str]) -> None:
     """Set columns of an image to those of a newer file with the same pixels, and clear `gone_at`."""
     statement = sql("image_follow").replace("{columns}", ", ".join(f"{name} = %({name})s" for name in columns))

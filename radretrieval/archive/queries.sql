@@ -57,6 +57,9 @@ UPDATE image i SET uri = %(uri)s || coalesce(substring(i.uri FROM '#frame=[0-9]+
     kept = coalesce(%(kept)s, i.kept)
 FROM image n WHERE n.id = %(id)s AND i.sha256 = n.sha256;
 
+-- :images_lock These images wait for whoever encodes them.
+SELECT FROM image WHERE id = ANY(%(ids)s) ORDER BY id FOR NO KEY UPDATE;
+
 -- :image_follow A newer file shows the same pixels.
 UPDATE image SET {columns}, gone_at = NULL WHERE id = %(id)s;
 

@@ -95,6 +95,8 @@ class _Registration:
         self.waiting: list[NewImage] = []
         self.rows: dict[tuple[str, int], list[dict[str, Any]]] = {}
         self._look_up({image.sop_instance_uid for image in batch if image.sop_instance_uid is not None})
+        twins = [(image, self._twin(image)) for image in batch]
+        images.lock(connection, [t["id"] for image, t in twins if t is not None and t["sha256"] != image.sha256])
 
     def register(self, image: NewImage) -> RegisteredImage:
         """Decide what becomes of an image."""

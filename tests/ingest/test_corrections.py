@@ -16,7 +16,7 @@ from decoding import decode_here
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from nodes import a_file
+from nodes import a_file, until
 
 from radretrieval.archive import encoders, images, inbox, patient_keys
 from radretrieval.archive.connections import Database
@@ -531,3 +531,42 @@ def test_a_file_that_came_back_is_gone_no_more(
     assert outcome(InboxWorker(database, settings, 1).finish()) == (0, 1, 0, 0)
     there(f"store:{content(films.encoded).hex()}")
     assert stored(settings) == {content(films.encoded).hex()}
+
+
+def test_field_03_corrections_beside_encoding_wait_and_do_not_deadlock(indexed: Database) -> None:
+    """A worker that has claimed the second image puts its code where the correction of the first puts a facet."""
+    corrections = [replace(one_of(number, 7), modality="MG") for number in (1, 2)]
+    written: list[Any] = []
+
+    def correct() -> None:
+        try:
+            with indexed.connection() as connection:
+                written.extend(one.outcome for one in register_images(connection, corrections))
+                connection.commit()
+        except Exception as error:
+            written.append(error)
+
+    with indexed.connection() as connection:
+        encoder = encoders.get(connection, None)
+        code = connection.execute("SELECT code FROM cnnc WHERE image_id = 1").fetchone()
+        connection.execute("DELETE FROM cnnc WHERE image_id = 2")
+        for number in (1, 2):
+            given = [f"1.2.{number}", sha256(str(number).encode()).digest(), number]
+            connection.execute("UPDATE image SET sop_instance_uid = %s, pixels_sha256 = %s WHERE id = %s", given)
+        both = "format, photometric, irma_code, split, withdrawn, view_position, laterality"
+        connection.execute(
+            f"UPDATE image SET ({both}, modality, body_part) = (SELECT {both}, 'MG', 'PART7' FROM image WHERE id = 1) "
+            "WHERE id = 2"
+        )
+        connection.execute("UPDATE image SET (view_position, laterality) = (NULL, NULL) WHERE id IN (1, 2)")
+        connection.commit()
+        assert code is not None
+        connection.execute("SELECT FROM image WHERE id = 2 FOR NO KEY UPDATE")
+        thread = threading.Thread(target=correct)
+        thread.start()
+        until(lambda: rows(indexed, "SELECT FROM pg_locks WHERE NOT granted"), "the correction does not wait")
+        connection.execute("INSERT INTO cnnc VALUES (%s, 2, %s)", [encoder.id, code["code"]])
+        connection.commit()
+    thread.join()
+    assert written == ["updated", "updated"]
+    assert exact_check.check(indexed, encoder, 9, 20).sound
