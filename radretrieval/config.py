@@ -48,6 +48,8 @@ class Settings(BaseSettings):
     Attributes
     ----------
     database_url : URL of the archive, `postgresql://user@host:5432/database`; without it the embedded server in `home`.
+    direct_database_url : URL of the same database without the pooler that `database_url` leads to (pgbouncer in
+        transaction mode), for what needs a session: db upgrade, index build, notifications of workers.
     database_password_file : file with the password for `database_url`, as a container secret.
     home : folder of the embedded server, of the cache of weights and of keys that are made.
     embedded_start_seconds : time limit for a start of the embedded server, with its recovery after a crash, in seconds.
@@ -76,6 +78,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="RADRETRIEVAL_", env_ignore_empty=True, extra="ignore")
 
     database_url: str | None = None
+    direct_database_url: str | None = None
     database_password_file: Path | None = None
     home: Path = _default_home()
     embedded_start_seconds: float = 120.0

@@ -9,6 +9,11 @@ STANDBY = (
     "--database-url or RADRETRIEVAL_DATABASE_URL"
 )
 
+DIRECT = (
+    "db upgrade, index build and index drop need a session, and work is notified in one; name PostgreSQL itself for "
+    "them with RADRETRIEVAL_DIRECT_DATABASE_URL, or use a pool in session mode"
+)
+
 
 class RadretrievalError(Exception):
     """Base of all errors of this package; the message is written for the person who meets it."""

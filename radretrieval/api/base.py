@@ -112,10 +112,10 @@ class ArchiveBase:
     @property
     def url(self) -> str:
         """The libpq URL of the database, with its password; starts the embedded server where that is used."""
-        from radretrieval.archive import connections
+        from radretrieval.archive import urls
 
         self._use_server()
-        return connections.database_url(self.settings)
+        return urls.database_url(self.settings)
 
     @property
     def _database(self) -> Database:
@@ -162,8 +162,8 @@ class ArchiveBase:
 
         Returns
         -------
-        revision, head (the revision that this version needs), server_version, pgvector_version, and whether it
-        is a standby, which answers searches and takes no writes.
+        revision, head (the revision that this version needs), server_version, pgvector_version, whether it is a
+        standby, which answers searches and takes no writes, and whether it is behind a pooler.
 
         Raises
         ------
@@ -172,14 +172,16 @@ class ArchiveBase:
         from radretrieval.archive import opening
         from radretrieval.archive.schema import objects
 
+        opening.check_direct(self._database)
         objects.check(self._database)
         return opening.check(self._database)
 
     def upgrade(self) -> dict[str, Any]:
         """Bring the schema, its functions and its views to this version's; returns what `check` returns."""
-        from radretrieval.archive import migrations, opening
+        from radretrieval.archive import migrations, opening, urls
 
-        migrations.upgrade(self.url)
+        url = self.url
+        migrations.upgrade(urls.direct_url(self.settings) or url)
         return opening.check(self._database)
 
     def print_upgrade(self, output: TextIO, start: str | None = None) -> None:

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlsplit, urlunsplit
 
 from radretrieval.archive.queries import sql
+from radretrieval.archive.urls import FORM, redacted
 from radretrieval.config import Settings
 from radretrieval.errors import (
+    DIRECT,
     STANDBY,
     DatabaseUnavailable,
     EmbeddedServerError,
@@ -29,19 +30,25 @@ else:  # psycopg is imported by whoever connects: it takes its time
 
 log = logging.getLogger(__name__)
 
-_FORM = (
-    "what --database-url or RADRETRIEVAL_DATABASE_URL gives is not a database URL of the form "
-    "postgresql://user:password@host:5432/database; in a password, every character but letters, digits and -._~ is "
-    "written as % and two hexadecimal digits"
-)
-
 
 @dataclass(frozen=True)
 class Database:
-    """The archive's database. `url` is libpq's; `embedded` is true for the embedded server."""
+    """The archive's database.
+
+    Attributes
+    ----------
+    url : libpq's. embedded : whether it is the embedded server's.
+    direct : libpq's URL for what needs a session, where `url` leads to a pooler; None where it does not.
+    """
 
     url: str
     embedded: bool = False
+    direct: str | None = None
+
+    @property
+    def session_url(self) -> str:
+        """The URL for connections that hold locks, listen, or set what must stay."""
+        return self.direct or self.url
 
     @contextmanager
     def connection(self) -> Iterator[Connection]:
@@ -58,29 +65,62 @@ class Database:
                 connection.close()
 
 
-def connect(url: str, **options: Any) -> Connection:
-    """A psycopg connection with dict rows that sees our schema; raises psycopg's own errors."""
+def connect(url: str, session: bool = False, **options: Any) -> Connection:
+    """A psycopg connection with dict rows that sees our schema, also through a pooler; raises psycopg's own errors.
+
+    Parameters
+    ----------
+    session : what is set, locked or listened to must stay until the connection is closed.
+
+    Raises EnvironmentUnusable where a session is needed and a pooler in transaction mode gives none.
+    """
     import psycopg
     from psycopg.rows import dict_row
 
-    try:
-        connection = psycopg.connect(
-            url,
-            row_factory=dict_row,
-            application_name="radretrieval",
-            client_encoding="utf8",  # else it is the database's, and psycopg gives the text of SQL_ASCII as bytes
-            connect_timeout=10,
-            keepalives_idle=30,
-            tcp_user_timeout=60_000,  # a network that was cut is noticed within a minute
-            **options,
-        )
-    except psycopg.ProgrammingError:  # its text would repeat the URL with the password
-        raise EnvironmentUnusable(_FORM) from None
-    before = connection.autocommit
-    connection.autocommit = True
-    connection.execute(sql("session"))
-    connection.autocommit = before
-    return connection
+    from radretrieval.archive import pooled
+
+    options |= {
+        "row_factory": dict_row,
+        "application_name": "radretrieval",
+        "client_encoding": "utf8",  # else it is the database's, and psycopg gives the text of SQL_ASCII as bytes
+        "connect_timeout": 10,
+        "keepalives_idle": 30,
+        "tcp_user_timeout": 60_000,  # a network that was cut is noticed within a minute
+    }
+    autocommit = options.pop("autocommit", False)
+    with pooled.told_when_waiting(redacted(url)):
+        try:
+            connection = psycopg.connect(url, autocommit=True, **options)
+        except psycopg.ProgrammingError:  # its text would repeat the URL with the password
+            raise EnvironmentUnusable(FORM) from None
+        if not _begin_session(connection):
+            if not session:
+                connection.close()
+                return pooled.PooledConnection.to(url, redacted(url), autocommit=autocommit, **options)
+            if not pooled.keeps_sessions(url, **options):
+                connection.close()
+                raise EnvironmentUnusable(_pooler(url))
+            _begin_session(connection, anyway=True)
+        connection.autocommit = autocommit
+        return connection
+
+
+def _begin_session(connection: Connection, anyway: bool = False) -> bool:
+    """Set what every connection needs for as long as it lasts, unless a pooler answers; whether none does."""
+    values = {"pid": connection.info.backend_pid, "anyway": anyway}
+    row = connection.execute(sql("session"), values).fetchone()
+    return row is not None and bool(row["direct"])
+
+
+def is_pooled(connection: Connection) -> bool:
+    """Whether this connection goes through a pooler, so that nothing stays in its session."""
+    from radretrieval.archive.pooled import PooledConnection
+
+    return isinstance(connection, PooledConnection)
+
+
+def _pooler(url: str) -> str:
+    return f"the database at {redacted(url)} is behind a pooler in transaction mode, as pgbouncer has one: {DIRECT}"
 
 
 @contextmanager
@@ -125,6 +165,11 @@ def _unavailable(url: str, error: Exception) -> DatabaseUnavailable | None:
         told = (
             f"the database ended a statement before it was done: {_first(error)}; ask the DBA for a longer one (ALTER "
             "ROLE role SET statement_timeout = ...)"
+        )
+    elif isinstance(error, errors.ProtocolViolation) and "query_wait_timeout" in str(error):
+        told = (
+            f"the pooler at {redacted(url)} had no connection free for as long as it waits ({_first(error)}): its pool "
+            "is too small, or others hold it; ask the DBA for more (default_pool_size)"
         )
     elif isinstance(error, errors.DiskFull):
         told = (
@@ -199,53 +244,6 @@ def _read_only(url: str, error: Exception) -> str:
 def _first(error: Exception) -> str:
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
-
-
-def redacted(url: str) -> str:
-    """A URL without its password, for messages and logs."""
-    import psycopg
-
-    try:
-        parts = psycopg.conninfo.conninfo_to_dict(url)
-    except psycopg.ProgrammingError:
-        return "(a URL that cannot be read)"
-    host = str(parts.get("host", "localhost"))
-    port = f":{parts['port']}" if "port" in parts else ""
-    user = f"{parts['user']}@" if "user" in parts else ""
-    if host.startswith("/"):
-        return f"postgresql://{user}/{parts.get('dbname', '')}?host={host}"
-    return f"postgresql://{user}{host}{port}/{parts.get('dbname', '')}"
-
-
-def database_url(settings: Settings) -> str:
-    """The archive's URL: the one that is set (with its password from a file), or the embedded server's, started."""
-    if settings.database_url is None:
-        from radretrieval.archive.embedded import shared_server
-
-        return shared_server.start(settings.home, settings.embedded_start_seconds)
-    url = settings.database_url.replace("postgresql+psycopg://", "postgresql://", 1)
-    if not url.startswith(("postgresql://", "postgres://")):
-        raise EnvironmentUnusable(_FORM)
-    server, _, name = url.partition("://")[2].partition("?")[0].partition("/")
-    if "#" in url or "@" in name or server.count("@") > 1:  # else messages would show part of a password as a host
-        raise EnvironmentUnusable(_FORM)
-    if settings.database_password_file is not None:
-        url = _with_password(url, settings)
-    return url
-
-
-def _with_password(url: str, settings: Settings) -> str:
-    file = settings.database_password_file
-    assert file is not None
-    try:
-        password = file.read_text(encoding="utf-8").strip()
-    except OSError as error:
-        raise EnvironmentUnusable(
-            f"the password file {file} cannot be read ({error.strerror}); RADRETRIEVAL_DATABASE_PASSWORD_FILE names it"
-        ) from error
-    parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=f"{parts.username or 'postgres'}:{quote(password, safe='')}@{host}"))
 
 
 def restart_embedded(database: Database, settings: Settings) -> None:

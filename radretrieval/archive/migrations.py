@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from radretrieval.archive import connections
+from radretrieval.archive import connections, urls
 from radretrieval.archive.queries import sql
 from radretrieval.archive.requirements import server_facts
 from radretrieval.errors import EnvironmentUnusable, UsageError
@@ -108,8 +108,7 @@ def _prepare(url: str) -> None:
     """Server, extension and privileges, checked before a migration starts; the extension is made where we may."""
     from psycopg import errors
 
-    connection = connections.connect(url)
-    connection.autocommit = True
+    connection = connections.connect(url, session=True, autocommit=True)
     with connection:
         facts = server_facts(connection)
         if facts["pgvector_version"] is None:
@@ -144,7 +143,8 @@ def locked_connection(alembic_config: Config) -> Iterator[sqlalchemy.Connection]
     if url is None:
         from radretrieval.config import Settings
 
-        url = connections.database_url(Settings())
+        settings = Settings()
+        url = urls.direct_url(settings) or urls.database_url(settings)
     made = sqlalchemy.create_engine(
         "postgresql+psycopg://", creator=lambda: _plain(url), poolclass=sqlalchemy.pool.NullPool
     )

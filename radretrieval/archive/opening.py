@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from radretrieval.archive import migrations
-from radretrieval.archive.connections import Connection, Database, database_url, redacted
+from radretrieval.archive.connections import Connection, Database, connect, database_errors, is_pooled
 from radretrieval.archive.queries import sql
 from radretrieval.archive.requirements import server_facts, warn_of_collation
 from radretrieval.archive.schema.revision import OBJECTS, REVISION
+from radretrieval.archive.urls import database_url, direct_url, redacted
 from radretrieval.config import Settings
 from radretrieval.errors import SchemaOutdated
 
@@ -23,7 +24,7 @@ def open_database(settings: Settings) -> Database:
     DatabaseUnavailable, EnvironmentUnusable, SchemaOutdated, EmbeddedServerError : with what to do.
     """
     url = database_url(settings)
-    database = Database(url, embedded=settings.database_url is None)
+    database = Database(url, embedded=settings.database_url is None, direct=direct_url(settings))
     try:
         check(database)
     except SchemaOutdated:
@@ -40,6 +41,7 @@ def check(database: Database) -> dict[str, Any]:
     Raises DatabaseUnavailable, EnvironmentUnusable or SchemaOutdated otherwise.
     """
     with database.connection() as connection:
+        pooled = is_pooled(connection)
         server = server_facts(connection)
         warn_of_collation(server)
         revision = _revision(connection, server)
@@ -61,7 +63,15 @@ def check(database: Database) -> dict[str, Any]:
         "server_version": server["server_version"],
         "pgvector_version": server["pgvector_version"],
         "standby": server["standby"],
+        "pooler": pooled,
     }
+
+
+def check_direct(database: Database) -> None:
+    """Connect to the URL for what needs a session; raises DatabaseUnavailable or EnvironmentUnusable otherwise."""
+    if database.direct is not None:
+        with database_errors(database.direct):
+            connect(database.direct, session=True).close()
 
 
 def revision_of(database: Database) -> str | None:

@@ -17,7 +17,14 @@ class Claims:
     Parameters
     ----------
     limit : images of one batch. since, again : see `codes.claim`.
+
+    Attributes
+    ----------
+    ahead : how many batches may be claimed at a time. Behind a pooler one: two workers that each hold a connection of a
+        small pool and wait for a second would wait for each other.
     """
+
+    ahead = 2
 
     def __init__(
         self, url: str, encoder_id: int, geometry: int, limit: int, since: datetime, again: bool = False
@@ -49,6 +56,8 @@ class Claims:
         if not self._free:
             self._free.append(connections.connect(self._url))
             self._all.append(self._free[-1])
+            if connections.is_pooled(self._free[-1]):
+                self.ahead = 1
         connection = self._free.pop()
         holding = len(self._all) > len(self._free) + 1
         pending: list[Pending] = []

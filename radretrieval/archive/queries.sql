@@ -27,8 +27,8 @@ SELECT DISTINCT ON (sha256) sha256, id, uri, gone_at FROM image WHERE sha256 = A
 -- :ingestion_lock One ingestion writes at a time.
 SELECT pg_advisory_xact_lock(7266320150);
 
--- :images_staging Where COPY puts new images; rows leave it with the transaction.
-CREATE TEMP TABLE IF NOT EXISTS incoming (LIKE radretrieval.image INCLUDING DEFAULTS) ON COMMIT DELETE ROWS;
+-- :images_staging Where COPY puts new images; it goes with the transaction.
+CREATE TEMP TABLE IF NOT EXISTS incoming (LIKE radretrieval.image INCLUDING DEFAULTS) ON COMMIT DROP;
 
 -- :images_merge Take the staged images over, in order; what the archive has already stays as it is.
 INSERT INTO image ({columns}) SELECT {columns} FROM incoming ORDER BY id
@@ -365,10 +365,23 @@ SELECT count(irma_code) FILTER (WHERE %(withdrawn)s OR NOT withdrawn) AS labelle
 FROM image WHERE %(splits)s::text[] IS NULL OR split = ANY(%(splits)s);
 
 -- :session For every connection: our tables before pgvector's, claims that may be held while a large batch is decoded, and
--- statements that see what others have committed, as the triggers of codes need it.
-SELECT set_config('search_path', 'radretrieval, public', false),
-       set_config('default_transaction_isolation', 'read committed', false),
-       set_config('idle_in_transaction_session_timeout', '0', false);
+-- statements that see what others have committed, as the triggers of codes need it. Behind a pooler, which tells another
+-- process id than the server that answers, nothing is set: it would stay with a connection that others use.
+SELECT s.direct,
+       CASE WHEN s.direct OR %(anyway)s THEN
+           concat(set_config('search_path', 'radretrieval, public', false),
+                  set_config('default_transaction_isolation', 'read committed', false),
+                  set_config('idle_in_transaction_session_timeout', '0', false)) END
+FROM (SELECT pg_backend_pid() = %(pid)s AS direct) s;
+
+-- :backend Which process of the server answers.
+SELECT pg_backend_pid() AS pid;
+
+-- :pooled_path Behind a pooler, for one transaction: our tables before pgvector's.
+SET LOCAL search_path = radretrieval, public;
+
+-- :pooled_timeout Behind a pooler, for one transaction: claims may be held while a large batch is decoded.
+SET LOCAL idle_in_transaction_session_timeout = 0;
 
 -- :read_only This transaction writes nothing.
 SET TRANSACTION READ ONLY;

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from radretrieval.cli.common import AsJson, opened, print_document, tell
-from radretrieval.errors import STANDBY, UsageError
+from radretrieval.errors import DIRECT, STANDBY, UsageError
 
 app = typer.Typer(help="Set up, check and stop the database.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -50,6 +50,8 @@ def check(context: typer.Context, as_json: AsJson = False) -> None:
         print_document(found, as_json)
         if found["standby"]:
             tell(f"this server is a standby: {STANDBY}")
+        if found["pooler"] and not archive.settings.direct_database_url:
+            tell(f"this database is behind a pooler: {DIRECT}")
 
 
 @app.command()

@@ -11,8 +11,9 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -27,7 +28,7 @@ from radretrieval.archive.pending import Claims
 from radretrieval.archive.search.anchor_hints import AnchorHints
 from radretrieval.coding import radon
 from radretrieval.config import Settings
-from radretrieval.errors import DatabaseUnavailable, NoEncoder
+from radretrieval.errors import DatabaseUnavailable, EnvironmentUnusable, NoEncoder
 from radretrieval.files.failures import FailureList
 from radretrieval.files.text import printable, shown
 from radretrieval.storage.prepare import PreparedImage, PrepareTask, prepare_pool
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+POOLED_SECONDS = 10.0  # behind a pooler, which passes no notification on
 POLL_SECONDS = 60.0  # a notification can be lost with its connection; nothing waits longer than this
 RETRY_SECONDS = (1.0, 60.0)  # first and longest pause while the database is away
 
@@ -152,14 +154,11 @@ class _EncodeWorker:
         pause = RETRY_SECONDS[0]
         while not self.stop.is_set():
             try:
-                with connections.database_errors(self.database.url):
-                    listener = connections.connect(self.database.url, autocommit=True)
-                    with listener:
-                        codes.listen(listener)
-                        while not self.stop.is_set():
-                            self._encode_if_encoder()
-                            pause = RETRY_SECONDS[0]
-                            self._sleep(listener)
+                with connections.database_errors(self.database.url), self._listener() as listener:
+                    while not self.stop.is_set():
+                        self._encode_if_encoder()
+                        pause = RETRY_SECONDS[0]
+                        self._sleep(listener)
             except DatabaseUnavailable as error:
                 log.warning("%s; trying again in %.0f s", error, pause)
                 self.stop.wait(pause)
@@ -173,7 +172,23 @@ class _EncodeWorker:
         except NoEncoder as error:
             log.warning("%s (waiting for one)", error)
 
-    def _sleep(self, listener: Connection) -> None:
+    @contextmanager
+    def _listener(self) -> Iterator[Connection | None]:
+        """A connection that is notified of new images; None where a pooler keeps no session."""
+        try:
+            listener = connections.connect(self.database.session_url, session=True, autocommit=True)
+        except EnvironmentUnusable as error:
+            log.warning("looking for new images every %.0f s: %s", POOLED_SECONDS, error)
+            yield None
+            return
+        with listener:
+            codes.listen(listener)
+            yield listener
+
+    def _sleep(self, listener: Connection | None) -> None:
+        if listener is None:
+            self.stop.wait(POOLED_SECONDS)
+            return
         until = time.monotonic() + POLL_SECONDS
         while not self.stop.is_set() and time.monotonic() < until:
             if any(True for _ in listener.notifies(timeout=1.0, stop_after=1)):
@@ -203,7 +218,7 @@ class _EncodeWorker:
         ):
             try:
                 while not self.stop.is_set():
-                    while len(ahead) < 2 and (claimed := claims.next()):
+                    while len(ahead) < claims.ahead and (claimed := claims.next()):
                         ahead.append(self._submit(encoder, *claimed))
                     if not ahead:
                         break

@@ -7,7 +7,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from radretrieval.archive import connections, opening
+from radretrieval.archive import connections, opening, urls
 from radretrieval.archive.connections import Database
 from radretrieval.archive.queries import _all, sql
 from radretrieval.config import Settings
@@ -62,7 +62,7 @@ def test_a_table_that_is_missing_is_an_outdated_schema(archive_url: str) -> None
 
 def test_something_else_is_no_url() -> None:
     with pytest.raises(EnvironmentUnusable, match=r"not a database URL of the form postgresql://") as caught:
-        connections.database_url(Settings(database_url="mysql://u:secret@h/d"))
+        urls.database_url(Settings(database_url="mysql://u:secret@h/d"))
     assert "secret" not in str(caught.value)
 
 
@@ -96,16 +96,16 @@ def test_a_server_that_will_not_is_one_to_wait_for(archive_url: str, setting: st
 
 
 def test_sqlalchemys_form_of_url_is_understood() -> None:
-    assert connections.database_url(Settings(database_url="postgresql+psycopg://u@h/d")) == "postgresql://u@h/d"
+    assert urls.database_url(Settings(database_url="postgresql+psycopg://u@h/d")) == "postgresql://u@h/d"
 
 
 def test_the_password_comes_from_a_file(tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("a b/c@d\n")
     settings = Settings(database_url="postgresql://u@h:5432/d", database_password_file=secret)
-    assert psycopg.conninfo.conninfo_to_dict(connections.database_url(settings))["password"] == "a b/c@d"
+    assert psycopg.conninfo.conninfo_to_dict(urls.database_url(settings))["password"] == "a b/c@d"
     with pytest.raises(EnvironmentUnusable, match="RADRETRIEVAL_DATABASE_PASSWORD_FILE"):
-        connections.database_url(settings.model_copy(update={"database_password_file": tmp_path / "none"}))
+        urls.database_url(settings.model_copy(update={"database_password_file": tmp_path / "none"}))
 
 
 def test_every_statement_has_a_name_and_a_description() -> None:

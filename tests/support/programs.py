@@ -28,6 +28,7 @@ PACKAGES = {
     "netns": "iproute2; the right to make network namespaces",
     "curl": "curl",
     "openssl": "openssl",
+    "pgbouncer": "pgbouncer",
 }
 NAMES = {"Orthanc": "orthanc", "ip": "netns", **dict.fromkeys(DCMTK, "dcmtk")}
 

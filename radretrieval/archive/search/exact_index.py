@@ -128,7 +128,8 @@ def dropped(database: Database, encoder: Encoder) -> Iterator[Connection]:
 @contextmanager
 def _builder(database: Database, encoder: Encoder) -> Iterator[Connection]:
     """A connection (autocommit) that holds the session-level advisory lock on building this encoder's index."""
-    with connections.database_errors(database.url), connections.connect(database.url, autocommit=True) as connection:
+    url = database.session_url
+    with connections.database_errors(url), connections.connect(url, session=True, autocommit=True) as connection:
         row = connection.execute(sql("exact_turn"), {"encoder": encoder.id}).fetchone()
         if row is None or not row["mine"]:
             raise UsageError(

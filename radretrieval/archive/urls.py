@@ -1,0 +1,73 @@
+"""The URLs of the archive's database: those of the settings, checked, and as messages show them."""
+
+from __future__ import annotations
+
+from urllib.parse import quote, urlsplit, urlunsplit
+
+from radretrieval.config import Settings
+from radretrieval.errors import EnvironmentUnusable
+
+FORM = (
+    "what --database-url or RADRETRIEVAL_DATABASE_URL gives is not a database URL of the form "
+    "postgresql://user:password@host:5432/database; in a password, every character but letters, digits and -._~ is "
+    "written as % and two hexadecimal digits"
+)
+
+
+def redacted(url: str) -> str:
+    """A URL without its password, for messages and logs."""
+    import psycopg
+
+    try:
+        parts = psycopg.conninfo.conninfo_to_dict(url)
+    except psycopg.ProgrammingError:
+        return "(a URL that cannot be read)"
+    host = str(parts.get("host", "localhost"))
+    port = f":{parts['port']}" if "port" in parts else ""
+    user = f"{parts['user']}@" if "user" in parts else ""
+    if host.startswith("/"):
+        return f"postgresql://{user}/{parts.get('dbname', '')}?host={host}"
+    return f"postgresql://{user}{host}{port}/{parts.get('dbname', '')}"
+
+
+def database_url(settings: Settings) -> str:
+    """The archive's URL: the one that is set (with its password from a file), or the embedded server's, started."""
+    if settings.database_url is None:
+        from radretrieval.archive.embedded import shared_server
+
+        return shared_server.start(settings.home, settings.embedded_start_seconds)
+    return _checked(settings.database_url, settings)
+
+
+def direct_url(settings: Settings) -> str | None:
+    """The URL of PostgreSQL itself that is set beside a pooler's; None where there is none."""
+    if settings.database_url is None or settings.direct_database_url is None:
+        return None
+    return _checked(settings.direct_database_url, settings)
+
+
+def _checked(url: str, settings: Settings) -> str:
+    """A URL of the settings in libpq's form, with its password from a file; raises EnvironmentUnusable for another."""
+    url = url.replace("postgresql+psycopg://", "postgresql://", 1)
+    if not url.startswith(("postgresql://", "postgres://")):
+        raise EnvironmentUnusable(FORM)
+    server, _, name = url.partition("://")[2].partition("?")[0].partition("/")
+    if "#" in url or "@" in name or server.count("@") > 1:  # else messages would show part of a password as a host
+        raise EnvironmentUnusable(FORM)
+    if settings.database_password_file is not None:
+        url = _with_password(url, settings)
+    return url
+
+
+def _with_password(url: str, settings: Settings) -> str:
+    file = settings.database_password_file
+    assert file is not None
+    try:
+        password = file.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise EnvironmentUnusable(
+            f"the password file {file} cannot be read ({error.strerror}); RADRETRIEVAL_DATABASE_PASSWORD_FILE names it"
+        ) from error
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=f"{parts.username or 'postgres'}:{quote(password, safe='')}@{host}"))
