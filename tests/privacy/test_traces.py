@@ -83,14 +83,16 @@ def test_field_06_a_text_with_a_short_name_goes(name: str, text: str, keyword: s
     assert [value for value in values(done) if text in value] == []
 
 
-@pytest.mark.parametrize("name", ["Ng^Li", "Li^A^V^Dr^MD", "Ö^T", "Dr. O'Neil^T^^^II", "Ma^Ca", "Smith^CR", "T^Kim"])
+@pytest.mark.parametrize(
+    "name", ["Ng^Li", "Li^A^V^Dr^MD", "Ö^T", "Dr. O'Neil^T^^^II", "Ma^Ca", "Smith^CR", "T^Kim", "X 7^Y"]
+)
 def test_field_06_text_without_the_name_stays(name: str) -> None:
     code = Dataset()
     code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = "T-D3000", "SRT", "Chest"
     kept = {
         "Manufacturer": "Linear Röntgen",
         "ManufacturerModelName": "NGX 200",
-        "SoftwareVersions": ["V 1.2", "MA1"],
+        "SoftwareVersions": ["V 1.2", "MA1", "MD II 7"],
     }
     done = deidentify(film(PatientName=name, AnatomicRegionSequence=Sequence([code]), **kept), KEYED)
     assert {keyword: done[keyword].value for keyword in kept} == kept
@@ -102,6 +104,34 @@ def test_field_06_days_and_numbers_of_the_patient_go_from_text(text: str) -> Non
     ds = film(StudyDate="20240131", PatientBirthDate="19511231", SoftwareVersions=text, PatientName="X^Y")
     ds.PatientID = "A7"
     assert deidentify(ds, KEYED).SoftwareVersions == DUMMY
+
+
+NUMBERS = (
+    *("PatientID", "OtherPatientIDs", "AccessionNumber", "DeviceSerialNumber", "StudyID", "AdmissionID"),
+    *("InsurancePlanIdentification", "PatientTelephoneNumbers", "IssuerOfPatientID", "MedicalRecordLocator"),
+)
+
+
+@pytest.mark.parametrize("keyword", NUMBERS)
+def test_field_06_numbers_go_wherever_they_stand(keyword: str) -> None:
+    """Four characters anywhere in a text, nested or not; two or three of a patient's number as a word."""
+    for number, text, goes in (
+        ("Zx81", "unit-zX81b", True),
+        ("Zx8", "unit zX8", keyword in ("PatientID", "OtherPatientIDs", "MedicalRecordLocator")),
+        ("Zx8", "unit zX8b", False),
+        ("Z", "unit z", False),
+    ):
+        inner = film()
+        setattr(inner, keyword, number)
+        outer = nested(inner)
+        outer.SoftwareVersions = text
+        assert deidentify(outer, KEYED).SoftwareVersions == (DUMMY if goes else text), (number, text)
+
+
+def test_field_06_a_name_of_before_is_a_name() -> None:
+    before = nested(film(PatientName="Ng^Ina"))
+    before.ManufacturerModelName, before.PatientName = "for Ng", "Meier^Ina"
+    assert deidentify(before, KEYED).ManufacturerModelName == DUMMY
 
 
 def test_field_06_code_strings_stay_where_they_are_terms() -> None:

@@ -78,6 +78,7 @@ def test_field_07_verify_names_what_is_wider_and_how_to_close_it(
     file = next(path for path in store.rglob("*") if path.is_file())
     file.chmod(0o604)
     store.chmod(0o710)
+    (store / "link").symlink_to(file)  # its permissions say nothing
     found = inside("verify", "--json", check=False, **options)
     assert (found.returncode, found.json["wider"]) == (1, 2)
     assert found.json["wider_files"] == [str(store), str(file)]
@@ -94,7 +95,7 @@ def test_field_07_verify_names_what_is_wider_and_how_to_close_it(
     found = inside("verify", "--json", check=False, **options)
     wrong_group = store.stat().st_gid != group
     assert found.json["wider"] == int(wrong_group), "another group than the named one may read it"
-    file.chmod(0o664)
+    file.chmod(0o660)
     found = inside("verify", "--json", check=False, **options)
     subprocess.run(found.json["repair"], shell=True, check=True)
     assert inside("verify", "--json", **options).json["wider"] == 0
