@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from generated import main
+from pydantic import ByteSize
 
 PAGE = Path(__file__).parents[1] / "docs" / "configuration.md"
 # Their default is computed, and another one for each user.
@@ -34,6 +35,8 @@ def default(name: str, field: Any) -> str:
         return "none"
     if isinstance(value, tuple):
         return f"`{','.join(value)}`"
+    if isinstance(value, ByteSize):
+        return value.human_readable(separator=" ").replace(".0 ", " ")
     if isinstance(value, float):
         return f"{value:g}"
     return f"`{value}`" if isinstance(value, str) else f"{value}"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import field_validator, model_validator
+from pydantic import ByteSize, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from radretrieval.errors import UsageError
@@ -53,6 +53,8 @@ class Settings(BaseSettings):
     database_password_file : file with the password for `database_url`, as a container secret.
     home : folder of the embedded server, of the cache of weights and of keys that are made.
     embedded_start_seconds : time limit for a start of the embedded server, with its recovery after a crash, in seconds.
+    largest_data_set : size of the largest data set that is received, in bytes or with a unit, as `500 MB` or `2 GiB`. A
+        larger one is refused while it comes (C-STORE status 0xA700), and takes neither memory nor disk space.
     max_pixels : an image whose header states more pixels is refused before memory is allocated.
     decode_seconds : time limit for decoding a file, in seconds.
     decode_megabytes : memory limit of a decoding process, in MB.
@@ -82,6 +84,7 @@ class Settings(BaseSettings):
     database_password_file: Path | None = None
     home: Path = _default_home()
     embedded_start_seconds: float = 120.0
+    largest_data_set: ByteSize = ByteSize(2 * 2**30)
     max_pixels: int = 100_000_000
     decode_seconds: float = 120.0
     decode_megabytes: int = 4096

@@ -1,4 +1,4 @@
-"""A received data set: its SOP UIDs, read from its first attributes alone, and the DICOM file it is stored as."""
+"""A received data set: its SOP UIDs, read from its first attributes alone, and the head of the file it is stored as."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ IMPLEMENTATION = (
 
 _SOP_CLASS, _SOP_INSTANCE = 0x00080016, 0x00080018
 _LONG = (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV")
-_HEAD = 2**16  # bytes of a deflated data set that are inflated to find the UIDs
+HEAD = 2**16  # bytes in which the UIDs are; of a deflated data set so many are inflated
 _UNDEFINED = 0xFFFFFFFF
 
 
@@ -22,7 +22,7 @@ def sop_uids(data_set: bytes, syntax: str) -> tuple[str, str]:
 
     Parameters
     ----------
-    data_set : as received. syntax : UID of its transfer syntax.
+    data_set : as received, or its first HEAD bytes. syntax : UID of its transfer syntax.
 
     Raises
     ------
@@ -32,7 +32,7 @@ def sop_uids(data_set: bytes, syntax: str) -> tuple[str, str]:
     """
     if syntax == DEFLATED:
         try:
-            data_set = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data_set, _HEAD)
+            data_set = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data_set, HEAD)
         except zlib.error as error:
             raise ImageError(f"the data set is not deflated, though its transfer syntax is ({error})") from error
     found = _values(data_set, syntax)
@@ -42,8 +42,8 @@ def sop_uids(data_set: bytes, syntax: str) -> tuple[str, str]:
     return found[_SOP_CLASS], found[_SOP_INSTANCE]
 
 
-def as_file(data_set: bytes, sop_class: str, sop_instance: str, syntax: str) -> bytes:
-    """Return a preamble, a meta header and the unchanged data set (PS3.10, 7.1).
+def file_head(sop_class: str, sop_instance: str, syntax: str) -> bytes:
+    """Return a preamble and a meta header, which make a file of the data set that follows (PS3.10, 7.1).
 
     The header holds no time and no version: the same data set always becomes the same file.
     """
@@ -51,7 +51,7 @@ def as_file(data_set: bytes, sop_class: str, sop_instance: str, syntax: str) -> 
     named = ((0x02, sop_class), (0x03, sop_instance), (0x10, syntax), (0x12, IMPLEMENTATION))
     elements = version + b"".join(_uid(element, value) for element, value in named)
     length = b"\x02\0\0\0UL\x04\0" + len(elements).to_bytes(4, "little")
-    return b"".join((bytes(128), b"DICM", length, elements, data_set))
+    return b"".join((bytes(128), b"DICM", length, elements))
 
 
 def _uid(element: int, value: str) -> bytes:

@@ -14,11 +14,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from radretrieval.errors import EnvironmentUnusable
-from radretrieval.files.atomic import sync_file, write_bytes
+from radretrieval.files.atomic import replacing, sync_file, write_bytes
 from radretrieval.imaging.resample import resample
-from radretrieval.storage.store_access import StoreAccess
+from radretrieval.storage.draft import Draft, delete_abandoned
+from radretrieval.storage.store_access import StoreAccess, store_errors
 
+_DRAFTS = "drafts"  # the folder beside `ab/`
 _SIZE = "original"  # in the text of a reduced picture: rows and columns that the original has
 
 
@@ -51,8 +52,30 @@ class ContentStore:
         Raises EnvironmentUnusable where it cannot be written: a full disk, or no permission.
         """
         sha256 = hashlib.sha256(data).digest()
-        self._write(self.path(sha256), data, there=_holds(self.path(sha256), data))
+        self._write(self.path(sha256), data, there=_holds(self.path(sha256), sha256))
         return sha256
+
+    def draft(self) -> Draft:
+        """A file to be written piece by piece, and then to be kept (`keep`) and closed."""
+        return Draft(self.folder, self._drafts, self.access)
+
+    def keep(self, draft: Draft) -> None:
+        """Move a draft to where its SHA-256 says, unless an equal file is there, and fsync as `put` does.
+
+        Raises EnvironmentUnusable.
+        """
+        path = self.path(draft.sha256)
+        with store_errors(self.folder):
+            if _holds(path, draft.sha256):
+                sync_file(path)
+                return
+            self.access.make_folders(self.folder, path.parent)
+            with replacing(path, parents=True, draft=draft.path) as place:
+                draft.write_to(place)
+
+    def delete_abandoned_drafts(self) -> None:
+        """Delete the drafts of processes that were killed."""
+        delete_abandoned(self._drafts)
 
     def put_reduced(self, sha256: bytes, pixels: NDArray[np.float32], size: int, frame: int = 1) -> None:
         """Keep the pixels of a file, float32 (rows, columns), 0…1, as 16-bit grey, the longest side at most `size`."""
@@ -82,7 +105,7 @@ class ContentStore:
 
     def files(self) -> Iterator[tuple[Path, bytes]]:
         """Every file of the store with the SHA-256 in its name, b"" for drafts that a killed process left."""
-        for folder in sorted(self.folder.glob("??/??")):
+        for folder in (*sorted(self.folder.glob("??/??")), *self.folder.glob(_DRAFTS)):
             for path in sorted(folder.iterdir()):
                 try:
                     yield path, bytes.fromhex(path.name.partition(".")[0])
@@ -98,23 +121,23 @@ class ContentStore:
         for path in self.path(sha256).parent.glob(f"{sha256.hex()}.*.png"):
             path.unlink(missing_ok=True)
 
+    @property
+    def _drafts(self) -> Path:
+        return self.folder / _DRAFTS
+
     def _write(self, path: Path, data: bytes, there: bool) -> None:
         """Write a file; of one that is there already, bring it and its names to the disk."""
-        try:
+        with store_errors(self.folder):
             if there:
                 sync_file(path)
                 return
             self.access.make_folders(self.folder, path.parent)
             write_bytes(path, data, mode=self.access.file_mode, owner=self.access.owner, parents=True)
-        except OSError as error:
-            raise EnvironmentUnusable(
-                f"the store {self.folder} cannot take a file ({error.strerror}); make room, or let RADRETRIEVAL_STORE "
-                "name a folder that can be written"
-            ) from error
 
 
-def _holds(path: Path, data: bytes) -> bool:
+def _holds(path: Path, sha256: bytes) -> bool:
     try:
-        return path.read_bytes() == data
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").digest() == sha256
     except OSError:  # not there, or not to be read: writing it tells more
         return False

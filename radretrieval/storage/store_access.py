@@ -7,11 +7,24 @@ import os
 import shlex
 import stat
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from radretrieval.errors import UsageError
+from radretrieval.errors import EnvironmentUnusable, UsageError
 from radretrieval.files.atomic import make_folders
+
+
+@contextmanager
+def store_errors(store: Path) -> Iterator[None]:
+    """Translate OSError into EnvironmentUnusable, which says what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise EnvironmentUnusable(
+            f"the store {store} cannot take a file ({error.strerror}); make room, or let RADRETRIEVAL_STORE name a "
+            "folder that can be written"
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -76,6 +89,14 @@ class StoreAccess:
                 place.chmod(0o700)
 
         make_folders(folder, make)
+
+    def open_private(self, path: str, flags: int) -> int:
+        """Open a file that is made with these permissions, as an `opener` of `open`. Raises OSError."""
+        handle = os.open(path, flags | os.O_NOFOLLOW, 0o600)
+        if self.owner is not None:
+            os.fchown(handle, *self.owner)
+        os.fchmod(handle, self.file_mode)
+        return handle
 
     def wider(self, top: Path) -> Iterator[Path]:
         """Folders and files of a store that others may read or change than the setting says; `top` among them."""

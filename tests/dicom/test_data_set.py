@@ -17,7 +17,7 @@ from pydicom.dataset import Dataset
 from pydicom.filewriter import write_dataset
 
 from radretrieval.dicom.address import check_host, check_title
-from radretrieval.dicom.data_set import as_file, sop_uids
+from radretrieval.dicom.data_set import file_head, sop_uids
 from radretrieval.dicom.scp.access import AllowedPeer, read_peers, rejection_reason
 from radretrieval.dicom.scp.tls import server_context
 from radretrieval.dicom.sop_classes import RADIOGRAPHS, storage_classes
@@ -52,9 +52,8 @@ def test_the_uids_are_found_in_every_encoding(sop_class: str, instance: str, syn
     data = encoded(ds, syntax)
     assert sop_uids(data, syntax) == (sop_class, instance)
 
-    file = as_file(data, sop_class, instance, syntax)
-    assert file.endswith(data)
-    assert file == as_file(data, sop_class, instance, syntax)
+    file = file_head(sop_class, instance, syntax) + data
+    assert file == file_head(sop_class, instance, syntax) + data
     read = pydicom.dcmread(io.BytesIO(file))
     assert (read.SOPInstanceUID, read.file_meta.MediaStorageSOPInstanceUID) == (instance, instance)
     assert (read.file_meta.TransferSyntaxUID, read.file_meta.MediaStorageSOPClassUID) == (syntax, sop_class)

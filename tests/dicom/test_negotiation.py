@@ -27,7 +27,7 @@ UNKNOWN = (
 
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
-    server = ScpServer(ScpConfig("RADRETRIEVAL", "127.0.0.1", 0, RADIOGRAPHS), lambda event: 0)
+    server = ScpServer(ScpConfig("RADRETRIEVAL", "127.0.0.1", 0, RADIOGRAPHS), lambda event: 0, lambda *of: None)  # type: ignore[arg-type, return-value]
     yield server.port
     server.close()
 

@@ -26,6 +26,7 @@ from radretrieval.dicom.scp.service import StorageScp
 from radretrieval.dicom.sop_classes import RADIOGRAPHS
 from radretrieval.files import atomic
 from radretrieval.storage.content_store import ContentStore
+from radretrieval.storage.draft import Draft
 
 OUT_OF_RESOURCES, PROCESSING_FAILURE = 0xA700, 0x0110
 
@@ -109,10 +110,11 @@ def test_field_16_folders_that_another_process_made_are_synced(
     ("owner", "name", "error"),
     [
         (service, "sop_uids", RuntimeError("as it may be")),
-        (ContentStore, "put", MemoryError()),
-        (ContentStore, "put", OSError(5, "Input/output error")),
+        (ContentStore, "keep", MemoryError()),
+        (Draft, "write", RuntimeError("as it may be")),
         (commit_queue, "store_uri", RuntimeError("as it may be")),
         (atomic, "sync_names", OSError(5, "Input/output error")),
+        (ContentStore, "draft", RuntimeError("as it may be")),
         (inbox, "hold", MemoryError()),
         (inbox, "add", RuntimeError("as it may be")),
     ],

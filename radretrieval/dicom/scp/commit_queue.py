@@ -16,6 +16,7 @@ from radretrieval.config import Settings
 from radretrieval.errors import DatabaseUnavailable, EnvironmentUnusable
 from radretrieval.files.uris import store_uri
 from radretrieval.storage.content_store import ContentStore
+from radretrieval.storage.draft import Draft
 
 log = logging.getLogger(__name__)
 
@@ -28,14 +29,14 @@ class _Entry:
     """A file in the store whose row is not committed yet; `done` is resolved by the commit, or by its error."""
 
     arrival: Arrival
-    data: bytes
+    draft: Draft
     done: Future[None] = field(default_factory=Future)
 
 
 class ReceiveQueue:
     """Stores files, from any number of threads.
 
-    Each calling thread writes its file with fsync; one thread of the queue commits the rows of all files that came
+    Each calling thread brings its file to the disk; one thread of the queue commits the rows of all files that came
     meanwhile in one transaction. While the database is unavailable files are refused before they are written, and the
     thread tries to connect again.
 
@@ -47,6 +48,7 @@ class ReceiveQueue:
     def __init__(self, database: Database, settings: Settings, on_commit: Callable[[], None]) -> None:
         self._database, self._settings, self._on_commit = database, settings, on_commit
         self._store = ContentStore(settings.store_folder, settings.store_group)
+        self._store.delete_abandoned_drafts()
         self._entries: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()
         self._connection: Connection | None = None
         self._unavailable: str | None = None  # why the database cannot be used
@@ -59,8 +61,19 @@ class ReceiveQueue:
         self._entries.put(None)
         self._thread.join()
 
-    def store(self, data: bytes, origin: str, sop_instance_uid: str) -> None:
-        """Write a file to the store, under its SHA-256, and commit its row; returns after both.
+    def draft(self) -> Draft:
+        """A file of the store to be written, and then to be stored or closed.
+
+        Raises
+        ------
+        EnvironmentUnusable : the store or (DatabaseUnavailable) the database cannot be written.
+        """
+        if self._unavailable is not None:
+            raise DatabaseUnavailable(self._unavailable)
+        return self._store.draft()
+
+    def store(self, draft: Draft, origin: str, sop_instance_uid: str) -> None:
+        """Move a draft to where its SHA-256 says in the store, and commit its row; returns after both.
 
         A content that has a row already, as an arrival or an image, gets no second one.
 
@@ -70,8 +83,9 @@ class ReceiveQueue:
         """
         if self._unavailable is not None:
             raise DatabaseUnavailable(self._unavailable)
-        sha256 = self._store.put(data)
-        entry = _Entry(Arrival(sha256, store_uri(sha256), origin, sop_instance_uid), data)
+        self._store.keep(draft)
+        sha256 = draft.sha256
+        entry = _Entry(Arrival(sha256, store_uri(sha256), origin, sop_instance_uid), draft)
         self._entries.put(entry)
         entry.done.result()
 
@@ -153,7 +167,7 @@ class ReceiveQueue:
             inbox.hold(connection, *hashes)
             for entry in group:
                 if not self._store.path(entry.arrival.sha256).exists():  # removed with an earlier copy's last use
-                    self._store.put(entry.data)
+                    self._store.keep(entry.draft)
             new = inbox.add(connection, *(entry.arrival for entry in group))
             if idle := [sha256 for sha256 in hashes if sha256 not in new]:
                 for sha256 in inbox.unneeded(connection, idle):

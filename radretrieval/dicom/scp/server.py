@@ -18,6 +18,7 @@ from pynetdicom import AE, evt
 from pynetdicom.transport import ThreadedAssociationServer
 
 from radretrieval.dicom.scp.access import AllowedPeer, rejection_reason
+from radretrieval.dicom.scp.incoming import IncomingDataSet, MessageReader, requestor
 from radretrieval.dicom.sop_classes import VERIFICATION, syntaxes_of
 from radretrieval.errors import EnvironmentUnusable
 from radretrieval.files.text import printable
@@ -35,6 +36,7 @@ _CALLED_UNKNOWN = (1, 1, 7)
 _LIMIT_EXCEEDED = (2, 3, 2)
 
 StoreHandler = Callable[[evt.Event], int]
+NewDataSet = Callable[[Any, Any], IncomingDataSet]  # of association and message
 
 
 @dataclass(frozen=True)
@@ -63,27 +65,24 @@ class ScpConfig:
     idle_seconds: float = 60.0
 
 
-def requestor(association: Any) -> str:
-    """The requestor of an association for messages: AE title and address."""
-    return f"{printable(str(association.requestor.ae_title))} at {association.requestor.address}"
-
-
 class ScpServer:
     """Serves C-ECHO and C-STORE from its creation to `close`.
 
     Parameters
     ----------
     store : called for each C-STORE request, in the thread of its association; returns the status.
+    new_data_set : makes what takes the data set of a message, which is the request's `DataSet` then.
 
     Raises
     ------
     EnvironmentUnusable : it cannot listen on the configured host and port.
     """
 
-    def __init__(self, config: ScpConfig, store: StoreHandler) -> None:
+    def __init__(self, config: ScpConfig, store: StoreHandler, new_data_set: NewDataSet) -> None:
         pynetdicom._config.LOG_HANDLER_LEVEL = "none"  # else it formats a log message for each PDU
         logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)  # it logs tracebacks of protocol errors
         self.config = config
+        self._new_data_set = new_data_set
         self._accepted: set[Any] = set()
         self._lock = threading.Lock()
         ae = AE(config.title)
@@ -94,6 +93,9 @@ class ScpServer:
             ae.add_supported_context(sop_class, list(syntaxes_of(sop_class)))
         handlers: list[Any] = [
             (evt.EVT_CONN_OPEN, _limit_pdu_size),
+            (evt.EVT_CONN_OPEN, self._read_messages),
+            (evt.EVT_DIMSE_RECV, _check_command),
+            (evt.EVT_CONN_CLOSE, _end_messages),
             (evt.EVT_REQUESTED, self._negotiate),
             (evt.EVT_C_STORE, store),
             (evt.EVT_ABORTED, _log_abort),
@@ -109,6 +111,10 @@ class ScpServer:
         self.port: int = self._server.server_address[1]
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="scp", daemon=True)
         self._thread.start()
+
+    def _read_messages(self, event: evt.Event) -> None:
+        association: Any = event.assoc
+        association.reader = MessageReader(association, self._new_data_set)
 
     def close(self) -> None:
         """Accept no more connections; associations get some seconds to end, then they are aborted."""
@@ -188,6 +194,16 @@ def _limit_pdu_size(event: evt.Event) -> None:
     wrapped.recv = recv
 
 
+def _check_command(event: evt.Event) -> None:
+    association: Any = event.assoc
+    association.reader.check_command(event.message)
+
+
+def _end_messages(event: evt.Event) -> None:
+    association: Any = event.assoc
+    association.reader.close()
+
+
 def _kill_connection(association: Any) -> None:
     """End the connection and the thread that reads from it, which may be waiting for the rest of a PDU."""
     association.dul.kill_dul()
@@ -205,6 +221,13 @@ class _Server(ThreadedAssociationServer):
 
     request_queue_size = 128
     daemon_threads = True
+
+    def service_actions(self) -> None:
+        """Called several times a second."""
+        associations: list[Any] = self.active_associations
+        for association in associations:
+            if (reader := getattr(association, "reader", None)) is not None:
+                reader.answer_overdue()
 
     def get_request(self) -> tuple[socket.socket, Any]:
         """Accept a connection, without the TLS handshake: a silent client would block all others."""

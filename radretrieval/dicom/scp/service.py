@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from radretrieval.archive.connections import Database
 from radretrieval.config import Settings
-from radretrieval.dicom.data_set import as_file, sop_uids
+from radretrieval.dicom.data_set import sop_uids
 from radretrieval.dicom.scp.commit_queue import ReceiveQueue
-from radretrieval.dicom.scp.server import ScpConfig, ScpServer, requestor
+from radretrieval.dicom.scp.incoming import IncomingDataSet, requestor
+from radretrieval.dicom.scp.server import ScpConfig, ScpServer
 from radretrieval.errors import EnvironmentUnusable, ImageError
 from radretrieval.files.text import printable
 from radretrieval.ingest.inbox_worker import InboxWorker
@@ -54,8 +55,9 @@ class StorageScp:
         on_commit: Callable[[], None] = lambda: None,
     ) -> None:
         self._queue = ReceiveQueue(database, settings, on_commit)
+        self._largest = settings.largest_data_set
         try:
-            self._server = ScpServer(config, self._handle)
+            self._server = ScpServer(config, self._handle, self._new_data_set)
         except BaseException:
             self._queue.close()
             raise
@@ -67,6 +69,9 @@ class StorageScp:
             self._server.close()
         finally:
             self._queue.close()
+
+    def _new_data_set(self, association: Any, message: Any) -> IncomingDataSet:
+        return IncomingDataSet(association, message, self._queue.draft, self._largest)
 
     def _handle(self, event: Event) -> int:
         """Serve one C-STORE request; log the reason of any status but success.
@@ -88,17 +93,21 @@ class StorageScp:
 
     def _store(self, event: Event) -> tuple[int, str]:
         request: Any = event.request
-        syntax = str(event.context.transfer_syntax)
-        data_set = event.encoded_dataset(include_meta=False)  # the received bytes: nothing is parsed
+        data_set: IncomingDataSet = request.DataSet
         try:
-            uids = sop_uids(data_set, syntax)
+            if data_set.error is not None:
+                raise data_set.error
+            uids = sop_uids(data_set.head, str(event.context.transfer_syntax))
+            requested = (str(request.AffectedSOPClassUID), str(request.AffectedSOPInstanceUID))
+            for name, found, expected in zip(("SOP Class", "SOP Instance"), uids, requested, strict=True):
+                if found != expected:  # the sender would look for the image by a UID that the archive does not have
+                    return MISMATCH, f"the {name} UID of the data set is {found}, the request has {expected}"
+            assert data_set.draft is not None  # it has UIDs
+            self._queue.store(data_set.draft, str(event.assoc.requestor.ae_title), uids[1])
         except ImageError as error:
             return CANNOT_UNDERSTAND, str(error)
-        requested = (str(request.AffectedSOPClassUID), str(request.AffectedSOPInstanceUID))
-        for name, found, expected in zip(("SOP Class", "SOP Instance"), uids, requested, strict=True):
-            if found != expected:  # the sender would look for the image by a UID that the archive does not have
-                return MISMATCH, f"the {name} UID of the data set is {found}, the request has {expected}"
-        self._queue.store(as_file(data_set, *uids, syntax), str(event.assoc.requestor.ae_title), uids[1])
+        finally:
+            data_set.close_draft()
         return SUCCESS, ""
 
 
