@@ -250,7 +250,7 @@ def test_endless_commands_and_requests_without_pause_end_the_association(
         until(lambda: opened.is_aborted, "it is aborted")
         assert "the command set of a message has more than 65,536 bytes" in caplog.text
     uid, data = data_set(tmp_path / "1.dcm")
-    monkeypatch.setattr(scp._queue, "store", lambda *of: time.sleep(1))
+    monkeypatch.setattr(scp._queue, "store_draft", lambda *of: time.sleep(1))
     with association(scp.port) as opened, caplog.at_level(logging.WARNING):
         for _ in range(40):
             for pdata in message(opened, request(uid, data)).encode_msg(1, 16384):

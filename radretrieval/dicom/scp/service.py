@@ -103,7 +103,7 @@ class StorageScp:
                 if found != expected:  # the sender would look for the image by a UID that the archive does not have
                     return MISMATCH, f"the {name} UID of the data set is {found}, the request has {expected}"
             assert data_set.draft is not None  # it has UIDs
-            self._queue.store(data_set.draft, str(event.assoc.requestor.ae_title), uids[1])
+            self._queue.store_draft(data_set.draft, str(event.assoc.requestor.ae_title), uids[1])
         except ImageError as error:
             return CANNOT_UNDERSTAND, str(error)
         finally:
