@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 import time
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -34,6 +35,7 @@ def associate(
 
     for name in ("pynetdicom", "pydicom"):  # what they would log is in our messages
         logging.getLogger(name).setLevel(logging.CRITICAL)
+        warnings.filterwarnings("ignore", module=name)
     ae = AE(ae_title=own_title)
     ae.connection_timeout, ae.acse_timeout = CONNECT_SECONDS, ACSE_SECONDS
     ae.dimse_timeout = ae.network_timeout = DIMSE_SECONDS

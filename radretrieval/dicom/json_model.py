@@ -7,10 +7,10 @@ from typing import Any
 
 
 def values(item: Mapping[str, Any], tag: str) -> list[Any]:
-    """All values of an attribute; `tag` as `0020000D`."""
+    """All values of an attribute; `tag` as `0020000D`. A single one may stand without its list."""
     found = item.get(tag)
     listed = found.get("Value") if isinstance(found, dict) else None
-    return listed if isinstance(listed, list) else []
+    return listed if isinstance(listed, list) else [listed] if isinstance(listed, str | int) else []
 
 
 def value(item: Mapping[str, Any], tag: str) -> str | int | None:

@@ -40,6 +40,7 @@ KINDS = {
     "Flat": "images that show nothing",
     "HeaderIgnored": "images whose header says what cannot be read of how to show them",
     "OtherIssuer": "patients whose identifier the archive has without an issuer too",
+    "ListMayBeCut": "lists of studies that a PACS may have cut short",
     "CopyWithOtherLabels": "files with the content of another one and different labels",
 }
 

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from radretrieval.config import Reading
 from radretrieval.errors import EnvironmentUnusable, ImageError, NotFetched, NotThere, UsageError
 from radretrieval.files.text import printable
 from radretrieval.storage.multipart import media_type, split_parts
+from radretrieval.storage.retries import Retry, retried, retry_after
 from radretrieval.storage.web_session import (
     authorization,
     certificate_refused,
@@ -28,15 +26,22 @@ from radretrieval.storage.web_session import (
 if TYPE_CHECKING:
     import requests
 
-T = TypeVar("T")
+Parameter = str | Sequence[str]  # of a query; several values are sent one by one
 
 CONNECT_SECONDS, READ_SECONDS = 5.0, 60.0
 QUERY_SECONDS = 30.0  # of silence after a query
 SILENCES = (10.0, 30.0)  # seconds of silence after the first request for a file, and after the second
-# any transfer syntax: without this a server transcodes, and refuses what it cannot transcode (PS3.18, 8.7.3.5)
-ACCEPT = 'multipart/related; type="application/dicom"; transfer-syntax=*, application/dicom; transfer-syntax=*; q=0.5'
+# Any transfer syntax: without this a server transcodes, and refuses what it cannot transcode (PS3.18, 8.7.3.5). The
+# others are for servers that refuse a list of media types, or parameters.
+ACCEPTS = (
+    'multipart/related; type="application/dicom"; transfer-syntax=*, application/dicom; transfer-syntax=*; q=0.5',
+    'multipart/related; type="application/dicom"; transfer-syntax=*',
+    "application/dicom; transfer-syntax=*",
+    'multipart/related; type="application/dicom"',
+    "*/*",
+)
+NOT_ACCEPTABLE = (400, 406)
 RETRY_SECONDS = (0.3, 1.0)  # before the second and third attempt: a server that is down is reported within seconds
-LONGEST_PAUSE = 10.0  # seconds that a server may ask to wait for (Retry-After)
 OVERLOADED = (429, 502, 503, 504)  # the server, or a proxy before it, is overloaded or restarts
 RETRIED = (408, 500)
 MOST_FAILED = 3  # successive files that were not retrieved: the next ones are requested once
@@ -59,18 +64,6 @@ class NotAnswered(EnvironmentUnusable):
             f"the DICOMweb server {root} cannot be reached ({reason}); check the server, its URL and "
             "RADRETRIEVAL_CREDENTIALS, then run this again"
         )
-
-
-class Retry(Exception):
-    """One attempt failed, another may succeed.
-
-    error : what to raise after the last attempt. pause : seconds to wait, at least. timed_out : the server was silent.
-    attempts : that this one counts for.
-    """
-
-    def __init__(self, error: Exception, *, pause: float = 0.0, timed_out: bool = False, attempts: int = 1) -> None:
-        super().__init__(str(error))
-        self.error, self.pause, self.timed_out, self.attempts = error, pause, timed_out, attempts
 
 
 @dataclass(frozen=True)
@@ -107,6 +100,7 @@ class DicomWebClient:
         self._thread = threading.local()
         self._sessions: list[requests.Session] = []
         self._failed = 0
+        self._accept = 0  # the first of ACCEPTS that the server takes
 
     def instance(self, url: str, max_pixels: int, valid: Callable[[bytes], bool] | None = None) -> bytes:
         """Fetch the stored file of an instance, in its stored transfer syntax, by its WADO-RS URL.
@@ -124,11 +118,16 @@ class DicomWebClient:
         """
 
         def attempt(silence: float) -> bytes:
-            return _stored_file(url, self._attempt(url, {}, ACCEPT, 8 * max_pixels + 2**26, silence), valid)
+            for number, accept in enumerate(ACCEPTS[self._accept :], self._accept):
+                response = self._attempt(url, {}, accept, 8 * max_pixels + 2**26, silence)
+                if response.status not in NOT_ACCEPTABLE:
+                    self._accept = number
+                    break
+            return _stored_file(url, response, valid)
 
         patient = self._failed < MOST_FAILED
         try:
-            data = _retried(attempt, RETRY_SECONDS if patient else (), SILENCES if patient else SILENCES[:1])
+            data = retried(attempt, RETRY_SECONDS if patient else (), SILENCES if patient else SILENCES[:1])
         except NotThere:
             raise
         except Exception:
@@ -137,7 +136,7 @@ class DicomWebClient:
         self._failed = 0
         return data
 
-    def get(self, url: str, parameters: Mapping[str, str], accept: str, limit: int) -> Response:
+    def get(self, url: str, parameters: Mapping[str, Parameter], accept: str, limit: int) -> Response:
         """Send a query, again where the connection fails or the server is overloaded; `limit` bytes may come.
 
         Raises
@@ -150,9 +149,9 @@ class DicomWebClient:
         def attempt(silence: float) -> Response:
             return self._attempt(url, parameters, accept, limit, silence)
 
-        return _retried(attempt, RETRY_SECONDS, (QUERY_SECONDS,))
+        return retried(attempt, RETRY_SECONDS, (QUERY_SECONDS,))
 
-    def answers(self, url: str, parameters: Mapping[str, str], accept: str, limit: int) -> bool:
+    def answers(self, url: str, parameters: Mapping[str, Parameter], accept: str, limit: int) -> bool:
         """Whether the server answers a query, by whatever, in one attempt."""
         try:
             self._attempt(url, parameters, accept, limit, QUERY_SECONDS)
@@ -167,7 +166,9 @@ class DicomWebClient:
         for session in self._sessions:
             session.close()
 
-    def _attempt(self, url: str, parameters: Mapping[str, str], accept: str, limit: int, silence: float) -> Response:
+    def _attempt(
+        self, url: str, parameters: Mapping[str, Parameter], accept: str, limit: int, silence: float
+    ) -> Response:
         """Send one request. Raises Retry, NotFetched and EnvironmentUnusable as `get`."""
         import requests
 
@@ -193,14 +194,14 @@ class DicomWebClient:
             raise Retry(NotAnswered(self.root, f"it answers {response}"), pause=response.pause)
         return response
 
-    def _send(self, url: str, parameters: Mapping[str, str], accept: str, limit: int, silence: float) -> Response:
+    def _send(self, url: str, parameters: Mapping[str, Parameter], accept: str, limit: int, silence: float) -> Response:
         body, times = bytearray(), (CONNECT_SECONDS, silence)
         with self._session().get(url, params=parameters, headers={"Accept": accept}, timeout=times, stream=True) as got:
             for piece in got.iter_content(2**20):
                 body += piece
                 if len(body) > limit:
                     raise NotFetched(f"{url} gives more than the {limit:,} bytes that are accepted")
-            kind, pause = got.headers.get("Content-Type", ""), _pause(got.headers.get("Retry-After", ""))
+            kind, pause = got.headers.get("Content-Type", ""), retry_after(got.headers.get("Retry-After", ""))
             return Response(got.status_code, got.reason or "", kind, bytes(body), pause)
 
     def _session(self) -> requests.Session:
@@ -246,23 +247,6 @@ def check_root(url: str, option: str) -> str:
     return root
 
 
-def _retried(attempt: Callable[[float], T], pauses: Sequence[float], silences: Sequence[float]) -> T:
-    """Make an attempt, and others after the pauses, while it raises Retry; then raise its error.
-
-    silences : seconds without an answer that each attempt allows: the next one after a timeout, none after the last.
-    """
-    timeouts, made = 0, 0
-    while True:
-        try:
-            return attempt(silences[timeouts])
-        except Retry as failed:
-            timeouts += failed.timed_out
-            made += failed.attempts
-            if made > len(pauses) or timeouts == len(silences):
-                raise failed.error from failed
-            time.sleep(max(pauses[made - 1], min(failed.pause, LONGEST_PAUSE)))
-
-
 def _stored_file(url: str, response: Response, valid: Callable[[bytes], bool] | None) -> bytes:
     """The file of an instance in a response. Raises NotThere, NotFetched; Retry where the next response may have it."""
     if response.status in (404, 410):
@@ -271,6 +255,9 @@ def _stored_file(url: str, response: Response, valid: Callable[[bytes], bool] | 
         error = NotFetched(f"the server answers {response} for {url}; its log has the reason")
         raise Retry(error, pause=response.pause) if response.status in RETRIED else error
     kind, boundary = media_type(response.content_type)
+    begin = response.body[:100].lstrip(b"\r\n")
+    if begin.startswith(b"--") and not kind.startswith("multipart/"):  # a proxy has lost the Content-Type
+        kind, boundary = "multipart/related", begin.splitlines()[0].decode("latin-1").rstrip()[2:]
     try:
         parts = split_parts(response.body, boundary) if kind.startswith("multipart/") else [response.body]
     except NotFetched as error:
@@ -278,16 +265,6 @@ def _stored_file(url: str, response: Response, valid: Callable[[bytes], bool] | 
     if len(parts) != 1:
         raise NotFetched(f"{url} gives {len(parts)} files, not one; name an instance")
     if valid is not None and not valid(parts[0]):
-        begin = printable(parts[0][:40].decode("ascii", "replace"))
-        raise Retry(NotFetched(f"{url} gives what is no DICOM file: {len(parts[0]):,} bytes as {kind}, {begin!r}"))
+        text = printable(parts[0][:40].decode("ascii", "replace"))
+        raise Retry(NotFetched(f"{url} gives what is no DICOM file: {len(parts[0]):,} bytes as {kind}, {text!r}"))
     return parts[0]
-
-
-def _pause(retry_after: str) -> float:
-    """The seconds of a Retry-After (RFC 9110, 10.2.3): a number or a date; 0 for anything else."""
-    if retry_after.strip().isdecimal():
-        return float(retry_after)
-    try:
-        return max(0.0, (parsedate_to_datetime(retry_after) - datetime.now(UTC)).total_seconds())
-    except (TypeError, ValueError):
-        return 0.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import threading
 import time
@@ -12,18 +11,16 @@ from typing import Any
 import pytest
 from conftest import Run
 from orthanc import film, uid_of
-from pydicom import Dataset, dcmread
-from pydicom.uid import ImplicitVRLittleEndian
-from pynetdicom import AE, evt
-from small_web import CR, HABITS, SmallWeb, serving
+from pydicom import dcmread
+from small_peer import Peer
+from small_web import HABITS, SmallWeb, serving
 
 from radretrieval.archive.connections import Database
 from radretrieval.config import Settings
 from radretrieval.dicom.pull import dimse, run
-from radretrieval.dicom.pull.dimse import STUDY_ROOT
 from radretrieval.dicom.scp.commit_queue import ReceiveQueue
 from radretrieval.ingest.inbox_worker import InboxWorker
-from radretrieval.storage import wado
+from radretrieval.storage import retries, wado
 
 STUDY = "1.2.826.0.1.3680043.10.99.1."  # + number, as in `film`
 
@@ -34,7 +31,7 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wado, "SILENCES", (0.2, 0.4))
     monkeypatch.setattr(wado, "QUERY_SECONDS", 0.5)
     monkeypatch.setattr(wado, "RETRY_SECONDS", (0.05, 0.1))
-    monkeypatch.setattr(wado, "LONGEST_PAUSE", 0.2)
+    monkeypatch.setattr(retries, "LONGEST_PAUSE", 0.2)
     monkeypatch.setattr(dimse, "RETRY_SECONDS", (0.05, 0.1))
 
 
@@ -117,58 +114,6 @@ def test_field_10_many_that_fail_in_a_row_are_requested_once_each(
         done = inside("pull", web.root, "--json", "--workers", 1, check=False)
     assert (done.returncode, done.json["added"], done.json["failed"]) == (1, 1, 11)
     assert sum("/series/" in path for path in web.asked) == 3 * 3 + 8 + 1
-
-
-class Peer:
-    """A DICOM node that answers C-FIND and C-GET; `habits`: SOP Instance UID → what it does instead of sending."""
-
-    def __init__(self, *films: bytes) -> None:
-        self.films = {uid_of(data): dcmread(io.BytesIO(data)) for data in films}
-        self.habits: dict[str, str] = {}
-        self.asked: list[str] = []
-
-    def find(self, event: Any) -> Iterator[tuple[int, Dataset]]:
-        keys = event.identifier
-        seen = set()
-        for ds in self.films.values():
-            found = Dataset()
-            for element in keys:
-                setattr(found, element.keyword, ds.get(element.keyword, ""))
-            name = {"STUDY": "StudyInstanceUID", "SERIES": "SeriesInstanceUID", "IMAGE": "SOPInstanceUID"}
-            uid = ds[name[keys.QueryRetrieveLevel]].value
-            if uid not in seen:
-                seen.add(uid)
-                yield 0xFF00, found
-
-    def get(self, event: Any) -> Iterator[Any]:
-        uid = str(event.identifier.SOPInstanceUID)
-        self.asked.append(uid)
-        habit = self.habits.get(uid, "")
-        if habit == "aborts":
-            event.assoc.abort()
-            return
-        yield 1
-        if habit == "fails":
-            yield 0xA702, None
-        elif habit == "aborts after":
-            yield 0xFF00, self.films[uid]
-            event.assoc.abort()
-        else:
-            yield 0xFF00, self.films[uid]
-
-    @contextlib.contextmanager
-    def running(self) -> Iterator[str]:
-        ae = AE(ae_title="PEER")
-        for service in "13":
-            ae.add_supported_context(STUDY_ROOT + service)
-        ae.add_supported_context(CR, ImplicitVRLittleEndian, scu_role=True, scp_role=True)
-        ae.add_supported_context(CR, scu_role=True, scp_role=True)
-        handlers = [(evt.EVT_C_FIND, self.find), (evt.EVT_C_GET, self.get)]
-        server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
-        try:
-            yield f"PEER@127.0.0.1:{server.socket.getsockname()[1]}"
-        finally:
-            server.shutdown()
 
 
 def test_field_10_a_node_that_fails_for_one_instance_gives_the_others(

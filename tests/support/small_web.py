@@ -38,6 +38,7 @@ class SmallWeb:
     dates : study UID → its date, by which it can be asked for; a study without one is always told.
     page : how many it tells at most at a time, None for as many as asked for; paging : whether it knows `offset`.
     partial : 206 is answered where a page is not the last. broken : path → status and body that are answered instead.
+    refused : words that the Accept of a request must not have, else 406.
     kinds : path → Content-Type and body, with 200. redirects : path → URL. habits : path → one of HABITS, by which it
     answers there; woken : ends those that hang.
     asked : what it was asked for. authorized : path and Authorization of each request.
@@ -50,6 +51,7 @@ class SmallWeb:
     partial: bool = False
     sop_class: str | None = CR
     broken: dict[str, tuple[int, bytes]] = field(default_factory=dict)
+    refused: tuple[str, ...] = ()
     kinds: dict[str, tuple[str, bytes]] = field(default_factory=dict)
     redirects: dict[str, str] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
@@ -86,7 +88,7 @@ class SmallWeb:
                 if (len(parts) == 1 or parts[1] == study) and (wanted is None or uid in wanted)
             ]
             return self._page(found, query)
-        data = self.studies.get(parts[1], {}).get(parts[5])
+        data = self.studies.get(parts[1], {}).get(parts[5]) if len(parts) == 6 else None
         if data is None:
             return 404, "text/plain", b"no such instance"
         body = b"\r\n--BB\r\nContent-Type: application/dicom\r\n\r\n" + data + b"\r\n--BB--\r\n"
@@ -128,6 +130,8 @@ def serving(web: SmallWeb) -> Iterator[SmallWeb]:
                 return
             habit = web.habits.get(parts.path, "")
             status, kind, body = web.answer(parts.path, parse_qs(parts.query))
+            if any(word in self.headers["Accept"] for word in web.refused):
+                status, kind, body = 406, "text/plain", b""
             if habit in ("closes at once", "hangs"):
                 self._end(habit)
                 return

@@ -10,10 +10,20 @@ from typing import Any, TypeVar
 
 from radretrieval.dicom.address import Address
 from radretrieval.dicom.association import DIMSE_SECONDS, associate
-from radretrieval.dicom.pull.source import Instance, NotListed, Study, date_range, parse_date, valid_uid
+from radretrieval.dicom.pull.identifiers import identifier, row_value, texts
+from radretrieval.dicom.pull.source import (
+    Instance,
+    NotListed,
+    Refused,
+    Study,
+    date_range,
+    no_uid,
+    parse_date,
+    valid_uid,
+)
 from radretrieval.dicom.sop_classes import storage_classes
 from radretrieval.dicom.transfer_syntaxes import EXPLICIT, IMPLICIT, LOSSLESS, TRANSFER_SYNTAXES
-from radretrieval.errors import EnvironmentUnusable, NotFetched, NotThere, RadretrievalError, UsageError
+from radretrieval.errors import EnvironmentUnusable, NotFetched, NotThere, RadretrievalError
 from radretrieval.files.uris import store_uri
 
 T = TypeVar("T")
@@ -21,6 +31,7 @@ T = TypeVar("T")
 STUDY_ROOT = "1.2.840.10008.5.1.4.1.2.2."  # + 1 FIND, 2 MOVE, 3 GET (PS3.4, C.6.2)
 FIND, MOVE, GET = "1", "2", "3"
 PENDING = (0xFF00, 0xFF01)  # PS3.4, C.4.1.1.4
+OUT_OF_RESOURCES, UNABLE_TO_PROCESS = 0xA700, 0xC000  # with those that begin as they do
 UNKNOWN_DESTINATION = 0xA801  # PS3.4, C.4.2.1.5
 NOTHING_SENT = "success without a file"
 RETRY_SECONDS = (0.3, 1.0)  # before the second and third request of what ended the association
@@ -48,7 +59,7 @@ class DimseSource:
     every_class : propose all storage classes for instances that the node lists without their class.
     """
 
-    window_days = 7
+    window_days, pages = 7, False
 
     def __init__(self, node: Address, own_title: str, move_to: str | None = None, *, every_class: bool = False) -> None:
         # an IPv6 address without brackets: the origin of images, and the key of the marks, of earlier pulls
@@ -67,32 +78,36 @@ class DimseSource:
             keys["StudyDate"] = days
         seen = set()
         for row in self._find("STUDY", {**keys, **filters}):
-            uid = valid_uid(row.get("StudyInstanceUID"))
-            if uid is not None and uid not in seen:
+            uid = valid_uid(row_value(row, "StudyInstanceUID")) or ""
+            if uid not in seen:
                 seen.add(uid)
-                count = str(row.get("NumberOfStudyRelatedInstances") or "")
-                modalities = _texts(row.get("ModalitiesInStudy"))
-                yield Study(
-                    uid, parse_date(row.get("StudyDate")), modalities, int(count) if count.isdecimal() else None
-                )
+                count = str(row_value(row, "NumberOfStudyRelatedInstances") or "")
+                modalities = texts(row_value(row, "ModalitiesInStudy"))
+                day = parse_date(row_value(row, "StudyDate"))
+                yield Study(uid, day, modalities, int(count) if count.isdecimal() else None)
 
     def instances(self, study: Study) -> list[Instance]:
         """See `PullSource`."""
+        if not study.uid:
+            raise no_uid(self.origin, "a study")
         return self._again(NotListed, lambda: self._instances(study))
 
     def _instances(self, study: Study) -> list[Instance]:
         found: dict[str, Instance] = {}
         for one in self._find("SERIES", {"StudyInstanceUID": study.uid, "SeriesInstanceUID": "", "Modality": ""}):
-            series = valid_uid(one.get("SeriesInstanceUID"))
+            series = valid_uid(row_value(one, "SeriesInstanceUID"))
             if series is None:
-                raise NotListed(f"{self.origin} lists a series of the study {study.uid} without its UID")
-            modality = str(one.get("Modality") or "") or None
+                raise no_uid(self.origin, f"a series of the study {study.uid}")
+            modality = str(row_value(one, "Modality") or "") or None
             keys = {"StudyInstanceUID": study.uid, "SeriesInstanceUID": series, "SOPInstanceUID": "", "SOPClassUID": ""}
             for row in self._find("IMAGE", keys):
-                uid = valid_uid(row.get("SOPInstanceUID"))
+                uid = valid_uid(row_value(row, "SOPInstanceUID"))
                 if uid is None:
-                    raise NotListed(f"{self.origin} lists an instance of the series {series} without its UID")
-                found[uid] = Instance(study.uid, series, uid, valid_uid(row.get("SOPClassUID")), modality)
+                    raise no_uid(self.origin, f"an instance of the series {series}")
+                # a node that ignores the key lists those of other series too
+                own = valid_uid(row_value(row, "SeriesInstanceUID")) in (None, series)
+                if own or uid not in found:
+                    found[uid] = Instance(study.uid, series, uid, valid_uid(row_value(row, "SOPClassUID")), modality)
         return list(found.values())
 
     def find(self, uid: str, study: str | None) -> Instance | None:
@@ -193,6 +208,8 @@ class DimseSource:
         try:
             if not any(context.abstract_syntax in classes for context in association.accepted_contexts):
                 return None, None
+            for context in association.accepted_contexts:
+                context._as_scp = True  # some nodes send the file without having answered to the role
             statuses = [status for status, _ in self._responses(association, GET, "IMAGE", _unique_keys(instance))]
         except AssociationEnded:
             if not received:  # else the file came before
@@ -223,11 +240,18 @@ class DimseSource:
             raise NotFetched(f"the node could not send it to {to} (status 0x{status:04X}); check that receive runs")
 
     def _find(self, level: str, keys: Mapping[str, str]) -> list[Any]:
-        """The data sets of one C-FIND, after its last response. Raises NotListed for a status of failure."""
+        """The data sets of one C-FIND, after its last response; an empty one for each that cannot be read.
+
+        Raises NotListed for a status of failure.
+        """
+        from pydicom.dataset import Dataset
+
         rows = []
         for status, row in self._responses(self._thread_association(FIND), FIND, level, keys):
-            if status in PENDING and row is not None:
-                rows.append(row)
+            if status in PENDING:
+                rows.append(Dataset() if row is None else row)
+            elif status & 0xFF00 == OUT_OF_RESOURCES or status & 0xF000 == UNABLE_TO_PROCESS:
+                raise Refused(f"{self.origin} answers a C-FIND of level {level} with the status 0x{status:04X}")
             elif status not in (0x0000, *PENDING):
                 raise NotListed(f"{self.origin} answers a C-FIND of level {level} with the status 0x{status:04X}")
         return rows
@@ -238,7 +262,7 @@ class DimseSource:
         """Statuses and data sets of one request; raises EnvironmentUnusable where the association ends."""
         send = {FIND: association.send_c_find, MOVE: association.send_c_move, GET: association.send_c_get}[service]
         try:
-            responses = send(_identifier(level, keys), *more, STUDY_ROOT + service)
+            responses = send(identifier(level, keys), *more, STUDY_ROOT + service)
         except RuntimeError as error:  # it has ended meanwhile
             raise AssociationEnded(self.origin) from error
         for status, row in responses:
@@ -281,22 +305,3 @@ def _unique_keys(instance: Instance) -> dict[str, str]:
 
 def _groups(classes: Sequence[str], size: int) -> list[Sequence[str]]:
     return [classes[start : start + size] for start in range(0, len(classes), size)]
-
-
-def _identifier(level: str, keys: Mapping[str, str]) -> Any:
-    from pydicom.dataset import Dataset
-
-    found = Dataset()
-    found.QueryRetrieveLevel = level
-    for keyword, value in keys.items():
-        try:
-            setattr(found, keyword, value)
-        except (ValueError, TypeError) as error:
-            raise UsageError(f"--query {keyword}={value}: the value is not valid for {keyword}: {error}") from None
-    return found
-
-
-def _texts(value: Any) -> tuple[str, ...]:
-    if value is None or value == "":
-        return ()
-    return (str(value),) if isinstance(value, str) else tuple(str(one) for one in value)

@@ -21,6 +21,7 @@ from radretrieval.archive import pull_state
 from radretrieval.archive.connections import Connection, Database
 from radretrieval.archive.pull_state import Mark
 from radretrieval.config import Settings
+from radretrieval.dicom.pull import listing
 from radretrieval.dicom.pull.deletions import INTERVAL, reconcile
 from radretrieval.dicom.pull.download import Downloader
 from radretrieval.dicom.pull.orthanc import OrthancApi
@@ -31,6 +32,7 @@ from radretrieval.dicom.pull.source import Instance, NotListed, PullSource, Stud
 from radretrieval.dicom.sop_classes import OTHER_MODALITIES, RADIOGRAPHS
 from radretrieval.errors import EnvironmentUnusable, NotFetched
 from radretrieval.ingest.inbox_worker import InboxWorker
+from radretrieval.ingest.problem import Problem
 from radretrieval.storage.content_store import ContentStore
 
 STUDIES = 64  # whose instances are listed at once
@@ -148,7 +150,8 @@ class PullRun:
         start = self.query.first_date(self.mark, self.today)
         for first, last in date_windows(start, self.query.until, self.today, lambda: self.days):
             with _list_required():
-                self._pull_studies(self.source.studies(self.query.filters, first, last))
+                days, filters = (first, last), self.query.filters
+                self._pull_studies(listing.studies(self.source, filters, days, self.today, self._may_be_cut))
             # where there are few studies, more days at once: an archive may begin long ago
             few = self.studies - seen < FEW_STUDIES
             self.days = min(self.days * 2, MOST_DAYS) if few else self.source.window_days
@@ -195,6 +198,13 @@ class PullRun:
         pull_state.keep_mark(self.connection, self.source.origin, self.query.mark_key, Mark(**new))
         self.connection.commit()
         self.mark = replace(self.mark, **{name: value for name, value in new.items() if value is not None})
+
+    def _may_be_cut(self, count: int, day: date) -> None:
+        message = (
+            f"it lists exactly {count} studies for {day}, which may be its limit; raise the limit there, or pull "
+            "parts of them: --query ModalitiesInStudy=CR"
+        )
+        self.report.note(Problem(self.source.origin, "ListMayBeCut", message))
 
     def _pull_studies(self, studies: Iterable[Study], changed: Set[str] = frozenset()) -> None:
         """List the instances of studies and download them; those of `changed` also where the archive has them."""

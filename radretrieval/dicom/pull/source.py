@@ -16,12 +16,16 @@ class NotListed(RadretrievalError):
     """The source did not answer one query, or not in full; others it may answer."""
 
 
+class Refused(NotListed):
+    """The source refuses a query as it is; one for fewer studies, or with fewer attributes, it may answer."""
+
+
 @dataclass(frozen=True)
 class Study:
     """A study as its source lists it.
 
-    uid : Study Instance UID. date : Study Date, None where it has none. modalities : in the study, where known.
-    instances : how many it has, where known.
+    uid : Study Instance UID, empty where it lists none that can be used. date : Study Date, None where it has none.
+    modalities : in the study, where known. instances : how many it has, where known.
     """
 
     uid: str
@@ -49,19 +53,21 @@ class PullSource(Protocol):
     Attributes
     ----------
     origin : the `origin` of its images. window_days : how many days of studies to query at once.
+    pages : whether a list comes whole, in pages; else it may be cut at a limit of the source.
     moves : whether `retrieve` has the source send the file to a `radretrieval receive` (C-MOVE), instead of returning
     it.
     """
 
     origin: str
     window_days: int
+    pages: bool
     moves: bool
 
     def studies(self, filters: Mapping[str, str], first: date | None, last: date | None) -> Iterator[Study]:
         """List studies that match, dated `first` to `last` (inclusive, None is open), each once. Raises NotListed."""
 
     def instances(self, study: Study) -> list[Instance]:
-        """List the instances of a study, each once. Raises NotListed unless the list is complete."""
+        """List the instances of a study, each once. Raises NotListed unless the list is complete, or without a UID."""
 
     def find(self, uid: str, study: str | None) -> Instance | None:
         """Query for the instance with this SOP Instance UID, which was in that study. Raises NotListed.
@@ -80,6 +86,11 @@ class PullSource(Protocol):
 
     def close(self) -> None:
         """Close all connections."""
+
+
+def no_uid(origin: str, what: str) -> NotListed:
+    """The error of a study, series or instance that is listed without a UID that can be used."""
+    return NotListed(f"{origin} lists {what} without a UID that can be used; its administrator must mend it there")
 
 
 def valid_uid(value: object) -> str | None:
