@@ -13,15 +13,17 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from orthanc import film, uid_of
-from small_web import SmallWeb, serving
+from small_web import CR, SmallWeb, serving
 
 from radretrieval.archive.connections import Database
 from radretrieval.config import Settings
+from radretrieval.dicom.data_set import as_file
 from radretrieval.dicom.pull.dicomweb import DicomWebSource
 from radretrieval.dicom.pull.query import PullQuery
 from radretrieval.dicom.pull.report import PullReport
 from radretrieval.dicom.pull.run import pull
 from radretrieval.dicom.pull.source import Instance, NotListed, Study, date_range
+from radretrieval.dicom.transfer_syntaxes import DEFLATED
 from radretrieval.errors import EnvironmentUnusable, NotFetched, UsageError
 from radretrieval.storage.wado import check_root
 
@@ -256,8 +258,9 @@ class TestPulling:
         del web.studies[STUDY + "9"][uid]
         assert (self.run(database, settings, web, deletions=True).gone, self.gone(database)) == (1, 1)
 
-    def test_a_page_that_is_no_image_fails_alone(self, web: SmallWeb, database: Database, settings: Settings) -> None:
+    def test_a_page_or_a_hollow_file_fails_alone(self, web: SmallWeb, database: Database, settings: Settings) -> None:
         web.studies[STUDY + "0"]["1.2.3.4"] = b"<html>"
+        web.studies[STUDY + "0"]["1.2.3.5"] = as_file(b"", CR, "1.2.3.5", DEFLATED)  # a meta header, and no data set
         done = self.run(database, settings, web)
-        assert (done.added, done.failed) == (4, 1)
-        assert done.failures[0]["path"].endswith("/instances/1.2.3.4")
+        assert (done.added, done.failed) == (4, 2)
+        assert [failure["path"][-7:] for failure in done.failures] == ["1.2.3.4", "1.2.3.5"]
