@@ -95,8 +95,12 @@ def test_field_07_verify_names_what_is_wider_and_how_to_close_it(
     found = inside("verify", "--json", check=False, **options)
     wrong_group = store.stat().st_gid != group
     assert found.json["wider"] == int(wrong_group), "another group than the named one may read it"
-    file.chmod(0o660)
+    file.chmod(0o664)
     found = inside("verify", "--json", check=False, **options)
     subprocess.run(found.json["repair"], shell=True, check=True)
-    assert inside("verify", "--json", **options).json["wider"] == 0
     assert modes(store) == ({0o2750}, {0o640})
+    file.chmod(0o660)
+    found = inside("verify", "--json", check=False, **options)
+    assert found.json["wider_files"] == [str(file)], "the group may read, and change nothing"
+    file.chmod(0o640)
+    assert inside("verify", "--json", **options).json["wider"] == 0
