@@ -16,11 +16,18 @@ from orthanc import Space, corpus, film, space, uid_of
 from programs import needs_program
 
 from radretrieval.archive.connections import Database
+from radretrieval.config import Settings
 from radretrieval.dicom.address import Address
 from radretrieval.dicom.pull.dimse import DimseSource
+from radretrieval.dicom.pull.query import PullQuery
+from radretrieval.dicom.pull.report import PullReport
+from radretrieval.dicom.pull.run import pull as pull_from
+from radretrieval.dicom.scp.server import ScpConfig
+from radretrieval.dicom.scp.service import StorageScp
 from radretrieval.dicom.sop_classes import OTHER_MODALITIES, RADIOGRAPHS
 from radretrieval.dicom.transfer_syntaxes import IMPLICIT, TRANSFER_SYNTAXES
 from radretrieval.errors import EnvironmentUnusable, UsageError
+from radretrieval.ingest.inbox_worker import InboxWorker
 
 PORT, MOVED_TO = 11112, 11113
 UNCOMPRESSED = ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2", "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99")
@@ -210,6 +217,56 @@ def test_sent_to_our_own_receiver(node: Node, pull: Callable[..., Run], database
     assert done.returncode == 0  # nothing is left to be sent
     with database.connection() as connection:
         assert connection.execute("SELECT count(*) AS n FROM arrival").fetchone()["n"] == 1
+
+
+def test_field_03_what_was_corrected_there_is_corrected_here(
+    node: Node, database: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By C-GET in another study, which any pull sees, and by C-MOVE with --again, which our own receiver takes."""
+    from decoding import decode_here
+    from pydicom import dcmread
+
+    decode_here(monkeypatch)
+
+    def corrected(**changes: str) -> bytes:
+        ds = dcmread(io.BytesIO(film(1)))
+        for name, value in changes.items():
+            setattr(ds, name, value)
+        out = io.BytesIO()
+        ds.save_as(out)
+        return out.getvalue()
+
+    def pulled(move_to: str | None = None, **query: Any) -> tuple[int, ...]:
+        def go() -> PullReport:
+            source = DimseSource(Address("QR", "127.0.0.1", PORT), "RADRETRIEVAL", move_to)
+            try:
+                return pull_from(database, settings, source, PullQuery(**query), deletions=False)
+            finally:
+                source.close()
+
+        report = node.space.run(go)
+        return report.added, report.unchanged, report.updated, report.failed
+
+    node.start(set())
+    node.put(film(1))
+    assert pulled() == (1, 0, 0, 0)
+    for path in (node.folder / "files").iterdir():  # what was moved is no longer where it was
+        path.unlink()
+    node.put(corrected(StudyInstanceUID="1.2.3", PatientID="P77"))
+    assert pulled(since=date(2020, 1, 1)) == (0, 0, 1, 0)
+    assert pulled(again=True) == (0, 1, 0, 0)
+    node.put(corrected(StudyInstanceUID="1.2.3", PatientID="P78", BodyPartExamined="HAND"))
+    config = ScpConfig("MOVER", "127.0.0.1", MOVED_TO, RADIOGRAPHS)
+    receiver = node.space.run(lambda: StorageScp(database, settings, config))
+    try:
+        assert pulled("MOVER", again=True) == (0, 0, 1, 0)
+        assert InboxWorker(database, settings, 1).finish().updated == 1
+        assert pulled("MOVER", again=True) == (0, 1, 0, 0)
+    finally:
+        receiver.close()
+    with database.connection() as connection:
+        (row,) = connection.execute("SELECT body_part, study_instance_uid, origin FROM image").fetchall()
+    assert row == {"body_part": "HAND", "study_instance_uid": "1.2.3", "origin": "QR"}
 
 
 def test_a_node_that_cannot_be_used_is_told(node: Node, pull: Callable[..., Run]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pydicom
 import pytest
+from decoding import decode_here
 from orthanc import film, uid_of
 from small_web import SmallWeb, serving
 
@@ -33,6 +34,11 @@ def edited(data: bytes, **values: Any) -> bytes:
     out = io.BytesIO()
     ds.save_as(out)
     return out.getvalue()
+
+
+@pytest.fixture(autouse=True)
+def _no_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    decode_here(monkeypatch)
 
 
 @pytest.fixture

@@ -30,6 +30,7 @@ from radretrieval.ingest.labels_csv import read_labels
 from radretrieval.ingest.register import register_images
 from radretrieval.ingest.report import InboxReport
 from radretrieval.ingest.run import ingest
+from radretrieval.ingest.watch_folder import WatchOptions, watch
 from radretrieval.jobs import verify as verify_module
 from radretrieval.jobs.verify import verify
 from radretrieval.privacy.pseudonyms import load_secret, patient_key
@@ -254,6 +255,39 @@ def test_field_03_what_labels_set_stays(database: Database, settings: Settings, 
     assert (row["patient_key"], row["body_part"]) == (key(settings, "TRIAL-7"), "CHEST")
     assert (row["modality"], row["irma_code"]) == ("DX", "1121-120-942-700")
     assert set(row["labelled"]) == {"body_part", "patient_key"}
+
+
+def test_field_03_a_watched_folder_follows_what_is_written_into_it_and_undoes_nothing(
+    database: Database, settings: Settings, films: Films, receive: Receive, tmp_path: Path
+) -> None:
+    folder, done = tmp_path / "in", tmp_path / "done"
+    folder.mkdir()
+
+    def watched(*sources: Path, move_to: Path | None = None) -> tuple[int, int, int, int]:
+        """Files come as x.dcm, one after the other, until each is taken."""
+        left, stop = list(sources), threading.Event()
+
+        def next_one(_: object = None) -> None:
+            if left:
+                time.sleep(0.02)  # the clock of files ticks slower than that of the database
+                (folder / "x.dcm").write_bytes(left.pop(0).read_bytes())
+            else:
+                stop.set()
+
+        next_one()
+        return outcome(watch(database, settings, [folder], WatchOptions(0.0, 0.02, move_to), stop, next_one))
+
+    assert watched(films.a, films.b, films.a) == (1, 0, 2, 0)
+    receive(films.b)
+    assert InboxWorker(database, settings, 1).finish().updated == 1
+    stop = threading.Event()
+    again = watch(database, settings, [folder], WatchOptions(0.0, 0.02), stop, lambda _: stop.set())
+    assert outcome(again) == (0, 1, 0, 0)  # the original lies there still
+    assert rows(database)[0]["patient_key"] == key(settings, "P2")
+    assert watched(films.a, films.c, move_to=done) == (0, 0, 2, 0)
+    (row,) = rows(database)
+    assert (row["body_part"], row["uri"]) == ("HAND", to_uri(done / "x-2.dcm"))
+    assert verify(database, settings).sound == 1
 
 
 def test_field_03_labels_of_the_corrected_file_are_taken(database: Database, settings: Settings, films: Films) -> None:
