@@ -44,7 +44,8 @@ def rows(
 ) -> list[dict[str, Any]]:
     """All columns of images, in the order of the ids, with `cnnc` and `barcode` (bytes) of an encoder and a geometry.
 
-    Codes are None where there is none; an image that is gone by now is left out.
+    `replaced` has the SHA-256 of the files that an image had before corrections. Codes are None where there is none; an
+    image that is gone by now is left out.
     """
     with connection.cursor(binary=True) as cursor:
         values = {"ids": list(ids), "encoder": encoder or 0, "geometry": geometry or 0}

@@ -677,8 +677,9 @@ SELECT coalesce((radretrieval.filter_read(%(filter)s::jsonb)).images, 'true') AS
 -- :export_ids Images of an export.
 SELECT i.id FROM image i WHERE (%(ids)s::bigint[] IS NULL OR i.id = ANY(%(ids)s)) AND {images} ORDER BY i.id;
 
--- :export_rows Images with all columns, codes and barcodes.
-SELECT i.*, substring(bit_send(c.code) FROM 5) AS cnnc, b.code AS barcode
+-- :export_rows Images with all columns, codes and barcodes, and what their files were before corrections.
+SELECT i.*, substring(bit_send(c.code) FROM 5) AS cnnc, b.code AS barcode,
+       ARRAY(SELECT h.sha256 FROM image_history h WHERE h.image_id = i.id AND h.sha256 <> i.sha256) AS replaced
 FROM image i LEFT JOIN cnnc c ON c.encoder_id = %(encoder)s AND c.image_id = i.id
 LEFT JOIN barcode b ON b.geometry_id = %(geometry)s AND b.image_id = i.id
 WHERE i.id = ANY(%(ids)s::bigint[]);

@@ -227,6 +227,8 @@ class ExportRun:
                 several.add(row["sha256"])
             self.report.seen += 1
             name = file_name(row, self.replacements)
+            for sha256 in row["replaced"]:  # an earlier run may have written it: of a wrong patient
+                (self.folder / file_name({**row, "sha256": sha256}, self.replacements)).unlink(missing_ok=True)
             dicom = row["format"] == "dicom"
             job = ExportJob(row["uri"], row["sha256"], dicom, subject_of_row(row), str(self.folder / name))
             if written.has(name, self._state(job), self.options.accept_burned_in or not dicom):

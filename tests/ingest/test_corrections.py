@@ -12,7 +12,7 @@ from typing import Any
 
 import pydicom
 import pytest
-from decoding import decode_here
+from decoding import InThisProcess, decode_here
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -24,6 +24,8 @@ from radretrieval.archive.images import NewImage
 from radretrieval.archive.search import exact_check
 from radretrieval.config import Settings
 from radretrieval.dicom.scp.commit_queue import ReceiveQueue
+from radretrieval.export import run as export_run
+from radretrieval.export.run import ExportOptions
 from radretrieval.files.uris import to_uri
 from radretrieval.ingest.inbox_worker import InboxWorker
 from radretrieval.ingest.labels_csv import read_labels
@@ -255,6 +257,31 @@ def test_field_03_what_labels_set_stays(database: Database, settings: Settings, 
     assert (row["patient_key"], row["body_part"]) == (key(settings, "TRIAL-7"), "CHEST")
     assert (row["modality"], row["irma_code"]) == ("DX", "1121-120-942-700")
     assert set(row["labelled"]) == {"body_part", "patient_key"}
+
+
+def test_field_03_an_export_takes_the_file_of_the_wrong_patient_away(
+    database: Database, settings: Settings, films: Films, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export_run, "WorkerPool", InThisProcess)
+    ingest(database, settings, [films.a])
+    for deidentify in (False, True):
+        folder = tmp_path / f"export {deidentify}"
+
+        def exported(folder: Path = folder, deidentify: bool = deidentify) -> tuple[int, int]:
+            done = export_run.export(database, settings, folder, ExportOptions(deidentify=deidentify))
+            assert len((folder / "files.csv").read_text().splitlines()) == 2
+            (file,) = folder.glob("images/*/*")
+            assert pydicom.dcmread(file).PatientID != "P1" or not deidentify
+            return done.exported, done.unchanged
+
+        assert ingest(database, settings, [films.a]).failed == 0
+        assert exported() == (1, 0)
+        assert ingest(database, settings, [films.b]).updated == 1
+        assert exported() == (1, 0)
+        assert exported() == (0, 1)
+        if not deidentify:
+            (file,) = folder.glob("images/*/*")
+            assert pydicom.dcmread(file).PatientID == "P2"
 
 
 def test_field_03_a_watched_folder_follows_what_is_written_into_it_and_undoes_nothing(
