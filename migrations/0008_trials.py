@@ -71,6 +71,8 @@ def _patient_key_check() -> None:
 
 def upgrade() -> None:
     op.add_column("image", sa.Column("flat", sa.Boolean), schema=S)
+    shown = sa.CheckConstraint("octet_length(shown_sha256) = 32", name="image_shown_sha256_check")
+    op.add_column("image", sa.Column("shown_sha256", BYTEA, shown), schema=S)
     _patient_key_check()
     _corrections()
     _exact()
@@ -100,6 +102,7 @@ def downgrade() -> None:
         "WHERE check_value IS NOT NULL); EXCEPTION WHEN null_value_not_allowed THEN NULL; END$$"
     )
     op.drop_table("patient_key_check", schema=S)
+    op.drop_column("image", "shown_sha256", schema=S)
     op.drop_column("image", "flat", schema=S)  # verify sees it again in the files
 
 

@@ -124,6 +124,11 @@ def _ids(connection: Connection, statement: str, values: dict[str, Any]) -> set[
     return {row["image_id"] for row in connection.execute(statement, values)}
 
 
+def forget(connection: Connection, image_id: int) -> None:
+    """Delete an image's codes and barcodes, and what was found with them: it waits to be encoded again."""
+    connection.execute(sql("codes_forget"), {"id": image_id})
+
+
 def write_cnnc(
     connection: Connection,
     encoder_id: int,

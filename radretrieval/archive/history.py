@@ -37,5 +37,8 @@ def replaced(connection: Connection, sha256: bytes) -> int | None:
 
 
 def plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Values of columns as JSON has them: dates become text."""
-    return {name: value.isoformat() if isinstance(value, date) else value for name, value in values.items()}
+    """Values of columns as JSON has them: dates become text, hashes hexadecimal digits."""
+    return {
+        name: value.isoformat() if isinstance(value, date) else value.hex() if isinstance(value, bytes) else value
+        for name, value in values.items()
+    }

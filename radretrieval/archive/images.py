@@ -39,6 +39,7 @@ class NewImage:
     sop_class_uid: str | None = None
     transfer_syntax_uid: str | None = None
     pixels_sha256: bytes | None = None
+    shown_sha256: bytes | None = None
     same_uid: bool = False  # another image, whose pixels differ, has its SOP Instance UID
     study_date: date | None = None
     manufacturer: str | None = None

@@ -35,7 +35,7 @@ INSERT INTO image ({columns}) SELECT {columns} FROM incoming ORDER BY id
 ON CONFLICT DO NOTHING RETURNING sha256, id;
 
 -- :image_by_sop The images that hold a SOP Instance UID.
-SELECT sop_instance_uid, id, uri, frame, pixels_sha256, sha256, gone_at, labelled, {header}
+SELECT sop_instance_uid, id, uri, frame, pixels_sha256, shown_sha256, sha256, gone_at, labelled, {header}
 FROM image WHERE sop_instance_uid = ANY(%(uids)s) ORDER BY id;
 
 -- :image_relabel Labels given for an image that is in the archive already; NULL leaves a column as it is, `no_code` sets
@@ -62,6 +62,11 @@ SELECT FROM image WHERE id = ANY(%(ids)s) ORDER BY id FOR NO KEY UPDATE;
 
 -- :image_follow A newer file shows the same pixels.
 UPDATE image SET {columns}, gone_at = NULL WHERE id = %(id)s;
+
+-- :codes_forget An image has to be encoded anew, by every encoder.
+WITH c AS (DELETE FROM cnnc WHERE image_id = %(id)s), b AS (DELETE FROM barcode WHERE image_id = %(id)s),
+     f AS (DELETE FROM coding_failure WHERE image_id = %(id)s)
+DELETE FROM neighbour WHERE image_id = %(id)s OR neighbour_id = %(id)s;
 
 -- :history_add What a newer file replaced.
 INSERT INTO image_history (image_id, origin, sha256, old) VALUES (%(image_id)s, %(origin)s, %(sha256)s, %(old)s);

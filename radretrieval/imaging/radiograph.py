@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -60,6 +61,13 @@ class Radiograph:
     unreachable: str | None = None
     flat: bool = False
     ignored: tuple[str, ...] = ()
+
+    @property
+    def shown_sha256(self) -> bytes | None:
+        """Hash of `pixels` as 16-bit whole numbers, of a DICOM image: other where a window or a look-up table is."""
+        if self.format != "dicom":
+            return None
+        return hashlib.sha256(np.rint(self.pixels * 65535).astype("<u2").tobytes()).digest()
 
     @property
     def rows(self) -> int:

@@ -143,6 +143,7 @@ def _row(
         sop_class_uid=radiograph.sop_class_uid,
         transfer_syntax_uid=radiograph.transfer_syntax_uid,
         pixels_sha256=radiograph.pixels_sha256,
+        shown_sha256=radiograph.shown_sha256,
         frame=frame,
         origin=origin,
         kept=kept,

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from radretrieval.archive import history, images
+from radretrieval.archive import codes, history, images
 from radretrieval.archive.connections import Connection
 from radretrieval.archive.images import NewImage
 from radretrieval.archive.schema.columns import FILE, HEADER
@@ -178,11 +178,17 @@ class _Registration:
             images.relabel(self.connection, row["id"], {**given, "withdrawn": withdrawn})
 
     def _take(self, image: NewImage, row: dict[str, Any], columns: Sequence[str]) -> None:
-        """Set the file of a row, and these columns of the header, to those of an image."""
+        """Set the file of a row, and these columns of the header, to those of an image.
+
+        Codes of a picture that another window or look-up table gave are deleted: `work` encodes the image anew.
+        """
         if row["frame"] != image.frame:
             kept = image.kept if image.kept == "copy" else None
-            image = replace(image, uri=frame_uri(file_uri(image.uri), row["frame"]), kept=kept)
-        images.follow(self.connection, row["id"], image, (*FILE, *columns))
+            uri = frame_uri(file_uri(image.uri), row["frame"])
+            image = replace(image, uri=uri, kept=kept, shown_sha256=None)
+        images.follow(self.connection, row["id"], image, tuple(dict.fromkeys((*FILE, *columns))))
+        if row["shown_sha256"] is None or row["shown_sha256"] != image.shown_sha256:
+            codes.forget(self.connection, row["id"])
         self.there.pop(bytes(row["sha256"]), None)
         row.update({name: getattr(image, name) for name in (*FILE, *columns)}, gone_at=None)
 
@@ -203,8 +209,10 @@ class _Registration:
 
 
 def _changed(row: Mapping[str, Any], image: NewImage) -> tuple[str, ...]:
-    """The columns of the header that a newer file changes; none that a person set."""
-    return tuple(n for n in HEADER if n not in row["labelled"] and row[n] != getattr(image, n))
+    """The columns of the header that a newer file changes, none that a person set, and shown_sha256 where it does."""
+    shown = None not in (row["shown_sha256"], image.shown_sha256)
+    names = (*HEADER, "shown_sha256") if shown else HEADER
+    return tuple(n for n in names if n not in row["labelled"] and row[n] != getattr(image, n))
 
 
 def _astray(row: Mapping[str, Any]) -> bool:

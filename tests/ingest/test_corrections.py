@@ -18,7 +18,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from nodes import a_file, until
 
-from radretrieval.archive import encoders, images, inbox, patient_keys
+from radretrieval.archive import codes, encoders, images, inbox, patient_keys
 from radretrieval.archive.connections import Database
 from radretrieval.archive.images import NewImage
 from radretrieval.archive.search import exact_check
@@ -546,13 +546,50 @@ def test_field_03_codes_stay_and_filters_see_the_newest_header(indexed: Database
     with indexed.connection() as connection:
         encoder = encoders.get(connection, None)
         pixels = sha256(b"1").digest()
-        connection.execute("UPDATE image SET sop_instance_uid = '1.2.1', pixels_sha256 = %s WHERE id = 1", [pixels])
-        (one,) = register_images(connection, [replace(one_of(1, 7), modality="MG")])
+        connection.execute(
+            "UPDATE image SET sop_instance_uid = '1.2.1', pixels_sha256 = %s, shown_sha256 = %s WHERE id = 1",
+            [pixels, pixels],
+        )
+        (one,) = register_images(connection, [replace(one_of(1, 7), modality="MG", shown_sha256=pixels)])
         connection.commit()
         assert one.outcome == "updated"
         query = "SELECT image_id FROM similar(2, 5, filter => %s)"
         assert connection.execute(query, ['{"modality": "MG"}']).fetchall() == [{"image_id": 1}]
     assert exact_check.check(indexed, encoder, 9, 20).sound
+
+
+@pytest.mark.parametrize("before", [b"2", None])
+def test_field_03_an_image_that_is_shown_otherwise_is_encoded_anew(indexed: Database, before: bytes | None) -> None:
+    """Its codes are of the picture that another window gave; of what an older version ingested nobody knows."""
+    with indexed.connection() as connection:
+        encoder = encoders.get(connection, None)
+        pixels = sha256(b"1").digest()
+        shown = sha256(before).digest() if before else None
+        connection.execute(
+            "UPDATE image SET sop_instance_uid = '1.2.1', pixels_sha256 = %s, shown_sha256 = %s WHERE id = 1",
+            [pixels, shown],
+        )
+        (one,) = register_images(connection, [replace(one_of(1, 7), modality="MG", shown_sha256=pixels)])
+        connection.commit()
+        assert (one.outcome, "shown_sha256" in one.changed) == ("updated", before is not None)
+        assert codes.pending_count(connection, encoder.id) == 1
+        for table in ("cnnc", "barcode"):
+            assert connection.execute(f"SELECT FROM {table} WHERE image_id = 1").rowcount == 0
+    assert exact_check.check(indexed, encoder, 9, 20).sound
+
+
+def test_field_03_another_window_alone_is_a_correction(
+    database: Database, settings: Settings, films: Films, receive: Receive
+) -> None:
+    window = edited(films.a, films.a.with_name("window.dcm"), WindowCenter="100", WindowWidth="90")
+    receive(films.a)
+    InboxWorker(database, settings, 1).finish()
+    receive(window)
+    assert outcome(InboxWorker(database, settings, 1).finish()) == (0, 0, 1, 0)
+    (row,) = rows(database)
+    assert row["sha256"] == content(window)
+    (note,) = history(database)
+    assert list(note["old"]) == ["shown_sha256"]
 
 
 def test_a_file_that_came_back_is_gone_no_more(

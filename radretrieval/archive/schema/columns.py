@@ -61,6 +61,7 @@ IMAGE = (
     Column("column_spacing", "float8", completed=True, header=True),
     Column("kvp", "float8", completed=True, header=True),
     Column("exposure", "float8", completed=True, header=True),
+    Column("shown_sha256", "bytea", completed=True),
     Column("flat", "bool", completed=True),
     Column("header", "jsonb", header=True),
     Column("origin", "text"),
@@ -72,5 +73,5 @@ FACETS = tuple(column.name for column in IMAGE if column.facet)
 LABELS = tuple(column.name for column in IMAGE if column.label)
 COMPLETED = tuple(column.name for column in IMAGE if column.completed)
 HEADER = tuple(column.name for column in IMAGE if column.header)
-FILE = ("sha256", "uri", "format", "transfer_syntax_uid", "origin", "kept", "flat")  # follow every file
+FILE = ("sha256", "uri", "format", "transfer_syntax_uid", "origin", "kept", "shown_sha256", "flat")  # follow every file
 LABELLED = tuple(column.name for column in IMAGE if column.header and column.label)

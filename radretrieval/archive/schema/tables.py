@@ -55,6 +55,7 @@ _CHECKS = {
     "irma_code": "radretrieval.irma_code_check(irma_code)",  # archive/sql/functions/irma_code_check.sql
     "frame": "frame >= 1",
     "pixels_sha256": "octet_length(pixels_sha256) = 32",
+    "shown_sha256": "octet_length(shown_sha256) = 32",
     "kept": "kept IN ('copy', 'reduced')",
 }
 

@@ -46,6 +46,9 @@ COMMENT ON COLUMN radretrieval.image.column_spacing IS
     'Distance of neighbouring columns in mm; NULL where nobody told.';
 COMMENT ON COLUMN radretrieval.image.kvp IS 'Peak voltage of the X-ray tube in kV; NULL where nobody told.';
 COMMENT ON COLUMN radretrieval.image.exposure IS 'Exposure in mAs; NULL where nobody told.';
+COMMENT ON COLUMN radretrieval.image.shown_sha256 IS
+    'SHA-256 of the picture that its codes are of: pixels_sha256 through look-up tables and window, as 16-bit whole numbers; '
+    'NULL where the file is no DICOM, or an older version ingested it.';
 COMMENT ON COLUMN radretrieval.image.flat IS
     'Its pixels show nothing: nearly all have one grey value. NULL where an older version ingested it: verify looks.';
 COMMENT ON COLUMN radretrieval.image.header IS
