@@ -90,9 +90,10 @@ class _Registration:
     def __init__(self, connection: Connection, batch: Sequence[NewImage], lain_since: Mapping[str, datetime]) -> None:
         self.connection = connection
         self.lain_since = lain_since
-        self.frames = Counter(image.sha256 for image in batch)
+        self.frames = Counter(content for content, _ in {(image.sha256, image.frame) for image in batch})
         self.there = images.known(connection, [image.sha256 for image in batch])
         self.waiting: list[NewImage] = []
+        self.added: set[tuple[bytes, int]] = set()
         self.rows: dict[tuple[str, int], list[dict[str, Any]]] = {}
         self._look_up({image.sop_instance_uid for image in batch if image.sop_instance_uid is not None})
         twins = [(image, self._twin(image)) for image in batch]
@@ -101,7 +102,7 @@ class _Registration:
     def register(self, image: NewImage) -> RegisteredImage:
         """Decide what becomes of an image."""
         row = self.there.get(image.sha256)
-        if row is not None or any(w.sha256 == image.sha256 and w.frame == image.frame for w in self.waiting):
+        if row is not None or (image.sha256, image.frame) in self.added:
             if row is not None and _astray(row):
                 images.moved(self.connection, row["id"], file_uri(image.uri), image.kept)
             return RegisteredImage(image, "unchanged")
@@ -115,6 +116,7 @@ class _Registration:
         others = self._others(image)
         image = replace(image, same_uid=bool(others))
         self.waiting.append(image)
+        self.added.add((image.sha256, image.frame))
         other = others[0] if others else None
         if image.sop_instance_uid is not None:
             others.append({"id": None, "uri": image.uri, "pixels_sha256": image.pixels_sha256})
@@ -190,6 +192,7 @@ class _Registration:
         if row["shown_sha256"] is None or row["shown_sha256"] != image.shown_sha256:
             codes.forget(self.connection, row["id"])
         self.there.pop(bytes(row["sha256"]), None)
+        self.added.discard((bytes(row["sha256"]), row["frame"]))
         row.update({name: getattr(image, name) for name in (*FILE, *columns)}, gone_at=None)
 
     def _superseded(self, image: NewImage, row: dict[str, Any]) -> bool:

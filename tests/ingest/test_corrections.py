@@ -464,9 +464,20 @@ def one_of(number: int, header: int, encoding: int = 0, place: str = "store:") -
     )
 
 
-@pytest.fixture
-def numbers() -> Iterator[int]:
-    return iter(range(10**9))
+def test_field_03_corrections_among_other_files_of_a_batch(database: Database) -> None:
+    """A copy that follows a correction is a copy still, and two copies of a correction are one."""
+    plain = replace(one_of(1, 0), sop_instance_uid=None, pixels_sha256=None)
+    second = replace(one_of(2, 0), frame=2, pixels_sha256=sha256(b"second frame").digest())
+    with database.connection() as connection:
+        batch = [plain, one_of(2, 0), second, one_of(2, 1), one_of(2, 1, place="file:///"), plain]
+        outcomes = [one.outcome for one in register_images(connection, batch)]
+        assert outcomes == ["added", "added", "added", "updated", "unchanged", "unchanged"]
+        connection.commit()
+    found = rows(database, "SELECT frame, body_part, uri FROM image WHERE sop_instance_uid IS NOT NULL ORDER BY id")
+    assert [(row["frame"], row["body_part"], row["uri"]) for row in found] == [
+        (1, "PART1", "store:2"),
+        (2, "PART1", "store:2#frame=2"),
+    ]
 
 
 @given(data=st.data())
