@@ -128,6 +128,25 @@ def test_a_query_that_is_refused_as_too_broad_is_made_by_parts() -> None:
         assert [study.uid for study in ranges] == list(Narrow.days)
 
 
+class Damaged(SmallWeb):
+    """Fails for each page with one of these rows."""
+
+    def answer(self, path: str, query: dict[str, list[str]]) -> tuple[int, str, bytes]:
+        status, kind, body = super().answer(path, query)
+        return (
+            (500, "text/plain", b"no such file")
+            if any(uid in body for uid in (b'"1.2.7"', b'"1.2.8"'))
+            else (status, kind, body)
+        )
+
+
+def test_a_page_that_fails_for_one_row_is_listed_by_smaller_ones() -> None:
+    with source_of(Damaged({"1.9": {f"1.2.{number}": b"" for number in range(30)}})) as source:
+        found = [one.uid for one in source.instances(Study("1.9"))]
+    assert set(found) == {f"1.2.{number}" for number in range(30) if number not in (7, 8)} | {""}
+    assert found.count("") == 1
+
+
 def test_rows_that_are_nearly_valid_lose_nothing() -> None:
     rows = [
         '{"0020000D": {"vr": "UI", "Value": "1.5"}, "00201208": {"vr": "IS", "Value": "3"}}',
@@ -138,7 +157,7 @@ def test_rows_that_are_nearly_valid_lose_nothing() -> None:
     with source_of(SmallWeb(kinds={"/studies": ("application/json", body)})) as source:
         found = list(source.studies({}, None, None))
         assert [(study.uid, study.instances) for study in found] == [("1.5", 3), ("1.6", None), ("", None)]
-        with pytest.raises(NotListed, match="a study without a UID"):
+        with pytest.raises(NotListed, match="studies that it cannot list, or lists without a UID"):
             source.instances(found[2])
 
 
@@ -190,7 +209,7 @@ class TestNodes:
             assert [len(source.instances(study)) for study in found] == [1, 1]
             peer.odd = {"StudyInstanceUID": "1." * 40}
             (nameless,) = source.studies({}, None, None)
-            with pytest.raises(NotListed, match="a study without a UID"):
+            with pytest.raises(NotListed, match="studies that it cannot list, or lists without a UID"):
                 source.instances(nameless)
 
     def test_a_node_that_answers_to_no_role_gives_its_files(self, inside: Callable[..., Run]) -> None:

@@ -230,6 +230,27 @@ def test_a_peer_that_is_away_makes_nothing_gone(orthanc: Orthanc, pull: Pull, da
     assert not any(row["gone_at"] for row in rows(database))
 
 
+@pytest.mark.parametrize(
+    ("number", "what", "others"), [(0, "studies", 1), (2, "instances of the study 1.2.826.0.1.3680043.10.99.1.1", 4)]
+)
+def test_field_10_a_file_that_orthanc_has_lost_is_named_and_the_others_arrive(
+    number: int, what: str, others: int, orthanc: Orthanc, pulled: Pulled, tmp_path: Path
+) -> None:
+    films = [*(film(one, study=1) for one in range(4)), film(4, study=4)]
+    orthanc.put(*films)
+    stored = {path.read_bytes(): path for path in (tmp_path / "orthanc" / "files").glob("??/??/*")}
+    lost = stored[films[number]]
+    lost.rename(tmp_path / "lost")
+    orthanc.stop()  # it has the files in memory
+    orthanc.start()
+    done = pulled(orthanc)
+    # it reads a file for each entry of a list, and fails for the whole list where it cannot
+    assert counts(done, "added", "failed") == (others, 1)
+    assert f"has {what} that it cannot list" in done.failures[0]["message"]
+    (tmp_path / "lost").rename(lost)
+    assert counts(pulled(orthanc), "added", "failed") == (5 - others, 0)
+
+
 def test_since_until_and_query(orthanc: Orthanc, pulled: Pulled, database: Database) -> None:
     today = date.today()
     orthanc.put(film(1, day="20200102"), film(2, day="20210102"), film(3, day="20990101"), film(4, day=""))

@@ -60,6 +60,14 @@ def test_field_12_a_file_comes_alone_or_as_a_part(kind: str, body: bytes) -> Non
         assert fetch_instance(web.root + PATH, READING) == b"DICM"
 
 
+def test_field_12_a_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    with serving(Restarting()) as proxy:
+        monkeypatch.setenv("http_proxy", proxy.root)
+        assert fetch_instance("http://pacs.invalid" + PATH, READING) == b"DICM"
+
+
 class TestCredentials:
     """To whom the credentials go, where ~/.netrc has others."""
 

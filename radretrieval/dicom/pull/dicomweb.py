@@ -31,8 +31,13 @@ PAGE = 200  # Azure refuses more
 OVERLAP = 10  # rows of a page that are requested again with the next: deletions meanwhile move the others up
 LONGEST_LIST = 2**27  # bytes of one page
 REFUSED = (400, 413, 422)
+MOST_BROKEN = 20  # successive entries that the server cannot list
 JSON = ("application/dicom+json", "application/json")  # the second for servers of before 2015
 INCLUDED = ("00080020", "00080061", "00201208")  # date, modalities and number of instances of a study
+
+
+class Broken(NotListed):
+    """The server failed for a page."""
 
 
 class DicomWebSource:
@@ -74,7 +79,7 @@ class DicomWebSource:
     def instances(self, study: Study) -> list[Instance]:
         """See `PullSource`: of the study, or of each of its series where the server does not list that."""
         if not study.uid:
-            raise no_uid(self.origin, "a study")
+            raise no_uid(self.origin, "studies")
         path = _study_path(study.uid)
         try:
             rows = self._all_pages(f"{path}/instances", {}, "00080018", study.instances)
@@ -88,7 +93,7 @@ class DicomWebSource:
     def _series(self, path: str) -> list[str]:
         found = [valid_uid(value(row, "0020000E")) for row in self._all_pages(f"{path}/series", {}, "0020000E")]
         if None in found:
-            raise no_uid(self.origin, "a series")
+            raise no_uid(self.origin, f"series of {path}")
         return [uid for uid in found if uid is not None]
 
     def _of_series(self, study: Study, path: str, series: str) -> list[Instance]:
@@ -98,7 +103,7 @@ class DicomWebSource:
     def _instance(self, study: Study, row: dict[str, Any], known: str | None = None) -> Instance:
         series, uid = valid_uid(value(row, "0020000E")) or known, valid_uid(value(row, "00080018"))
         if series is None or uid is None:
-            raise no_uid(self.origin, f"an instance of the study {study.uid}")
+            return Instance(study.uid, "", "")
         modality = value(row, "00080060")
         sop_class = valid_uid(value(row, "00080016"))
         return Instance(study.uid, series, uid, sop_class, str(modality) if modality else None)
@@ -162,11 +167,27 @@ class DicomWebSource:
     def _all_pages(
         self, path: str, parameters: Mapping[str, Parameter], key: str, total: int | None = None
     ) -> Iterator[dict[str, Any]]:
-        """All rows of a query, each once by the UID `key`; `total` is how many there are, where known."""
+        """All rows of a query, each once by the UID `key`, and an empty one where there are some that cannot be listed.
+
+        A server may fail for a page because it cannot read one file: smaller pages list the others. `total` is how many
+        rows there are, where known.
+        """
         seen: dict[object, None] = {}
         offset, yielded = 0, 0
+        limit, broken = PAGE, 0
         while True:
-            rows, partial = self._page(path, {**parameters, "limit": str(PAGE), "offset": str(offset)})
+            try:
+                rows, partial = self._page(path, {**parameters, "limit": str(limit), "offset": str(offset)})
+            except Broken:
+                broken += limit == 1
+                if broken > MOST_BROKEN:
+                    raise
+                offset, limit = offset + (limit == 1), max(1, limit // 2)
+                if broken and None not in seen:
+                    seen[None] = None
+                    yield {}
+                continue
+            limit, broken = min(2 * limit, PAGE), 0
             new = [row for row in rows if value(row, key) not in seen]
             for row in new:
                 if (uid := value(row, key)) not in seen:
@@ -194,8 +215,9 @@ class DicomWebSource:
         if response.status in REFUSED:
             raise Refused(f"{url} answers {response}; {check}")
         if response.status not in (200, 206):
-            advice = "its log has the reason" if response.status >= 500 else check
-            raise NotListed(f"{url} answers {response}; {advice}")
+            if response.status >= 500:
+                raise Broken(f"{url} answers {response}; its log has the reason")
+            raise NotListed(f"{url} answers {response}; {check}")
         text = response.body.decode("utf-8-sig", "replace").strip()  # UIDs, dates and codes are ASCII
         try:
             rows = json.loads(text) if text not in ("", "null") else []

@@ -89,7 +89,7 @@ class DimseSource:
     def instances(self, study: Study) -> list[Instance]:
         """See `PullSource`."""
         if not study.uid:
-            raise no_uid(self.origin, "a study")
+            raise no_uid(self.origin, "studies")
         return self._again(NotListed, lambda: self._instances(study))
 
     def _instances(self, study: Study) -> list[Instance]:
@@ -97,13 +97,11 @@ class DimseSource:
         for one in self._find("SERIES", {"StudyInstanceUID": study.uid, "SeriesInstanceUID": "", "Modality": ""}):
             series = valid_uid(row_value(one, "SeriesInstanceUID"))
             if series is None:
-                raise no_uid(self.origin, f"a series of the study {study.uid}")
+                raise no_uid(self.origin, f"series of the study {study.uid}")
             modality = str(row_value(one, "Modality") or "") or None
             keys = {"StudyInstanceUID": study.uid, "SeriesInstanceUID": series, "SOPInstanceUID": "", "SOPClassUID": ""}
             for row in self._find("IMAGE", keys):
-                uid = valid_uid(row_value(row, "SOPInstanceUID"))
-                if uid is None:
-                    raise no_uid(self.origin, f"an instance of the series {series}")
+                uid = valid_uid(row_value(row, "SOPInstanceUID")) or ""
                 # a node that ignores the key lists those of other series too
                 own = valid_uid(row_value(row, "SeriesInstanceUID")) in (None, series)
                 if own or uid not in found:

@@ -28,7 +28,7 @@ from radretrieval.dicom.pull.orthanc import OrthancApi
 from radretrieval.dicom.pull.own_arrivals import OwnArrivals
 from radretrieval.dicom.pull.query import PullQuery, date_windows
 from radretrieval.dicom.pull.report import PullReport
-from radretrieval.dicom.pull.source import Instance, NotListed, PullSource, Study
+from radretrieval.dicom.pull.source import Instance, NotListed, PullSource, Study, no_uid
 from radretrieval.dicom.sop_classes import OTHER_MODALITIES, RADIOGRAPHS
 from radretrieval.errors import EnvironmentUnusable, NotFetched
 from radretrieval.ingest.inbox_worker import InboxWorker
@@ -192,7 +192,8 @@ class PullRun:
         """Those of these studies that match the query."""
         filters, since = self.query.filters, self.query.since
         for uid in uids if "StudyInstanceUID" not in filters else set(uids) & {filters["StudyInstanceUID"]}:
-            yield from self.source.studies({**filters, "StudyInstanceUID": uid}, since, None)
+            for study in self.source.studies({**filters, "StudyInstanceUID": uid}, since, None):
+                yield replace(study, uid=uid)  # also where it cannot be listed: its instances may be
 
     def _keep_mark(self, **new: Any) -> None:
         pull_state.keep_mark(self.connection, self.source.origin, self.query.mark_key, Mark(**new))
@@ -213,13 +214,19 @@ class PullRun:
             dates = [study.date for study in batch if study.date is not None]
             self.newest = max(dates if self.newest is None else [*dates, self.newest], default=None)
             wanted = [study for study in batch if not self._skipped(study)]
-            for instances in self.pool.map(self._list, wanted):
+            for study, instances in zip(wanted, self.pool.map(self._list, wanted), strict=True):
                 if isinstance(instances, NotListed):
-                    self.unlisted += 1
-                    self.report.fail(self.source.origin, instances)
+                    self._not_listed(instances)
                     continue
-                for part in _batches(instances, INSTANCES):
+                listed = [one for one in instances if one.uid]
+                if len(listed) < len(instances):
+                    self._not_listed(no_uid(self.source.origin, f"instances of the study {study.uid}"))
+                for part in _batches(listed, INSTANCES):
                     self.downloader.download(self._radiographs(part), changed=changed)
+
+    def _not_listed(self, error: NotListed) -> None:
+        self.unlisted += 1
+        self.report.fail(self.source.origin, error)
 
     def _list(self, study: Study) -> list[Instance] | NotListed:
         try:

@@ -36,7 +36,10 @@ class Study:
 
 @dataclass(frozen=True)
 class Instance:
-    """An instance as its source lists it: UIDs of study, series, instance and SOP class; None is unknown."""
+    """An instance as its source lists it: UIDs of study, series, instance and SOP class; None is unknown.
+
+    Without `uid` there are instances of the study that the source cannot list.
+    """
 
     study: str
     series: str
@@ -89,8 +92,8 @@ class PullSource(Protocol):
 
 
 def no_uid(origin: str, what: str) -> NotListed:
-    """The error of a study, series or instance that is listed without a UID that can be used."""
-    return NotListed(f"{origin} lists {what} without a UID that can be used; its administrator must mend it there")
+    """The error of studies, series or instances that the source cannot list, or lists without a valid UID."""
+    return NotListed(f"{origin} has {what} that it cannot list, or lists without a UID; its log has the reason")
 
 
 def valid_uid(value: object) -> str | None:
