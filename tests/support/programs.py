@@ -36,7 +36,7 @@ NAMES = {"Orthanc": "orthanc", "ip": "netns", **dict.fromkeys(DCMTK, "dcmtk")}
 def needs_program(*programs: str) -> Path:
     """Skip the test, or fail it, where one of these programs is not installed; else the path of the last one."""
     for program in programs:
-        if (found := shutil.which(program)) is None:
+        if (found := shutil.which(program, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin")) is None:
             lacking(NAMES.get(program, program), f"{program} is not installed")
     return Path(found)
 
