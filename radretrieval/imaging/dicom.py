@@ -66,12 +66,13 @@ def read_dicom(data: bytes, max_pixels: int, frame: int = 1) -> Radiograph:
         ds, syntax = read_data_set(data, max_pixels)
         stored, frames = stored_values(ds, syntax, max_pixels, frame)
         in_frame(ds, frame)
+        little_endian = syntax != _BIG_ENDIAN
         if stored.photometric == "PALETTE COLOR":
-            grey = Grey(pixels := palette_pixels(ds, stored), nearly_constant(pixels))
+            grey = Grey(pixels := palette_pixels(ds, stored, little_endian), nearly_constant(pixels))
         elif stored.values.ndim == 3:
             grey = Grey(pixels := luminance(stored.values, 2**stored.bits - 1), nearly_constant(pixels))
         else:
-            grey = grey_pixels(ds, stored, little_endian=syntax != _BIG_ENDIAN)
+            grey = grey_pixels(ds, stored, little_endian)
         return Radiograph(
             grey.pixels,
             "dicom",

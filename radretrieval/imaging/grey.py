@@ -129,7 +129,9 @@ def _voi(
             with np.errstate(over="ignore"):
                 return np.asarray(1 / (1 + np.exp(-4 * (modality - centre) / width))), False
         if function != "LINEAR_EXACT":
-            centre, width = centre - 0.5, max(width - 1, 1e-9)
+            centre, width = centre - 0.5, width - 1
+        if width == 0:  # a threshold: the centre itself is black (PS3.3 C.11.2.1.2.1)
+            return np.asarray(modality > centre, dtype=np.float64), False
         return np.clip((modality - centre) / width + 0.5, 0, 1), False
     met = modality[used.seen() & used.unpadded]
     low, high = (met.min(), met.max()) if len(met) else (0, 0)
@@ -155,19 +157,19 @@ def _window(ds: Any, function: str, ignored: list[str]) -> tuple[float, float] |
 
 
 def _mapped(
-    item: Any, span: NDArray[Any], unpadded: NDArray[np.bool_], little_endian: bool
+    item: Any, span: NDArray[Any], unpadded: NDArray[np.bool_], little_endian: bool, kind: str = "LUT"
 ) -> tuple[NDArray[Any], int]:
-    """Values through one LUT item, and the largest entry of its table (PS3.3 C.11.1.1.1, C.11.2.1.1).
+    """Values through one LUT item, and the largest entry of its table (PS3.3 C.11.1.1.1, C.11.2.1.1, C.7.6.3.1.5).
 
     The bits that the descriptor declares only tell whether entries of 8 bits lie two in a word: how many bits the
     entries use is seen from the largest, for tables that declare 16 and hold 12 are common.
     """
-    descriptor = numbers(item, "LUTDescriptor")
+    descriptor = numbers(item, f"{kind}Descriptor")
     if len(descriptor) != 3 or not all(math.isfinite(part) for part in descriptor):
         raise ImageError("a look-up table in the DICOM header has no descriptor of three numbers")
     entries, first, bits = (int(part) for part in descriptor)
     entries = entries & 0xFFFF or 65536
-    words = _words(item, little_endian)
+    words = _words(values(item, f"{kind}Data"), little_endian)
     if bits <= 8 and entries <= 2 * len(words) < 2 * entries:
         words = words.astype("<u2").view("u1")
     table = words[:entries]
@@ -178,9 +180,8 @@ def _mapped(
     return table[np.minimum(index, len(table) - 1)].astype(np.int64), int(table.max())
 
 
-def _words(item: Any, little_endian: bool) -> NDArray[np.uint16]:
+def _words(data: list[Any], little_endian: bool) -> NDArray[np.uint16]:
     """The words of LUT Data, of VR US, SS or OW."""
-    data = values(item, "LUTData")
     if data and isinstance(data[0], bytes):
         raw = data[0] + b"\0" * (len(data[0]) % 2)
         return np.frombuffer(raw, "<u2" if little_endian else ">u2").astype(np.uint16)
@@ -195,12 +196,22 @@ def _first(said_first: int, entries: int, span: NDArray[Any]) -> int:
     return other if (other_fits and not fits) or (said_first > 32767 and low < 0) else said_first
 
 
-def palette_pixels(ds: Any, stored: Stored) -> Pixels:
-    """Palette indices as the luminance of their colours (PS3.3 C.7.6.3.1.5)."""
+def palette_pixels(ds: Any, stored: Stored, little_endian: bool) -> Pixels:
+    """Palette indices as the luminance of their colours (PS3.3 C.7.6.3.1.5).
+
+    Entries have 8 or 16 bits: 8 where none needs more, whatever the descriptor declares.
+    """
     from pydicom.pixels.processing import apply_color_lut
 
     low = int(stored.values.min())
-    colours = apply_color_lut(np.arange(low, int(stored.values.max()) + 1), ds)
-    bits = int(ds.RedPaletteColorLookupTableDescriptor[2])
-    table = luminance(np.minimum(colours[None, :, :3], 2**bits - 1), 2**bits - 1)[0]
+    span = np.arange(low, int(stored.values.max()) + 1)
+    if "RedPaletteColorLookupTableData" in ds:
+        kinds = [f"{colour}PaletteColorLookupTable" for colour in ("Red", "Green", "Blue")]
+        tables = [_mapped(ds, span, np.ones(len(span), dtype=bool), little_endian, kind) for kind in kinds]
+        colours = np.stack([mapped for mapped, _ in tables], axis=-1)
+        maximum = 255 if max(largest for _, largest in tables) < 256 else 65535
+    else:  # segmented
+        colours = apply_color_lut(span, ds)
+        maximum = 2 ** int(ds.RedPaletteColorLookupTableDescriptor[2]) - 1
+    table = luminance(np.minimum(colours[None, :, :3], maximum), maximum)[0]
     return _looked_up(table, stored.values, low)

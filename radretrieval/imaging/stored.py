@@ -70,6 +70,7 @@ class _Stream(NamedTuple):
     bits: int
     deep: bool = False  # a JPEG process that Pillow does not know: lossless, or of more than 8 bits
     lossy: bool = False
+    signed: bool = False  # which only JPEG 2000 says
 
 
 def stored_values(ds: Any, syntax: str, max_pixels: int, number: int = 1) -> tuple[Stored, int]:
@@ -135,7 +136,7 @@ def _placed(words: Samples, header: _Header, stream: _Stream) -> tuple[Samples, 
 
     Bits below and above the stored ones (overlays, other use) are dropped, and the sign is extended from the highest
     stored bit, for codecs without signed samples give the bits as they are. What a stream says of its own depth holds
-    where the header says more than it can have. Lossy streams may overshoot: their values are clipped, not masked.
+    where the header says more than it can have.
     """
     words = words.astype(words.dtype.newbyteorder("="), copy=False)
     bits, high = min(header.bits, stream.bits), header.high
@@ -144,15 +145,30 @@ def _placed(words: Samples, header: _Header, stream: _Stream) -> tuple[Samples, 
     if not stream.bits > high >= bits - 1:  # where no value could lie: the usual place is meant
         high = bits - 1
     width = 8 * words.itemsize
-    if stream.lossy and not header.signed:
-        words = np.minimum(words >> np.uint8(high + 1 - bits), words.dtype.type(2**bits - 1))
-    elif bits < width:
+    if stream.lossy:
+        words, high = _clipped(words, bits, high, header.signed, stream), bits - 1
+    if bits < width:
         words = words << np.uint8(width - 1 - high)
         words = (words.view(f"i{words.itemsize}") if header.signed else words) >> np.uint8(width - bits)
     elif header.signed:
         words = words.view(f"i{words.itemsize}")
     # Of lossless grey the header's depth counts, so that every encoding of an image has one hash
     return words, bits if stream.lossy or header.samples == 3 else max(bits, header.bits)
+
+
+def _clipped(words: Samples, bits: int, high: int, signed: bool, stream: _Stream) -> Samples:
+    """The words of a lossy stream, which may overshoot, shifted down and clipped to the bits stored, not masked.
+
+    Signed values are clipped as such where the stream has signs: where it says so, or a value has its highest bit. Else
+    it gives the stored bits as they are.
+    """
+    low, unused = np.uint8(high + 1 - bits), np.uint8(8 * words.itemsize - stream.bits)
+    if signed and (stream.signed or (words >> np.uint8(stream.bits - 1)).any()):
+        values = (words << unused).view(f"i{words.itemsize}") >> unused >> low
+        clipped: Samples = np.clip(values, -(2 ** (bits - 1)), 2 ** (bits - 1) - 1).view(words.dtype)
+    else:
+        clipped = np.minimum(words >> low, words.dtype.type(2**bits - 1))
+    return clipped
 
 
 def _native(ds: Any, syntax: str, header: _Header, number: int) -> tuple[Samples, str]:
@@ -183,7 +199,8 @@ def _stream(data: bytes, syntax: str, header: _Header, number: int) -> _Stream:
             raise ImageError("the JPEG 2000 stream is damaged: it has no header")
         right, bottom, left, top = struct.unpack(">4I", frame[size + 8 : size + 24])
         claimed = (bottom - top, right - left, int.from_bytes(frame[size + 40 : size + 42], "big"))
-        stream = _Stream(frame, syntax, (frame[size + 42] & 127) + 1, lossy=syntax in _LOSSY)
+        depth = frame[size + 42]  # the highest bit tells of signs
+        stream = _Stream(frame, syntax, (depth & 127) + 1, lossy=syntax in _LOSSY, signed=depth > 127)
     else:
         said = jpeg_frame(frame)
         claimed = (said.rows, said.columns, said.components)

@@ -234,6 +234,12 @@ def test_field_08_window_functions_are_known_in_any_writing(function, is_):
     assert near(pixels(ds), right[is_], 1e-5)
 
 
+def test_field_08_a_window_of_width_one_is_a_threshold_whose_centre_is_black():
+    for function in ("LINEAR", "GAMMA"):
+        film = made(VALUES, WindowCenter=1008.5, WindowWidth=1, VOILUTFunction=function)
+        assert near(pixels(film), VALUES > 1008)
+
+
 def test_field_08_a_window_of_width_half_is_one_for_exact_functions_only():
     ds = made(VALUES, WindowCenter=1000, WindowWidth=0.5)
     assert near(pixels(ds), RIGHT)
@@ -288,6 +294,37 @@ def test_field_08_colours_in_any_writing():
         ds.add_new(f"{name}PaletteColorLookupTableDescriptor", "US", [16, 0, 16])
         ds.add_new(f"{name}PaletteColorLookupTableData", "OW", (np.arange(16) * 4369).astype("<u2").tobytes())
     assert near(pixels(ds), indices / 15)
+
+
+def palette(table, bits, first=0, form="<u2"):
+    """Elements of a palette: the table in red, reversed in green, zeros in blue."""
+    elements = {}
+    for name, entries in (("Red", table), ("Green", table[::-1]), ("Blue", np.zeros_like(table))):
+        elements[f"{name}PaletteColorLookupTableDescriptor"] = [len(table) & 0xFFFF, first, bits]
+        elements[f"{name}PaletteColorLookupTableData"] = entries.astype(form).tobytes()
+    return elements
+
+
+def test_field_08_palettes_are_tables_as_the_others_are():
+    table = np.arange(4096)
+    right = (0.299 * (VALUES // 16) + 0.587 * ((4095 - VALUES) // 16)) / 255
+    deep = (0.299 * VALUES + 0.587 * (4095 - VALUES.astype(int))) * 16 / 65535
+
+    def film(values=VALUES, syntax="1.2.840.10008.1.2.1", **elements):
+        return pixels(made(values, PhotometricInterpretation="PALETTE COLOR", **elements), syntax)
+
+    assert near(film(**palette(table * 16, 16)), deep)
+    assert near(film(**palette(table // 16, 16)), right)  # declares 16 bits, holds 8
+    assert near(film(**palette(table // 16, 8)), right)  # one in a word
+    assert near(film(**palette(table // 16, 8, form="u1")), right)  # two in a word, more than 256 of them
+    signed = {"BitsStored": 12, "PixelData": (SIGNED.view(np.uint16) & 0xFFF).tobytes()}
+    signed |= {"PhotometricInterpretation": "PALETTE COLOR", **palette(table * 16, 16, first=-2048)}
+    data = written(made(SIGNED, **signed))
+    assert data.count(b"SS\6\0\0\x10\0\xf8") == 3
+    for said in (data, data.replace(b"SS\6\0\0\x10\0\xf8", b"US\6\0\0\x10\0\xf8")):  # of both signs
+        assert near(decode_image(said).pixels, deep)
+    big_endian = {"PixelData": VALUES.astype(">u2").tobytes(), **palette(table * 16, 16, form=">u2")}
+    assert near(film(syntax="1.2.840.10008.1.2.2", **big_endian), deep)
 
 
 def test_field_08_code_strings_of_the_header_in_any_writing():
@@ -412,6 +449,21 @@ def test_field_08_a_lossy_stream_that_overshoots_is_clipped():
     for syntax in (JPEG + "91", JPEG + "81"):
         ds = made(VALUES, BitsStored=12, PixelData=encapsulate([compressed(over, syntax)]), **WHOLE)
         assert near(pixels(ds, syntax), np.minimum(over, 4095) / 4095)
+
+
+@pytest.mark.parametrize("syntax", [JPEG + "91", JPEG + "81"])
+def test_field_08_a_lossy_stream_of_signed_values_that_overshoots_is_clipped(syntax):
+    over = (SIGNED.astype(int) * 1.05).astype(np.int16)  # -2150…2133
+    signed = {"BitsStored": 12, "PixelRepresentation": 1, "WindowCenter": 0, "WindowWidth": 4096}
+
+    def film(words):
+        return pixels(made(VALUES, PixelData=encapsulate([compressed(words, syntax)]), **signed), syntax)
+
+    words = over.view(np.uint16) if syntax.endswith("81") else over  # only JPEG 2000 knows signs
+    assert near(film(words), (np.clip(over, -2048, 2047) + 2048) / 4095)
+    bright = np.maximum(over, 0)
+    if syntax.endswith("91"):  # in a stream of JPEG-LS no sign is seen then
+        assert near(film(bright), (np.minimum(bright, 2047) + 2048) / 4095)
 
 
 def test_field_08_a_stream_deeper_than_its_cells_is_read_as_it_is():
