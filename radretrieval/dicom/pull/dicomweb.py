@@ -187,7 +187,7 @@ class DicomWebSource:
                     seen[None] = None
                     yield {}
                 continue
-            limit, broken = min(2 * limit, PAGE), 0
+            whole, limit, broken = limit == PAGE, min(2 * limit, PAGE), 0
             new = [row for row in rows if value(row, key) not in seen]
             for row in new:
                 if (uid := value(row, key)) not in seen:
@@ -195,7 +195,7 @@ class DicomWebSource:
                     yielded += 1
                     yield row
             # A short page need not be the last: some servers have smaller pages, some have none and return all.
-            if not new or (yielded == total and not partial):
+            if not rows or (whole and not new) or (yielded == total and not partial):
                 if partial and rows:
                     raise NotListed(f"{self.origin}/{path} has more than {yielded} entries, and does not list them")
                 return
