@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 
 from radretrieval.dicom.transfer_syntaxes import BIG_ENDIAN, DEFLATED, IMPLICIT
 from radretrieval.errors import ImageError
+from radretrieval.files.text import printable
 
 IMPLEMENTATION = (
     "2.25.274727544434696380894618227003424964103"  # Implementation Class UID: of the program that wrote the file
@@ -13,6 +15,7 @@ IMPLEMENTATION = (
 
 _SOP_CLASS, _SOP_INSTANCE = 0x00080016, 0x00080018
 _LONG = (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV")
+LONGEST_UID = 64  # PS3.5, 9.1
 HEAD = 2**16  # bytes in which the UIDs are; of a deflated data set so many are inflated
 _UNDEFINED = 0xFFFFFFFF
 
@@ -39,6 +42,8 @@ def sop_uids(data_set: bytes, syntax: str) -> tuple[str, str]:
     for tag, name in ((_SOP_CLASS, "SOP Class UID"), (_SOP_INSTANCE, "SOP Instance UID")):
         if not found.get(tag):
             raise ImageError(f"its data set has no {name}, as read in the transfer syntax {syntax}")
+        if not re.fullmatch(f"[!-~]{{1,{LONGEST_UID}}}", found[tag]):
+            raise ImageError(f"its {name} is none: {printable(found[tag])}")
     return found[_SOP_CLASS], found[_SOP_INSTANCE]
 
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from radretrieval.dicom.data_set import HEAD, file_head
+from radretrieval.dicom.data_set import HEAD, LONGEST_UID, file_head
 from radretrieval.errors import EnvironmentUnusable
 from radretrieval.files.text import printable
 from radretrieval.storage.draft import Draft
@@ -17,6 +17,7 @@ from radretrieval.storage.draft import Draft
 log = logging.getLogger(__name__)
 
 _C_STORE = "C_STORE_RQ"
+_NEEDED = ("AffectedSOPClassUID", "AffectedSOPInstanceUID", "MessageID")
 LARGEST_COMMAND = 2**16  # bytes of a command set: one has less than 1 kB
 MOST_WAITING = 16  # requests that an association sends before it has the responses; without negotiation it is one
 DATA_SET_SECONDS = 15.0  # for the data set to begin that a C-STORE request announces
@@ -112,12 +113,20 @@ class MessageReader:
             self._take(primitive)
 
     def check_command(self, message: Any) -> None:
-        """Abort where a complete C-STORE request lacks what its response must name: pynetdicom would say nothing."""
-        needed = ("AffectedSOPClassUID", "AffectedSOPInstanceUID", "MessageID")
-        if type(message).__name__ == _C_STORE:
-            missing = [keyword for keyword in needed if message.command_set.get(keyword) in (None, "")]
-            if missing:
-                self._abort(f"a C-STORE request has no {' and no '.join(missing)}")
+        """Look at a complete message: pynetdicom ends the association for these without a word.
+
+        Abort where a C-STORE request lacks what its response must name. Of an instance UID that is too long the begin
+        is left, which the data set does not have: this one request is refused.
+        """
+        if type(message).__name__ != _C_STORE:
+            return
+        command = message.command_set
+        if message.context_id not in {one.context_id for one in self._association.accepted_contexts}:
+            self._abort("a C-STORE request has a presentation context that was not accepted")
+        elif missing := [keyword for keyword in _NEEDED if command.get(keyword) in (None, "")]:
+            self._abort(f"a C-STORE request has no {' and no '.join(missing)}")
+        elif len(str(command.AffectedSOPInstanceUID)) > LONGEST_UID:
+            command.AffectedSOPInstanceUID = str(command.AffectedSOPInstanceUID)[:LONGEST_UID]
 
     def answer_overdue(self) -> None:
         """Take a data set that was announced and does not come as an empty one, which is answered with a failure."""

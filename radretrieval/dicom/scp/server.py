@@ -17,6 +17,7 @@ import pynetdicom
 from pynetdicom import AE, evt
 from pynetdicom.transport import ThreadedAssociationServer
 
+from radretrieval.dicom.scp import association_request
 from radretrieval.dicom.scp.access import AllowedPeer, rejection_reason
 from radretrieval.dicom.scp.incoming import IncomingDataSet, MessageReader, requestor
 from radretrieval.dicom.sop_classes import VERIFICATION, syntaxes_of
@@ -30,6 +31,7 @@ GRACE_SECONDS = 5.0  # for associations to end, when the server stops
 # The largest that most senders use: a file of 100 kB is one PDU, large files come 1.6 times faster than in 16 kB.
 PDU_BYTES = 131072
 LARGEST_PDU = 2**20  # data PDUs are smaller; a request with all presentation contexts takes a quarter of it
+_PDU_HEAD, _ASSOCIATE_RQ = 6, 1  # bytes of the head of a PDU; the type of an association request
 # PS3.8, 9.3.4: result, source, reason of a rejection
 _CALLING_UNKNOWN = (1, 1, 3)
 _CALLED_UNKNOWN = (1, 1, 7)
@@ -92,12 +94,13 @@ class ScpServer:
         for sop_class in (VERIFICATION, *config.sop_classes):
             ae.add_supported_context(sop_class, list(syntaxes_of(sop_class)))
         handlers: list[Any] = [
-            (evt.EVT_CONN_OPEN, _limit_pdu_size),
+            (evt.EVT_CONN_OPEN, _read_pdus),
             (evt.EVT_CONN_OPEN, self._read_messages),
             (evt.EVT_DIMSE_RECV, _check_command),
             (evt.EVT_CONN_CLOSE, _end_messages),
             (evt.EVT_REQUESTED, self._negotiate),
             (evt.EVT_C_STORE, store),
+            (evt.EVT_PDU_SENT, _log_refused),
             (evt.EVT_ABORTED, _log_abort),
         ]
         options: dict[str, Any] = {"evt_handlers": handlers, "server_class": _Server, "ssl_context": config.tls}
@@ -173,15 +176,18 @@ class ScpServer:
         association.kill()
 
 
-def _limit_pdu_size(event: evt.Event) -> None:
+def _read_pdus(event: evt.Event) -> None:
     """Replace a connection's `recv` by one that reads a whole PDU at once, and refuses one above `LARGEST_PDU`.
 
-    pynetdicom's own reads 4 kB at a time, and PDUs of up to 4 GiB.
+    pynetdicom's own reads 4 kB at a time, and PDUs of up to 4 GiB. The first PDU is read before its length is told,
+    since `repaired` may change it.
     """
     wrapped: Any = event.assoc.dul.socket
     address = event.assoc.requestor.address
+    repaired_body = bytearray()
+    first = True
 
-    def recv(count: int) -> bytearray:
+    def read(count: int) -> bytearray:
         if count > LARGEST_PDU:
             log.warning("%s: the connection is ended: it announces a PDU of %d bytes", address, count)
             raise OSError("the PDU is too large")
@@ -191,7 +197,29 @@ def _limit_pdu_size(event: evt.Event) -> None:
             got += more
         return data if got == count else data[:got]
 
+    def recv(count: int) -> bytearray:
+        nonlocal first
+        if repaired_body:
+            data = repaired_body[:count]
+            repaired_body.clear()
+            return data
+        data = read(count)
+        if first and len(data) == _PDU_HEAD and data[0] == _ASSOCIATE_RQ:
+            body = association_request.repaired(bytes(read(int.from_bytes(data[2:], "big"))))
+            if not association_request.calling_title(body):
+                log.warning("%s: association refused: its calling AE title is blank; set one on the device", address)
+            repaired_body.extend(body)
+            data = data[:2] + len(body).to_bytes(4, "big")
+        first = False
+        return data
+
     wrapped.recv = recv
+
+
+def _log_refused(event: evt.Event) -> None:
+    """Log an abort that is sent before there is an association: what came is no association request."""
+    if type(event.pdu).__name__ == "A_ABORT_RQ" and not event.assoc.is_established and not event.assoc.is_aborted:
+        log.warning("%s: the connection is ended: no valid association request came", event.assoc.requestor.address)
 
 
 def _check_command(event: evt.Event) -> None:
