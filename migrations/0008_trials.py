@@ -43,7 +43,7 @@ def _rights_of_image(table: str) -> None:
         "CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END AS role "
         "FROM pg_class c, aclexplode(c.relacl) a "
         f"WHERE c.oid = '{S}.image'::regclass AND a.grantee <> c.relowner "
-        f"LOOP EXECUTE format('GRANT %s ON {S}.{table} TO %s', given.privilege, given.role); END LOOP; END$$"
+        f"LOOP EXECUTE 'GRANT ' || given.privilege || ' ON {S}.{table} TO ' || given.role; END LOOP; END$$"
     )
 
 
@@ -76,6 +76,7 @@ def upgrade() -> None:
     _patient_key_check()
     _corrections()
     _exact()
+    _write_lock()
 
 
 def downgrade() -> None:
@@ -86,6 +87,9 @@ def downgrade() -> None:
         "'the pseudonyms of this archive take the issuer of identifiers, which revision 0007 does not; "
         "to go back, restore a backup that was made before the upgrade'; END IF; END$$"
     )
+    for function in ("lock_named(text, double precision)", "lock_contents(bytea[], double precision)"):
+        op.execute(f"DROP FUNCTION {S}.{function}")
+    op.drop_table("write_lock", schema=S)
     _exact_as_before()
     op.execute(
         f"DO $$BEGIN IF EXISTS (SELECT FROM {S}.image_history) "
@@ -154,3 +158,9 @@ def _exact_as_before() -> None:
         op.execute(f"DROP FUNCTION {S}.{function}")
     op.drop_column("exact_touched", "id", schema=S)
     op.drop_column("exact_index", "bypassed", schema=S)
+
+
+def _write_lock() -> None:
+    name = sa.Column("name", sa.Text, nullable=False)
+    op.create_table("write_lock", name, sa.PrimaryKeyConstraint("name", name="write_lock_pkey"), schema=S)
+    _rights_of_image("write_lock")

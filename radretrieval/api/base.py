@@ -167,14 +167,18 @@ class ArchiveBase:
 
         Raises
         ------
-        As `open`; SchemaOutdated names each object that was dropped or replaced.
+        As `open`; SchemaOutdated names each object that was dropped or replaced, DatabaseUnavailable each session that
+        waits for another's lock.
         """
-        from radretrieval.archive import opening
+        from radretrieval.archive import locks, opening
         from radretrieval.archive.schema import objects
 
         opening.check_direct(self._database)
         objects.check(self._database)
-        return opening.check(self._database)
+        facts = opening.check(self._database)
+        with self._database.connection() as connection:
+            locks.check(connection)
+        return facts
 
     def upgrade(self) -> dict[str, Any]:
         """Bring the schema, its functions and its views to this version's; returns what `check` returns."""

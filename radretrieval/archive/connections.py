@@ -81,7 +81,7 @@ def connect(url: str, session: bool = False, **options: Any) -> Connection:
 
     options |= {
         "row_factory": dict_row,
-        "application_name": "radretrieval",
+        "fallback_application_name": "radretrieval",  # the URL and PGAPPNAME may name another
         "client_encoding": "utf8",  # else it is the database's, and psycopg gives the text of SQL_ASCII as bytes
         "connect_timeout": 10,
         "keepalives_idle": 30,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+from radretrieval.archive import locks
 from radretrieval.archive.connections import Connection
 from radretrieval.archive.queries import sql
 from radretrieval.archive.schema.columns import COMPLETED, HEADER, IMAGE, LABELLED, LABELS
@@ -95,8 +96,8 @@ def known(connection: Connection, hashes: Sequence[bytes]) -> dict[bytes, dict[s
 
 
 def lock_ingestion(connection: Connection) -> None:
-    """Take the transaction-level advisory lock of ingestion: two that write in different orders would deadlock."""
-    connection.execute(sql("ingestion_lock"))
+    """Take the lock of ingestion until the transaction ends: two that write in different orders would deadlock."""
+    locks.lock(connection, locks.INGESTION)
 
 
 def add(connection: Connection, images: Sequence[NewImage]) -> set[bytes]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from radretrieval.archive import locks
 from radretrieval.archive.connections import Connection
 from radretrieval.archive.queries import sql
 
@@ -29,13 +30,12 @@ class Arrival:
 
 
 def hold(connection: Connection, *sha256: bytes) -> None:
-    """Take a transaction-level advisory lock on each SHA-256.
+    """Take the lock of each SHA-256 until the transaction ends.
 
     A receiver takes it, writes the file to the store, inserts the row (`add`) and commits; whoever deletes from the
     store takes it too: no file is deleted between its write and its row.
     """
-    keys = [int.from_bytes(one[:8], "big", signed=True) for one in sha256]
-    connection.execute(sql("arrival_hold"), {"keys": keys})
+    locks.lock_contents(connection, sha256)
 
 
 def add(connection: Connection, *arrivals: Arrival) -> set[bytes]:

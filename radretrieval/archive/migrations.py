@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from radretrieval.archive import connections, urls
+from radretrieval.archive import connections, locks, urls
 from radretrieval.archive.queries import sql
 from radretrieval.archive.requirements import server_facts
 from radretrieval.errors import EnvironmentUnusable, UsageError
@@ -15,6 +17,10 @@ from radretrieval.errors import EnvironmentUnusable, UsageError
 if TYPE_CHECKING:
     import sqlalchemy
     from alembic.config import Config
+
+log = logging.getLogger(__name__)
+
+_PAUSE = 0.1  # seconds between two attempts to take the lock
 
 # Two upgrades of one database wait for each other; any number will do as long as it stays
 LOCK = 7_266_320_149
@@ -149,7 +155,16 @@ def locked_connection(alembic_config: Config) -> Iterator[sqlalchemy.Connection]
         "postgresql+psycopg://", creator=lambda: _plain(url), poolclass=sqlalchemy.pool.NullPool
     )
     with made.connect() as connection:
-        connection.exec_driver_sql(f"SELECT pg_advisory_lock({LOCK})")
+        waited, told = 0.0, locks.SECONDS
+        while not connection.exec_driver_sql(f"SELECT pg_try_advisory_lock({LOCK})").scalar():
+            connection.commit()
+            time.sleep(_PAUSE)
+            waited += _PAUSE
+            if waited >= told:
+                told *= 2
+                with connections.connect(url) as asking:
+                    has = locks.advisory_holder(asking, LOCK)
+                log.warning("waiting for the lock of db upgrade for %.0f s; it is held by %s", waited, has)
         connection.commit()
         yield connection
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from radretrieval.archive import locks
 from radretrieval.archive.connections import Connection
 from radretrieval.archive.queries import sql
 from radretrieval.errors import EnvironmentUnusable
@@ -33,12 +34,11 @@ class KeyCheck:
 
 
 def try_lock_ingestion(connection: Connection) -> None:
-    """Take the advisory lock of ingestion without waiting; raises EnvironmentUnusable where an ingestion has it."""
-    row = connection.execute(sql("ingestion_try_lock")).fetchone()
-    if row is None or not row["mine"]:
+    """Take the lock of ingestion without waiting; raises EnvironmentUnusable where an ingestion has it."""
+    if not locks.try_lock(connection, locks.INGESTION):
         raise EnvironmentUnusable(
             "an ingestion is writing to the archive, or an interrupted rotation is being rolled back; end ingest, "
-            "receive and pull on every host, then run it again"
+            f"receive and pull on every host, then run it again (it is {locks.holder(connection)})"
         )
 
 

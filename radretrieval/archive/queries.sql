@@ -24,8 +24,35 @@ SELECT version_num FROM radretrieval.alembic_version;
 -- :images_known Which of these contents are in the archive, and where they were found.
 SELECT DISTINCT ON (sha256) sha256, id, uri, gone_at FROM image WHERE sha256 = ANY(%(sha256)s) ORDER BY sha256, frame;
 
--- :ingestion_lock One ingestion writes at a time.
-SELECT pg_advisory_xact_lock(7266320150);
+-- :lock_named The lock of this name, until the transaction ends; not taken where another has it for so many seconds.
+SELECT lock_named(%(name)s, %(seconds)s) AS taken;
+
+-- :lock_contents The lock of each SHA-256, until the transaction ends.
+SELECT lock_contents(%(sha256)s, %(seconds)s) AS taken;
+
+-- :lock_holders Who may have a lock of a name (RowShareLock) or of a content (RowExclusiveLock): which one, the server does not say.
+SELECT DISTINCT l.pid FROM pg_locks l
+WHERE l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND l.mode = %(mode)s
+  AND l.relation = 'radretrieval.write_lock'::regclass AND l.granted AND l.pid <> pg_backend_pid()
+  AND NOT EXISTS (SELECT FROM pg_locks w WHERE w.pid = l.pid AND NOT w.granted);
+
+-- :advisory_holder Who has an advisory lock.
+SELECT l.pid FROM pg_locks l
+WHERE l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND l.locktype = 'advisory' AND l.granted
+  AND l.classid::bigint << 32 | l.objid::bigint = %(key)s;
+
+-- :sessions Who these are; of other roles' sessions a role that may not see more is told role and program.
+SELECT a.pid, coalesce(a.usename::text, 'none') AS role, a.application_name AS program, a.client_addr::text AS host, a.state,
+       a.xact_start AS since
+FROM pg_stat_activity a WHERE a.pid = ANY (%(pids)s) ORDER BY a.pid;
+
+-- :blocked Sessions that use the archive's tables and have waited for a lock for more than so many seconds, and for whom.
+SELECT l.pid, extract(epoch FROM clock_timestamp() - min(l.waitstart))::float8 AS seconds, pg_blocking_pids(l.pid) AS by
+FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid AND a.datname = current_database()
+WHERE NOT l.granted AND l.waitstart < clock_timestamp() - make_interval(secs => %(seconds)s)
+  AND EXISTS (SELECT FROM pg_locks u JOIN pg_class c ON c.oid = u.relation
+              WHERE u.pid = l.pid AND c.relnamespace = to_regnamespace('radretrieval'))
+GROUP BY l.pid ORDER BY 2 DESC;
 
 -- :images_staging Where COPY puts new images; it goes with the transaction.
 CREATE TEMP TABLE IF NOT EXISTS incoming (LIKE radretrieval.image INCLUDING DEFAULTS) ON COMMIT DROP;
@@ -428,8 +455,13 @@ ORDER BY md5(c.image_id::text) COLLATE "C", c.image_id LIMIT %(most)s;
 -- :code_all Every code of one encoder.
 SELECT substring(bit_send(code) FROM 5) AS code FROM cnnc WHERE encoder_id = %(encoder)s;
 
--- :exact_turn Whether this process may build the index of this encoder; the lock ends with the connection.
-SELECT pg_try_advisory_lock(726632015, %(encoder)s) AS mine;
+-- :exact_turn Whether this process may build the index of this encoder; the lock ends with the connection. Any role may take such
+-- a lock: only those that could build count.
+SELECT pg_try_advisory_lock(726632015, %(encoder)s) OR NOT EXISTS (
+    SELECT FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
+    WHERE l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND l.locktype = 'advisory'
+      AND l.classid = 726632015 AND l.objid = %(encoder)s::oid AND l.granted
+      AND has_table_privilege(a.usesysid, 'radretrieval.exact_index', 'INSERT')) AS mine;
 
 -- :exact_sample Some codes from all over the partition, to choose anchors from.
 SELECT substring(bit_send(code) FROM 5) AS code FROM {partition} TABLESAMPLE BERNOULLI (%(percent)s) REPEATABLE (0)
@@ -593,9 +625,6 @@ SELECT image_id, distance FROM (
     ORDER BY distance FETCH FIRST (%(k)s) ROWS WITH TIES) h
 ORDER BY distance, image_id LIMIT %(k)s + 10000;
 
--- :arrival_hold One process at a time has to do with these contents of the store; in one order, so that none waits in a ring.
-SELECT pg_advisory_xact_lock(key) FROM (SELECT DISTINCT unnest(%(keys)s::bigint[]) AS key ORDER BY 1) held;
-
 -- :arrival_later A file that came and waits, and comes again after another file of its SOP Instance UID, is the newest.
 UPDATE arrival a SET id = DEFAULT WHERE a.sha256 = ANY(%(sha256)s::bytea[])
   AND EXISTS (SELECT FROM arrival b WHERE b.sop_instance_uid = a.sop_instance_uid AND b.id > a.id);
@@ -688,9 +717,6 @@ SELECT i.*, substring(bit_send(c.code) FROM 5) AS cnnc, b.code AS barcode,
 FROM image i LEFT JOIN cnnc c ON c.encoder_id = %(encoder)s AND c.image_id = i.id
 LEFT JOIN barcode b ON b.geometry_id = %(geometry)s AND b.image_id = i.id
 WHERE i.id = ANY(%(ids)s::bigint[]);
-
--- :ingestion_try_lock Whether no ingestion writes, and none begins to until this transaction ends.
-SELECT pg_try_advisory_xact_lock(7266320150) AS mine;
 
 -- :patient_key_check What is recorded of the key that the pseudonyms are made with.
 SELECT check_value, plain_issuer FROM patient_key_check;

@@ -100,6 +100,8 @@ def options(
     level = logging.INFO if verbose else logging.WARNING
     logging.basicConfig(level=level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
     context.obj = database_url or None
+    # what pg_stat_activity and messages about locks show, here and in the processes that are started
+    os.environ.setdefault("PGAPPNAME", f"radretrieval {context.invoked_subcommand}")
 
 
 def main() -> None:

@@ -43,7 +43,7 @@ def upgrade(
 def check(context: typer.Context, as_json: AsJson = False) -> None:
     """Tell whether the database can be used as it stands; ends with 3 and what to do when it cannot.
 
-    Functions, views and triggers that were dropped or replaced are named.
+    Functions, views and triggers that were dropped or replaced are named, and writers that wait for another session.
     """
     with opened(context) as archive:
         found = archive.check()

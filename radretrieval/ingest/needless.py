@@ -12,7 +12,7 @@ from radretrieval.storage.content_store import ContentStore
 def drop_needless(connection: Connection, store: ContentStore, hashes: Sequence[bytes]) -> None:
     """Delete from the store those of these contents that no row needs, in a transaction of its own.
 
-    It takes the advisory locks on the contents, so that no receiver has written the file and not yet committed its row.
+    It takes the locks of the contents, so that no receiver has written the file and not yet committed its row.
     They are not taken in the transaction that locked the arrivals' rows: a receiver takes them in the other order,
     which would deadlock. A kill in between leaves a file that no row names (`verify --tidy` deletes it).
     """

@@ -60,7 +60,7 @@ def register_images(
 ) -> list[RegisteredImage]:
     """Add images to `image`, or update them, in the given order, in the caller's transaction; an outcome for each.
 
-    Takes the transaction-level advisory lock of ingestion, so that no other writer comes between the look-up of
+    Takes the lock of ingestion, so that no other writer comes between the look-up of
     contents and UIDs and the insertion.
 
     Parameters

@@ -280,6 +280,8 @@ neighbour = sa.Table(
     sa.PrimaryKeyConstraint("image_id", "encoder_id", "rank"),
 )
 
+write_lock = sa.Table("write_lock", metadata, sa.Column("name", sa.Text, primary_key=True))
+
 schema_object = sa.Table(
     "schema_object",
     metadata,

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from radretrieval.archive import connections, encoders
+from radretrieval.archive import connections, encoders, locks
 from radretrieval.archive.bulk_copy import copy_rows
 from radretrieval.archive.connections import Connection, Database
 from radretrieval.archive.encoders import Encoder
@@ -127,13 +127,17 @@ def dropped(database: Database, encoder: Encoder) -> Iterator[Connection]:
 
 @contextmanager
 def _builder(database: Database, encoder: Encoder) -> Iterator[Connection]:
-    """A connection (autocommit) that holds the session-level advisory lock on building this encoder's index."""
-    url = database.session_url
+    """A connection (autocommit) that holds the session-level advisory lock on building this encoder's index.
+
+    A session whose role could build none does not count, whatever lock it has.
+    """
+    url, values = database.session_url, {"encoder": encoder.id}
     with connections.database_errors(url), connections.connect(url, session=True, autocommit=True) as connection:
-        row = connection.execute(sql("exact_turn"), {"encoder": encoder.id}).fetchone()
+        row = connection.execute(sql("exact_turn"), values).fetchone()
         if row is None or not row["mine"]:
             raise UsageError(
-                f"the index of encoder {encoder.id} is being built by another process; wait for it, or end that process"
+                f"the index of encoder {encoder.id} is being built by another process; wait for it, or end that "
+                f"process: {locks.advisory_holder(connection, (726632015 << 32) + encoder.id)}"
             )
         yield connection
 

@@ -9,8 +9,8 @@ DECLARE
     x CONSTANT integer := exact_index_used(encoder);
     partition CONSTANT text := 'cnnc_' || encoder;
 BEGIN
-    -- takes a transaction-level advisory lock: two that fill do so one after the other, and neither repeats the other's
-    PERFORM pg_advisory_xact_lock(7266320151);
+    -- two that fill do so one after the other, and neither repeats the other's; who reads and who writes images go on
+    LOCK TABLE neighbour IN SHARE UPDATE EXCLUSIVE MODE;
     EXECUTE format($$
         SELECT array_agg(b.image_id) FROM (
             SELECT c.image_id FROM %1$I c

@@ -1,0 +1,88 @@
+"""Locks that only a role which may write can take: rows of the table write_lock, until the transaction ends.
+
+An advisory lock would do as well, but any role may take one, and stop every writer with it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from radretrieval.archive.connections import Connection
+from radretrieval.archive.queries import sql
+from radretrieval.errors import DatabaseUnavailable
+
+log = logging.getLogger(__name__)
+
+SECONDS = 5.0
+"""A wait that is longer is logged, and `db check` reports it."""
+
+INGESTION = "ingestion"
+
+_NAME, _CONTENT = "RowShareLock", "RowExclusiveLock"  # how pg_locks shows that a session has one
+
+
+def lock(connection: Connection, name: str) -> None:
+    """Take the lock of this name; a wait of more than `SECONDS` is logged with who has it."""
+    _wait(connection, "lock_named", {"name": name}, f"the lock {name!r} of the archive", _NAME)
+
+
+def try_lock(connection: Connection, name: str) -> bool:
+    """Take the lock of this name without waiting; returns whether it was taken."""
+    row = connection.execute(sql("lock_named"), {"name": name, "seconds": 0}).fetchone()
+    return row is not None and bool(row["taken"])
+
+
+def lock_contents(connection: Connection, sha256: Sequence[bytes]) -> None:
+    """Take the lock of each SHA-256; a wait of more than `SECONDS` is logged with who may have one of them."""
+    _wait(connection, "lock_contents", {"sha256": list(sha256)}, "the lock of a file's content", _CONTENT)
+
+
+def holder(connection: Connection, mode: str = _NAME) -> str:
+    """Which sessions may have the lock that another one has; for messages."""
+    return _shown(connection, [row["pid"] for row in connection.execute(sql("lock_holders"), {"mode": mode})])
+
+
+def advisory_holder(connection: Connection, key: int) -> str:
+    """Which session has the advisory lock of this key, for messages."""
+    return _shown(connection, [row["pid"] for row in connection.execute(sql("advisory_holder"), {"key": key})])
+
+
+def check(connection: Connection) -> None:
+    """Raise DatabaseUnavailable where a session has waited for a lock for more than `SECONDS`: which, and for whom."""
+    rows = connection.execute(sql("blocked"), {"seconds": SECONDS}).fetchall()
+    if not rows:
+        return
+    waits = [
+        f"{_shown(connection, [row['pid']])} has waited for {row['seconds']:.0f} s for {_shown(connection, row['by'])}"
+        for row in rows
+    ]
+    raise DatabaseUnavailable(
+        f"writers wait: {'; '.join(waits)}; wait for that transaction too, or have the DBA end it: SELECT "
+        f"pg_terminate_backend({rows[-1]['by'][0]});"
+    )
+
+
+def _wait(connection: Connection, statement: str, values: dict[str, Any], what: str, mode: str) -> None:
+    waited, told = 0.0, SECONDS
+    while True:
+        row = connection.execute(sql(statement), values | {"seconds": SECONDS}).fetchone()
+        if row is not None and row["taken"]:
+            return
+        waited += SECONDS
+        if waited >= told:
+            told *= 2
+            has = holder(connection, mode)
+            log.warning("waiting for %s for %.0f s; it is held by %s", what, waited, has)
+
+
+def _shown(connection: Connection, pids: Sequence[int]) -> str:
+    """Sessions for messages: process, role, program, host, state and the begin of the transaction."""
+    told = []
+    for row in connection.execute(sql("sessions"), {"pids": list(pids)}):
+        parts = [f"role {row['role']}", row["program"], row["host"], row["state"]]
+        parts += [row["since"] and f"in a transaction since {row['since']:%H:%M:%S}"]
+        told.append(f"process {row['pid']} ({', '.join(filter(None, parts))})")
+    told += ["a prepared transaction (pg_prepared_xacts)"] if 0 in pids else []
+    return " or ".join(told) or "a session that has ended since"
