@@ -86,6 +86,7 @@ def index_row(row: dict[str, Any], file: str, replacements: KeyedReplacements | 
     for name in _TERMS:
         if values[name] is not None and not known(values[name].upper()):
             values[name] = None
+    values["manufacturer"] = None  # free text, and the archive has no names to look for in it: the file tells
     return values
 
 

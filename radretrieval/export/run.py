@@ -40,7 +40,7 @@ from radretrieval.storage.worker_pool import WorkerPool
 BATCH = 256
 _WAY = "name a file with at least 32 random characters with --key"
 _EVERY = Filter()
-_RULE = 2  # raised when the content of exported files changes: files of earlier runs are then written again
+_RULE = 3  # raised when the content of exported files changes: files of earlier runs are then written again
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from radretrieval.imaging.elements import code, codes
+from radretrieval.privacy.code_strings import known
 
 # Classes of devices that write no text into pixels: trusted without BurnedInAnnotation. (PS3.4, B.5)
 _TRUSTED = frozenset(
@@ -27,9 +28,14 @@ def burned_in(ds: Any) -> str | None:
     said = code(ds, "BurnedInAnnotation")
     if said == "YES":
         return "its header says that text is burned into the pixels (BurnedInAnnotation YES)"
+    if said not in (None, "", "NO"):
+        return "its header says neither YES nor NO of text in the pixels (BurnedInAnnotation)"
+    if code(ds, "RecognizableVisualFeatures") == "YES":
+        return "its header says that the patient can be recognised (RecognizableVisualFeatures YES)"
     sop_class, modality = str(ds.get("SOPClassUID") or ""), code(ds, "Modality") or ""
     if _SUSPECT_CLASS.fullmatch(sop_class) or modality in _SUSPECT_MODALITY:
-        return f"images of its kind ({modality or sop_class}: secondary capture, ultrasound, other) often show names"
+        kind = modality if modality and known(modality) else sop_class
+        return f"images of its kind ({kind}: secondary capture, ultrasound, other) often show names"
     if any("SCREEN SAVE" in kind for kind in codes(ds, "ImageType")):
         return "it is a copy of a screen (ImageType SCREEN SAVE)"
     if any(tag.group & 0xFF01 == 0x6000 and tag.element == 0x0102 and _number(ds, tag) > 0 for tag in ds.keys()):  # noqa: SIM118

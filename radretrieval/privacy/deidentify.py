@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from radretrieval.errors import ImageError
+from radretrieval.imaging.elements import integer
 from radretrieval.privacy.burned_in import burned_in
 from radretrieval.privacy.code_strings import known
 from radretrieval.privacy.patient_text import MOST_DEPTH, PatientText, element, texts
@@ -31,6 +32,7 @@ METHOD_CODES = (
 )
 _TM = re.compile(r"\d{2}:?(?:\d{2}:?(?:\d{2}(?:\.\d{1,6})?)?)?")
 _UID = re.compile(r"[0-9.]{1,64}")
+_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")  # DS and IS (PS3.5, 6.2)
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,7 @@ def deidentify_file(data: bytes, replacements: KeyedReplacements, subject: str |
     Raises ImageError for a file without an image, or one that cannot be read or written.
     """
     from radretrieval.imaging.dicom import read_data_set
+    from radretrieval.imaging.stored import NATIVE
 
     logging.getLogger("pydicom").setLevel(logging.CRITICAL)  # its messages quote values of the header
     with warnings.catch_warnings():
@@ -102,12 +105,25 @@ def deidentify_file(data: bytes, replacements: KeyedReplacements, subject: str |
             ds, _ = read_data_set(data, max_pixels)
             if not any(keyword in ds for keyword in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
                 raise ImageError("holds no pixels")
-            result = deidentify(ds, replacements, subject)
-            return Deidentified(_written(result, _syntax(data)), str(result.SOPInstanceUID), burned_in(ds))
+            result, syntax = deidentify(ds, replacements, subject), _syntax(data)
+            if syntax in NATIVE:
+                _end_with_pixels(result)
+            return Deidentified(_written(result, syntax), str(result.SOPInstanceUID), burned_in(ds))
         except ImageError:
             raise
         except Exception as error:  # pydicom raises anything on damaged input; its text may quote the file
             raise ImageError(f"its DICOM header cannot be de-identified ({type(error).__name__})") from error
+
+
+def _end_with_pixels(ds: Any) -> None:
+    """Cut off what stands behind the last pixel of a data set that is not compressed (PS3.5, 8.2)."""
+    pixels = ds.get("PixelData")
+    if pixels is None or ds["PixelData"].is_undefined_length or ds.get("PhotometricInterpretation") == "YBR_FULL_422":
+        return
+    samples = integer(ds, "Rows") * integer(ds, "Columns") * integer(ds, "SamplesPerPixel", 1)
+    needed = -(-samples * max(1, integer(ds, "NumberOfFrames", 1)) * integer(ds, "BitsAllocated") // 8)
+    if len(pixels) > needed:
+        ds["PixelData"].value = pixels[:needed] + bytes(needed % 2)
 
 
 def _syntax(data: bytes) -> str:
@@ -203,7 +219,18 @@ class _Cleaner:
             return element if _known_characters(value) else None
         if element.keyword == "ICCProfile":
             return element if isinstance(value, bytes) and value[36:40] == b"acsp" else None
+        if vr in ("DS", "IS"):
+            return self._numbers(element)
         return self._terms(element) if vr == "CS" else element
+
+    def _numbers(self, element: Any) -> Any:
+        """A number written as text; an empty one where it is none, or has a number or a day of the patient."""
+        values = texts(element.value)
+        kept = [
+            one if _NUMBER.fullmatch(one) and not (element.VR == "IS" and self.patient.in_number(one)) else ""
+            for one in values
+        ]
+        return element if kept == values or not any(values) else self._replaced(element, None)
 
     def _terms(self, element: Any) -> Any:
         """A Code String whose values are known terms; others are emptied, each in its place."""
@@ -227,7 +254,9 @@ class _Cleaner:
         return old if not old or registered else self.replacements.uid(old)
 
     def _kind(self, old: str) -> str:
-        return old if _UID.fullmatch(old) else ""
+        if not _UID.fullmatch(old):
+            return ""
+        return self._uid(old) if self.patient.in_uid(old) else old
 
     def _date(self, old: str) -> str:
         return self.replacements.dicom_date(self.subject, old)

@@ -9,14 +9,16 @@ from collections.abc import Iterator
 from datetime import date
 from typing import Any
 
+import numpy as np
 import pytest
-from planted import CR, Planted
+from planted import CR, PIXELS, Planted
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 from radretrieval.export.index_file import columns_of, index_row
 from radretrieval.privacy import code_strings
+from radretrieval.privacy.burned_in import burned_in
 from radretrieval.privacy.deidentify import DUMMY, deidentify, deidentify_file
 from radretrieval.privacy.replacements import KeyedReplacements
 
@@ -63,6 +65,25 @@ NAMES = [
     ("Müller^K", "cr-mueller-7"),
     ("Müller^K", "MULLER"),
     ("Nuñez Li^Ana", "nunez"),
+    # joined, and apart
+    ("O'Brien^Pat", "OBRIEN"),
+    ("OBrien^Pat", "for O’Brien"),
+    ("van der Berg^Jo", "VanderBerg"),
+    ("Smith^John", "JohnSmith 2"),
+    ("Smith^John", "smithj"),
+    ("Ng^Li", "NgLi"),
+    ("Ng^Li", "cr_ling"),
+    ("Lüdenscheid-Müller^A", "LuedenscheidMueller"),
+    # letters that do not decompose, and accents that the header lacks
+    ("Sørensen^A", "SORENSEN"),
+    ("Wałęsa^L", "Walesa"),
+    ("Işık^A", "ISIK"),
+    ("İnan^A", "INAN"),
+    ("Æbel^A", "aebel"),
+    ("Þórr^A", "Thorr"),
+    ("Mueller^A", "for Müller"),
+    ("NUNEZ^A", "Nuñez"),
+    ("สมชาย^A", "ห้องสมชาย"),
 ]
 
 
@@ -99,7 +120,14 @@ def test_field_06_text_without_the_name_stays(name: str) -> None:
     assert done.AnatomicRegionSequence[0] == code, "a letter in a published code is no initial"
 
 
-@pytest.mark.parametrize("text", ["of 20240131", "2024-01-31", "31.01.2024", "01/31/2024", "*12/31/1951", "A7-3"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("of 20240131", "2024-01-31", "31.01.2024", "01/31/2024", "*12/31/1951", "A7-3"),
+        *("31.1.2024", "1/31/24", "240131", "31 Jan 2024", "31JAN2024", "January 31, 2024", "31. Januar 2024"),
+        *("2024_01_31", "2024 1 31", "*31.12.51", "31 déc. 1951"),
+    ],
+)
 def test_field_06_days_and_numbers_of_the_patient_go_from_text(text: str) -> None:
     ds = film(StudyDate="20240131", PatientBirthDate="19511231", SoftwareVersions=text, PatientName="X^Y")
     ds.PatientID = "A7"
@@ -126,6 +154,60 @@ def test_field_06_numbers_go_wherever_they_stand(keyword: str) -> None:
         outer = nested(inner)
         outer.SoftwareVersions = text
         assert deidentify(outer, KEYED).SoftwareVersions == (DUMMY if goes else text), (number, text)
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [("A-7", "room A-7"), ("12 34", "x1234"), ("123456", "12-34-56"), ("12-34-56", "123456"), ("0004711", "of 4711")],
+)
+def test_field_06_numbers_go_in_any_writing(number: str, text: str) -> None:
+    ds = film(SoftwareVersions=text)
+    ds.PatientID = number
+    assert deidentify(ds, KEYED).SoftwareVersions == DUMMY
+
+
+def test_field_06_codes_that_look_like_a_day_stay() -> None:
+    code = Dataset()
+    code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = "121058", "DCM", "Procedure reported"
+    ds = film(PatientBirthDate="19581012", SoftwareVersions="V 12.1.8", AnatomicRegionSequence=Sequence([code]))
+    done = deidentify(ds, KEYED)
+    assert (done.AnatomicRegionSequence[0], done.SoftwareVersions) == (code, "V 12.1.8")
+
+
+def test_field_06_numbers_in_uids_of_kinds_and_in_series_numbers_go() -> None:
+    inner = film(ReferencedSOPClassUID="1.2.276.4711.1", CodingSchemeUID="1.2.99471123.1", SeriesNumber=2024013107)
+    inner.PatientID, inner.StudyDate, inner.OtherPatientIDs = "4711", "20240131", "9471123"
+    inner.RelatedGeneralSOPClassUID = "1.2.276.47115.1"
+    for done in (deidentify(inner, KEYED), _innermost(deidentify(nested(inner), KEYED))):
+        assert done.ReferencedSOPClassUID == KEYED.uid("1.2.276.4711.1")
+        assert done.CodingSchemeUID == KEYED.uid("1.2.99471123.1")
+        assert (done.SOPClassUID, done.RelatedGeneralSOPClassUID) == (CR, "1.2.276.47115.1")
+        assert done.SeriesNumber is None
+
+
+def test_field_06_text_that_stands_as_a_number_or_behind_the_pixels_goes() -> None:
+    planted = Planted()
+    planted.ds.add_new("PixelSpacing", "DS", ["0.1", "0.1"])
+    planted.ds.add_new("ImagerPixelSpacing", "DS", ["1.5", "1.5"])
+    planted.ds.add_new("AcquisitionNumber", "IS", "1234567")
+    pixels = np.append(PIXELS, np.frombuffer(b"TRAILING", np.uint16)).reshape(1, -1)
+    data = planted.file("explicit", pixels).replace(b"1.5\\1.5", b"NG\\LI  ").replace(b"1234567 ", b"MUELLER ")
+    assert all(text in data for text in (b"TRAILING", b"NG\\LI", b"MUELLER"))
+    done = deidentify_file(data, KEYED, "someone", 10**8).data
+    assert not any(text in done for text in (b"TRAILING", b"NG\\LI", b"MUELLER"))
+    ds = dcmread(io.BytesIO(done))
+    assert (ds.PixelData, ds.PixelSpacing) == (PIXELS.tobytes(), [0.1, 0.1])
+
+
+def test_field_06_what_is_said_of_burned_in_text_is_clear_and_names_nobody() -> None:
+    for said in ("Y", "TRUE", "JA"):
+        assert "neither YES nor NO" in str(burned_in(film(BurnedInAnnotation=said)))
+    assert burned_in(film(BurnedInAnnotation="NO")) is burned_in(film(BurnedInAnnotation="")) is None
+    assert "recognised" in str(burned_in(film(RecognizableVisualFeatures="YES")))
+    capture = film(Modality="MUELLER")
+    capture.SOPClassUID = "1.2.840.10008.5.1.4.1.1.7"
+    assert "secondary capture" in str(burned_in(capture))
+    assert "MUELLER" not in str(burned_in(capture))
 
 
 def test_field_06_a_name_of_before_is_a_name() -> None:
@@ -252,8 +334,10 @@ def test_field_06_the_index_has_terms_only() -> None:
         "body_part": "chest",
         "laterality": "L",
         "study_instance_uid": "1",
+        "manufacturer": "ACME for Ng",
     }
     assert index_row(row, "", KEYED)["body_part"] == "chest"
+    assert index_row(row, "", KEYED)["manufacturer"] is None, "free text, and the archive knows no names"
     told = index_row(row | {"modality": "NG", "body_part": "MUELLER", "view_position": "for Li"}, "", KEYED)
     assert (told["modality"], told["body_part"], told["view_position"], told["laterality"]) == (None, None, None, "L")
 
