@@ -34,12 +34,13 @@ class Reading:
 
     Attributes
     ----------
-    max_pixels, store, credentials : as in `Settings`; no store and no credentials where they are None.
+    max_pixels, store, credentials, path_key_file : as in `Settings`; None for none.
     """
 
     max_pixels: int
     store: Path | None = None
     credentials: Path | None = None
+    path_key_file: Path | None = None
 
 
 class Settings(BaseSettings):
@@ -74,6 +75,9 @@ class Settings(BaseSettings):
         other attributes stay empty.
     header_more : further DICOM attributes, as keywords separated by commas, which are stored as JSON in the column
         image.header.
+    path_key_file : file with a secret of at least 16 bytes. With it the paths of files are stored encrypted: in
+        `image.uri`, views, CSV and answers stands a text that only this key reveals. All hosts that read or ingest
+        files need the same key; it cannot be that of the pseudonyms.
     credentials : file of one line, user:password or Bearer TOKEN, for the DICOMweb server that references name.
     """
 
@@ -97,6 +101,7 @@ class Settings(BaseSettings):
     frames: Literal["first", "each", "refuse"] = "first"
     header: Annotated[tuple[str, ...], NoDecode] = HEADER
     header_more: Annotated[tuple[str, ...], NoDecode] = ()
+    path_key_file: Path | None = None
     credentials: Path | None = None
 
     @field_validator("header", "header_more", mode="before")
@@ -116,6 +121,17 @@ class Settings(BaseSettings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _two_keys(self) -> Settings:
+        """Refuse one file for both keys: a rotation of the pseudonyms' key would leave no path that can be revealed."""
+        pseudonyms = self.patient_key_file or self.home / "patient.key"
+        if self.path_key_file is not None and self.path_key_file.absolute() == pseudonyms.absolute():
+            raise UsageError(
+                f"RADRETRIEVAL_PATH_KEY_FILE is {self.path_key_file}, the key of the pseudonyms, which may be rotated; "
+                "name another file with at least 32 random characters"
+            )
+        return self
+
     @property
     def store_folder(self) -> Path:
         """The folder of the files that the archive stores."""
@@ -129,4 +145,4 @@ class Settings(BaseSettings):
     @property
     def reading(self) -> Reading:
         """The settings that reading an image file needs."""
-        return Reading(self.max_pixels, self.store_folder, self.credentials)
+        return Reading(self.max_pixels, self.store_folder, self.credentials, self.path_key_file)

@@ -74,12 +74,13 @@ def _train_and_encode(database: Database, settings: Settings, say: Say) -> None:
 def _search(database: Database, settings: Settings, folder: Path, say: Say) -> None:
     with database.connection() as connection:
         query = images.training(connection, "test")[0]
-    request = Request(query=to_path(query["uri"]), roi=ROI)
+    path = to_path(query["uri"], settings.path_key_file)
+    request = Request(query=path, roi=ROI)
     with Searcher(database, settings) as searcher:
         answer = searcher.search(request)
         picture = folder / "answer.png"
         write_search_picture(picture, searcher, answer)
-    say(f"6. searched for the images most like {to_path(query['uri']).name}, {query['irma_code']}:")
+    say(f"6. searched for the images most like {path.name}, {query['irma_code']}:")
     for hit in answer.hits:
         box = f"{hit.roi.x},{hit.roi.y}" if hit.roi else "-"
         say(

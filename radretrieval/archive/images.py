@@ -175,8 +175,16 @@ def follow(connection: Connection, image_id: int, image: NewImage, columns: Sequ
 
 
 def moved_from(connection: Connection, old: str, new: str) -> None:
-    """Change the URI `old` of images to `new`."""
+    """Change the URI `old` of images and failures to `new`."""
     connection.execute(sql("image_moved_from"), {"old": old, "new": new})
+    connection.execute(sql("failure_moved_from"), {"old": old, "new": new})
+    forget_failures(connection, [old])
+
+
+def hide_path(connection: Connection, old: str, new: str, path: str) -> None:
+    """Change the URI `old` of images and failures to `new`, and take the path out of the messages of their failures."""
+    moved_from(connection, old, new)
+    connection.execute(sql("path_taken_out"), {"uri": new, "path": path})
 
 
 def after(connection: Connection, image_id: int, limit: int) -> list[dict[str, Any]]:

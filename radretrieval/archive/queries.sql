@@ -110,6 +110,16 @@ UPDATE image i SET uri = %(new)s || substr(i.uri, length(%(old)s) + 1)
 WHERE i.sha256 IN (SELECT n.sha256 FROM image n WHERE n.uri IN (%(old)s, %(old)s || '#frame=1'))
   AND (i.uri = %(old)s OR starts_with(i.uri, %(old)s || '#frame='));
 
+-- :failure_moved_from The same of a file that was not taken; of one that both places name the newer row stays.
+UPDATE ingest_failure f SET uri = %(new)s
+WHERE f.uri = %(old)s AND NOT EXISTS (SELECT FROM ingest_failure n WHERE n.uri = %(new)s);
+
+-- :path_taken_out Messages of failures of a file do not name its path.
+WITH ingested AS (UPDATE ingest_failure SET message = replace(message, %(path)s, 'the file') WHERE uri = %(uri)s)
+UPDATE coding_failure f SET message = replace(f.message, %(path)s, 'the file') FROM image i
+WHERE f.image_id = i.id
+  AND i.sha256 IN (SELECT n.sha256 FROM image n WHERE n.uri IN (%(uri)s, %(uri)s || '#frame=1'));
+
 -- :images_after The next images by id.
 SELECT id, uri, sha256, frame, flat IS NULL OR (format = 'dicom' AND pixels_sha256 IS NULL) AS incomplete
 FROM image WHERE id > %(after)s ORDER BY id LIMIT %(limit)s;

@@ -212,7 +212,7 @@ class ExportRun:
                     self.report.flagged += bool(file.burned_in)
                 else:
                     self.report.failed += 1
-                    self.report.failures.add(shown(job.uri), file)
+                    self.report.failures.add(shown(job.uri, self.settings.path_key_file), file)
                 advance(1)
             self.files = written.close()
 

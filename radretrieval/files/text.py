@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from radretrieval.errors import ImageError
 from radretrieval.files.uris import to_path
 
 
@@ -12,6 +15,16 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
-def shown(uri: str) -> str:
-    """A URI for messages and tables: the path of a `file:` URI, any other URI unchanged."""
-    return printable(str(to_path(uri)) + uri[len(uri.partition("#")[0]) :] if uri.startswith("file:") else uri)
+def shown(uri: str, key_file: Path | None = None) -> str:
+    """A URI for messages and tables: the path of a `file:` URI, any other URI unchanged.
+
+    Parameters
+    ----------
+    key_file : reveals hidden paths: for who runs the archive, not for answers.
+    """
+    if not uri.startswith("file:"):
+        return printable(uri)
+    try:
+        return printable(str(to_path(uri, key_file)) + uri[len(uri.partition("#")[0]) :])
+    except ImageError:  # hidden, and this key does not reveal it
+        return uri

@@ -1,8 +1,9 @@
 """URIs of image files in the archive, and the paths on this machine that they stand for.
 
 `file:` is a file on a disk; bytes of its name that are not UTF-8, which a text column would refuse, are escaped with
-per cent signs. `store:` with the SHA-256 of the content is a file in the archive's own store. `http:` and `https:` are
-an instance of a DICOMweb server. `#frame=N` at the end of a URI is that frame of the file, from 1.
+per cent signs. `file:hidden/` is one whose path is encrypted (`hidden_paths`). `store:` with the SHA-256 of the content
+is a file in the archive's own store. `http:` and `https:` are an instance of a DICOMweb server. `#frame=N` at the end
+of a URI is that frame of the file, from 1.
 """
 
 from __future__ import annotations
@@ -13,15 +14,32 @@ from pathlib import Path
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from radretrieval.errors import ImageError
+from radretrieval.files.hidden_paths import hide, reveal
+
+_HIDDEN = "file:hidden/"
 
 
-def to_uri(path: str | os.PathLike[str]) -> str:
-    """The `file:` URI of a path, made absolute; symbolic links in it are not resolved."""
+def to_uri(path: str | os.PathLike[str], key_file: Path | None = None) -> str:
+    """The `file:` URI of a path, made absolute; symbolic links in it are not resolved.
+
+    Parameters
+    ----------
+    key_file : of hidden paths (`Settings.path_key_file`); None for a URI that shows the path.
+    """
+    if key_file is not None:
+        return _HIDDEN + hide(os.fsencode(os.path.abspath(path)), key_file)
     return Path(os.path.abspath(path)).as_uri()
 
 
-def to_path(uri: str) -> Path:
-    """The path of a `file:` URI; raises ImageError for another kind of URI."""
+def is_hidden(uri: str) -> bool:
+    """Whether a URI hides the path of a file."""
+    return uri.startswith(_HIDDEN)
+
+
+def to_path(uri: str, key_file: Path | None = None) -> Path:
+    """The path of a `file:` URI; raises ImageError for another kind of URI, and for a hidden path without its key."""
+    if is_hidden(uri):
+        return Path(os.fsdecode(reveal(file_uri(uri).removeprefix(_HIDDEN), key_file)))
     parts = urlsplit(uri)
     if parts.scheme != "file":
         raise ImageError(f"is at {uri}, which is not a file on this machine")

@@ -34,6 +34,7 @@ class InspectOptions:
     store_group: str | None
     header: tuple[str, ...]
     header_more: tuple[str, ...]
+    path_key_file: Path | None = None
 
     @classmethod
     def of(cls, settings: Settings) -> InspectOptions:
@@ -55,6 +56,7 @@ class InspectOptions:
             settings.store_group,
             settings.header,
             settings.header_more,
+            settings.path_key_file,
         )
 
 
@@ -94,7 +96,7 @@ def inspect_file(file: File | str, options: InspectOptions) -> InspectedFile:
 
     named = file if isinstance(file, str) else file.uri
     if isinstance(file, str):
-        file = File(file, to_uri(file))
+        file = File(file, to_uri(file, options.path_key_file))
     data = read_bytes(file.path, max_pixels=options.max_pixels)
     sha256 = hashlib.sha256(data).digest()
     first = decode_image(data, max_pixels=options.max_pixels)
@@ -171,10 +173,10 @@ def _keep(
     return None
 
 
-def hashed(path: str) -> bytes | Exception:
+def hashed(path: str, path_key_file: Path | None = None) -> bytes | Exception:
     """SHA-256 of a file, read in pieces; or why it cannot be taken."""
     try:
-        if len(to_uri(path)) > LONGEST_URI:
+        if len(to_uri(path, path_key_file)) > LONGEST_URI:
             return ImageError(f"has a path that is too long for the archive ({LONGEST_URI} characters of its URI)")
         if os.path.isdir(path):
             return ImageError("is a folder that cannot be listed; check who may read it")

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from radretrieval.files.text import shown
-
 if TYPE_CHECKING:
     from radretrieval.archive.images import NewImage
     from radretrieval.imaging.radiograph import Radiograph
@@ -62,7 +60,7 @@ def of_issuers(two: Mapping[str, str], images: Iterable[NewImage]) -> list[Probl
         "which count as another patient's: if they are not, set RADRETRIEVAL_ISSUER on every host before more come; a "
         "labels CSV with patient_id gives the images that are here to the right patient"
     )
-    return [Problem(shown(image.uri), "OtherIssuer", message.format(two[str(key)])) for key, image in first.items()]
+    return [Problem(image.uri, "OtherIssuer", message.format(two[str(key)])) for key, image in first.items()]
 
 
 def of_pixels(path: str, radiograph: Radiograph) -> list[Problem]:

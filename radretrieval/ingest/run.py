@@ -25,7 +25,7 @@ from radretrieval.archive.schema.columns import LABELLED, LABELS
 from radretrieval.config import Settings
 from radretrieval.errors import ImageError, InputMissing, LabelsError, UsageError
 from radretrieval.files.text import printable, shown
-from radretrieval.files.uris import file_uri, to_path, to_uri
+from radretrieval.files.uris import file_uri, is_hidden, to_path, to_uri
 from radretrieval.files.walk import walk
 from radretrieval.ingest.imageclef_release import codes_files, recognise
 from radretrieval.ingest.inspect_file import LONGEST_URI, InspectedFile, InspectOptions, hashed, inspect_file
@@ -142,13 +142,14 @@ class IngestRun:
         while batch := list(islice(files, BATCH)):
             self.report.seen += len(batch)
             self.rows_left.difference_update(batch)
-            hashes = dict(zip(batch, threads.map(hashed, batch), strict=True))
+            hash_file = partial(hashed, path_key_file=self.settings.path_key_file)
+            hashes = dict(zip(batch, threads.map(hash_file, batch), strict=True))
             good = {path: value for path, value in hashes.items() if isinstance(value, bytes)}
             rows = images.known(self.connection, list(good.values()))
             if rows:
                 images.lock_ingestion(self.connection)
             unchanged = [path for path, sha256 in good.items() if sha256 in rows and self.unchanged(path, rows[sha256])]
-            images.forget_failures(self.connection, [to_uri(path) for path in unchanged])
+            images.forget_failures(self.connection, [self.uri(path) for path in unchanged])
             self.commit()
             self.advance(len(unchanged))
             for path, value in hashes.items():
@@ -164,10 +165,11 @@ class IngestRun:
         except LabelsError as error:
             self.fail(path, None, error)
             return False
-        uri = to_uri(path)
+        uri, before = self.uri(path), file_uri(row["uri"])
         own_row = False
-        here = file_uri(row["uri"]) == uri
-        if not _exists(row["uri"]) or (row["gone_at"] is not None and (here or not row["uri"].startswith("store:"))):
+        here = before in (uri, to_uri(path))  # the second: it was stored before the site hid its paths
+        gone = row["gone_at"] is not None and (here or not before.startswith("store:"))
+        if gone or (here and before != uri) or not self.exists(before):
             images.moved(self.connection, row["id"], uri)
         elif not here:
             own_row = self.is_copy(path, row["uri"])
@@ -182,7 +184,7 @@ class IngestRun:
         """Whether the image's own file, at `uri`, has a row: that decides; a row of this copy that differs is named."""
         if self.labels is None or not uri.startswith("file:"):
             return False
-        own = str(to_path(uri))
+        own = self.path(uri)
         if own not in self.labels.rows:
             return False
         if self.labels.rows.get(path, self.labels.rows[own]) != self.labels.rows[own]:
@@ -206,7 +208,7 @@ class IngestRun:
             self.report.note(problem)
         if path not in self.named:
             with contextlib.suppress(OSError):
-                self.lain_since[to_uri(path)] = datetime.fromtimestamp(os.stat(path).st_ctime, UTC)
+                self.lain_since[self.uri(path)] = datetime.fromtimestamp(os.stat(path).st_ctime, UTC)
         if len(self.images) >= BATCH or time.monotonic() - self.flushed > FLUSH_SECONDS:
             self.flush()
 
@@ -232,7 +234,10 @@ class IngestRun:
     def fail(self, path: str, sha256: bytes | None, error: Exception) -> None:
         """This file was not taken, and why."""
         failure = self.report.fail(path, error)
-        self.failures.append(Failure(to_uri(path)[:LONGEST_URI], sha256, failure["error"], failure["message"]))
+        message = failure["message"]
+        if self.settings.path_key_file is not None:
+            message = message.replace(printable(path), "the file")
+        self.failures.append(Failure(self.uri(path)[:LONGEST_URI], sha256, failure["error"], message))
         if len(self.failures) >= BATCH:
             self.flush()
         self.advance(1)
@@ -243,6 +248,7 @@ class IngestRun:
         lain_since, self.lain_since = self.lain_since, {}
         two = self.key.now_two(self.connection) if self.key is not None else {}
         written = register_images(self.connection, batch, lain_since)
+        key_file = self.settings.path_key_file
         finished: set[str] = set()
         for one in written:
             finished.add(one.image.uri.partition("#")[0])
@@ -251,13 +257,13 @@ class IngestRun:
             self.report.count(one.outcome)
             self.report.count_code(one.image.irma_code)
             if one.problem:
-                self.report.note(Problem(shown(one.image.uri), "SameUid", one.problem))
+                self.report.note(Problem(shown(one.image.uri, key_file), "SameUid", one.problem))
         for problem in of_issuers(two, [one.image for one in written]):
-            self.report.note(problem)
+            self.report.note(problem._replace(path=shown(problem.path, key_file)))
         copies = [one.image for one in written if one.outcome == "unchanged"]
         rows = images.known(self.connection, [image.sha256 for image in copies if self.labels is not None])
         for image in copies if rows else ():
-            self.is_copy(shown(image.uri), rows[image.sha256]["uri"])
+            self.is_copy(self.path(image.uri), rows[image.sha256]["uri"])
         images.forget_failures(self.connection, sorted(finished))
         failures, self.failures = self.failures, []
         images.keep_failures(self.connection, failures)
@@ -269,6 +275,26 @@ class IngestRun:
             drop_needless(self.connection, ContentStore(self.settings.store_folder), idle)
         self.flushed = time.monotonic()
         self.advance(len(finished))
+
+    def uri(self, path: str) -> str:
+        """The URI of a file, with its path hidden where the settings ask for that."""
+        return to_uri(path, self.settings.path_key_file)
+
+    def path(self, uri: str) -> str:
+        """The path of a `file:` URI; the URI itself where it was hidden with another key."""
+        try:
+            return str(to_path(file_uri(uri), self.settings.path_key_file))
+        except ImageError:
+            return uri
+
+    def exists(self, uri: str) -> bool:
+        """Whether an image's file is there, as far as it can be told here."""
+        if not uri.startswith("file:"):
+            return True  # its place is the store or a server: a file that turns up is another copy
+        try:
+            return to_path(uri, self.settings.path_key_file).exists()
+        except (ImageError, OSError):
+            return is_hidden(uri)  # with another key: it may be there
 
     def commit(self) -> None:
         """Commit, unless pseudonyms were written with a key that is not the archive's."""
@@ -282,18 +308,9 @@ class IngestRun:
         own = self.labels.sources if self.labels else ()
         gone = []
         for uri in images.failed_uris(self.connection):
-            path = str(to_path(uri))
+            path = self.path(uri)
             below = any(path == folder or path.startswith(folder + os.sep) for folder in folders)
             if path in own or (below and len(uri) < LONGEST_URI and not os.path.lexists(path)):
                 gone.append(uri)
         images.forget_failures(self.connection, gone)
         self.connection.commit()
-
-
-def _exists(uri: str) -> bool:
-    if not uri.startswith("file:"):
-        return True  # its place is the store or a server: a file that turns up is another copy
-    try:
-        return to_path(uri).exists()
-    except (ImageError, OSError):
-        return False

@@ -180,7 +180,7 @@ def _round(
     for path in paths:
         scan.mark_done(path)
         if options.move_to is not None and path not in failed:
-            _move(database, path, folders, options.move_to)
+            _move(database, path, folders, options.move_to, settings.path_key_file)
     return report
 
 
@@ -192,7 +192,7 @@ def _state(path: str) -> State | None:
     return State(status.st_size, status.st_mtime_ns)
 
 
-def _move(database: Database, path: str, folders: Sequence[Path], target: Path) -> None:
+def _move(database: Database, path: str, folders: Sequence[Path], target: Path, key_file: Path | None) -> None:
     """Move an ingested file: copy, update its URI, delete; at every moment the archive names a file that exists."""
     folder = next(f for f in map(os.path.abspath, folders) if path.startswith(f + os.sep))
     place = target / os.path.relpath(path, folder)
@@ -206,7 +206,7 @@ def _move(database: Database, path: str, folders: Sequence[Path], target: Path) 
                 draft.touch(0o600)  # copy2 sets the permissions of the file last
                 shutil.copy2(path, draft)
         with database.connection() as connection:
-            images.moved_from(connection, to_uri(path), to_uri(place))
+            images.moved_from(connection, to_uri(path, key_file), to_uri(place, key_file))
             connection.commit()
         os.unlink(path)
     except OSError as error:

@@ -255,7 +255,7 @@ class _EncodeWorker:
             codes.keep_failure(connection, encoder.id, image.image_id, type(error).__name__, message)
         connection.commit()
         for image, error in bad:
-            failure = self.report.failures.add(shown(image.uri), error, str(error))
+            failure = self.report.failures.add(shown(image.uri, self.settings.path_key_file), error, str(error))
             log.warning("image %d, %s: %s", image.image_id, failure["path"], failure["message"])
         self.report.encoded += len(good)
         self.advance(len(group))

@@ -154,7 +154,7 @@ def _read(
     with prepare_pool(settings) as decoders:
         for (task, found), row in zip(decoders.map(tasks), rows, strict=True):
             if isinstance(found, Exception):
-                failures.add(shown(task.file.uri), found, str(found))
+                failures.add(shown(task.file.uri, settings.path_key_file), found, str(found))
             else:
                 pixels.append(found.network_input.astype(np.float16))
                 codes.append(str(row["irma_code"]))

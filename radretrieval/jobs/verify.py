@@ -22,7 +22,7 @@ from radretrieval.config import Reading, Settings
 from radretrieval.errors import ImageError
 from radretrieval.files.failures import FailureList
 from radretrieval.files.text import printable, shown
-from radretrieval.files.uris import to_path
+from radretrieval.files.uris import file_uri, is_hidden, to_path, to_uri
 from radretrieval.ingest.inspect_file import File, InspectedFile, InspectOptions, inspect_file
 from radretrieval.storage.content_store import ContentStore
 from radretrieval.storage.worker_pool import WorkerPool
@@ -83,7 +83,8 @@ def verify(
     workers : files that are read at a time; None for two a core.
     advance : called with the number of images that were looked at.
 
-    An image whose file is gone gets `gone_at`; one that is back loses it.
+    An image whose file is gone gets `gone_at`; one that is back loses it. Paths that were stored before the setting
+    `path_key_file` are hidden.
     """
     started = time.monotonic()
     report = VerifyReport()
@@ -101,12 +102,22 @@ def verify(
             _count(connection, report, rows, found, reading)
             sound = [row for row, (state, _) in zip(rows, found, strict=True) if state == "sound"]
             report.completed += _complete(connection, sound, pool, reading)
+            _hide_paths(connection, [row["uri"] for row in rows], reading.path_key_file)
             connection.commit()
             if advance is not None:
                 advance(len(rows))
+        _hide_paths(connection, images.failed_uris(connection), reading.path_key_file)
+        connection.commit()
         _look_through_store(connection, report, store, tidy)
     report.seconds = time.monotonic() - started
     return report
+
+
+def _hide_paths(connection: Connection, uris: list[str], key_file: Path | None) -> None:
+    """Hide the paths that were stored before the site hid them."""
+    for uri in dict.fromkeys(map(file_uri, uris)):
+        if key_file is not None and uri.startswith("file:") and not is_hidden(uri):
+            images.hide_path(connection, uri, to_uri(to_path(uri), key_file), shown(uri))
 
 
 def _look_through_store(connection: Connection, report: VerifyReport, store: ContentStore, tidy: bool) -> None:
@@ -139,12 +150,15 @@ def _look(row: dict[str, Any], reading: Reading) -> tuple[str, str]:
             return "changed", str(error)
         if row["uri"].startswith(("http:", "https:")):
             return ("gone" if "answers 404" in str(error) else "unreachable"), str(error)
-        return ("gone" if _missing(row["uri"]) else "unreachable"), str(error)
+        return ("gone" if _missing(row["uri"], reading) else "unreachable"), str(error)
     return "sound", ""
 
 
-def _missing(uri: str) -> bool:
-    return not uri.startswith("file:") or not os.path.lexists(to_path(uri))
+def _missing(uri: str, reading: Reading) -> bool:
+    try:
+        return not uri.startswith("file:") or not os.path.lexists(to_path(uri, reading.path_key_file))
+    except ImageError:  # hidden with another key
+        return False
 
 
 def _count(
@@ -163,7 +177,7 @@ def _count(
         kept = store is not None and store.reduced_path(bytes(row["sha256"]), row["frame"]).exists()
         report.reduced += kept
         message = f"{message}; its reduced copy is shown instead" if kept else message
-        report.failures.add(shown(row["uri"]), state, message)
+        report.failures.add(shown(row["uri"], reading.path_key_file), state, message)
     for gone in (True, False):
         states = {"gone"} if gone else {"sound"}
         those = [row for row, (state, _) in zip(rows, found, strict=True) if state in states]
@@ -187,7 +201,7 @@ def _complete(
     able = [row for row in rows if row["incomplete"] and row["uri"].startswith(("file:", "store:"))]
     for row in able:
         copy = store.path(bytes(row["sha256"])) if store is not None else None
-        files.append(str(copy if copy is not None and copy.exists() else to_path(row["uri"])))
+        files.append(str(copy if copy is not None and copy.exists() else to_path(row["uri"], reading.path_key_file)))
     done = 0
     for row, (_, found) in zip(able, pool.map(files), strict=True):
         if isinstance(found, InspectedFile) and len(found.images) >= row["frame"]:

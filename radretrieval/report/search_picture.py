@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from radretrieval.files.uris import to_path
+from radretrieval.files.uris import is_hidden, to_path
 from radretrieval.report.drawing import (
     FAINT,
     INK,
@@ -92,7 +92,7 @@ def _pictured(searcher: Searcher, answer: Answer, file_names: bool) -> tuple[Pic
 def _pictured_hit(searcher: Searcher, hit: Hit, query_code: str | None, file_names: bool) -> PicturedImage:
     found = searcher.hit_radiograph(hit)
     caption = [f"image {hit.image_id}"]
-    if file_names:
+    if file_names and not is_hidden(hit.uri):
         caption.append(to_path(hit.uri).name if hit.uri.startswith("file:") else hit.uri)
     if not isinstance(found, str) and found.unreachable:
         caption.append("reduced copy, original not reached")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from radretrieval.config import Reading
 from radretrieval.errors import ImageError, InputMissing
-from radretrieval.files.uris import frame_of, to_path
+from radretrieval.files.uris import frame_of, is_hidden, to_path
 from radretrieval.imaging.radiograph import Radiograph
 from radretrieval.imaging.reader import decode_image, read_bytes
 from radretrieval.storage.content_store import ContentStore
@@ -59,9 +59,10 @@ def source_bytes(uri: str, sha256: bytes, reading: Reading) -> bytes:
         elif uri.startswith(("http:", "https:")):
             data = fetch_instance(uri.partition("#")[0], reading)
         else:
-            data = read_bytes(to_path(uri), max_pixels=reading.max_pixels)
+            data = read_bytes(to_path(uri, reading.path_key_file), max_pixels=reading.max_pixels)
     except InputMissing as error:
-        raise ImageError(f"is gone ({error}): bring the file back, or ingest it from its new place") from None
+        reason = "" if is_hidden(uri) else f" ({error})"  # it names the path
+        raise ImageError(f"is gone{reason}: bring the file back, or ingest it from its new place") from None
     if hashlib.sha256(data).digest() != sha256:
         where = "the store has another file in its place" if kept else "its content has changed; ingest it again"
         raise ImageError(f"is not the file that was ingested: {where}")

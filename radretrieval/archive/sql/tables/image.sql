@@ -3,7 +3,7 @@ COMMENT ON COLUMN radretrieval.image.id IS
     'Number of the image, in the order of ingestion; what searches and all other tables name it by.';
 COMMENT ON COLUMN radretrieval.image.sha256 IS
     'SHA-256 of the file, 32 bytes: a file is known by its content, wherever it lies.';
-COMMENT ON COLUMN radretrieval.image.uri IS 'Where the file was seen last, file:///….';
+COMMENT ON COLUMN radretrieval.image.uri IS 'Where the file was seen last: file:///…, file:hidden/… with its path encrypted, store:… or http(s)://….';
 COMMENT ON COLUMN radretrieval.image.format IS 'What kind of file it is: png, jpeg, tiff or dicom.';
 COMMENT ON COLUMN radretrieval.image.rows IS 'Height in pixels.';
 COMMENT ON COLUMN radretrieval.image.columns IS 'Width in pixels.';

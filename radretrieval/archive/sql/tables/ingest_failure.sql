@@ -1,6 +1,6 @@
 COMMENT ON TABLE radretrieval.ingest_failure IS
     'Files that could not be taken into the archive, and why; a file that is mended or gone leaves it.';
-COMMENT ON COLUMN radretrieval.ingest_failure.uri IS 'Where the file lies, file:///….';
+COMMENT ON COLUMN radretrieval.ingest_failure.uri IS 'Where the file lies: file:///…, or file:hidden/… with its path encrypted.';
 COMMENT ON COLUMN radretrieval.ingest_failure.sha256 IS
     'SHA-256 of the file, 32 bytes; NULL where it could not be read.';
 COMMENT ON COLUMN radretrieval.ingest_failure.error IS 'Kind of the error, as ImageError.';

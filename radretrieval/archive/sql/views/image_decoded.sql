@@ -10,7 +10,7 @@ COMMENT ON COLUMN radretrieval.image_decoded.id IS
     'Number of the image, in the order of ingestion; what searches and all other tables name it by.';
 COMMENT ON COLUMN radretrieval.image_decoded.sha256 IS
     'SHA-256 of the file, 32 bytes: a file is known by its content, wherever it lies.';
-COMMENT ON COLUMN radretrieval.image_decoded.uri IS 'Where the file was seen last, file:///….';
+COMMENT ON COLUMN radretrieval.image_decoded.uri IS 'Where the file was seen last: file:///…, file:hidden/… with its path encrypted, store:… or http(s)://….';
 COMMENT ON COLUMN radretrieval.image_decoded.format IS 'What kind of file it is: png, jpeg, tiff or dicom.';
 COMMENT ON COLUMN radretrieval.image_decoded.rows IS 'Height in pixels.';
 COMMENT ON COLUMN radretrieval.image_decoded.columns IS 'Width in pixels.';
