@@ -25,7 +25,7 @@ def hide(path: bytes, key_file: Path) -> str:
     authentication, encryption = _keys(key_file)
     padded = path + b"\0" * (-len(path) % _BLOCK)
     tag = hmac.new(authentication, padded, hashlib.sha256).digest()[:16]
-    return base64.urlsafe_b64encode(tag + _crypted(padded, encryption, tag)).decode().rstrip("=")
+    return _text(tag + _crypted(padded, encryption, tag))
 
 
 def reveal(text: str, key_file: Path | None) -> bytes:
@@ -41,9 +41,14 @@ def reveal(text: str, key_file: Path | None) -> bytes:
     except (binascii.Error, ValueError):
         data = b""
     padded = _crypted(data[16:], encryption, data[:16])
-    if not hmac.compare_digest(hmac.new(authentication, padded, hashlib.sha256).digest()[:16], data[:16]):
+    tag = hmac.new(authentication, padded, hashlib.sha256).digest()[:16]
+    if _text(data) != text or not hmac.compare_digest(tag, data[:16]):  # the first: spare bits of the last letter
         raise ImageError(f"has a path that was hidden with another key than {key_file} ({_SETTING})")
     return padded.rstrip(b"\0")
+
+
+def _text(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")
 
 
 def _crypted(data: bytes, key: bytes, tag: bytes) -> bytes:
