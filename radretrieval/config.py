@@ -50,7 +50,7 @@ class Settings(BaseSettings):
     ----------
     database_url : URL of the archive, `postgresql://user@host:5432/database`; without it the embedded server in `home`.
     direct_database_url : URL of the same database without the pooler that `database_url` leads to (pgbouncer in
-        transaction mode), for what needs a session: db upgrade, index build, notifications of workers.
+        transaction mode), for what needs a session: db upgrade, encoder delete, index build, notifications.
     database_password_file : file with the password for `database_url`, as a container secret.
     home : folder of the embedded server, of the cache of weights and of keys that are made.
     embedded_start_seconds : time limit for a start of the embedded server, with its recovery after a crash, in seconds.

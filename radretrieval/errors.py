@@ -10,8 +10,8 @@ STANDBY = (
 )
 
 DIRECT = (
-    "db upgrade, index build and index drop need a session, and work is notified in one; name PostgreSQL itself for "
-    "them with RADRETRIEVAL_DIRECT_DATABASE_URL, or use a pool in session mode"
+    "db upgrade, encoder delete, index build and index drop need a session, and work is notified in one; name "
+    "PostgreSQL itself for them with RADRETRIEVAL_DIRECT_DATABASE_URL, or use a pool in session mode"
 )
 
 

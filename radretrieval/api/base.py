@@ -170,10 +170,11 @@ class ArchiveBase:
         As `open`; SchemaOutdated names each object that was dropped or replaced, DatabaseUnavailable each session that
         waits for another's lock.
         """
-        from radretrieval.archive import locks, opening
+        from radretrieval.archive import connections, locks, opening
         from radretrieval.archive.schema import objects
 
-        opening.check_direct(self._database)
+        if self._database.direct is not None:
+            connections.require_session(self._database)
         objects.check(self._database)
         facts = opening.check(self._database)
         with self._database.connection() as connection:

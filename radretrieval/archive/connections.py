@@ -105,6 +105,12 @@ def connect(url: str, session: bool = False, **options: Any) -> Connection:
         return connection
 
 
+def require_session(database: Database) -> None:
+    """Raise EnvironmentUnusable where what needs a session would get none, before anything is done."""
+    with database_errors(database.session_url):
+        connect(database.session_url, session=True).close()
+
+
 def _begin_session(connection: Connection, anyway: bool = False) -> bool:
     """Set what every connection needs for as long as it lasts, unless a pooler answers; whether none does."""
     values = {"pid": connection.info.backend_pid, "anyway": anyway}

@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from radretrieval.archive import encoders
+from radretrieval.archive import connections, encoders
 from radretrieval.archive.connections import Connection, Database
 from radretrieval.archive.encoders import Encoder
 from radretrieval.archive.queries import sql
@@ -57,18 +57,22 @@ def delete(database: Database, encoder_id: int, cache: Path) -> DeletedEncoder:
     Raises
     ------
     UsageError : an unknown encoder, the active one, or one whose index another process builds.
-    EnvironmentUnusable : this role does not own the codes; nothing is deleted then.
+    EnvironmentUnusable : this role does not own the codes, or a pooler gives no session; nothing is deleted then.
     """
+    connections.require_session(database)
     with database.connection() as connection:
         encoder = _inactive(connection, encoder_id)
-        facts = connection.execute(_named("encoder_facts", encoder), {"id": encoder_id}).fetchone()
+        facts = connection.execute(_named(sql("encoder_facts"), encoder), {"id": encoder_id}).fetchone()
         assert facts is not None
         if not facts["owned"]:
             raise EnvironmentUnusable(
                 f"only the owner of the schema radretrieval can delete an encoder, this role is not a member; log "
                 f"in as the owner of the table {partition(encoder_id)}: nothing was deleted"
             )
-        derived = {name: _count(connection, f"encoder_{name}_off", encoder) for name in ("neighbours", "failures")}
+        derived = {
+            "neighbours": _count(connection, sql("encoder_neighbours_off"), encoder),
+            "failures": _count(connection, sql("encoder_failures_off"), encoder),
+        }
     with exact_index.dropped(database, encoder) as connection:
         codes, shared = _drop_codes(connection, encoder)
     cached = encoders.cached_weights(cache, encoder)
@@ -99,11 +103,11 @@ def _inactive(connection: Connection, encoder_id: int) -> Encoder:
 
 
 def _named(statement: str, encoder: Encoder) -> str:
-    return sql(statement).replace("{partition}", partition(encoder.id))
+    return statement.replace("{partition}", partition(encoder.id))
 
 
 def _count(connection: Connection, statement: str, encoder: Encoder) -> int:
-    row = connection.execute(sql(statement), {"id": encoder.id}).fetchone()
+    row = connection.execute(statement, {"id": encoder.id}).fetchone()
     assert row is not None
     return int(row["rows"])
 
@@ -126,9 +130,9 @@ def _drop_codes(connection: Connection, encoder: Encoder) -> tuple[int, bool]:
                 connection.execute(sql("lock_timeout"), {"milliseconds": "2000"})
                 connection.execute(sql("encoder_lock"))
                 _inactive(connection, encoder.id)
-                connection.execute(_named("encoder_codes_lock", encoder))
-                codes = _count(connection, "encoder_codes", encoder)
-                connection.execute(_named("encoder_codes_off", encoder))
+                connection.execute(_named(sql("encoder_codes_lock"), encoder))
+                codes = _count(connection, sql("encoder_codes"), encoder)
+                connection.execute(_named(sql("encoder_codes_off"), encoder))
                 row = connection.execute(sql("encoder_delete"), {"id": encoder.id}).fetchone()
                 assert row is not None
             return codes, bool(row["shared"])

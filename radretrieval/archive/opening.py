@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from radretrieval.archive import migrations
-from radretrieval.archive.connections import Connection, Database, connect, database_errors, is_pooled
+from radretrieval.archive.connections import Connection, Database, is_pooled
 from radretrieval.archive.queries import sql
 from radretrieval.archive.requirements import server_facts, warn_of_collation
 from radretrieval.archive.schema.revision import OBJECTS, REVISION
@@ -65,13 +65,6 @@ def check(database: Database) -> dict[str, Any]:
         "standby": server["standby"],
         "pooler": pooled,
     }
-
-
-def check_direct(database: Database) -> None:
-    """Connect to the URL for what needs a session; raises DatabaseUnavailable or EnvironmentUnusable otherwise."""
-    if database.direct is not None:
-        with database_errors(database.direct):
-            connect(database.direct, session=True).close()
 
 
 def revision_of(database: Database) -> str | None:

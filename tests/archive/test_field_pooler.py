@@ -99,13 +99,13 @@ def test_field_19_commands_work_through_a_pooler_in_transaction_mode(
 def test_field_19_what_needs_a_session_names_the_setting_and_leaves_no_lock(
     pooled: str, database: Database, inside: Callable[..., Run]
 ) -> None:
-    for command in (("db", "upgrade"), ("index", "build"), ("index", "drop")):
+    for command in (("db", "upgrade"), ("index", "build"), ("index", "drop"), ("encoder", "delete", 2)):
         done = inside(*command, url=pooled, check=False)
         assert (done.returncode, "is behind a pooler in transaction mode" in done.stderr) == (3, True), done.stderr
         assert SESSION in done.stderr
         assert left_in_sessions(pooled) == NOTHING
     direct = {"RADRETRIEVAL_DIRECT_DATABASE_URL": database.url}
-    for command in (("db", "upgrade"), ("index", "build"), ("index", "check"), ("index", "drop")):
+    for command in (("db", "upgrade"), ("index", "build"), ("index", "check"), ("encoder", "delete", 2)):
         inside(*command, url=pooled, **direct)
     assert inside("db", "check", url=pooled, **direct).stderr == ""
     done = inside("db", "check", url=pooled, check=False, RADRETRIEVAL_DIRECT_DATABASE_URL=pooled)
