@@ -15,6 +15,11 @@ from radretrieval.errors import EnvironmentUnusable
 CONNECT_SECONDS = 5.0
 ACSE_SECONDS = 10.0  # for the node to accept or to reject the association
 DIMSE_SECONDS = 60.0
+TRANSIENT = 2  # the result of a rejection (PS3.8, 9.3.4)
+
+
+class NodeBusy(EnvironmentUnusable):
+    """The node rejects the association for now: it has as many as it accepts."""
 
 
 def associate(
@@ -29,7 +34,8 @@ def associate(
 
     Raises
     ------
-    EnvironmentUnusable : the node cannot be reached, rejects the association, or accepts none of the contexts.
+    EnvironmentUnusable : the node cannot be reached, rejects the association (NodeBusy: for now), or accepts none of
+    the contexts.
     """
     from pynetdicom import AE, evt
 
@@ -60,7 +66,8 @@ def associate(
     if not opened:
         raise EnvironmentUnusable(_unreachable(node, _network_reason(node)))
     if rejections:
-        raise EnvironmentUnusable(_rejected(node, rejections[-1], own_title))
+        kind = NodeBusy if rejections[-1].result == TRANSIENT else EnvironmentUnusable
+        raise kind(_rejected(node, rejections[-1], own_title))
     raise EnvironmentUnusable(_not_accepted(node, association, time.monotonic() - started))
 
 

@@ -218,6 +218,15 @@ class TestNodes:
         with peer.running() as name:
             assert inside("pull", name, "--json").json["added"] == 1
 
+    @pytest.mark.parametrize(("number", "workers"), [(1, 1), (2, 4)])
+    def test_a_node_that_accepts_few_associations_gives_all(
+        self, number: int, workers: int, inside: Callable[..., Run]
+    ) -> None:
+        peer = Peer(*(film(one, study=one // 2, side=16) for one in range(6)))
+        peer.associations = number
+        with peer.running() as name:
+            assert inside("pull", name, "--json", "--workers", workers).json["added"] == 6
+
     def test_success_without_a_file_is_a_failure(self, inside: Callable[..., Run], database: Database) -> None:
         peer = Peer(FILM)
         peer.habits = {uid_of(FILM): "sends nothing"}

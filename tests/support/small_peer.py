@@ -24,7 +24,7 @@ class Peer:
     habits : SOP Instance UID → what it does instead of sending it: aborts, aborts after, fails, sends nothing.
     limit : studies that it lists at most, without a word; refuses : with 0xA700 where there are more.
     odd : keyword → text that it lists, whatever it has and whether that is valid. roles : whether it answers to roles.
-    asked : SOP Instance UIDs that it was asked for.
+    associations : that it accepts at a time. asked : SOP Instance UIDs that it was asked for.
     """
 
     def __init__(self, *films: bytes) -> None:
@@ -34,6 +34,7 @@ class Peer:
         self.refuses = False
         self.odd: dict[str, str] = {}
         self.roles = True
+        self.associations = 10
         self.asked: list[str] = []
 
     def find(self, event: Any) -> Iterator[tuple[int, Dataset | None]]:
@@ -100,6 +101,7 @@ class Peer:
     def running(self) -> Iterator[str]:
         """It answers at this AET@host:port."""
         ae = AE(ae_title="PEER")
+        ae.maximum_associations = self.associations
         for service in "123":
             ae.add_supported_context(STUDY_ROOT + service, ImplicitVRLittleEndian)
         roles = {"scu_role": True, "scp_role": True} if self.roles else {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -9,7 +10,7 @@ from datetime import date
 from typing import Any, TypeVar
 
 from radretrieval.dicom.address import Address
-from radretrieval.dicom.association import DIMSE_SECONDS, associate
+from radretrieval.dicom.association import DIMSE_SECONDS, NodeBusy, associate
 from radretrieval.dicom.pull.identifiers import identifier, row_value, texts
 from radretrieval.dicom.pull.source import (
     Instance,
@@ -34,6 +35,7 @@ PENDING = (0xFF00, 0xFF01)  # PS3.4, C.4.1.1.4
 OUT_OF_RESOURCES, UNABLE_TO_PROCESS = 0xA700, 0xC000  # with those that begin as they do
 UNKNOWN_DESTINATION = 0xA801  # PS3.4, C.4.2.1.5
 NOTHING_SENT = "success without a file"
+BUSY_SECONDS = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0)  # while the node accepts no further association
 RETRY_SECONDS = (0.3, 1.0)  # before the second and third request of what ended the association
 MOST_CONTEXTS = 127  # of an association, beside the one of the service (PS3.8, 9.3.2.2)
 RECENT_CONTEXTS = 4
@@ -67,8 +69,9 @@ class DimseSource:
         self.moves = move_to is not None
         self._node, self._own_title, self._move_to = node, own_title, move_to
         self._classes = storage_classes(every_class)
-        self._thread = threading.local()
-        self._associations: list[Any] = []
+        self._lock = threading.Lock()
+        self._idle: dict[str, list[Any]] = {FIND: [], MOVE: []}  # associations for the next requests
+        self._busy = False  # the node accepts few associations: none is kept
         self._recent: list[tuple[str, str]] = []  # SOP class and transfer syntax of the last files
 
     def studies(self, filters: Mapping[str, str], first: date | None, last: date | None) -> Iterator[Study]:
@@ -164,8 +167,11 @@ class DimseSource:
         return store_uri(sha256)
 
     def close(self) -> None:
-        """See `PullSource`."""
-        for association in self._associations:
+        """See `PullSource`: those that are not in use."""
+        with self._lock:
+            idle = [association for service in (FIND, MOVE) for association in self._idle[service]]
+            self._idle = {FIND: [], MOVE: []}
+        for association in idle:
             if association.is_established:
                 association.release()
 
@@ -226,8 +232,8 @@ class DimseSource:
 
     def _move(self, instance: Instance, to: str) -> None:
         """Have one instance sent to our own `receive`, which answers after it has stored and committed it."""
-        association = self._thread_association(MOVE)
-        statuses = [status for status, _ in self._responses(association, MOVE, "IMAGE", _unique_keys(instance), to)]
+        with self._used(MOVE) as association:
+            statuses = [status for status, _ in self._responses(association, MOVE, "IMAGE", _unique_keys(instance), to)]
         status = statuses[-1] if statuses else 0x0000
         if status == UNKNOWN_DESTINATION:
             raise EnvironmentUnusable(
@@ -245,7 +251,9 @@ class DimseSource:
         from pydicom.dataset import Dataset
 
         rows = []
-        for status, row in self._responses(self._thread_association(FIND), FIND, level, keys):
+        with self._used(FIND) as association:
+            responses = list(self._responses(association, FIND, level, keys))
+        for status, row in responses:
             if status in PENDING:
                 rows.append(Dataset() if row is None else row)
             elif status & 0xFF00 == OUT_OF_RESOURCES or status & 0xF000 == UNABLE_TO_PROCESS:
@@ -268,13 +276,21 @@ class DimseSource:
                 raise AssociationEnded(self.origin)
             yield int(status.Status), row
 
-    def _thread_association(self, service: str) -> Any:
-        """This thread's own association for a service, opened when first needed."""
-        opened: dict[str, Any] = self._thread.__dict__
-        if service not in opened or not opened[service].is_established:
-            opened[service] = self._associate(service)
-            self._associations.append(opened[service])
-        return opened[service]
+    @contextlib.contextmanager
+    def _used(self, service: str) -> Iterator[Any]:
+        """An association for a service, which is kept for the next request unless the node accepts few."""
+        with self._lock:
+            association = self._idle[service].pop() if self._idle[service] else None
+        if association is None or not association.is_established:
+            association = self._associate(service)
+        try:
+            yield association
+        finally:
+            if self._busy and association.is_established:
+                association.release()
+            else:
+                with self._lock:
+                    self._idle[service].append(association)
 
     def _associate(
         self, service: str, contexts: Sequence[Any] = (), roles: Sequence[Any] = (), handlers: Sequence[Any] = ()
@@ -284,7 +300,16 @@ class DimseSource:
 
         uid = STUDY_ROOT + service
         proposed = [build_context(uid, [EXPLICIT, IMPLICIT]), *contexts]
-        association = associate(self._node, self._own_title, proposed, roles, handlers)
+        for pause in (*BUSY_SECONDS, None):
+            try:
+                association = associate(self._node, self._own_title, proposed, roles, handlers)
+                break
+            except NodeBusy as error:
+                if pause is None:
+                    raise NodeBusy(f"{error}; or pull with --workers 1") from error
+                self._busy = True
+                self.close()  # those that are idle: one of them may be all that the node accepts
+                time.sleep(pause)
         if uid not in [context.abstract_syntax for context in association.accepted_contexts]:
             association.release()
             name = {FIND: "C-FIND", MOVE: "C-MOVE", GET: "C-GET"}[service]
