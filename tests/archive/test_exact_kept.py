@@ -230,6 +230,43 @@ def test_two_writers_at_once(indexed: Database, anchored: Anchored, connection: 
     assert len(proven(indexed, connection, anchored.encoder).ids) == COUNT + 380
 
 
+def test_writers_of_anchors_in_opposite_orders_do_not_deadlock(
+    indexed: Database, anchored: Anchored, connection: Any
+) -> None:
+    """A writer that waits for another's facet holds no anchor meanwhile."""
+    index = rows(connection, "SELECT id FROM exact_index")[0][0]
+    low, high = rows(connection, "SELECT min(anchor), max(anchor) FROM exact_anchor")[0]
+    connection.execute("DELETE FROM cnnc WHERE image_id IN (1, 2, 3)")
+    (fresh,) = new_images(connection, 1)  # with labels that none has
+    failures: list[BaseException] = []
+
+    def write(ids: list[int], anchors: list[int]) -> None:
+        try:
+            with connections.connect(indexed.url) as other:
+                said = f"{index} {{{','.join(map(str, ids))}}} {{{','.join(map(str, anchors))}}}"
+                other.execute("SELECT set_config('radretrieval.anchors', %s, true)", (said,))
+                codes.write_cnnc(other, anchored.encoder, ids, far_codes(len(ids)), 1000)
+        except BaseException as error:
+            failures.append(error)
+
+    with connections.connect(indexed.url) as first:
+        labels = "format, photometric, modality, body_part, view_position, laterality, irma_code, split, withdrawn"
+        first.execute(f"INSERT INTO facet ({labels}) SELECT {labels} FROM image_facet WHERE image_id = {fresh}")
+        threads = [
+            threading.Thread(target=write, args=given) for given in (([3, fresh], [high, low]), ([1, 2], [low, high]))
+        ]
+        threads[0].start()
+        while not rows(connection, "SELECT FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'"):
+            time.sleep(0.02)
+        threads[1].start()
+        threads[1].join(1)
+        first.rollback()
+    for thread in threads:
+        thread.join(30)
+    assert failures == []
+    sound(indexed, anchored.encoder)
+
+
 def test_a_label_that_changes_while_its_code_is_written(indexed: Database, anchored: Anchored, connection: Any) -> None:
     """Whichever of the two commits last, the facet is that of the image."""
     ids = new_images(connection, 2)

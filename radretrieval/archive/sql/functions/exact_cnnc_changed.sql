@@ -1,3 +1,5 @@
+DROP FUNCTION IF EXISTS radretrieval.exact_not_put(integer, bigint[], bigint);  -- up to revision 0007
+
 -- Keeps the exact indexes true to the codes. A live index is changed in the writing transaction; for one that is being
 -- built the ids are noted in exact_touched, and its builder looks at them again before it goes live.
 CREATE OR REPLACE FUNCTION radretrieval.exact_cnnc_changed() RETURNS trigger
@@ -58,15 +60,9 @@ BEGIN
             said[2] := '{}';
             said[3] := '{}';
         END IF;
+        PERFORM exact_facets(come);  -- before any row of the index: who waits for a facet holds no anchor
         EXECUTE exact_put_statement(x.id, source)
             INTO missing, wider USING x.encoder_id, said[2]::bigint[], said[3]::integer[];
-        IF wider IS NOT NULL THEN
-            PERFORM exact_widen(x.id, wider);
-        END IF;
-        CONTINUE WHEN missing = 0;
-        come := exact_not_put(x.id, come, missing);
-        EXECUTE exact_put_statement(x.id, source || ' AND a.image_id = ANY ($4)')
-            INTO missing, wider USING x.encoder_id, said[2]::bigint[], said[3]::integer[], come;
         PERFORM exact_none_missing(x.id, missing);
         IF wider IS NOT NULL THEN
             PERFORM exact_widen(x.id, wider);
