@@ -190,8 +190,9 @@ def _stream(data: bytes, syntax: str, header: _Header, number: int) -> _Stream:
     if syntax not in _PLUGINS:
         raise ImageError(f"transfer syntax {UID(syntax).name} is not read; send it uncompressed or as JPEG 2000")
     frame = encapsulated_frame(data, number, header.frames)
-    if syntax == _RLE:  # has no header of its own that claims a size
-        return _Stream(frame, syntax, header.allocated)
+    if syntax == _RLE:  # says of itself only how many bytes a pixel has
+        eight = header.allocated == 16 and frame[:4] == struct.pack("<I", header.samples)
+        return _Stream(frame, syntax, 8 if eight else header.allocated)
     syntax = _syntax_of(frame, syntax)
     if syntax in _JPEG_2000:
         size = frame.find(b"\xff\x4f\xff\x51")
@@ -238,7 +239,7 @@ def _decompressed(stream: _Stream, header: _Header) -> tuple[Samples, str]:
 
     if stream.deep:
         return decode_deep_jpeg(stream.data), header.photometric
-    cell = header.allocated if stream.syntax == _RLE else 8 if stream.bits <= 8 else 16
+    cell = stream.bits if stream.syntax == _RLE else 8 if stream.bits <= 8 else 16
     return _by_pydicom(
         encapsulate([stream.data]),
         _BASELINE if stream.syntax in _CLASSIC else stream.syntax,

@@ -493,19 +493,21 @@ SMOOTH = np.tile(np.arange(64, dtype=np.uint8) * 4, (64, 1))
 
 
 @pytest.mark.parametrize("bits", [8, 12, 16])
-@pytest.mark.parametrize("last", ["50", "51", "70", "80", "90", "91"])
+@pytest.mark.parametrize("last", ["50", "51", "70", "80", "90", "91", "RLE"])
 def test_field_08_eight_bit_streams_in_sixteen_allocated(last, bits):
     stream = {
         **dict.fromkeys(("50", "51"), lambda: imagecodecs.jpeg8_encode(SMOOTH, level=98)),
         "70": lambda: imagecodecs.ljpeg_encode(SMOOTH, bitspersample=8),
         "80": lambda: imagecodecs.jpegls_encode(SMOOTH),
         **dict.fromkeys(("90", "91"), lambda: imagecodecs.jpeg2k_encode(SMOOTH, codecformat="J2K", reversible=True)),
+        "RLE": lambda: compressed(SMOOTH, RLE),
     }[last]()
+    syntax = RLE if last == "RLE" else JPEG + last
     ds = made(SMOOTH, BitsAllocated=16, BitsStored=bits, PixelData=encapsulate([stream]))
     tolerance = 0.03 if last in ("50", "51") else 1e-6
-    assert near(pixels(ds, JPEG + last), SMOOTH / 252, tolerance)
+    assert near(pixels(ds, syntax), SMOOTH / 252, tolerance)
     ds.WindowCenter, ds.WindowWidth = 128, 256
-    assert near(pixels(ds, JPEG + last), SMOOTH / 255, tolerance)
+    assert near(pixels(ds, syntax), SMOOTH / 255, tolerance)
 
 
 def test_field_08_colours_of_an_eight_bit_stream_in_sixteen_allocated():
