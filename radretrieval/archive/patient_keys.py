@@ -6,7 +6,7 @@ that writes or replaces pseudonyms.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,14 +69,14 @@ def take_issuers(connection: Connection, plain_issuer: str) -> None:
     connection.execute(sql("patient_key_issuer"), {"issuer": plain_issuer})
 
 
-def only_without_issuer(connection: Connection, pseudonyms: Mapping[str, str]) -> set[str]:
+def only_without_issuer(connection: Connection, pseudonyms: Mapping[str, str], coming: Collection[str]) -> set[str]:
     """Those of these pseudonyms that no image has, while one has the pseudonym of the identifier without its issuer.
 
     Parameters
     ----------
-    pseudonyms : with the issuer → without it.
+    pseudonyms : with the issuer → without it. coming : without it, of images that are not written yet.
     """
-    values = {"named": list(pseudonyms), "plain": list(pseudonyms.values())}
+    values = {"named": list(pseudonyms), "plain": list(pseudonyms.values()), "coming": list(coming)}
     return {row["named"] for row in connection.execute(sql("patient_without_issuer"), values)}
 
 

@@ -743,7 +743,7 @@ UPDATE patient_key_check SET plain_issuer = %(issuer)s;
 
 -- :patient_without_issuer Patients that are new with their issuer, and known without.
 SELECT n.named FROM unnest(%(named)s::text[], %(plain)s::text[]) AS n (named, plain)
-WHERE EXISTS (SELECT FROM image i WHERE i.patient_key = n.plain)
+WHERE (n.plain = ANY(%(coming)s::text[]) OR EXISTS (SELECT FROM image i WHERE i.patient_key = n.plain))
   AND NOT EXISTS (SELECT FROM image i WHERE i.patient_key = n.named);
 
 -- :patient_key_examples Files from which a key can be tested; not those that this transaction has written.

@@ -20,7 +20,8 @@ from radretrieval.privacy.pseudonyms import check_value, issuer_name, key_file, 
 
 log = logging.getLogger(__name__)
 
-_TESTED = 10  # files of an older archive
+_TESTED = 10  # files of an older archive that can be read
+_TRIED = 1000  # the newest may all be gone
 _ACCEPT = "radretrieval patient-key accept"
 
 
@@ -39,6 +40,7 @@ class ArchiveKey:
     secret: bytes = field(repr=False)
     plain_issuer: str | None = ""
     _made: dict[str, tuple[str, str]] = field(default_factory=dict, repr=False)  # issuer, pseudonym without it
+    _plain: set[str] = field(default_factory=set, repr=False)
 
     def pseudonym(self, patient_id: str, issuer: str | None = None) -> str:
         """The pseudonym of a patient's identifier.
@@ -50,6 +52,7 @@ class ArchiveKey:
         name = issuer_name(issuer) or issuer_name(self.settings.issuer)
         plain = patient_key(self.secret, patient_id)
         if self.plain_issuer is None or name in ("", self.plain_issuer):
+            self._plain.add(plain)
             return plain
         made = patient_key(self.secret, patient_id, name)
         self._made[made] = name, plain
@@ -58,13 +61,14 @@ class ArchiveKey:
     def now_two(self, connection: Connection) -> dict[str, str]:
         """Of pseudonyms that were made since the last call, with their issuers: those of identifiers that become two.
 
-        They are new in the archive, which has the pseudonym of the same identifier without an issuer. To be called
-        before they are written.
+        They are new in the archive, which has the pseudonym of the same identifier without an issuer, or gets it from
+        one that was made with them. To be called before they are written.
         """
         made = {pseudonym: plain for pseudonym, (_, plain) in self._made.items()}
-        found = patient_keys.only_without_issuer(connection, made) if made else set()
+        found = patient_keys.only_without_issuer(connection, made, self._plain) if made else set()
         two = {pseudonym: self._made[pseudonym][0] for pseudonym in found}
         self._made.clear()
+        self._plain.clear()
         return two
 
     def confirm(self, connection: Connection) -> None:
@@ -102,7 +106,7 @@ class ArchiveKey:
         Raises WrongPatientKey where files can be read and no identifier in them yields the archive's pseudonym.
         """
         read, servers = 0, True
-        for row in patient_keys.examples(connection, _TESTED):
+        for row in patient_keys.examples(connection, _TRIED):
             remote = row["uri"].startswith(("http:", "https:"))
             patient = _patient_of(row["uri"], bytes(row["sha256"]), self.settings) if servers or not remote else None
             servers = servers and not (remote and patient is None)  # one that does not answer is asked once
@@ -110,6 +114,8 @@ class ArchiveKey:
                 if patient_key(self.secret, patient) == row["patient_key"]:
                     return
                 read += 1
+            if read == _TESTED:
+                break
         if read:
             raise WrongPatientKey(
                 f"the key of the patient pseudonyms here, {self.path}, does not seem to be the archive's: it yields "

@@ -14,13 +14,14 @@ import hashlib
 import hmac
 import os
 import secrets
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from radretrieval.config import Settings
 from radretrieval.errors import EnvironmentUnusable
-from radretrieval.files.atomic import sync_folder, sync_names, write_bytes
+from radretrieval.files.atomic import make_folders, sync_folder, sync_names, write_bytes
 
 _CHAIN = b"chain:"  # begins a key file that was rotated; the keys follow in hexadecimal digits, separated by colons
 _WAY = "set RADRETRIEVAL_PATIENT_KEY_FILE to a file with at least 32 random characters"
@@ -46,8 +47,8 @@ def patient_key(secret: bytes, patient_id: str, issuer: str = "") -> str:
 
 
 def issuer_name(given: str | None) -> str:
-    """An issuer as pseudonyms take it: blanks single, letters small; empty for none."""
-    return " ".join((given or "").split()).casefold()
+    """An issuer as pseudonyms take it: blanks single, letters small and composed; empty for none."""
+    return unicodedata.normalize("NFC", " ".join((given or "").split()).casefold())
 
 
 def rekeyed(key: bytes, value: str) -> str:
@@ -107,6 +108,8 @@ def read_key(path: Path, *, made: bool, what: str, way: str, hold: bool = False)
     """
     try:
         if made and not path.exists():
+            # who may write to the folder could put another key there
+            make_folders(path.parent, lambda folder: folder.mkdir(0o755))
             # of two processes at once one makes the key, and both read that
             write_bytes(path, f"{secrets.token_hex(32)}\n".encode(), mode=0o600, parents=True, overwrite=False)
         elif made:

@@ -232,6 +232,12 @@ def test_field_01_an_older_archive_takes_the_key_that_fits_its_files(
 ) -> None:
     url = old(None)
     assert rows(url, "SELECT check_value FROM patient_key_check") == [(None,)]
+    with psycopg.connect(url) as connection:  # the newest may all be gone
+        connection.execute(
+            "INSERT INTO radretrieval.image (sha256, uri, format, rows, columns, bits_stored, photometric, "
+            "patient_key) SELECT sha256(n::text::bytea), 'file:///gone/' || n, 'dicom', 32, 32, 12, 'MONOCHROME2', "
+            "patient_key FROM radretrieval.image, generate_series(1, 12) n"
+        )
     (tmp_path / "films").mkdir()
     a_file(tmp_path / "films" / "6.dcm", 6)
     (tmp_path / "other.key").write_text(OTHER)

@@ -22,6 +22,7 @@ from radretrieval.config import Settings
 from radretrieval.errors import EnvironmentUnusable
 from radretrieval.files.uris import store_uri
 from radretrieval.ingest.inbox_worker import InboxWorker
+from radretrieval.privacy.archive_key import archive_key
 from radretrieval.privacy.pseudonyms import extended, issuer_name, keys_of, patient_key, rekeyed
 from radretrieval.storage.content_store import ContentStore
 
@@ -61,6 +62,7 @@ def test_a_pseudonym_without_an_issuer_is_what_it_always_was() -> None:
     assert patient_key(chain, "P1", "hospital a") == rekeyed(keys_of(chain)[1], A)
     assert issuer_name("  Hospital\t A ") == issuer_name("HOSPITAL A") == "hospital a"
     assert issuer_name(" ") == issuer_name(None) == ""
+    assert issuer_name("St. A\u0308nne") == issuer_name("ST. ÄNNE"), "composed otherwise"
 
 
 def test_field_04_equal_identifiers_of_two_issuers_are_two_patients(
@@ -111,6 +113,19 @@ def test_field_04_a_patient_who_becomes_two_is_named(
     done = ingest(tmp_path / "1.dcm", "--labels", tmp_path / "labels.csv", "--issuer", "Hospital A", "--json").json
     assert done["relabelled"] == 1
     assert set(pseudonyms(archive_url)) == {A}
+
+
+@pytest.mark.parametrize("issuers", [("Hospital A", None), (None, "Hospital A")])
+def test_field_04_a_patient_who_comes_as_two_in_one_batch_is_named(
+    database: Database, tmp_path: Path, issuers: tuple[str | None, ...]
+) -> None:
+    (tmp_path / "key").write_bytes(SECRET)
+    with database.connection() as connection:
+        key = archive_key(connection, Settings(home=tmp_path, patient_key_file=tmp_path / "key"))
+        assert {key.pseudonym("P1", issuer) for issuer in issuers} == {A, PLAIN}
+        assert key.now_two(connection) == {A: "hospital a"}
+        key.pseudonym("P1", "Hospital A")
+        assert key.now_two(connection) == {}, "a batch is forgotten when it is asked for"
 
 
 @pytest.fixture

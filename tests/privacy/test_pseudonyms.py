@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -29,6 +30,15 @@ def test_the_key_is_made_once_and_private(tmp_path: Path) -> None:
     assert len(secrets) == 1
     assert stat.S_IMODE((tmp_path / "home" / "patient.key").stat().st_mode) == 0o600
     assert len(list((tmp_path / "home").iterdir())) == 1
+
+
+def test_field_07_nobody_else_may_write_to_the_folder_of_a_new_key(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        load_secret(Settings(home=tmp_path / "site" / "home"))
+    finally:
+        os.umask(before)
+    assert [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("site", "site/home")] == [0o755, 0o755]
 
 
 def test_a_named_key_must_be_there_and_long(tmp_path: Path) -> None:
