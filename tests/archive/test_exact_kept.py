@@ -339,7 +339,8 @@ def test_a_writer_from_before_the_build_is_waited_for(indexed: Database, anchore
         encoder = encoders.get(connection, anchored.encoder)
         building = threading.Thread(target=exact_index.build, args=(indexed, encoder, 20))
         building.start()
-        time.sleep(0.5)
+        while not rows(connection, "SELECT FROM pg_locks WHERE NOT granted AND relation IS NOT NULL"):
+            time.sleep(0.02)
         assert building.is_alive()
         assert nearest(connection, far_codes(1)[0], 1)[0][0][1] > 0  # searches go on
         writer.commit()
