@@ -201,11 +201,14 @@ def _stream(data: bytes, syntax: str, header: _Header, number: int) -> _Stream:
         right, bottom, left, top = struct.unpack(">4I", frame[size + 8 : size + 24])
         claimed = (bottom - top, right - left, int.from_bytes(frame[size + 40 : size + 42], "big"))
         depth = frame[size + 42]  # the highest bit tells of signs
-        stream = _Stream(frame, syntax, (depth & 127) + 1, lossy=syntax in _LOSSY, signed=depth > 127)
+        style = frame.find(b"\xff\x52", size + 43)  # COD (ITU-T T.800, A.6.1), whose wavelet 0 is the irreversible one
+        lossy = syntax in _LOSSY or frame[style + 13 : style + 14] == b"\0"
+        stream = _Stream(frame, syntax, (depth & 127) + 1, lossy=lossy, signed=depth > 127)
     else:
         said = jpeg_frame(frame)
         claimed = (said.rows, said.columns, said.components)
-        lossless = said.process == 3 or syntax == _JPEG_LS[0]
+        near = frame.find(b"\xff\xda") + 5 + 2 * said.components  # of a scan of JPEG-LS (ITU-T T.87, C.2.3)
+        lossless = said.process == 3 or (syntax == _JPEG_LS[0] and frame[near : near + 1] == b"\0")
         deep = syntax in _CLASSIC and (said.process == 3 or said.bits != 8)
         stream = _Stream(frame, syntax, said.bits, deep, not lossless)
     if syntax not in _CLASSIC or stream.deep:  # of the others Pillow notices by itself

@@ -451,6 +451,21 @@ def test_field_08_a_lossy_stream_that_overshoots_is_clipped():
         assert near(pixels(ds, syntax), np.minimum(over, 4095) / 4095)
 
 
+def test_field_08_a_lossy_stream_that_is_called_lossless_is_clipped():
+    white = np.full((64, 64), 4095, np.uint16)
+    white[20:40] = 1000
+    speckled = white - np.arange(64, dtype=np.uint16) % 5
+    near_lossless = imagecodecs.jpegls_encode(speckled, level=3)
+    irreversible = imagecodecs.jpeg2k_encode(white, codecformat="J2K", level=70)
+    for syntax, stream, decode, right in (
+        (LS, near_lossless, imagecodecs.jpegls_decode, speckled),
+        (J2K, irreversible, imagecodecs.jpeg2k_decode, white),
+    ):
+        assert decode(stream).max() > 4095
+        ds = made(white, BitsStored=12, PixelData=encapsulate([stream]), **WHOLE)
+        assert near(pixels(ds, syntax), right / 4095, 0.02)
+
+
 @pytest.mark.parametrize("syntax", [JPEG + "91", JPEG + "81"])
 def test_field_08_a_lossy_stream_of_signed_values_that_overshoots_is_clipped(syntax):
     over = (SIGNED.astype(int) * 1.05).astype(np.int16)  # -2150…2133
