@@ -39,6 +39,11 @@ def known(connection: Connection, ids: Sequence[int]) -> set[int]:
     return {row["id"] for row in connection.execute(sql("hit_facts"), {"ids": list(ids)})}
 
 
+def corrected(connection: Connection) -> list[int]:
+    """The images that a newer file corrected, by id."""
+    return [row["image_id"] for row in connection.execute(sql("export_corrected"))]
+
+
 def rows(
     connection: Connection, ids: Sequence[int], encoder: int | None = None, geometry: int | None = None
 ) -> list[dict[str, Any]]:

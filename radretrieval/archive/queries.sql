@@ -721,6 +721,9 @@ SELECT coalesce((radretrieval.filter_read(%(filter)s::jsonb)).images, 'true') AS
 -- :export_ids Images of an export.
 SELECT i.id FROM image i WHERE (%(ids)s::bigint[] IS NULL OR i.id = ANY(%(ids)s)) AND {images} ORDER BY i.id;
 
+-- :export_corrected Images that had another file before a correction.
+SELECT DISTINCT image_id FROM image_history ORDER BY image_id;
+
 -- :export_rows Images with all columns, codes and barcodes, and what their files were before corrections.
 SELECT i.*, substring(bit_send(c.code) FROM 5) AS cnnc, b.code AS barcode,
        ARRAY(SELECT h.sha256 FROM image_history h WHERE h.image_id = i.id AND h.sha256 <> i.sha256) AS replaced

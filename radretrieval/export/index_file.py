@@ -86,8 +86,17 @@ def index_row(row: dict[str, Any], file: str, replacements: KeyedReplacements | 
     for name in _TERMS:
         if values[name] is not None and not known(values[name].upper()):
             values[name] = None
+    for name in ("sop_class_uid", "transfer_syntax_uid"):
+        values[name] = values[name] if _of_the_standard(values[name]) else None
     values["manufacturer"] = None  # free text, and the archive has no names to look for in it: the file tells
     return values
+
+
+def _of_the_standard(uid: str | None) -> bool:
+    """Whether a UID is one of PS3.6; another may have a number of the patient in it."""
+    from pydicom.uid import UID
+
+    return bool(uid) and UID(str(uid)).name != uid
 
 
 @contextmanager

@@ -214,7 +214,14 @@ class ExportRun:
                     self.report.failed += 1
                     self.report.failures.add(shown(job.uri, self.settings.path_key_file), file)
                 advance(1)
+            self._remove_replaced()
             self.files = written.close()
+
+    def _remove_replaced(self) -> None:
+        """Remove files that any run wrote of images before their correction, which this run may not have chosen."""
+        for row in self._rows(exports.corrected(self.connection)):
+            for sha256 in row["replaced"]:
+                (self.folder / file_name({**row, "sha256": sha256}, self.replacements)).unlink(missing_ok=True)
 
     def _jobs(self, chosen: Sequence[int], written: FileList, advance: Callable[[int], None]) -> Iterator[ExportJob]:
         """The files that are to be written; those that an earlier run has written are counted."""
@@ -227,8 +234,6 @@ class ExportRun:
                 several.add(row["sha256"])
             self.report.seen += 1
             name = file_name(row, self.replacements)
-            for sha256 in row["replaced"]:  # an earlier run may have written it: of a wrong patient
-                (self.folder / file_name({**row, "sha256": sha256}, self.replacements)).unlink(missing_ok=True)
             dicom = row["format"] == "dicom"
             job = ExportJob(row["uri"], row["sha256"], dicom, subject_of_row(row), str(self.folder / name))
             if written.has(name, self._state(job), self.options.accept_burned_in or not dicom):

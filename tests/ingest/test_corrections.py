@@ -20,6 +20,7 @@ from nodes import a_file, until
 
 from radretrieval.archive import codes, encoders, images, inbox, patient_keys
 from radretrieval.archive.connections import Database
+from radretrieval.archive.filters import Condition, Filter
 from radretrieval.archive.images import NewImage
 from radretrieval.archive.search import exact_check
 from radretrieval.config import Settings
@@ -282,6 +283,22 @@ def test_field_03_an_export_takes_the_file_of_the_wrong_patient_away(
         if not deidentify:
             (file,) = folder.glob("images/*/*")
             assert pydicom.dcmread(file).PatientID == "P2"
+
+
+def test_field_03_an_export_of_other_images_takes_it_away_too(
+    database: Database, settings: Settings, films: Films, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The filter of the export has the image no more after its correction."""
+    monkeypatch.setattr(export_run, "WorkerPool", InThisProcess)
+    ingest(database, settings, [films.a])
+    exported = [export_run.export(database, settings, tmp_path / "out", ExportOptions()).exported]
+    assert len(list((tmp_path / "out").glob("images/*/*"))) == 1
+    assert ingest(database, settings, [films.b]).updated == 1
+    nothing = ExportOptions(where=Filter((Condition("modality", "=", "XX"),)))
+    exported.append(export_run.export(database, settings, tmp_path / "out", nothing).seen)
+    assert exported == [1, 0]
+    assert list((tmp_path / "out").glob("images/*/*")) == []
+    assert len((tmp_path / "out" / "files.csv").read_text().splitlines()) == 1
 
 
 def test_field_03_a_watched_folder_follows_what_is_written_into_it_and_undoes_nothing(

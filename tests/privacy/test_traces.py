@@ -335,8 +335,12 @@ def test_field_06_the_index_has_terms_only() -> None:
         "laterality": "L",
         "study_instance_uid": "1",
         "manufacturer": "ACME for Ng",
+        "sop_class_uid": CR,
+        "transfer_syntax_uid": "1.2.99471123.1",
     }
     assert index_row(row, "", KEYED)["body_part"] == "chest"
+    assert index_row(row, "", KEYED)["sop_class_uid"] == CR
+    assert index_row(row, "", KEYED)["transfer_syntax_uid"] is None, "of no standard"
     assert index_row(row, "", KEYED)["manufacturer"] is None, "free text, and the archive knows no names"
     told = index_row(row | {"modality": "NG", "body_part": "MUELLER", "view_position": "for Li"}, "", KEYED)
     assert (told["modality"], told["body_part"], told["view_position"], told["laterality"]) == (None, None, None, "L")
