@@ -118,7 +118,7 @@ WRONG = [
             ('{"one_per": null}', 'the filter one_per cannot be null; it is "patient" or "study"'),
             ('{"max_distance": -1}', "the filter max_distance cannot be -1; it is a number from 0 to 1000"),
             ('{"max_distance": "9"}', 'the filter max_distance cannot be "9"'),
-            ('{"not_image": "x"}', "invalid input syntax for type bigint"),
+            ('{"not_image": "x"}', 'the filter not_image cannot be "x"'),
             ("[1]", "a filter is a JSON object"),
             ('"x"', "a filter is a JSON object"),
         ]
