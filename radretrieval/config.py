@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import ByteSize, field_validator, model_validator
+from pydantic import ByteSize, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from radretrieval.errors import UsageError
@@ -88,7 +88,7 @@ class Settings(BaseSettings):
     database_password_file: Path | None = None
     home: Path = _default_home()
     embedded_start_seconds: float = 120.0
-    largest_data_set: ByteSize = ByteSize(2 * 2**30)
+    largest_data_set: Annotated[ByteSize, Field(gt=0)] = ByteSize(2 * 2**30)
     max_pixels: int = 100_000_000
     decode_seconds: float = 120.0
     decode_megabytes: int = 4096

@@ -110,6 +110,16 @@ def test_field_14_a_data_set_above_the_limit_is_refused_while_it_comes(
     assert len(files(settings.store_folder)) == 2
 
 
+@pytest.mark.parametrize(("text", "size"), [("2GiB", 2**31), ("500 MB", 500_000_000), ("1000", 1000), ("", 2**31)])
+def test_field_14_the_limit_is_a_size_with_a_unit(monkeypatch: pytest.MonkeyPatch, text: str, size: int) -> None:
+    monkeypatch.setenv("RADRETRIEVAL_LARGEST_DATA_SET", text)
+    assert Settings().largest_data_set == size
+    for wrong in ("0", "-1", "much"):
+        monkeypatch.setenv("RADRETRIEVAL_LARGEST_DATA_SET", wrong)
+        with pytest.raises(ValueError, match="largest_data_set"):
+            Settings()
+
+
 def test_field_14_the_limit_is_told_before_a_data_set_ends(
     scp: StorageScp, settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:

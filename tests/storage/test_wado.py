@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import ssl
+import subprocess
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
 
 import pytest
+from programs import needs_program
 from small_web import SmallWeb, serving
 
 from radretrieval.config import Reading
 from radretrieval.dicom.send import stow
 from radretrieval.errors import EnvironmentUnusable, ImageError, NotThere
+from radretrieval.storage import retries
 from radretrieval.storage.wado import authorization, fetch_instance
 
 PATH = "/studies/1.2/series/1.2.1/instances/1.2.3"
@@ -66,6 +72,40 @@ def test_field_12_a_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyP
     with serving(Restarting()) as proxy:
         monkeypatch.setenv("http_proxy", proxy.root)
         assert fetch_instance("http://pacs.invalid" + PATH, READING) == b"DICM"
+
+
+def test_field_10_a_server_says_when_to_ask_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr(retries.time, "sleep", slept.append)
+    with serving(SmallWeb(habits={PATH: "503"})) as web:  # Retry-After: 1
+        for longest in (10.0, 0.5):
+            monkeypatch.setattr(retries, "LONGEST_PAUSE", longest)
+            with pytest.raises(ImageError, match="503"):
+                fetch_instance(web.root + PATH, READING)
+    assert slept == [1.0, 1.0, 0.5, 1.0]
+    later = format_datetime(datetime.now(UTC) + timedelta(minutes=2))
+    assert [retries.retry_after(text) for text in (" 7", "soon", "", "Wed, 21 Oct 2015 07:28:00 GMT")] == [7, 0, 0, 0]
+    assert 100 < retries.retry_after(later) <= 120
+
+
+def test_field_10_an_error_of_tls_need_not_be_one_of_certificates(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needs_program("openssl")
+    names = ("-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1")
+    curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2")
+    made = ["openssl", "req", "-x509", *curve, "-keyout", "key.pem", "-out", "cert.pem", *names]
+    subprocess.run(made, cwd=tmp_path, check=True, capture_output=True)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+    with serving(Restarting(), tls) as web:
+        with pytest.raises(ImageError, match="certificate that is not trusted"):
+            fetch_instance(web.root + PATH, READING)
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "cert.pem"))
+        assert fetch_instance(web.root + PATH, READING) == b"DICM"
+    with serving(Restarting()) as web, pytest.raises(ImageError, match="cannot be reached") as told:
+        fetch_instance(web.root.replace("http", "https") + PATH, READING)  # which speaks no TLS
+    assert "certificate" not in str(told.value)
 
 
 class TestCredentials:

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Iterator
@@ -112,7 +113,7 @@ def _row(values: dict[str, str]) -> dict[str, object]:
 
 
 @contextmanager
-def serving(web: SmallWeb) -> Iterator[SmallWeb]:
+def serving(web: SmallWeb, tls: ssl.SSLContext | None = None) -> Iterator[SmallWeb]:
     """It answers at `web.root` on this machine's loopback."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -177,9 +178,11 @@ def serving(web: SmallWeb) -> Iterator[SmallWeb]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
-    web.root = f"http://127.0.0.1:{server.server_port}"
+    web.root = f"http{'s' if tls else ''}://127.0.0.1:{server.server_port}"
     try:
         yield web
     finally:
