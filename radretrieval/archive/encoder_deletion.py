@@ -6,22 +6,16 @@ interruption leaves an encoder without indexes, which can be deleted again.
 
 from __future__ import annotations
 
-import logging
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from radretrieval.archive import connections, encoders
+from radretrieval.archive import connections, encoders, locks
 from radretrieval.archive.connections import Connection, Database
 from radretrieval.archive.encoders import Encoder
 from radretrieval.archive.queries import sql
 from radretrieval.archive.schema.names import partition
 from radretrieval.archive.search import exact_index
 from radretrieval.errors import EnvironmentUnusable, UsageError
-
-log = logging.getLogger(__name__)
-
-LONGEST_PAUSE = 5.0  # seconds between attempts to lock the codes
 
 
 @dataclass(frozen=True)
@@ -115,27 +109,17 @@ def _count(connection: Connection, statement: str, encoder: Encoder) -> int:
 def _drop_codes(connection: Connection, encoder: Encoder) -> tuple[int, bool]:
     """Drop the codes and the row of an encoder in one transaction; connection : autocommit.
 
-    The lock on the codes is requested with a timeout and again after a pause: waiting for it blocks no search for long.
-
     Returns the number of codes, and whether another encoder has the same weights.
     """
-    from psycopg.errors import DeadlockDetected, LockNotAvailable
 
-    pause = 0.05
-    while True:
-        if pause == LONGEST_PAUSE:
-            log.warning("waiting for transactions that read or write codes to end")
-        try:
-            with connection.transaction():
-                connection.execute(sql("lock_timeout"), {"milliseconds": "2000"})
-                connection.execute(sql("encoder_lock"))
-                _inactive(connection, encoder.id)
-                connection.execute(_named(sql("encoder_codes_lock"), encoder))
-                codes = _count(connection, sql("encoder_codes"), encoder)
-                connection.execute(_named(sql("encoder_codes_off"), encoder))
-                row = connection.execute(sql("encoder_delete"), {"id": encoder.id}).fetchone()
-                assert row is not None
-            return codes, bool(row["shared"])
-        except (LockNotAvailable, DeadlockDetected):
-            time.sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE)
+    def drop() -> tuple[int, bool]:
+        connection.execute(sql("encoder_lock"))
+        _inactive(connection, encoder.id)
+        connection.execute(_named(sql("encoder_codes_lock"), encoder))
+        codes = _count(connection, sql("encoder_codes"), encoder)
+        connection.execute(_named(sql("encoder_codes_off"), encoder))
+        row = connection.execute(sql("encoder_delete"), {"id": encoder.id}).fetchone()
+        assert row is not None
+        return codes, bool(row["shared"])
+
+    return locks.while_locked(connection, ["cnnc", partition(encoder.id)], drop, readers=True)

@@ -6,17 +6,22 @@ An advisory lock would do as well, but any role may take one, and stop every wri
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from typing import Any
+import math
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 from radretrieval.archive.connections import Connection
 from radretrieval.archive.queries import sql
 from radretrieval.errors import DatabaseUnavailable
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 SECONDS = 5.0
 """A wait that is longer is logged, and `db check` reports it."""
+
+LONGEST_PAUSE = 5.0  # seconds between attempts to lock tables
 
 INGESTION = "ingestion"
 
@@ -41,12 +46,50 @@ def lock_contents(connection: Connection, sha256: Sequence[bytes]) -> None:
 
 def holder(connection: Connection, mode: str = _NAME) -> str:
     """Which sessions may have the lock that another one has; for messages."""
-    return _shown(connection, [row["pid"] for row in connection.execute(sql("lock_holders"), {"mode": mode})])
+    return shown(connection, [row["pid"] for row in connection.execute(sql("lock_holders"), {"mode": mode})])
 
 
 def advisory_holder(connection: Connection, key: int) -> str:
     """Which session has the advisory lock of this key, for messages."""
-    return _shown(connection, [row["pid"] for row in connection.execute(sql("advisory_holder"), {"key": key})])
+    return shown(connection, [row["pid"] for row in connection.execute(sql("advisory_holder"), {"key": key})])
+
+
+def while_locked(
+    connection: Connection,
+    tables: Sequence[str],
+    action: Callable[[], T],
+    readers: bool = False,
+    most: float = math.inf,
+) -> T:
+    """Run `action`, which locks tables, in a transaction, or in a savepoint of the one that is open.
+
+    The locks are requested with a timeout and again after a pause, so that waiting for them blocks no other
+    transaction. A wait of more than `SECONDS` is logged with the sessions that use these tables.
+
+    Parameters
+    ----------
+    readers : whether the lock conflicts with those of sessions that only read.
+    most : seconds after which psycopg.errors.LockNotAvailable is raised.
+    """
+    from psycopg.errors import DeadlockDetected, LockNotAvailable
+
+    pause, told, begun = 0.05, SECONDS, time.monotonic()
+    while True:
+        try:
+            with connection.transaction():
+                connection.execute(sql("lock_timeout"), {"milliseconds": "2000"})
+                return action()
+        except (LockNotAvailable, DeadlockDetected):
+            waited = time.monotonic() - begun
+            if waited >= told:
+                told = 2 * waited
+                found = connection.execute(sql("table_users"), {"tables": list(tables), "readers": readers}).fetchall()
+                has = shown(connection, [row["pid"] for row in found])
+                log.warning("waiting to lock %s for %.0f s; used by %s", ", ".join(tables), waited, has)
+            if waited >= most:
+                raise
+            time.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
 
 
 def check(connection: Connection) -> None:
@@ -55,7 +98,7 @@ def check(connection: Connection) -> None:
     if not rows:
         return
     waits = [
-        f"{_shown(connection, [row['pid']])} has waited for {row['seconds']:.0f} s for {_shown(connection, row['by'])}"
+        f"{shown(connection, [row['pid']])} has waited for {row['seconds']:.0f} s for {shown(connection, row['by'])}"
         for row in rows
     ]
     raise DatabaseUnavailable(
@@ -77,7 +120,7 @@ def _wait(connection: Connection, statement: str, values: dict[str, Any], what: 
             log.warning("waiting for %s for %.0f s; it is held by %s", what, waited, has)
 
 
-def _shown(connection: Connection, pids: Sequence[int]) -> str:
+def shown(connection: Connection, pids: Sequence[int]) -> str:
     """Sessions for messages: process, role, program, host, state and the begin of the transaction."""
     told = []
     for row in connection.execute(sql("sessions"), {"pids": list(pids)}):

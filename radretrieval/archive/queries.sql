@@ -41,6 +41,12 @@ SELECT l.pid FROM pg_locks l
 WHERE l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND l.locktype = 'advisory' AND l.granted
   AND l.classid::bigint << 32 | l.objid::bigint = %(key)s;
 
+-- :table_users Sessions that have locks on these tables; `readers`: those that only read too.
+SELECT DISTINCT l.pid FROM pg_locks l
+WHERE l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND l.granted AND l.pid <> pg_backend_pid()
+  AND l.relation IN (SELECT to_regclass(t) FROM unnest(%(tables)s::text[]) t)
+  AND (%(readers)s OR l.mode NOT IN ('AccessShareLock', 'RowShareLock'));
+
 -- :sessions Who these are; of other roles' sessions a role that may not see more is told role and program.
 SELECT a.pid, coalesce(a.usename::text, 'none') AS role, a.application_name AS program, a.client_addr::text AS host, a.state,
        a.xact_start AS since
@@ -574,6 +580,9 @@ SELECT radretrieval.exact_kept({index}) AS kept;
 
 -- :exact_followed Whether every trigger that keeps an index of this encoder true is there, and was never disabled.
 SELECT radretrieval.exact_followed(%(encoder)s) AS followed;
+
+-- :exact_distrust Indexes whose triggers are off are not used until they are built anew.
+SELECT radretrieval.exact_distrust();
 
 -- :exact_live Searches use this index.
 UPDATE exact_index SET live = true, live_at = clock_timestamp() WHERE id = %(index)s;

@@ -192,6 +192,41 @@ def test_field_17_a_code_without_its_image_in_the_replica_role(
     assert encoders.get(connection, anchored.encoder).bypassed
 
 
+def test_field_17_images_deleted_in_the_replica_role_take_their_codes_along(
+    indexed: Database, anchored: Anchored, connection: Any
+) -> None:
+    """No foreign key deletes them there: lists would have images that are gone, and miss others."""
+    connection.execute("SET session_replication_role = replica")
+    connection.execute("DELETE FROM image WHERE id % 7 = 0")
+    assert exact(indexed, anchored.encoder) == {"exact-index", "exact-scan"}
+    sound(indexed, anchored.encoder)
+    assert rows(connection, "SELECT count(*) FROM cnnc c WHERE c.image_id % 7 = 0") == [(0,)]
+
+
+def test_field_17_a_build_trusts_no_index_whose_partition_had_a_trigger_off(
+    indexed: Database, anchored: Anchored, connection: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The build creates that trigger anew; until it switches, or if it is killed, searches compare with every code."""
+    query = Truth(connection, anchored.encoder).codes[4]
+    connection.execute("ALTER TABLE cnnc_1 DISABLE TRIGGER exact_change")
+    connection.execute("UPDATE cnnc_1 SET code = ~code WHERE image_id % 5 = 0")
+    connection.execute("ALTER TABLE cnnc_1 ENABLE TRIGGER exact_change")
+    encoder = encoders.get(connection, anchored.encoder)
+    with monkeypatch.context() as patched:
+        patched.setattr(exact_index, "_sample", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            exact_index.build(indexed, encoder)
+    found, paths = nearest(connection, query, 50)
+    assert (found, paths) == (Truth(connection, anchored.encoder).nearest(query, 50), {"exact-scan"})
+    exact_index.build(indexed, encoder)
+    assert "exact-index" in exact(indexed, anchored.encoder)
+    sound(indexed, anchored.encoder)
+
+
+def interrupted(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
 def restore(server: Server, source: Database, target: Database, dump: list[str], load: list[str]) -> None:
     """pg_dump and pg_restore with these options."""
     programs = client_programs(server)

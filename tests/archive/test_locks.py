@@ -17,7 +17,7 @@ from tiny import add_encoder
 from radretrieval.archive import codes, connections, encoders, images, inbox, locks, migrations
 from radretrieval.archive.connections import Database
 from radretrieval.archive.images import NewImage
-from radretrieval.archive.search import exact_index
+from radretrieval.archive.search import exact_index, hnsw
 from radretrieval.errors import DatabaseUnavailable, UsageError
 from radretrieval.ingest.register import register_images
 
@@ -75,6 +75,44 @@ def test_field_21_a_role_that_only_reads_stops_no_writer(database: Database, rea
         made.execute("SET statement_timeout = '5s'")
         made.execute("CALL fill_neighbours(3)")
     exact_index.build(database, encoder, 16)
+
+
+def test_field_21_an_idle_reader_neither_stops_builders_nor_makes_searches_wait(
+    database: Database, reader: Any, soon: None, caplog: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A transaction that read codes and indexes, and is idle, keeps locks of their tables."""
+    monkeypatch.setattr(exact_index, "READER_SECONDS", 1.0)
+    with database.connection() as made:
+        new_images(made, 60)
+        number = add_encoder(made)
+        codes.write_cnnc(made, number, list(range(1, 51)), far_codes(50), 1000)
+        encoder = encoders.get(made)
+        hnsw.build(made, encoder)
+    exact_index.build(database, encoder, 16)
+    with reader.transaction():
+        reader.execute(f"SELECT FROM exact_1, cnnc_{number} LIMIT 1")
+        assert exact_index.build(database, encoder, 16).index_id == 2
+        has = f"used by process {reader.info.backend_pid} (role "
+        assert f"waiting to lock exact_1 for 2 s; {has}" in caplog.text
+        caplog.clear()
+        building = beside(lambda: build_graph(database, encoder))
+        deadline = time.monotonic() + 20
+        while f"waiting to lock radretrieval.cnnc_{number} for 2 s; {has}" not in caplog.text:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        with asking(database.url) as made:
+            made.execute("SET statement_timeout = '5s'")
+            assert len(rows(made, "SELECT * FROM similar(1, 5)")) == 5
+    building.join(20)
+    assert not building.is_alive()
+    exact_index.build(database, encoder, 16)
+    with database.connection() as made:
+        assert rows(made, "SELECT to_regclass('exact_1'), to_regclass('exact_2')") == [(None, None)]
+
+
+def build_graph(database: Database, encoder: Any) -> None:
+    with database.connection() as made:
+        hnsw.build(made, encoder)
 
 
 @pytest.mark.parametrize("first", [True, False])

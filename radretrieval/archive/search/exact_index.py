@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,6 @@ SAMPLE = 64  # codes for each anchor, from which the anchors are chosen
 BATCH = 20_000  # codes that are read and assigned at a time
 FEW = 500  # changed images that may be left to the switch, during which writers wait
 GROWN = 4  # an index of so many times the codes it was built of needs more anchors
-LONGEST_PAUSE = 5.0  # seconds between attempts to lock the tables
 READER_SECONDS = 60.0  # for transactions that may still read a replaced index
 
 
@@ -147,7 +147,12 @@ def _require_triggers(database: Database, connection: Connection, encoder: Encod
     followed, values = sql("exact_followed"), {"encoder": encoder.id}
     if not connection.execute(followed, values).fetchone()["followed"]:  # type: ignore[index]
         create = sql("encoder_triggers").replace("{partition}", partition(encoder.id))
-        _while_locked(connection, encoder, lambda: connection.execute(create))
+
+        def again() -> None:
+            connection.execute(sql("exact_distrust"))  # while they were off, the index in use may have missed changes
+            connection.execute(create)
+
+        _while_locked(connection, encoder, again)
     if not connection.execute(followed, values).fetchone()["followed"]:  # type: ignore[index]
         objects.check(database)
 
@@ -197,25 +202,13 @@ def _create(connection: Connection, encoder: Encoder, chosen: Anchors) -> int:
 
 
 def _while_locked(connection: Connection, encoder: Encoder, action: Callable[[], object]) -> None:
-    """Run `action` in a transaction that locks the tables of codes and labels against writers.
+    """Run `action` in a transaction that locks the tables of codes and labels against writers."""
 
-    The lock is requested with a timeout and again after a pause, so that waiting for it blocks no other transaction.
-    """
-    from psycopg.errors import DeadlockDetected, LockNotAvailable
+    def locked() -> None:
+        connection.execute(sql("exact_lock").replace("{partition}", partition(encoder.id)))
+        action()
 
-    pause = 0.05
-    while True:
-        if pause == LONGEST_PAUSE:
-            log.warning("waiting for transactions that write images or codes of encoder %d to end", encoder.id)
-        try:
-            with connection.transaction():
-                connection.execute(sql("lock_timeout"), {"milliseconds": "2000"})
-                connection.execute(sql("exact_lock").replace("{partition}", partition(encoder.id)))
-                action()
-            return
-        except (LockNotAvailable, DeadlockDetected):
-            time.sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE)
+    locks.while_locked(connection, ["image", partition(encoder.id)], locked)
 
 
 def _batches(connection: Connection, encoder: Encoder) -> Iterator[tuple[NDArray[np.int64], NDArray[np.uint8]]]:
@@ -288,15 +281,22 @@ def _remove_leftovers(connection: Connection, encoder: Encoder) -> None:
 
     Waits `READER_SECONDS` at most for transactions that may read such a table; otherwise the next build removes it.
     """
+    from psycopg.errors import LockNotAvailable
+
     connection.execute(sql("exact_forget"), {"encoder": encoder.id, "live": False})
     orphans = connection.execute(sql("exact_orphans")).fetchall()
     started = warned = time.monotonic()
-    while orphans and connection.execute(sql("exact_readers_left"), {"xid": orphans[0]["now"]}).fetchone():
+    while orphans and (left := connection.execute(sql("exact_readers_left"), {"xid": orphans[0]["now"]}).fetchall()):
         if time.monotonic() > started + READER_SECONDS:
             return
-        if warned == started and time.monotonic() > started + LONGEST_PAUSE:
+        if warned == started and time.monotonic() > started + locks.SECONDS:
             warned = time.monotonic()
-            log.warning("waiting %.0f s at most for transactions that may read the old index to end", READER_SECONDS)
+            has = locks.shown(connection, [row["pid"] for row in left])
+            log.warning("waiting %.0f s at most for transactions that may read the old index: %s", READER_SECONDS, has)
         time.sleep(0.05)
     for row in orphans:
-        connection.execute(sql("exact_table_off").replace("{table}", row["name"]))
+        off, most = sql("exact_table_off").replace("{table}", row["name"]), started + READER_SECONDS - time.monotonic()
+        try:  # a transaction that is idle has no snapshot, but keeps its locks
+            locks.while_locked(connection, [row["name"]], partial(connection.execute, off), readers=True, most=most)
+        except LockNotAvailable:
+            return

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from radretrieval.archive import locks
 from radretrieval.archive.connections import Connection
 from radretrieval.archive.encoders import Encoder
 from radretrieval.archive.filters import Filter
@@ -60,7 +61,8 @@ def build(connection: Connection, encoder: Encoder) -> int:
 
 def drop(connection: Connection, encoder: Encoder) -> int:
     """Drop the HNSW index of an encoder's codes if there is one; returns the number of codes."""
-    connection.execute(sql("index_drop").replace("{index}", f"radretrieval.{hnsw_index(encoder.id)}"))
+    off = sql("index_drop").replace("{index}", f"radretrieval.{hnsw_index(encoder.id)}")
+    locks.while_locked(connection, [partition(encoder.id)], lambda: connection.execute(off), readers=True)
     connection.execute(sql("hnsw_not_audited"), {"encoder": encoder.id})
     return _count(connection, encoder)
 
