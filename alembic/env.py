@@ -15,7 +15,7 @@ from radretrieval.archive import migrations
 from radretrieval.archive.schema import objects, tables
 
 SETTINGS = (
-    "SET lock_timeout = '10s'",
+    f"SET lock_timeout = '{migrations.LOCK_SECONDS}s'",
     "SET statement_timeout = '10min'",
     # not CREATE SCHEMA IF NOT EXISTS: that asks for a privilege even where a DBA has made the schema
     "DO $$BEGIN IF to_regnamespace('radretrieval') IS NULL THEN CREATE SCHEMA radretrieval; END IF; END$$",

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+LOCK_SECONDS = 10  # that a migration waits for a table
 _PAUSE = 0.1  # seconds between two attempts to take the lock
 
 # Two upgrades of one database wait for each other; any number will do as long as it stays
@@ -55,11 +56,27 @@ def upgrade(url: str, revision: str = "head") -> None:
 
     Raises EnvironmentUnusable with the SQL for the DBA when it may not.
     """
+    from psycopg.errors import LockNotAvailable
+
     from alembic import command
 
-    with connections.database_errors(url), _unwrapped():
-        _prepare(url)
-        command.upgrade(config(url), revision)
+    with connections.database_errors(url):
+        try:
+            with _unwrapped():
+                _prepare(url)
+                command.upgrade(config(url), revision)
+        except LockNotAvailable:
+            _log_users(url)
+            raise
+
+
+def _log_users(url: str) -> None:
+    from radretrieval.archive.schema.tables import metadata
+
+    with connections.connect(url) as connection:
+        values = {"tables": list(metadata.tables), "readers": True}
+        pids = [row["pid"] for row in connection.execute(sql("table_users"), values).fetchall()]
+        log.warning("db upgrade waited in vain for tables of the archive; used by %s", locks.shown(connection, pids))
 
 
 def downgrade(url: str, revision: str) -> None:

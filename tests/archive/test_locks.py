@@ -247,6 +247,19 @@ def test_field_21_an_upgrade_that_waits_says_for_whom(database: Database, soon: 
     assert not upgrading.is_alive()
 
 
+def test_field_21_an_upgrade_that_a_reader_ends_names_the_reader(
+    empty_database_url: str, caplog: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrations, "LOCK_SECONDS", 1)
+    migrations.upgrade(empty_database_url, "0007")
+    with connections.connect(empty_database_url) as other:
+        other.execute("SELECT FROM image")
+        with pytest.raises(DatabaseUnavailable, match="in use by another transaction"):
+            migrations.upgrade(empty_database_url)
+        assert f"tables of the archive; used by process {other.info.backend_pid} (role " in caplog.text
+    migrations.upgrade(empty_database_url)
+
+
 def test_sessions_are_named_by_the_command(database: Database, inside: Any, tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / f"{name}.png").write_text("no image")
