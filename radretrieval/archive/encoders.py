@@ -13,7 +13,7 @@ from typing import Any
 from radretrieval.archive.connections import Connection
 from radretrieval.archive.queries import sql
 from radretrieval.archive.schema.names import partition
-from radretrieval.errors import NoEncoder, UsageError
+from radretrieval.errors import EnvironmentUnusable, NoEncoder, UsageError
 from radretrieval.files.atomic import write_bytes
 from radretrieval.profile import Profile
 
@@ -57,6 +57,16 @@ class Encoder:
 def lock(connection: Connection) -> None:
     """Lock the table `encoder` in the caller's transaction: one at a time adds encoders or switches between them."""
     connection.execute(sql("encoder_lock"))
+
+
+def require_owner(connection: Connection) -> None:
+    """Raise EnvironmentUnusable where this role may not add an encoder, which creates a table of codes."""
+    row = connection.execute(sql("encoder_may_add")).fetchone()
+    if row is None or not row["yes"]:
+        raise EnvironmentUnusable(
+            "a new encoder has a table of codes, which only the owner of the schema radretrieval creates: log in as "
+            "that role, or one of its members, to train"
+        )
 
 
 def add(

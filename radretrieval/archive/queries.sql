@@ -192,6 +192,10 @@ WHERE n.nspname = 'radretrieval' AND pg_get_userbyid(n.nspowner) <> current_user
 -- :as_before The role of before, where the transaction goes on.
 SELECT set_config('role', %(role)s, true);
 
+-- :encoder_may_add Whether this role may create the partition of an encoder and attach it.
+SELECT has_schema_privilege(c.relnamespace, 'CREATE') AND pg_has_role(c.relowner, 'USAGE') AS yes FROM pg_class c
+WHERE c.oid = 'radretrieval.cnnc'::regclass;
+
 -- :encoder_partition Codes of one encoder lie together.
 CREATE TABLE {partition} (LIKE cnnc INCLUDING ALL);
 

@@ -93,7 +93,8 @@ def train(
 
     Raises
     ------
-    UsageError : no labelled image, or one class only. EnvironmentUnusable : the device is not there.
+    UsageError : no labelled image, or one class only. EnvironmentUnusable : the device is not there, or this
+    role may not add encoders.
     """
     from radretrieval.coding import training
     from radretrieval.coding.network import choose_device
@@ -103,7 +104,9 @@ def train(
     profile = options.profile
     epochs = options.passes
     with database.connection() as connection:
-        encoders.lock(connection)  # a standby, or a role that may not store encoders, is refused before the training
+        # a standby, or a role that may not store encoders, is refused before the training
+        encoders.lock(connection)
+        encoders.require_owner(connection)
         rows = images.training(connection, options.split)
 
     def progress(count: int, step: str) -> None:

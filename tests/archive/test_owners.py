@@ -11,14 +11,16 @@ from urllib.parse import quote
 import pytest
 from anchored import far_codes, new_images, refused, rows, sound
 from databases import Server, database_of
-from tiny import add_encoder
+from tiny import TINY, add_encoder
 
 from radretrieval.archive import codes, connections, encoders, migrations
 from radretrieval.archive.connections import Database
 from radretrieval.archive.encoder_deletion import delete
 from radretrieval.archive.schema import objects
 from radretrieval.archive.search import exact_index
+from radretrieval.config import Settings
 from radretrieval.errors import EnvironmentUnusable
+from radretrieval.jobs.train import TrainOptions, train
 
 OTHERS = (
     "SELECT c.oid::regclass::text FROM pg_class c WHERE c.relnamespace = 'radretrieval'::regnamespace "
@@ -136,6 +138,20 @@ def test_field_18_a_superuser_upgrades_and_the_owner_upgrades_again(owned: Owned
         with owned.dba.connection() as made:
             assert rows(made, OTHERS) == [("of_the_site",)]
     write(owned.writer, encoder, 1)
+
+
+def test_field_18_a_role_that_may_not_add_encoders_is_refused_before_the_training(
+    owned: Owned, settings: Settings
+) -> None:
+    for role in (owned.writer, owned.reader):
+        with role.connection() as made, pytest.raises(EnvironmentUnusable, match="only the owner of the schema"):
+            encoders.require_owner(made)
+    with pytest.raises(EnvironmentUnusable, match="only the owner of the schema"):
+        train(owned.writer, settings, TrainOptions(TINY, device="cpu"))
+    for role in (owned.owner, owned.dba):
+        with role.connection() as made:
+            encoders.require_owner(made)
+            add_encoder(made)
 
 
 def user(connection: Any) -> str:
