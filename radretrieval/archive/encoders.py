@@ -59,8 +59,9 @@ def lock(connection: Connection) -> None:
     connection.execute(sql("encoder_lock"))
 
 
-def require_owner(connection: Connection) -> None:
-    """Raise EnvironmentUnusable where this role may not add an encoder, which creates a table of codes."""
+def lock_to_add(connection: Connection) -> None:
+    """Do what `lock` does; raises EnvironmentUnusable where the role may not create the table of an encoder's codes."""
+    lock(connection)
     row = connection.execute(sql("encoder_may_add")).fetchone()
     if row is None or not row["yes"]:
         raise EnvironmentUnusable(

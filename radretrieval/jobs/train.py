@@ -104,9 +104,7 @@ def train(
     profile = options.profile
     epochs = options.passes
     with database.connection() as connection:
-        # a standby, or a role that may not store encoders, is refused before the training
-        encoders.lock(connection)
-        encoders.require_owner(connection)
+        encoders.lock_to_add(connection)  # a standby, or a role that may not, is refused before the training
         rows = images.training(connection, options.split)
 
     def progress(count: int, step: str) -> None:

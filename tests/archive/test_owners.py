@@ -143,14 +143,11 @@ def test_field_18_a_superuser_upgrades_and_the_owner_upgrades_again(owned: Owned
 def test_field_18_a_role_that_may_not_add_encoders_is_refused_before_the_training(
     owned: Owned, settings: Settings
 ) -> None:
-    for role in (owned.writer, owned.reader):
-        with role.connection() as made, pytest.raises(EnvironmentUnusable, match="only the owner of the schema"):
-            encoders.require_owner(made)
     with pytest.raises(EnvironmentUnusable, match="only the owner of the schema"):
         train(owned.writer, settings, TrainOptions(TINY, device="cpu"))
     for role in (owned.owner, owned.dba):
         with role.connection() as made:
-            encoders.require_owner(made)
+            encoders.lock_to_add(made)
             add_encoder(made)
 
 
