@@ -108,6 +108,9 @@ def downgrade() -> None:
     op.drop_table("patient_key_check", schema=S)
     op.drop_column("image", "shown_sha256", schema=S)
     op.drop_column("image", "flat", schema=S)  # verify sees it again in the files
+    for name in ("image", "image_decoded"):
+        op.execute(f"COMMENT ON COLUMN {S}.{name}.uri IS 'Where the file was seen last, file:///….'")
+    op.execute(f"COMMENT ON COLUMN {S}.ingest_failure.uri IS 'Where the file lies, file:///….'")
 
 
 def _corrections() -> None:

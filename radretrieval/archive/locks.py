@@ -30,7 +30,7 @@ _NAME, _CONTENT = "RowShareLock", "RowExclusiveLock"  # how pg_locks shows that 
 
 def lock(connection: Connection, name: str) -> None:
     """Take the lock of this name; a wait of more than `SECONDS` is logged with who has it."""
-    _wait(connection, "lock_named", {"name": name}, f"the lock {name!r} of the archive", _NAME)
+    _wait(connection, sql("lock_named"), {"name": name}, f"the lock {name!r} of the archive", _NAME)
 
 
 def try_lock(connection: Connection, name: str) -> bool:
@@ -41,7 +41,7 @@ def try_lock(connection: Connection, name: str) -> bool:
 
 def lock_contents(connection: Connection, sha256: Sequence[bytes]) -> None:
     """Take the lock of each SHA-256; a wait of more than `SECONDS` is logged with who may have one of them."""
-    _wait(connection, "lock_contents", {"sha256": list(sha256)}, "the lock of a file's content", _CONTENT)
+    _wait(connection, sql("lock_contents"), {"sha256": list(sha256)}, "the lock of a file's content", _CONTENT)
 
 
 def holder(connection: Connection, mode: str = _NAME) -> str:
@@ -110,7 +110,7 @@ def check(connection: Connection) -> None:
 def _wait(connection: Connection, statement: str, values: dict[str, Any], what: str, mode: str) -> None:
     waited, told = 0.0, SECONDS
     while True:
-        row = connection.execute(sql(statement), values | {"seconds": SECONDS}).fetchone()
+        row = connection.execute(statement, values | {"seconds": SECONDS}).fetchone()
         if row is not None and row["taken"]:
             return
         waited += SECONDS

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -70,6 +71,16 @@ def test_one_that_the_database_refuses_fails_alone(
     assert "violates check constraint" in report.failures[0]["message"]
 
 
+def decoders() -> list[psutil.Process]:
+    """The decoding processes of this one."""
+    found = []
+    for child in psutil.Process().children():
+        with suppress(psutil.NoSuchProcess):  # also of one that has ended and waits to be reaped
+            if "worker_pool" in " ".join(child.cmdline()):
+                found.append(child)
+    return found
+
+
 def test_decoders_that_are_killed_lose_nothing(
     database: Database, settings: Settings, store: ContentStore, take_in: TakeIn, tmp_path: Path
 ) -> None:
@@ -81,11 +92,9 @@ def test_decoders_that_are_killed_lose_nothing(
     stop = threading.Event()
     thread = threading.Thread(target=intake.run, args=(stop,))
     thread.start()
-    me = psutil.Process()
-    until(lambda: any("worker_pool" in " ".join(child.cmdline()) for child in me.children()), "no decoders")
-    for child in me.children():
-        if "worker_pool" in " ".join(child.cmdline()):
-            child.kill()
+    until(decoders, "no decoders")
+    for decoder in decoders():
+        decoder.kill()
     until(lambda: waiting(database) == 0, "arrivals are left")
     stop.set()
     intake.wake()

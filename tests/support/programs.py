@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from databases import Server
 
 REQUIRE = "RADRETRIEVAL_TEST_REQUIRE"
+SBIN = "/usr/sbin"  # where Debian has pgbouncer and Orthanc, and only root's PATH
 DCMTK = ("dcmqrscp", "dcmsend", "dsrdump", "echoscu", "storescp", "storescu")
 # What RADRETRIEVAL_TEST_REQUIRE may name, and the Debian packages that bring it.
 PACKAGES = {
@@ -36,7 +37,7 @@ NAMES = {"Orthanc": "orthanc", "ip": "netns", **dict.fromkeys(DCMTK, "dcmtk")}
 def needs_program(*programs: str) -> Path:
     """Skip the test, or fail it, where one of these programs is not installed; else the path of the last one."""
     for program in programs:
-        if (found := shutil.which(program, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin")) is None:
+        if (found := shutil.which(program, path=f"{os.environ.get('PATH', os.defpath)}:{SBIN}")) is None:
             lacking(NAMES.get(program, program), f"{program} is not installed")
     return Path(found)
 

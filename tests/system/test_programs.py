@@ -6,6 +6,7 @@ import re
 import subprocess
 from pathlib import Path
 
+import programs
 import pytest
 from programs import PACKAGES, REQUIRE, lacking, needs_program, required
 
@@ -15,6 +16,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(autouse=True)
 def nothing_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr(programs, "SBIN", "")
     monkeypatch.delenv(REQUIRE, raising=False)
 
 

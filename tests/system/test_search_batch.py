@@ -20,7 +20,7 @@ from tiny import add_encoder
 from radretrieval.archive.connections import Database
 
 IMAGES = 24
-KEYS = ["encoder_id", "queries", "answered", "failed", "failures", "rows", "out", "seconds"]
+KEYS = ["encoder_id", "queries", "answered", "flat", "failed", "failures", "rows", "out", "seconds"]
 KEYS += ["queries_per_second", "path"]
 
 
