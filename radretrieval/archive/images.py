@@ -216,6 +216,12 @@ def forget_failures(connection: Connection, uris: Sequence[str]) -> None:
         connection.execute(sql("failure_forget"), {"uris": list(uris)})
 
 
+def hidden_uri(connection: Connection) -> str | None:
+    """The URI of the newest image whose path is hidden; None where none is."""
+    row = connection.execute(sql("hidden_uri")).fetchone()
+    return None if row is None else str(row["uri"])
+
+
 def failed_uris(connection: Connection) -> list[str]:
     """URIs of the files with a failure."""
     return [row["uri"] for row in connection.execute(sql("failure_uris"))]

@@ -144,6 +144,9 @@ VALUES (%(uri)s, %(sha256)s, %(error)s, %(message)s)
 ON CONFLICT (uri) DO UPDATE SET sha256 = excluded.sha256, error = excluded.error, message = excluded.message,
     attempts = ingest_failure.attempts + 1, last_at = now();
 
+-- :hidden_uri A path that was hidden.
+SELECT uri FROM image WHERE starts_with(uri, 'file:hidden/') ORDER BY id DESC LIMIT 1;
+
 -- :failure_uris Files that were not taken.
 SELECT uri FROM ingest_failure WHERE starts_with(uri, 'file:') ORDER BY uri;
 

@@ -263,7 +263,10 @@ def _tell(answer: rr.Answer) -> None:
         _tell_recall(answer.recall)
     if answer.returned < answer.requested:
         waiting = f"; {answer.pending} images have no code yet (radretrieval work --once)" if answer.pending else ""
+        limits = {"--max-distance": answer.request.max_distance, "--one-per": answer.request.one_per}
+        set_here = ", ".join(f"{name} {value}" for name, value in limits.items() if value is not None)
         filtered = " that pass the filter" if effect is not None else ""
+        filtered += f" within {set_here}" if set_here else ""
         tell(f"{answer.returned} of {answer.requested} hits: the archive has no more coded images{filtered}{waiting}")
 
 

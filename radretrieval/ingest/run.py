@@ -25,12 +25,13 @@ from radretrieval.archive.schema.columns import LABELLED, LABELS
 from radretrieval.config import Settings
 from radretrieval.errors import ImageError, InputMissing, LabelsError, UsageError
 from radretrieval.files.text import printable, shown
-from radretrieval.files.uris import file_uri, is_hidden, to_path, to_uri
+from radretrieval.files.uris import file_uri, to_path, to_uri
 from radretrieval.files.walk import walk
 from radretrieval.ingest.imageclef_release import codes_files, recognise
 from radretrieval.ingest.inspect_file import LONGEST_URI, InspectedFile, InspectOptions, hashed, inspect_file
 from radretrieval.ingest.labels_csv import LONGEST_VALUE, Labels
 from radretrieval.ingest.needless import drop_needless
+from radretrieval.ingest.path_key import check_path_key
 from radretrieval.ingest.problem import Problem, of_issuers
 from radretrieval.ingest.register import log_updates, register_images
 from radretrieval.ingest.report import IngestReport
@@ -75,6 +76,7 @@ def ingest(
     ------
     InputMissing : a path does not exist (before anything is read).
     LabelsError : the codes of a release cannot be used at all (before any image is read).
+    EnvironmentUnusable : the archive hides paths, and the settings name no key of paths.
     WrongPatientKey : the key of the pseudonyms is not the archive's.
     DatabaseUnavailable : the database went away; what was committed stays, the next run goes on from there.
     """
@@ -97,6 +99,7 @@ def ingest(
         ThreadPoolExecutor(4) as threads,
         WorkerPool.of(settings, job, workers) as pool,
     ):
+        check_path_key(connection, settings.path_key_file)
         run = IngestRun(connection, settings, labels, split, advance or (lambda count: None))
         run.named = frozenset[str]() if isinstance(paths, FoundPaths) else frozenset(map(os.path.abspath, paths))
         files = walk(paths, frozenset((*(labels.sources if labels else ()), *passed)))
@@ -294,7 +297,7 @@ class IngestRun:
         try:
             return to_path(uri, self.settings.path_key_file).exists()
         except (ImageError, OSError):
-            return is_hidden(uri)  # with another key: it may be there
+            return False  # hidden with another key: the file at hand is one that can be read
 
     def commit(self) -> None:
         """Commit, unless pseudonyms were written with a key that is not the archive's."""

@@ -187,3 +187,21 @@ def test_field_05_a_watched_folder_moves_what_it_hides(
         kept = connection.execute("SELECT uri FROM radretrieval.image ORDER BY uri").fetchall()
     assert all(uri.startswith("file:hidden/") for (uri,) in kept)
     assert {to_path(uri, key) for (uri,) in kept} == {tmp_path / "done" / f"{number}.png" for number in (1, 2)}
+
+
+def test_field_05_a_host_without_the_key_stores_no_path_and_a_lost_key_is_replaced(
+    archive_url: str, films: Path, key: Path, tmp_path: Path, inside: Callable[..., Run]
+) -> None:
+    (films / "broken.png").unlink()
+    inside("ingest", films / "1.png", **{SETTING: str(key)})
+    refused = inside("ingest", films, check=False)
+    assert (refused.returncode, SETTING in refused.stderr) == (3, True)
+    assert not any(NAME in text for text in texts(archive_url))
+    other = tmp_path / "other.key"
+    other.write_text("another secret of paths, 32 bytes long")
+    again = inside("ingest", films, "--json", **{SETTING: str(other)})
+    assert (again.json["unchanged"], again.json["added"]) == (1, 1)
+    assert "another key" in again.stderr
+    verified = inside("verify", "--json", **{SETTING: str(other)}).json
+    assert (verified["sound"], verified["images"]) == (2, 2)
+    assert "another key" not in inside("ingest", films, **{SETTING: str(other)}).stderr
