@@ -90,8 +90,8 @@ def _inactive(connection: Connection, encoder_id: int) -> Encoder:
     encoder = encoders.get(connection, encoder_id)
     if encoder.active:
         raise UsageError(
-            f"encoder {encoder_id} is active, and searches use its codes; activate another first: radretrieval encoder "
-            "activate ID"
+            f"encoder {encoder_id} is active, and searches use its codes; activate another first (radretrieval encoder "
+            "list names them, radretrieval train makes one): radretrieval encoder activate ID"
         )
     return encoder
 

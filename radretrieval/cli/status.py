@@ -25,6 +25,10 @@ def status(context: typer.Context, as_json: AsJson = False) -> None:
         tell(index["advice"])
     if index is not None and index["unfinished"]:
         tell("an index is being built, or was begun and not finished: radretrieval index build begins anew")
+    if document["images"] and not document["encoders"]:
+        tell("there is no encoder: radretrieval train makes one, then radretrieval work --once encodes the images")
+    elif document["pending"]:
+        tell(f"{document['pending']} images have no code yet: radretrieval work --once")
     if document["arrived"]:
         tell(f"{document['arrived']} files have come and are no images yet: radretrieval receive and pull make them")
     if document["gone"] or document["same_uid"]:

@@ -59,6 +59,7 @@ def test_field_09_flat_images_are_named_counted_and_found(
     status = inside("status", "--json")
     assert status.json["flat"] == 2
     assert "show nothing" in status.stderr
+    assert "radretrieval train" in status.stderr
     # what an older version ingested is looked at by verify
     rows(database, "WITH done AS (UPDATE image SET flat = NULL RETURNING id) SELECT id FROM done")
     assert verify(database, settings).completed == 4
