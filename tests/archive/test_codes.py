@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import psycopg
 import pytest
+from nodes import until
 from tiny import add_encoder
 
 from radretrieval.archive import codes, connections, encoders, images
@@ -243,6 +244,9 @@ def test_two_claims_never_hold_the_same_image(database: Database) -> None:
         connection, batch = held[0]
         codes.write_cnnc(connection, encoder, [image.image_id for image in batch], np.zeros((10, 125), np.uint8), 1000)
         connection.commit()
+    with database.connection() as connection:  # the server ends a session some time after its client
+        others = "SELECT FROM pg_locks WHERE relation = 'image'::regclass AND pid <> pg_backend_pid()"
+        until(lambda: connection.execute(others).rowcount == 0, "the claims are not given back")
     with Claims(database.url, encoder, geometry, 100, LONG_AGO) as rest:
         claim = rest.next()
         assert claim is not None
