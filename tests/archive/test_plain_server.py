@@ -6,14 +6,13 @@ import os
 import shutil
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 from conftest import Run
+from databases import wait_for
 
 
 def plain_binaries() -> Path | None:
@@ -47,14 +46,7 @@ def plain_url() -> Iterator[str]:
         )
         try:
             url = f"postgresql://site@/postgres?host={folder}"
-            until = time.monotonic() + 60
-            while True:
-                try:
-                    psycopg.connect(url).close()
-                    break
-                except psycopg.OperationalError:
-                    assert time.monotonic() < until, "the server does not start"
-                    time.sleep(0.1)
+            wait_for(url, server)
             yield url
         finally:
             server.terminate()

@@ -9,11 +9,14 @@ from __future__ import annotations
 import re
 import secrets
 import shutil
+import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 from urllib.parse import quote
 
@@ -109,6 +112,19 @@ def start(environment: Mapping[str, str]) -> Server:
     if backend == "url":
         return _given(environment[URL])
     return _container() if backend == "docker" else _embedded()
+
+
+def wait_for(url: str, process: subprocess.Popen[Any], log: Path | None = None, seconds: float = 60) -> None:
+    """Wait until a server that was started answers; fails with its log where it ends, or takes longer."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            psycopg.connect(url).close()
+            return
+        except psycopg.OperationalError:
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise AssertionError(log.read_text() if log is not None else "the server does not start") from None
+            time.sleep(0.05)
 
 
 def with_database(url: str, name: str) -> str:

@@ -6,14 +6,13 @@ import os
 import shutil
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import psycopg
-from databases import Server, database_of
+from databases import Server, database_of, wait_for
 from programs import needs_program
 
 PORT = 6432
@@ -50,15 +49,7 @@ def pgbouncer(server: Server, url: str, mode: str = "transaction", size: int = 2
         process = subprocess.Popen([program, folder / "ini"], stderr=subprocess.DEVNULL, cwd="/", **who)
         try:
             through = f"postgresql://{parts.get('user', 'postgres')}@/{database_of(url)}?host={folder}&port={PORT}"
-            until = time.monotonic() + 30
-            while True:
-                try:
-                    psycopg.connect(through).close()
-                    break
-                except psycopg.OperationalError:
-                    assert time.monotonic() < until, (folder / "log").read_text()
-                    assert process.poll() is None, (folder / "log").read_text()
-                    time.sleep(0.05)
+            wait_for(through, process, folder / "log")
             yield through
         finally:
             process.terminate()

@@ -5,14 +5,12 @@ from __future__ import annotations
 import shutil
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import psycopg
 import pytest
-from databases import Server, database_of
+from databases import Server, database_of, wait_for
 
 from radretrieval.archive.embedded import account
 
@@ -36,15 +34,7 @@ def standby(server: Server, url: str) -> Iterator[str]:
             process = subprocess.Popen([programs / "postgres", "-D", data, "-k", folder], stderr=log, cwd="/", **who)
         try:
             made = f"postgresql://radretrieval@/{database_of(url)}?host={folder}"
-            until = time.monotonic() + 60
-            while True:
-                try:
-                    psycopg.connect(made).close()
-                    break
-                except psycopg.OperationalError:
-                    assert time.monotonic() < until, (folder / "log").read_text()
-                    assert process.poll() is None, (folder / "log").read_text()
-                    time.sleep(0.05)
+            wait_for(made, process, folder / "log")
             yield made
         finally:
             process.terminate()
