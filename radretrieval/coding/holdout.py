@@ -1,4 +1,4 @@
-"""Which training films are held out: the network does not learn them; early stopping and calibration measure on them."""
+"""Which training films are held out: not learnt by the network, but measured on, for early stopping and calibration."""
 
 from __future__ import annotations
 
