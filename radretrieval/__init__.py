@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from radretrieval.irma.error import irma_error as irma_error
     from radretrieval.jobs.code_report import CodeReport as CodeReport
     from radretrieval.jobs.encode import EncodeReport as EncodeReport
+    from radretrieval.jobs.exchange import ExchangedEncoder as ExchangedEncoder
     from radretrieval.jobs.train import TrainReport as TrainReport
     from radretrieval.jobs.verify import VerifyReport as VerifyReport
     from radretrieval.privacy.archive_key import AcceptedKey as AcceptedKey
@@ -75,6 +76,7 @@ _PLACES = {
     "irma.error": "irma_error",
     "jobs.code_report": "CodeReport",
     "jobs.encode": "EncodeReport",
+    "jobs.exchange": "ExchangedEncoder",
     "jobs.train": "TrainReport",
     "jobs.verify": "VerifyReport",
     "privacy.archive_key": "AcceptedKey",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from radretrieval.api.base import ArchiveBase, Progress, counted
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from radretrieval.archive.encoder_deletion import DeletedEncoder
     from radretrieval.jobs.code_report import CodeReport
     from radretrieval.jobs.encode import EncodeReport
+    from radretrieval.jobs.exchange import ExchangedEncoder
     from radretrieval.jobs.train import TrainReport
     from radretrieval.profile import Profile
 
@@ -106,6 +108,28 @@ class ArchiveCodes(ArchiveBase):
                     f"work --once --encoder {encoder} (or switch all the same with --force)"
                 )
             encoders.activate(connection, encoder)
+
+    def export_encoder(self, file: str | Path, *, encoder: int | None = None) -> ExchangedEncoder:
+        """Write an encoder with its profile, classes and metrics to one file, for another archive to import.
+
+        Parameters
+        ----------
+        file : its name ends in .safetensors; replaced if it exists. encoder : id; None for the active one.
+        """
+        from radretrieval.jobs.exchange import export_encoder
+
+        return export_encoder(self._database, self.settings, Path(file), encoder)
+
+    def import_encoder(self, file: str | Path) -> ExchangedEncoder:
+        """Add the encoder of a file that `export_encoder` wrote; active if it is the first.
+
+        Raises
+        ------
+        InputMissing : the file cannot be opened. UsageError : it is damaged, or no encoder of this version.
+        """
+        from radretrieval.jobs.exchange import import_encoder
+
+        return import_encoder(self._database, Path(file))
 
     def delete_encoder(self, encoder: int) -> DeletedEncoder:
         """Delete an encoder that is not active, with its codes, indexes and this host's cached weights, for ever.

@@ -99,6 +99,20 @@ def add(
     return encoder_id
 
 
+def same(connection: Connection, profile: Profile, weights: bytes, classes: Sequence[str]) -> int | None:
+    """The id of the first encoder with this profile, these weights and classes; None where there is none."""
+    values = {"hash": profile.hash, "weights": hashlib.sha256(weights).digest(), "classes": list(classes)}
+    row = connection.execute(sql("encoder_same"), values).fetchone()
+    return None if row is None else int(row["id"])
+
+
+def metrics(connection: Connection, encoder: Encoder) -> dict[str, Any]:
+    """What was noted of an encoder's training."""
+    row = connection.execute(sql("encoder_metrics"), {"id": encoder.id}).fetchone()
+    assert row is not None
+    return dict(row["metrics"])
+
+
 @contextmanager
 def owning(connection: Connection) -> Iterator[None]:
     """Create tables within: they belong to the owner of the schema, whichever superuser or member of it is connected.

@@ -222,6 +222,13 @@ FROM encoder e LEFT JOIN hnsw_audit h ON h.encoder_id = e.id WHERE CASE WHEN %(i
 -- :encoder_weights The weights.
 SELECT weights FROM encoder WHERE id = %(id)s;
 
+-- :encoder_metrics What was noted of its training.
+SELECT metrics FROM encoder WHERE id = %(id)s;
+
+-- :encoder_same An encoder with the same weights, profile and classes.
+SELECT min(id) AS id FROM encoder WHERE weights_sha256 = %(weights)s AND profile_hash = %(hash)s AND classes = %(classes)s
+HAVING count(*) > 0;
+
 -- :encoder_list All encoders and how many codes each has.
 SELECT e.id AS encoder_id, e.profile ->> 'name' AS profile, e.active,
        (SELECT count(*) FROM cnnc c WHERE c.encoder_id = e.id) AS codes, e.created_at

@@ -90,6 +90,14 @@ def tell(message: str) -> None:
         print(printable(message), file=sys.stderr)
 
 
+def not_active(encoder: int) -> str:
+    """What to do with an encoder that was added beside the active one."""
+    return (
+        f"encoder {encoder} is not active: fill it with `radretrieval work --once --encoder {encoder}`, then switch "
+        f"with `radretrieval encoder activate {encoder}`"
+    )
+
+
 def tell_failures(failures: FailureList, most: int = 20) -> None:
     """Name the inputs that failed, on stderr."""
     for failure in failures[:most]:

@@ -1,4 +1,4 @@
-"""`radretrieval encoder`: list encoders, switch between them, delete them, and look at the health of their codes."""
+"""`radretrieval encoder`: list encoders, switch between them, share and delete them, look at their codes."""
 
 from __future__ import annotations
 
@@ -8,10 +8,20 @@ from typing import Annotated
 
 import typer
 
-from radretrieval.cli.common import AsJson, EncoderId, bar, check_output, opened, print_document, print_json, tell
+from radretrieval.cli.common import (
+    AsJson,
+    EncoderId,
+    bar,
+    check_output,
+    not_active,
+    opened,
+    print_document,
+    print_json,
+    tell,
+)
 
 app = typer.Typer(
-    help="List encoders, switch between them, delete them, and look at their codes.",
+    help="List encoders, switch between them, share and delete them, and look at their codes.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -52,6 +62,43 @@ def activate(
     with opened(context) as archive:
         archive.activate(encoder_id, force=force)
     tell(f"encoder {encoder_id} is active")
+
+
+@app.command("export")
+def export_(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Its name ends in .safetensors; replaced if it exists.")],
+    encoder: EncoderId = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write an encoder to one file, for `encoder import` of another archive.
+
+    It has the weights, the profile, the classes, what was noted of the training, and a hash of it all; no image, and no
+    name of a file or patient.
+    """
+    with opened(context) as archive:
+        exported = archive.export_encoder(file, encoder=encoder)
+    print_document(asdict(exported), as_json, without=["added"])
+
+
+@app.command("import")
+def import_(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="As `encoder export` wrote it.")],
+    as_json: AsJson = False,
+) -> None:
+    """Add the encoder of a file; the first one of an archive becomes active.
+
+    Its hash, weights, profile and classes are verified before. An encoder that the archive has already is not added
+    again. Reading the file runs no code that is in it.
+    """
+    with opened(context) as archive:
+        imported = archive.import_encoder(file)
+    print_document(asdict(imported), as_json)
+    if not imported.added:
+        tell(f"the archive has it already, as encoder {imported.encoder_id}")
+    elif not imported.active:
+        tell(not_active(imported.encoder_id))
 
 
 @app.command()

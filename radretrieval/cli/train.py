@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from radretrieval.cli.common import AsJson, Device, bar, opened, print_document, tell, tell_failures
+from radretrieval.cli.common import AsJson, Device, bar, not_active, opened, print_document, tell, tell_failures
 
 
 def train(
@@ -29,9 +29,6 @@ def train(
     if not as_json:
         tell_failures(report.failures)
         if not report.active:
-            tell(
-                f"encoder {report.encoder_id} is not active: fill it with `radretrieval work --once --encoder "
-                f"{report.encoder_id}`, then switch with `radretrieval encoder activate {report.encoder_id}`"
-            )
+            tell(not_active(report.encoder_id))
     if report.failures:
         raise typer.Exit(1)

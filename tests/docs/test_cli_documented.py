@@ -40,6 +40,8 @@ def test_the_reference_is_of_the_real_commands() -> None:
         ("encoder list", ["--json"]),
         ("encoder activate", []),
         ("encoder delete", ["--json"]),
+        ("encoder export", ["--encoder", "--json"]),
+        ("encoder import", ["--json"]),
         ("encoder report", ["--encoder", "--picture", "--json"]),
         ("status", ["--json"]),
         ("index build", ["--kind", "--json"]),

@@ -1,0 +1,128 @@
+"""An encoder as one safetensors file: its weights, and in the file's metadata everything else, with a hash of it all.
+
+The file holds numbers and JSON: reading it runs no code. Neither writing nor parsing needs torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from radretrieval.errors import UsageError
+from radretrieval.irma.code import normalise
+from radretrieval.profile import Profile
+
+FORMAT = "radretrieval encoder 1"
+LARGEST = 2**30  # bytes; PostgreSQL stores no value that is larger
+_LARGEST_SIDE = 1024  # pixels of the input
+_MEMBERS = ("profile", "classes", "calibration", "metrics")
+
+
+@dataclass(frozen=True)
+class EncoderFile:
+    """What such a file has.
+
+    Attributes
+    ----------
+    weights : safetensors bytes without metadata, as `training.weights_of` makes them.
+    profile : the profile that they were trained with.
+    classes : the IRMA code of each softmax unit.
+    metrics : what was noted of the training.
+    calibration : what turns distances into probabilities; None for an encoder without.
+    """
+
+    weights: bytes
+    profile: Profile
+    classes: tuple[str, ...]
+    metrics: dict[str, Any]
+    calibration: dict[str, Any] | None = None
+
+    def _members(self) -> dict[str, str]:
+        values = (self.profile.as_json(), list(self.classes), self.calibration, self.metrics)
+        return {name: _canonical(value) for name, value in zip(_MEMBERS, values, strict=True)}
+
+    @property
+    def sha256(self) -> str:
+        """The hash of everything in the file, 64 hexadecimal digits; equal encoders have equal hashes on all hosts."""
+        return _hash(self._members(), self.weights)
+
+    def to_bytes(self) -> bytes:
+        """The whole file; equal encoders give equal bytes."""
+        header, tensors = _parts(self.weights)
+        metadata = {"format": FORMAT, **self._members(), "sha256": self.sha256}
+        return _joined({"__metadata__": metadata, **header}, tensors)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> EncoderFile:
+        """What `to_bytes` wrote, with its hash verified; whether the weights fit the profile, only a `Coder` tells.
+
+        Raises
+        ------
+        UsageError : the file is damaged, or is none of these.
+        """
+        header, tensors = _parts(data)
+        metadata = header.pop("__metadata__", None) or {}
+        form = str(metadata.get("format"))
+        if form != FORMAT:
+            known = form.startswith(FORMAT.rstrip("0123456789"))
+            raise UsageError(
+                f"it has the form {form!r}, which this version does not know; upgrade radretrieval"
+                if known
+                else "it is a safetensors file, but none that `radretrieval encoder export` wrote"
+            )
+        weights = _joined(header, tensors)
+        members = {name: metadata.get(name, "") for name in _MEMBERS}
+        if metadata.get("sha256") != _hash(members, weights):
+            raise UsageError(
+                "its content does not have the hash that it names: it was damaged or changed; copy it again"
+            )
+        return _decoded(members, weights)
+
+
+def _decoded(members: dict[str, str], weights: bytes) -> EncoderFile:
+    """Raises UsageError where what has the right hash is no encoder all the same."""
+    try:
+        document, classes, calibration, metrics = (json.loads(members[name]) for name in _MEMBERS)
+        profile = Profile.from_json(document)
+        wrong = not all(isinstance(value, dict) for value in (metrics, {} if calibration is None else calibration))
+        if wrong or profile.as_json() != document or not 0 < profile.network.input_size <= _LARGEST_SIDE:
+            raise ValueError
+        if len(set(classes)) != len(classes) or [normalise(code) for code in classes] != classes:
+            raise ValueError
+    except (KeyError, TypeError, ValueError, AttributeError, StopIteration, UsageError):
+        raise UsageError(
+            "its profile, classes or metrics are not of a form that this version knows; upgrade radretrieval, or "
+            "export the encoder anew"
+        ) from None
+    return EncoderFile(weights, profile, tuple(classes), metrics, calibration)
+
+
+def _canonical(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+def _hash(members: dict[str, str], weights: bytes) -> str:
+    text = _canonical({**members, "weights": hashlib.sha256(weights).hexdigest()})
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _parts(data: bytes) -> tuple[dict[str, Any], bytes]:
+    """Header and tensors of a safetensors file; raises UsageError where it is none, or not whole."""
+    from safetensors import SafetensorError, deserialize
+
+    try:
+        deserialize(data)  # type: ignore[no-untyped-call]  # verifies lengths, types, offsets
+        end = 8 + int.from_bytes(data[:8], "little")
+        header: dict[str, Any] = json.loads(data[8:end])
+    except (SafetensorError, ValueError) as error:
+        raise UsageError(f"it is no safetensors file, or not a whole one ({error}); copy it again") from None
+    return header, data[end:]
+
+
+def _joined(header: dict[str, Any], tensors: bytes) -> bytes:
+    """A safetensors file, as the library writes it: the header's length is a multiple of eight."""
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + tensors
