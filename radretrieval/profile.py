@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, ClassVar
 
 from radretrieval.errors import UsageError
 
@@ -30,6 +30,19 @@ class Network:
 
 
 @dataclass(frozen=True)
+class BackboneNetwork:
+    """An EfficientNet-lite0 with a code layer (batch norm, no ReLU) and a linear classifier on the code's tanh."""
+
+    backbone: str = "efficientnet-lite0"
+    input_size: int = 128
+    code_bits: int = 1000
+    dropout: float = 0.3
+    # The range that the ImageNet weights were trained with: pixels 0…1 become -1…1.
+    input_mean: float = 0.5
+    input_scale: float = 2.0
+
+
+@dataclass(frozen=True)
 class Training:
     """How the CNN learns. The paper gives 50 epochs and random shifts; the rest is ours."""
 
@@ -39,6 +52,28 @@ class Training:
     learning_rate: float = 0.005  # SGD with Nesterov momentum, cosine decay to zero
     momentum: float = 0.9
     weight_decay: float = 5e-4
+
+
+@dataclass(frozen=True)
+class FineTuning:
+    """How a `BackboneNetwork` learns: AdamW with a one-cycle schedule, on films that are moved a little each time.
+
+    Films are never mirrored: left and right are different IRMA codes.
+    """
+
+    epochs: int = 10
+    batch: int = 32
+    learning_rate: float = 1e-3  # at the cycle's peak
+    weight_decay: float = 0.01
+    shift: float = 0.1  # largest shift, as a share of the side, both ways
+    rotation: float = 8.0  # degrees, both ways
+    scale: float = 0.12  # 1 ± this
+    gamma: float = 0.3  # the exponent is e to the ± this
+    label_smoothing: float = 0.05
+    # Weight of the logarithm of a class's share of the training images, added to its logit (Menon et al. 2021):
+    # rare codes are learnt as if all were equally frequent.
+    logit_adjustment: float = 1.0
+    axis_weight: float = 0.5  # of the loss of the four heads, one for each axis of the code
 
 
 @dataclass(frozen=True)
@@ -59,6 +94,18 @@ class Query:
     # Open in the paper: at which size two radiographs of unlike sizes are compared.
     # Both are brought to the larger of their longest sides, at most this many pixels.
     roi_longest_side: int = 512
+    # Share of the CNNC distance in the order of the candidates: none, hits are ordered by barcode alone.
+    cnnc_percent: ClassVar[int] = 0
+
+
+@dataclass(frozen=True)
+class FusedQuery:
+    """Candidates by CNNC, hits by the weighted mean of both distances, each as a share of its bits."""
+
+    candidates: int = 50
+    hits: int = 10
+    roi_longest_side: int = 512
+    cnnc_percent: int = 50
 
 
 @dataclass(frozen=True)
@@ -66,10 +113,10 @@ class Profile:
     """A complete set of the method's numbers."""
 
     name: str = "paper"
-    network: Network = field(default_factory=Network)
-    training: Training = field(default_factory=Training)
+    network: Network | BackboneNetwork = field(default_factory=Network)
+    training: Training | FineTuning = field(default_factory=Training)
     barcode: Barcode = field(default_factory=Barcode)
-    query: Query = field(default_factory=Query)
+    query: Query | FusedQuery = field(default_factory=Query)
 
     def as_json(self) -> dict[str, object]:
         """The profile as plain JSON values, as it is stored in `encoder.profile`."""
@@ -79,13 +126,7 @@ class Profile:
     @classmethod
     def from_json(cls, document: dict[str, object]) -> Profile:
         """The profile that `as_json` wrote."""
-        kinds: dict[str, Any] = {"network": Network, "training": Training, "barcode": Barcode, "query": Query}
-        parts: dict[str, Any] = {}
-        for name, kind in kinds.items():
-            numbers: Any = document[name]
-            parts[name] = kind(
-                **{key: tuple(value) if isinstance(value, list) else value for key, value in numbers.items()}
-            )
+        parts = {name: _part(kinds, document[name]) for name, kinds in KINDS.items()}
         return cls(name=str(document["name"]), **parts)
 
     @property
@@ -95,10 +136,25 @@ class Profile:
         return hashlib.sha256(text.encode()).hexdigest()
 
 
+# Each part of a profile has one of these kinds; a stored part is of the kind that has its keys.
+KINDS: dict[str, tuple[type, ...]] = {
+    "network": (Network, BackboneNetwork),
+    "training": (Training, FineTuning),
+    "barcode": (Barcode,),
+    "query": (Query, FusedQuery),
+}
+
+
+def _part(kinds: tuple[type, ...], numbers: Any) -> Any:
+    kind = next(kind for kind in kinds if {one.name for one in fields(kind)} == set(numbers))
+    return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in numbers.items()})
+
+
 PAPER = Profile()
 # The second input size of the paper's Table 2.
 PAPER_96 = Profile(name="paper-96", network=Network(input_size=96))
-PROFILES = {profile.name: profile for profile in (PAPER, PAPER_96)}
+STRONG = Profile(name="strong", network=BackboneNetwork(), training=FineTuning(), query=FusedQuery())
+PROFILES = {profile.name: profile for profile in (PAPER, PAPER_96, STRONG)}
 
 
 def by_name(name: str) -> Profile:

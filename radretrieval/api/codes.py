@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from dataclasses import asdict
@@ -31,6 +32,7 @@ class ArchiveCodes(ArchiveBase):
         epochs: int | None = None,
         device: str = "auto",
         seed: int = 0,
+        weights: str | os.PathLike[str] | None = None,
         progress: Progress | None = None,
     ) -> TrainReport:
         """Train an encoder on the labelled images and store it; the first one becomes active.
@@ -42,6 +44,7 @@ class ArchiveCodes(ArchiveBase):
         epochs : passes over the images; None for the profile's.
         device : `auto` (CUDA where there is one), `cpu`, `cuda`, `cuda:1`, …
         seed : of weights, order and shifts.
+        weights : safetensors file that the backbone of `strong` starts from; None for the extra `strong`.
 
         Raises
         ------
@@ -51,7 +54,7 @@ class ArchiveCodes(ArchiveBase):
         from radretrieval.profile import by_name
 
         chosen = by_name(profile) if isinstance(profile, str) else profile
-        options = TrainOptions(chosen, split, epochs, device, seed)
+        options = TrainOptions(chosen, split, epochs, device, seed, Path(weights) if weights else None)
         return train(self._database, self.settings, options, advance=progress)
 
     def encode(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -20,11 +21,21 @@ def train(
     ] = None,
     device: Device = "auto",
     seed: Annotated[int, typer.Option("--seed", metavar="N", help="Of weights, order and shifts.")] = 0,
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            "--weights",
+            metavar="FILE",
+            help="EfficientNet-lite0 weights (safetensors) that `strong` starts from; default the extra `strong`.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Train an encoder on the labelled images and store it; the first one becomes active."""
     with opened(context) as archive, bar("read and train") as progress:
-        report = archive.train(profile=profile, split=split, epochs=epochs, device=device, seed=seed, progress=progress)
+        report = archive.train(
+            profile=profile, split=split, epochs=epochs, device=device, seed=seed, weights=weights, progress=progress
+        )
     print_document(asdict(report), as_json)
     if not as_json:
         tell_failures(report.failures)

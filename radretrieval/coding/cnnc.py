@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from radretrieval.coding.network import PaperCnn, choose_device
+from radretrieval.coding import network
 from radretrieval.profile import Profile
 
 
@@ -25,15 +25,12 @@ class Coder:
     def __init__(self, weights: bytes, profile: Profile, device: str = "auto") -> None:
         from safetensors.torch import load
 
-        state = load(weights)
         self.profile = profile
-        self.device = choose_device(device)
+        self.device = network.choose_device(device)
         # TF32 rounds products to 10 bits: codes of CPU and GPU would differ in thousands of bits instead of a few
         torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.allow_tf32 = False
-        with torch.device("meta"):  # no random initialisation of weights that are loaded next
-            model = PaperCnn(profile.network, state["full3.bias"].shape[0])
-        model.load_state_dict(state, assign=True)
+        model = network.load(profile.network, load(weights))
         if self.device.type == "cpu":  # pooling is vectorised over channels: 1.5 times as fast
             model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.model = model.eval().to(self.device)

@@ -1,8 +1,8 @@
-"""Training the CNN: SGD on the classes of the training images, as the paper's section 3.1 has it."""
+"""Training a network on the classes of the training images."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
-from radretrieval.coding.network import PaperCnn, choose_device
-from radretrieval.profile import Profile, Training
+from radretrieval.coding import network
+from radretrieval.coding.network import BackboneCnn, CodeNetwork, choose_device
+from radretrieval.coding.recipes import Recipe, recipe_of
+from radretrieval.profile import Profile
 
 
 @dataclass(frozen=True)
@@ -33,19 +34,23 @@ class TrainedNetwork:
 def train_network(
     images: NDArray[np.float16],
     labels: NDArray[np.int64],
+    classes: Sequence[str],
     profile: Profile,
     *,
+    backbone: Mapping[str, Tensor] | None = None,
     epochs: int,
     device: str = "auto",
     seed: int = 0,
     on_batch: Callable[[int, int, float], None] | None = None,
 ) -> TrainedNetwork:
-    """Train a network from random weights.
+    """Train a network.
 
     Parameters
     ----------
     images : float16 (n, size, size), 0…1, at the profile's input size.
     labels : int64 (n,), 0 … classes − 1.
+    classes : IRMA code of each class number.
+    backbone : weights that a `BackboneNetwork` starts from, by name; None for random ones.
     epochs : passes over the images.
     device : `auto`, `cpu`, `cuda`, …. Mixed precision where it is faster: on CUDA float16 with loss scaling, on a
         CPU with AMX bfloat16. Codes are always computed in float32.
@@ -59,19 +64,23 @@ def train_network(
     target = choose_device(device)
     precision = _precision(target)
     torch.manual_seed(seed)
-    model = PaperCnn(profile.network, int(labels.max()) + 1).to(target)
+    model = network.build(profile.network, len(classes))
+    if isinstance(model, BackboneCnn) and backbone is not None:
+        model.backbone.load_pretrained(backbone)
+    model = model.to(target)
     # a third faster on a CPU, and the layout of tensor cores
     model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     batches = -(-len(images) // profile.training.batch)
-    step = _Step(model, profile.training, precision, max(epochs * batches, 1))
+    recipe = recipe_of(profile.training, classes, torch.from_numpy(labels))
+    step = _Step(model, recipe, precision, max(epochs * batches, 1))
     draw = torch.Generator().manual_seed(seed)
     x, y = torch.from_numpy(images), torch.from_numpy(labels)
     losses, accuracies = [], []
     model.train()
     for epoch in range(epochs):
         total, right = 0.0, 0
-        for chosen in torch.split(torch.randperm(len(x), generator=draw), profile.training.batch):
-            batch = shifted(x[chosen].float()[:, None], profile.training.shift, draw)
+        for chosen in recipe.batches(torch.randperm(len(x), generator=draw)):
+            batch = recipe.augmented(x[chosen].float()[:, None], draw)
             batch = batch.to(target, memory_format=torch.channels_last)
             loss, correct = step(batch, y[chosen].to(target))
             total += loss * len(chosen)
@@ -84,20 +93,13 @@ def train_network(
 
 
 class _Step:
-    """One step of SGD with Nesterov momentum and a cosine schedule over `steps`, in mixed precision."""
+    """One step of a recipe's optimiser and schedule over `steps`, in mixed precision."""
 
-    def __init__(self, model: PaperCnn, settings: Training, precision: torch.dtype, steps: int) -> None:
+    def __init__(self, model: CodeNetwork, recipe: Recipe, precision: torch.dtype, steps: int) -> None:
         self.model = model
+        self.recipe = recipe
         self.precision = precision
-        self.optimiser = torch.optim.SGD(
-            model.parameters(),
-            lr=settings.learning_rate,
-            momentum=settings.momentum,
-            weight_decay=settings.weight_decay,
-            nesterov=True,
-            fused=True,
-        )
-        self.schedule = torch.optim.lr_scheduler.CosineAnnealingLR(self.optimiser, T_max=steps)
+        self.optimiser, self.schedule = recipe.optimiser(model, steps)
         device = next(model.parameters()).device
         self.scaler = torch.amp.GradScaler(device.type, enabled=precision == torch.float16)
 
@@ -106,7 +108,7 @@ class _Step:
         self.optimiser.zero_grad(set_to_none=True)
         with torch.autocast(batch.device.type, dtype=self.precision, enabled=self.precision != torch.float32):
             scores = self.model(batch)
-            loss = F.cross_entropy(scores, labels)
+            loss = self.recipe.loss(scores, labels)
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         self.scaler.step(self.optimiser)
         self.scaler.update()
@@ -122,18 +124,7 @@ def _precision(device: torch.device) -> torch.dtype:
     return torch.bfloat16 if device.type == "cpu" and capabilities.get("amx_bf16") else torch.float32
 
 
-def shifted(batch: Tensor, share: float, draw: torch.Generator) -> Tensor:
-    """Each image of (n, 1, s, s) moved by up to `share`·s pixels both ways; the border pixels are repeated."""
-    side = batch.shape[-1]
-    most = round(share * side)
-    if most == 0:
-        return batch
-    padded = F.pad(batch, (most,) * 4, mode="replicate")
-    moves = torch.randint(0, 2 * most + 1, (len(batch), 2), generator=draw).tolist()
-    return torch.stack([padded[i, :, r : r + side, c : c + side] for i, (r, c) in enumerate(moves)])
-
-
-def weights_of(model: PaperCnn) -> bytes:
+def weights_of(model: CodeNetwork) -> bytes:
     """The model's weights as safetensors, float32, contiguous."""
     from safetensors.torch import save
 

