@@ -1,7 +1,7 @@
 """EfficientNet-lite0: MBConv blocks without squeeze-and-excitation, ReLU6, for grey images.
 
-Source: Tan and Le, "EfficientNet" (2019), and its Lite variants (TensorFlow model garden). Padding is TensorFlow's "same",
-so that weights trained there keep their meaning.
+Source: Tan and Le, "EfficientNet" (2019), and its Lite variants (TensorFlow model garden). Padding is TensorFlow's
+"same", so that weights trained there keep their meaning.
 """
 
 from __future__ import annotations
@@ -87,21 +87,15 @@ class EfficientNetLite0(nn.Sequential):
         Raises UsageError where a tensor is missing or has another shape.
         """
         own = self.state_dict()
-        names = (
-            dict(zip(own, own, strict=True)) if set(own) <= set(weights) else dict(zip(own, _packaged(), strict=True))
-        )
+        names = dict(zip(own, own if set(own) <= set(weights) else _packaged(), strict=True))
         for name, mine in own.items():
             given = weights.get(names[name])
             if given is not None and given.ndim == 4 and mine.shape[1] == 1 and given.shape[1] == 3:
                 given = given.sum(1, keepdim=True)
             if given is None or given.shape != mine.shape:
+                shape = "" if given is None else f"has the shape {tuple(given.shape)}, not {tuple(mine.shape)}"
                 raise UsageError(
-                    f"these are not the weights of an EfficientNet-lite0: {names[name]} "
-                    + (
-                        "is missing"
-                        if given is None
-                        else f"has the shape {tuple(given.shape)}, not {tuple(mine.shape)}"
-                    )
+                    f"these are not the weights of an EfficientNet-lite0: {names[name]} {shape or 'is missing'}"
                 )
             mine.copy_(given)
 
