@@ -1,10 +1,11 @@
-"""How a network learns: what is done to a batch, the loss, and the optimiser with its schedule, for each kind of profile."""
+"""How a network learns: changes of a batch, loss, optimiser and schedule, for each kind of profile."""
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -88,7 +89,9 @@ class FineTuningRecipe(Recipe):
     def __init__(self, training: FineTuning, classes: Sequence[str], labels: Tensor) -> None:
         self.training = training
         counts = torch.bincount(labels, minlength=len(classes)).float()
-        self.prior = training.logit_adjustment * torch.log(counts / counts.sum())
+        # labels are smoothed towards the shares, for equal smoothing would favour the rare once scores are adjusted
+        self.share = counts / counts.sum()
+        self.prior = training.logit_adjustment * self.share.log()
         # for each axis that differs between classes: (classes, classes), 1 where both have the same value
         self.same_axis = []
         for values in zip(*map(axes, classes), strict=True):
@@ -106,7 +109,9 @@ class FineTuningRecipe(Recipe):
     def loss(self, scores: Tensor, labels: Tensor) -> Tensor:
         """Cross-entropy of the code, and the weighted mean of the axes'."""
         scores = scores.float() + self.prior.to(scores.device)
-        loss = F.cross_entropy(scores, labels, label_smoothing=self.training.label_smoothing)
+        smoothing = self.training.label_smoothing
+        loss = (1 - smoothing) * F.cross_entropy(scores, labels)
+        loss = loss - smoothing * (scores.log_softmax(1) @ self.share.to(scores.device)).mean()
         if self.training.axis_weight and self.same_axis:
             share = scores.softmax(1)
             each = [(share * same.to(share.device)[labels]).sum(1).clamp_min(1e-7).log() for same in self.same_axis]
@@ -117,7 +122,7 @@ class FineTuningRecipe(Recipe):
         """AdamW; weights of norms and biases do not decay."""
         matrices = [weight for weight in model.parameters() if weight.ndim > 1]
         others = [weight for weight in model.parameters() if weight.ndim <= 1]
-        groups = [{"params": matrices}, {"params": others, "weight_decay": 0.0}]
+        groups: list[dict[str, Any]] = [{"params": matrices}, {"params": others, "weight_decay": 0.0}]
         rate, decay = self.training.learning_rate, self.training.weight_decay
         found = torch.optim.AdamW(groups, lr=rate, weight_decay=decay, fused=True)
         return found, OneCycleLR(found, max_lr=rate, total_steps=steps)
