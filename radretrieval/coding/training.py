@@ -31,10 +31,24 @@ class TrainedNetwork:
     precision: str
 
 
+@dataclass(frozen=True)
+class TrainingSet:
+    """Labelled images.
+
+    Attributes
+    ----------
+    images : float16 (n, size, size), 0…1, at the profile's input size.
+    labels : int64 (n,), 0 … classes − 1.
+    classes : IRMA code of each class number.
+    """
+
+    images: NDArray[np.float16]
+    labels: NDArray[np.int64]
+    classes: Sequence[str]
+
+
 def train_network(
-    images: NDArray[np.float16],
-    labels: NDArray[np.int64],
-    classes: Sequence[str],
+    data: TrainingSet,
     profile: Profile,
     *,
     backbone: Mapping[str, Tensor] | None = None,
@@ -47,9 +61,7 @@ def train_network(
 
     Parameters
     ----------
-    images : float16 (n, size, size), 0…1, at the profile's input size.
-    labels : int64 (n,), 0 … classes − 1.
-    classes : IRMA code of each class number.
+    data : what is learnt.
     backbone : weights that a `BackboneNetwork` starts from, by name; None for random ones.
     epochs : passes over the images.
     device : `auto`, `cpu`, `cuda`, …. Mixed precision where it is faster: on CUDA float16 with loss scaling, on a
@@ -63,18 +75,18 @@ def train_network(
     """
     target = choose_device(device)
     precision = _precision(target)
+    x, y = torch.from_numpy(data.images), torch.from_numpy(data.labels)
     torch.manual_seed(seed)
-    model = network.build(profile.network, len(classes))
+    model = network.build(profile.network, len(data.classes))
     if isinstance(model, BackboneCnn) and backbone is not None:
         model.backbone.load_pretrained(backbone)
     model = model.to(target)
     # a third faster on a CPU, and the layout of tensor cores
     model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    batches = -(-len(images) // profile.training.batch)
-    recipe = recipe_of(profile.training, classes, torch.from_numpy(labels))
+    batches = -(-len(data.images) // profile.training.batch)
+    recipe = recipe_of(profile.training, data.classes, y)
     step = _Step(model, recipe, precision, max(epochs * batches, 1))
     draw = torch.Generator().manual_seed(seed)
-    x, y = torch.from_numpy(images), torch.from_numpy(labels)
     losses, accuracies = [], []
     model.train()
     for epoch in range(epochs):

@@ -102,8 +102,8 @@ def train(
     UsageError : no labelled image, or one class only. EnvironmentUnusable : the device is not there, or this
     role may not add encoders.
     """
-    from radretrieval.coding import training
     from radretrieval.coding.network import choose_device
+    from radretrieval.coding.training import TrainingSet, train_network
 
     started = time.monotonic()
     choose_device(options.device)  # raises before the images are read
@@ -119,10 +119,8 @@ def train(
             advance(count, len(rows) * (1 + epochs), step)
 
     data = _read(rows, settings, profile, progress)
-    trained = training.train_network(
-        data.pixels,
-        data.labels,
-        data.classes,
+    trained = train_network(
+        TrainingSet(data.pixels, data.labels, data.classes),
         profile,
         epochs=epochs,
         device=options.device,

@@ -14,7 +14,7 @@ from radretrieval.coding import backbone, network
 from radretrieval.coding.backbone import backbone_weights
 from radretrieval.coding.cnnc import Coder
 from radretrieval.coding.efficientnet import FEATURES, EfficientNetLite0
-from radretrieval.coding.training import train_network, weights_of
+from radretrieval.coding.training import TrainingSet, train_network, weights_of
 from radretrieval.errors import UsageError
 from radretrieval.profile import STRONG, BackboneNetwork
 
@@ -97,14 +97,15 @@ def test_without_the_package_there_are_none(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_trained_network_codes_as_it_did() -> None:
     rng = np.random.default_rng(0)
     images = rng.random((9, 32, 32)).astype(np.float16)  # 9: a batch of one film would have no variance
-    trained = train_network(images, np.arange(9) % 2, CLASSES, SMALL, epochs=1, device="cpu")
+    data = TrainingSet(images, np.arange(9) % 2, CLASSES)
+    trained = train_network(data, SMALL, epochs=1, device="cpu")
     coder = Coder(trained.weights, SMALL, "cpu")
     whole = coder.codes(images.astype(np.float32))
     assert whole.shape == (9, 125)
     assert 0.2 < np.unpackbits(whole).mean() < 0.8
     np.testing.assert_array_equal(coder.codes(images[:1].astype(np.float32)), whole[:1])
     assert coder.class_probabilities(images.astype(np.float32)).shape == (9, 2)
-    again = train_network(images, np.arange(9) % 2, CLASSES, SMALL, epochs=1, device="cpu")
+    again = train_network(data, SMALL, epochs=1, device="cpu")
     assert again.weights == trained.weights
 
 
@@ -114,7 +115,7 @@ def test_training_starts_from_the_weights_it_is_given() -> None:
     images = np.zeros((4, 32, 32), np.float16)
     still = replace(SMALL, training=replace(SMALL.training, learning_rate=0.0))
     labels = np.array([0, 1, 0, 1])
-    trained = train_network(images, labels, CLASSES, still, epochs=1, device="cpu", backbone=start)
+    trained = train_network(TrainingSet(images, labels, CLASSES), still, epochs=1, device="cpu", backbone=start)
     from safetensors.torch import load
 
     kept = load(trained.weights)

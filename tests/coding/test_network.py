@@ -11,6 +11,7 @@ from torch import nn
 from radretrieval.coding import training
 from radretrieval.coding.cnnc import Coder, pack
 from radretrieval.coding.network import PaperCnn, choose_device
+from radretrieval.coding.training import TrainingSet
 from radretrieval.errors import EnvironmentUnusable
 from radretrieval.profile import PAPER
 
@@ -92,15 +93,20 @@ def test_training_learns_and_repeats_itself() -> None:
     images, labels = blobs(192, 0)
     batches: list[tuple[int, int]] = []
     first = training.train_network(
-        images, labels, TWO, TINY, epochs=6, device="cpu", seed=3, on_batch=lambda e, n, _: batches.append((e, n))
+        TrainingSet(images, labels, TWO),
+        TINY,
+        epochs=6,
+        device="cpu",
+        seed=3,
+        on_batch=lambda e, n, _: batches.append((e, n)),
     )
     assert batches == [(epoch, 64) for epoch in range(6) for _ in range(3)]
     assert first.losses[-1] < first.losses[0]
     fresh, wanted = blobs(64, 1)
     guessed = Coder(first.weights, TINY, "cpu").class_probabilities(fresh.astype(np.float32)).argmax(1)
     assert np.mean(guessed == wanted) > 0.9
-    again = training.train_network(images, labels, TWO, TINY, epochs=6, device="cpu", seed=3)
-    other = training.train_network(images, labels, TWO, TINY, epochs=1, device="cpu", seed=4)
+    again = training.train_network(TrainingSet(images, labels, TWO), TINY, epochs=6, device="cpu", seed=3)
+    other = training.train_network(TrainingSet(images, labels, TWO), TINY, epochs=1, device="cpu", seed=4)
     assert again.weights == first.weights
     assert other.weights != first.weights
 
@@ -127,7 +133,7 @@ def test_every_precision_of_a_cpu_learns(monkeypatch: pytest.MonkeyPatch) -> Non
     found = {}
     for precision in (torch.float32, torch.bfloat16):
         monkeypatch.setattr(training, "_precision", lambda device, chosen=precision: chosen)
-        trained = training.train_network(images, labels, TWO, TINY, epochs=6, device="cpu", seed=3)
+        trained = training.train_network(TrainingSet(images, labels, TWO), TINY, epochs=6, device="cpu", seed=3)
         fresh, wanted = blobs(64, 1)
         guessed = Coder(trained.weights, TINY, "cpu").class_probabilities(fresh.astype(np.float32)).argmax(1)
         assert np.mean(guessed == wanted) > 0.9
