@@ -128,8 +128,8 @@ def train(
         backbone=backbone.tensors if backbone else None,
         on_batch=lambda epoch, count, loss: progress(count, f"epoch {epoch + 1}/{epochs}, loss {loss:.3f}"),
     )
-    source = backbone.source if backbone else None
-    encoder = _store(database, options, data, trained, source, time.monotonic() - started)
+    made = {"backbone": backbone.source if backbone else None, "seconds": time.monotonic() - started}
+    encoder = _store(database, options, data, trained, made)
     return TrainReport(
         encoder_id=encoder.id,
         profile=profile.name,
@@ -141,9 +141,8 @@ def train(
         train_accuracy=trained.accuracies[-1],
         device=trained.device,
         precision=trained.precision,
-        backbone=source,
-        seconds=time.monotonic() - started,
         failures=data.failures,
+        **made,
     )
 
 
@@ -205,8 +204,7 @@ def _store(
     options: TrainOptions,
     data: _TrainingSet,
     trained: TrainedNetwork,
-    backbone: str | None,
-    seconds: float,
+    made: dict[str, Any],
 ) -> encoders.Encoder:
     """Add the encoder; tries again for minutes while the database is away, for training may have taken hours."""
     metrics = {
@@ -216,8 +214,7 @@ def _store(
         "seed": options.seed,
         "device": trained.device,
         "precision": trained.precision,
-        "backbone": backbone,
-        "seconds": round(seconds, 3),
+        **made,
         "losses": trained.losses,
         "accuracies": trained.accuracies,
     }
