@@ -128,7 +128,7 @@ def train(
         backbone=backbone.tensors if backbone else None,
         on_batch=lambda epoch, count, loss: progress(count, f"epoch {epoch + 1}/{epochs}, loss {loss:.3f}"),
     )
-    made = {"backbone": backbone.source if backbone else None, "seconds": time.monotonic() - started}
+    made: dict[str, Any] = {"backbone": backbone.source if backbone else None, "seconds": time.monotonic() - started}
     encoder = _store(database, options, data, trained, made)
     return TrainReport(
         encoder_id=encoder.id,
