@@ -130,13 +130,19 @@ def train(
     )
     made: dict[str, Any] = {"backbone": backbone.source if backbone else None, "seconds": time.monotonic() - started}
     encoder = _store(database, options, data, trained, made)
+    return _report(encoder, data, trained, made)
+
+
+def _report(
+    encoder: encoders.Encoder, data: _TrainingSet, trained: TrainedNetwork, made: dict[str, Any]
+) -> TrainReport:
     return TrainReport(
         encoder_id=encoder.id,
-        profile=profile.name,
+        profile=encoder.profile.name,
         active=encoder.active,
         images=len(data.labels),
         classes=len(data.classes),
-        epochs=epochs,
+        epochs=len(trained.losses),
         train_loss=trained.losses[-1],
         train_accuracy=trained.accuracies[-1],
         device=trained.device,
