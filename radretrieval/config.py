@@ -52,7 +52,7 @@ class Settings(BaseSettings):
     direct_database_url : URL of the same database without the pooler that `database_url` leads to (pgbouncer in
         transaction mode), for what needs a session: db upgrade, encoder delete, index build, notifications.
     database_password_file : file with the password for `database_url`, as a container secret.
-    home : folder of the embedded server, of the cache of weights and of keys that are made.
+    home : folder of the embedded server, of the cache of weights, of what training keeps and of keys that are made.
     embedded_start_seconds : time limit for a start of the embedded server, with its recovery after a crash, in seconds.
     largest_data_set : size of the largest data set that is received, in bytes or with a unit, as `500 MB` or `2 GiB`. A
         larger one is refused while it comes (C-STORE status 0xA700), and takes neither memory nor disk space.
@@ -141,6 +141,11 @@ class Settings(BaseSettings):
     def weights_folder(self) -> Path:
         """The folder of the cache of weights."""
         return self.home / "weights"
+
+    @property
+    def training_folder(self) -> Path:
+        """The folder of what training keeps: films at the network's size, and checkpoints."""
+        return self.home / "training"
 
     @property
     def reading(self) -> Reading:

@@ -7,20 +7,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from radretrieval.archive import encoders, images
 from radretrieval.archive.connections import Database
 from radretrieval.config import Settings
 from radretrieval.errors import DatabaseUnavailable, UsageError
 from radretrieval.files.failures import FailureList
-from radretrieval.files.text import shown
+from radretrieval.jobs.training_films import LabelledFilms, read_films
 from radretrieval.profile import PAPER, Network, Profile
-from radretrieval.storage.prepare import PrepareTask, prepare_pool
-from radretrieval.storage.source import SourceFile
 
 if TYPE_CHECKING:
     from radretrieval.coding.backbone import BackboneWeights
@@ -118,15 +113,19 @@ def train(
         if advance is not None:
             advance(count, len(rows) * (1 + epochs), step)
 
-    data = _read(rows, settings, profile, progress)
+    def learnt(epoch: int, count: int, loss: float) -> None:
+        data.films.release()
+        progress(count, f"epoch {epoch + 1}/{epochs}, loss {loss:.3f}")
+
+    data = read_films(rows, settings, profile.network.input_size, progress)
     trained = train_network(
-        TrainingSet(data.pixels, data.labels, data.classes),
+        TrainingSet(data.films.pixels, data.labels, data.classes),
         profile,
         epochs=epochs,
         device=options.device,
         seed=options.seed,
         backbone=backbone.tensors if backbone else None,
-        on_batch=lambda epoch, count, loss: progress(count, f"epoch {epoch + 1}/{epochs}, loss {loss:.3f}"),
+        on_batch=learnt,
     )
     made: dict[str, Any] = {"backbone": backbone.source if backbone else None, "seconds": time.monotonic() - started}
     encoder = _store(database, options, data, trained, made)
@@ -134,7 +133,7 @@ def train(
 
 
 def _report(
-    encoder: encoders.Encoder, data: _TrainingSet, trained: TrainedNetwork, made: dict[str, Any]
+    encoder: encoders.Encoder, data: LabelledFilms, trained: TrainedNetwork, made: dict[str, Any]
 ) -> TrainReport:
     return TrainReport(
         encoder_id=encoder.id,
@@ -150,39 +149,6 @@ def _report(
         failures=data.failures,
         **made,
     )
-
-
-class _TrainingSet(NamedTuple):
-    """Inputs (n, size, size), class numbers (n,), the IRMA code of each class, and the images that cannot be read."""
-
-    pixels: NDArray[np.float16]
-    labels: NDArray[np.int64]
-    classes: list[str]
-    failures: FailureList
-
-
-def _read(
-    rows: list[dict[str, Any]], settings: Settings, profile: Profile, progress: Callable[[int, str], None]
-) -> _TrainingSet:
-    tasks = [PrepareTask(SourceFile(row["uri"], bytes(row["sha256"])), profile.network.input_size) for row in rows]
-    pixels, codes, failures = [], [], FailureList()
-    with prepare_pool(settings) as decoders:
-        for (task, found), row in zip(decoders.map(tasks), rows, strict=True):
-            if isinstance(found, Exception):
-                failures.add(shown(task.file.uri, settings.path_key_file), found, str(found))
-            else:
-                pixels.append(found.network_input.astype(np.float16))
-                codes.append(str(row["irma_code"]))
-            progress(1, "read")
-    classes = sorted(set(codes))
-    if len(classes) < 2:
-        raise UsageError(
-            f"training needs images of at least two IRMA codes that can be read; there are {len(codes)} images of "
-            f"{len(classes)} ({', '.join(classes) or 'none'}; {len(failures)} could not be read)"
-        )
-    number = {code: place for place, code in enumerate(classes)}
-    labels = np.array([number[code] for code in codes], np.int64)
-    return _TrainingSet(np.stack(pixels), labels, classes, failures)
 
 
 def _backbone(options: TrainOptions) -> BackboneWeights | None:
@@ -208,7 +174,7 @@ def _backbone(options: TrainOptions) -> BackboneWeights | None:
 def _store(
     database: Database,
     options: TrainOptions,
-    data: _TrainingSet,
+    data: LabelledFilms,
     trained: TrainedNetwork,
     made: dict[str, Any],
 ) -> encoders.Encoder:

@@ -1,0 +1,71 @@
+"""The training images at the size of the network's input, on disk, with the class of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from radretrieval.config import Settings
+from radretrieval.errors import UsageError
+from radretrieval.files.failures import FailureList
+from radretrieval.files.text import shown
+from radretrieval.storage.decoded import DecodedFilms, MappedFilms, open_decoded
+from radretrieval.storage.prepare import PrepareTask, prepare_pool
+from radretrieval.storage.source import SourceFile
+
+
+class LabelledFilms(NamedTuple):
+    """Films of (size, size), class numbers (n,), the IRMA code of each class, and the images that cannot be read."""
+
+    films: MappedFilms
+    labels: NDArray[np.int64]
+    classes: list[str]
+    failures: FailureList
+
+
+def read_films(
+    rows: list[dict[str, Any]], settings: Settings, side: int, progress: Callable[[int, str], None]
+) -> LabelledFilms:
+    """The images of `archive.images.training` that can be read; those that are on disk already are not decoded again.
+
+    Parameters
+    ----------
+    side : of the network's input, in pixels.
+    progress : called with the images that were read, and the step.
+
+    Raises
+    ------
+    UsageError : they are of fewer than two classes. EnvironmentUnusable : they cannot be kept on disk.
+    """
+    files = [SourceFile(row["uri"], bytes(row["sha256"])) for row in rows]
+    with open_decoded(settings.training_folder, side) as decoded:
+        missing = [file for file in files if file not in decoded]
+        progress(len(files) - len(missing), "read")
+        failures = _decode(missing, decoded, settings, side, lambda: progress(1, "read"))
+        there = [(file, str(row["irma_code"])) for file, row in zip(files, rows, strict=True) if file in decoded]
+        classes = sorted({code for _, code in there})
+        if len(classes) < 2:
+            raise UsageError(
+                f"training needs images of at least two IRMA codes that can be read; there are {len(there)} images of "
+                f"{len(classes)} ({', '.join(classes) or 'none'}; {len(failures)} could not be read)"
+            )
+        number = {code: place for place, code in enumerate(classes)}
+        labels = np.array([number[code] for _, code in there], np.int64)
+        return LabelledFilms(decoded.films([file for file, _ in there]), labels, classes, failures)
+
+
+def _decode(
+    files: list[SourceFile], decoded: DecodedFilms, settings: Settings, side: int, advance: Callable[[], None]
+) -> FailureList:
+    failures = FailureList()
+    with prepare_pool(settings) as decoders:
+        for task, found in decoders.map(PrepareTask(file, side) for file in files):
+            if isinstance(found, Exception):
+                failures.add(shown(task.file.uri, settings.path_key_file), found, str(found))
+            else:
+                decoded.add(task.file, found.network_input)
+            advance()
+    return failures
