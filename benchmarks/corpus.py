@@ -68,7 +68,7 @@ def encoder(where: Database, settings: Settings, weights: Path | None, epochs: i
             classes = sorted({row["irma_code"] for row in images.training(connection, "train")})
             encoders.add(connection, PAPER, weights.read_bytes(), classes, {})
         return {"origin": "given weights"}
-    trained = radretrieval(settings, "train", *(["--epochs", str(epochs)] if epochs else []))
+    trained = radretrieval(settings, "train", "--profile", "paper", *(["--epochs", str(epochs)] if epochs else []))
     return {
         "origin": f"{trained['epochs']} epochs in {trained['seconds'] / 60:.0f} min on {trained['device']}",
         **trained,

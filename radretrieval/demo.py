@@ -61,7 +61,7 @@ def run(folder: Path, say: Say) -> None:
 
 def _train_and_encode(database: Database, settings: Settings, say: Say) -> None:
     say(f"4. training the paper's network, {EPOCHS} epochs instead of {PAPER.training.epochs} …")
-    trained = train(database, settings, TrainOptions(epochs=EPOCHS))
+    trained = train(database, settings, TrainOptions(PAPER, epochs=EPOCHS))
     say(f"   encoder {trained.encoder_id}: loss {trained.train_loss:.2f}, {trained.seconds:.0f} s on {trained.device}")
     with database.connection() as connection:
         from radretrieval.archive import encoders

@@ -27,7 +27,7 @@ class ArchiveCodes(ArchiveBase):
     def train(
         self,
         *,
-        profile: str | Profile = "paper",
+        profile: str | Profile | None = None,
         split: str = "train",
         epochs: int | None = None,
         device: str = "auto",
@@ -39,7 +39,7 @@ class ArchiveCodes(ArchiveBase):
 
         Parameters
         ----------
-        profile : the numbers of the method.
+        profile : the numbers of the method; None for the active encoder's, or `strong` without one.
         split : its images with an IRMA code are learnt.
         epochs : passes over the images; None for the profile's.
         device : `auto` (CUDA where there is one), `cpu`, `cuda`, `cuda:1`, …
@@ -50,10 +50,10 @@ class ArchiveCodes(ArchiveBase):
         ------
         UsageError : no labelled image, or one class only. EnvironmentUnusable : the device is not there.
         """
-        from radretrieval.jobs.train import TrainOptions, train
+        from radretrieval.jobs.train import TrainOptions, default_profile, train
         from radretrieval.profile import by_name
 
-        chosen = by_name(profile) if isinstance(profile, str) else profile
+        chosen = by_name(profile) if isinstance(profile, str) else profile or default_profile(self._database)
         options = TrainOptions(chosen, split, epochs, device, seed, Path(weights) if weights else None)
         return train(self._database, self.settings, options, advance=progress)
 

@@ -13,7 +13,14 @@ from radretrieval.cli.common import AsJson, Device, bar, not_active, opened, pri
 
 def train(
     context: typer.Context,
-    profile: Annotated[str, typer.Option("--profile", metavar="NAME", help="The numbers of the method.")] = "paper",
+    profile: Annotated[
+        str | None,
+        typer.Option(
+            "--profile",
+            metavar="NAME",
+            help="strong, paper or paper-96; default the active encoder's, or strong without one.",
+        ),
+    ] = None,
     split: Annotated[str, typer.Option("--split", metavar="NAME", help="Learn the images of this split.")] = "train",
     epochs: Annotated[
         int | None,

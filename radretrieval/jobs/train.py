@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from radretrieval.archive import encoders, images
 from radretrieval.archive.connections import Database
 from radretrieval.config import Settings
-from radretrieval.errors import DatabaseUnavailable, UsageError
+from radretrieval.errors import DatabaseUnavailable, NoEncoder, UsageError
 from radretrieval.files.failures import FailureList
 from radretrieval.jobs.training_films import LabelledFilms, read_films
-from radretrieval.profile import PAPER, Network, Profile
+from radretrieval.profile import STRONG, Network, Profile
 
 if TYPE_CHECKING:
     from radretrieval.coding.backbone import BackboneWeights
@@ -41,7 +41,7 @@ class TrainOptions:
         or random weights without it.
     """
 
-    profile: Profile = PAPER
+    profile: Profile = STRONG
     split: str = "train"
     epochs: int | None = None
     device: str = "auto"
@@ -74,6 +74,15 @@ class TrainReport:
     backbone: str | None
     seconds: float
     failures: FailureList = field(default_factory=FailureList)
+
+
+def default_profile(database: Database) -> Profile:
+    """The profile of the active encoder, or `strong` in an archive without one."""
+    with database.connection() as connection:
+        try:
+            return encoders.get(connection).profile
+        except NoEncoder:
+            return STRONG
 
 
 def train(

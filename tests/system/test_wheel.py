@@ -110,7 +110,7 @@ with rr.open_archive("postgresql://user@host/radretrieval", home=Path("home")) a
     best: rr.Hit = answer.hits[0]
     records = [record["image_id"] for record in answer.to_records()]
     rows = [row.rank for row in archive.search_many(["a.png", 7], top=3)]
-    trained: rr.TrainReport = rr.train(archive, epochs=3)
+    trained: rr.TrainReport = rr.train(archive, profile="paper", epochs=3)
     result: rr.Evaluation = rr.evaluate(archive, split="test")
 try:
     film: rr.Radiograph = rr.read_image("film.png")

@@ -51,7 +51,7 @@ def filled(server: Server, migrated_template: str, tmp_path_factory: pytest.Temp
         made = Filled(url, folder)
         made.run("phantom", "x-rays", "--images", IMAGES, "--classes", CLASSES)
         made.ingested = made.run("ingest", "x-rays", "--labels", "x-rays/labels.csv", "--json").json
-        made.trained = made.run("train", "--epochs", 2, "--device", "cpu", "--json").json
+        made.trained = made.run("train", "--profile", "paper", "--epochs", 2, "--device", "cpu", "--json").json
         made.worked = made.run("work", "--once", "--device", "cpu", "--json").json
         yield made
 
