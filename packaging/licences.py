@@ -41,6 +41,7 @@ PLATFORMS = [
 SPDX = {
     "Apache 2.0": "Apache-2.0",
     "Apache Software License": "Apache-2.0",
+    "Apache Software License 2.0": "Apache-2.0",
     "BSD": "BSD",
     "BSD License": "BSD",
     "ISC License": "ISC",
@@ -93,7 +94,7 @@ def requires(name: str) -> list[str]:
 
 
 def licence(distribution: metadata.Distribution) -> str:
-    """The licence that a package states: its expression, else its short name, else its classifiers."""
+    """The licence that a package states: its expression, short name, classifiers, or the name of its text."""
     about = distribution.metadata
     if about.get("License-Expression"):
         return str(about["License-Expression"])
@@ -101,6 +102,9 @@ def licence(distribution: metadata.Distribution) -> str:
     if named and len(named) < 40 and "\n" not in named and named.upper() not in ("UNKNOWN", "LICENSE"):
         return SPDX.get(named, named)
     classifiers = [one.split(" :: ")[-1] for one in about.get_all("Classifier") or [] if one.startswith("License ::")]
+    if not classifiers:  # the first line of its licence, where that is a licence's name
+        texts = [file.read_text() for file in distribution.files or [] if file.name.startswith("LICENSE")]
+        classifiers = [name for text in texts if (name := text.partition("\n")[0].strip()) in SPDX]
     return " AND ".join(SPDX.get(one, one) for one in classifiers) or UNKNOWN
 
 
