@@ -37,10 +37,10 @@ class Edit:
 EDITS = [
     Edit(
         "re-ranking leaves ties to chance",
-        "search/rerank.py",
-        "np.lexsort((image_ids, distances, rbc, image_ids < 0), axis=-1)",
-        "np.lexsort((-image_ids, distances, rbc, image_ids < 0), axis=-1)",
-        "tests/search/test_rerank.py",
+        "coding/rerank.py",
+        "np.lexsort((image_ids, distances, rbc, key, image_ids < 0), axis=-1)",
+        "np.lexsort((-image_ids, distances, rbc, key, image_ids < 0), axis=-1)",
+        "tests/coding/test_rerank.py",
     ),
     Edit(
         "equal distances are ordered by the later index",

@@ -16,10 +16,10 @@ from radretrieval.archive.connections import Connection
 from radretrieval.archive.encoders import Encoder
 from radretrieval.archive.search import nearest
 from radretrieval.coding.hamming import nearest as nearest_codes
+from radretrieval.coding.rerank import BARCODE_ALONE, Weights, rerank_many
 from radretrieval.evaluation.encoder_runs import EncoderRun
 from radretrieval.evaluation.network_outputs import NetworkOutputs
 from radretrieval.evaluation.scores import NOTHING
-from radretrieval.search.rerank import rerank_many
 
 BLOCK = 128  # queries ranked at a time: bounds memory whatever the archive's size
 KINDS = ("cnnc+rbc", "real+rbc", "cnnc", "rbc", "softmax")
@@ -60,16 +60,17 @@ def name_of(kind: str, encoder: Encoder) -> str:
 
 
 def by_codes(connection: Connection, run: EncoderRun, advance: Callable[[int], None]) -> list[Ranking]:
-    """`cnnc+rbc` and `cnnc`: the nearest codes, with and without re-ranking."""
+    """`cnnc+rbc` and `cnnc`: the nearest codes, re-ranked as the profile says, and as they are."""
     encoder, queries, searched = run.encoder, run.queries, run.searched
     profile, top = encoder.profile, encoder.profile.query.hits
+    weights = Weights.of(profile)
     reranked, alone = (_TopHits(len(queries.image_ids), top) for _ in range(2))
     limit = max(profile.query.candidates, top)
     for part, ids, distances in nearest.nearest_of_images(
         connection, encoder, queries.image_ids, searched.image_ids, limit
     ):
         places = np.where(ids < 0, -1, np.searchsorted(searched.image_ids, ids))
-        order, rbc = rerank_many(queries.rbc[part], searched.rbc[places], distances, ids)
+        order, rbc = rerank_many(queries.rbc[part], searched.rbc[places], distances, ids, weights)
         reranked.add(part, places, distances, rbc, order)
         alone.add(part, places, distances, rbc, np.broadcast_to(np.arange(order.shape[1]), order.shape))
         advance(len(ids))
@@ -109,7 +110,7 @@ def by_network(run: EncoderRun, queries: NetworkOutputs, searched: NetworkOutput
 
 
 def by_reals(run: EncoderRun, mine: NDArray[np.float32], others: NDArray[np.float32]) -> Ranking:
-    """`real+rbc`: the nearest reals, re-ranked.
+    """`real+rbc`: the nearest reals, re-ranked by barcode alone, whatever the profile says.
 
     Parameters
     ----------
@@ -130,7 +131,7 @@ def by_reals(run: EncoderRun, mine: NDArray[np.float32], others: NDArray[np.floa
         places = np.argsort(distances, axis=1, kind="stable")[:, :limit]  # ties by id, at the last place too
         near = np.take_along_axis(distances, places, 1)
         ids = np.where(np.isinf(near), -1, searched.image_ids[places])
-        order, rbc = rerank_many(queries.rbc[part], searched.rbc[places], near, ids)
+        order, rbc = rerank_many(queries.rbc[part], searched.rbc[places], near, ids, BARCODE_ALONE)
         hits.add(part, np.where(ids < 0, -1, places), np.full(rbc.shape, -1, np.int32), rbc, order)
     return hits.ranking("real+rbc", encoder, searched)
 

@@ -1,4 +1,4 @@
-"""Search: the codes of a query, candidates by SQL, re-ranking by barcode, and the ROI in each hit."""
+"""Search: the codes of a query, candidates by SQL, re-ranking by the profile, and the ROI in each hit."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from radretrieval.archive.connections import Connection, Database
 from radretrieval.archive.search import nearest, stored
 from radretrieval.archive.search.nearest import Candidate, FilterEffect
 from radretrieval.archive.search.stored import StoredQuery
+from radretrieval.coding.rerank import Weights, rerank
 from radretrieval.config import Settings
 from radretrieval.errors import ImageError, RadretrievalError, UsageError
 from radretrieval.files.text import printable, shown
 from radretrieval.files.uris import to_uri
 from radretrieval.imaging import Radiograph
 from radretrieval.search.request import Answer, Hit, Request, StageTimer, check_request
-from radretrieval.search.rerank import rerank
 
 if TYPE_CHECKING:
     from radretrieval.coding.cnnc import Coder
@@ -280,7 +280,8 @@ class Searcher:
             return [], 0
         assert query.rbc is not None
         barcodes = np.frombuffer(b"".join(c.barcode for c in able if c.barcode), np.uint8).reshape(len(able), -1)
-        order, rbc = rerank(query.rbc, barcodes, [c.cnnc_distance for c in able], [c.image_id for c in able])
+        near, ids = [c.cnnc_distance for c in able], [c.image_id for c in able]
+        order, rbc = rerank(query.rbc, barcodes, near, ids, Weights.of(self.encoder.profile))
         hits = []
         for rank, place in enumerate(order[:top].tolist(), start=1):
             best = able[place]

@@ -11,12 +11,12 @@ import pytest
 from filled import Filled, build_exact, clustered, fill
 from numpy.typing import NDArray
 from psycopg.rows import tuple_row
-from tiny import add_encoder
+from tiny import FUSED, TINY, add_encoder
 
 from radretrieval.archive import codes, images
 from radretrieval.archive.connections import Database
 from radretrieval.coding.hamming import distances
-from radretrieval.search.rerank import rerank
+from radretrieval.coding.rerank import Weights, rerank
 
 
 @pytest.fixture
@@ -113,23 +113,24 @@ def test_retrieve_is_pythons_two_stages_hit_for_hit(connection: Any) -> None:
     rng = np.random.default_rng(5)
     tied = 0
     for query in range(500):
-        place = int(rng.integers(570))
-        cnnc, rbc = filled.cnnc[0][place], filled.rbc[place]
+        place, used = int(rng.integers(570)), query % 2
+        encoder, weights = filled.encoders[used], Weights.of((TINY, FUSED)[used])
+        cnnc, rbc = filled.cnnc[used][place], filled.rbc[place]
         near = rows(
             connection,
-            'SELECT n.image_id, n.distance FROM cnnc_nearest(%s::text::bit(1000), 50, NULL, \'{"split": "train"}\') n',
-            ("".join(map(str, np.unpackbits(cnnc))),),
+            'SELECT n.image_id, n.distance FROM cnnc_nearest(%s::text::bit(1000), 50, %s, \'{"split": "train"}\') n',
+            ("".join(map(str, np.unpackbits(cnnc))), encoder),
         )
         tied += len(near) > 50
         near = [hit for hit in near if hit[0] <= 570]
         ids = np.array([image for image, _ in near])
-        order, rbc_far = rerank(rbc, filled.rbc[ids - 1], [far for _, far in near], ids)
+        order, rbc_far = rerank(rbc, filled.rbc[ids - 1], [far for _, far in near], ids, weights)
         wanted = [(n, int(ids[at]), near[at][1], int(rbc_far[at])) for n, at in enumerate(order[:10], start=1)]
         found = rows(
             connection,
             "SELECT rank, image_id, cnnc_distance, rbc_distance "
-            'FROM retrieve_by(code_of(%s), barcode_of(%s), filter => \'{"split": "train"}\')',
-            (place + 1, place + 1),
+            'FROM retrieve_by(code_of(%s, %s), barcode_of(%s), encoder => %s, filter => \'{"split": "train"}\')',
+            (place + 1, encoder, place + 1, encoder),
         )
         assert found == wanted, query
     assert tied > 300
@@ -142,7 +143,10 @@ def test_retrieve_leaves_the_query_out_and_compares_within_its_encoder(connectio
         last = near[-1][0]
         near = [hit for hit in nearest_ids(cnnc, 7, 99) if hit[0] <= last]
         far = distances(filled.rbc[6], filled.rbc)
-        wanted = sorted((int(far[image - 1]), near_far, image) for near_far, image in near)[:20]
+        wanted = sorted((int(far[image - 1]), near_far, image) for near_far, image in near)
+        if place == 1:  # its profile orders by both
+            wanted.sort(key=lambda hit: 1000 * hit[0] + 4352 * hit[1])
+        wanted = wanted[:20]
         found = rows(
             connection,
             "SELECT rbc_distance, cnnc_distance, image_id FROM retrieve(7, 20, encoder => %s)",
@@ -152,6 +156,20 @@ def test_retrieve_leaves_the_query_out_and_compares_within_its_encoder(connectio
     (found,) = rows(connection, "SELECT cnnc_distance, rbc_distance, irma_error FROM image_distance(7, 12)")
     assert found[:2] == (distances(filled.cnnc[0][6], filled.cnnc[0][[11]])[0], far[11])
     assert found[2] == 0
+
+
+def test_where_both_distances_weigh_the_same_the_barcode_decides(connection: Any) -> None:
+    """125 bits of a code are the share that 544 of a barcode are; a division would leave it to rounding."""
+    filled = fill(connection, 10)
+    encoder, geometry = filled.encoders[1], filled.geometry
+    bits, bars = np.zeros((10, 1000), np.uint8), np.zeros((10, 4352), np.uint8)
+    for place, (near, far) in enumerate([(0, 0), (0, 544), (125, 0), (0, 544), (125, 0), (124, 4), (1, 541)]):
+        bits[place, :near], bars[place, :far] = 1, 1
+    connection.execute("TRUNCATE cnnc, barcode")
+    codes.write_cnnc(connection, encoder, list(range(1, 8)), np.packbits(bits[:7], axis=1), 1000)
+    codes.write_barcodes(connection, geometry, list(range(1, 8)), np.packbits(bars[:7], axis=1))
+    found = rows(connection, "SELECT image_id FROM retrieve(1, encoder => %s)", (encoder,))
+    assert [image for (image,) in found] == [6, 3, 5, 2, 4, 7]
 
 
 def test_another_geometry_is_not_the_encoders(connection: Any) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from tiny import TINY, weights
+from tiny import FUSED, TINY, weights
 
 from radretrieval.archive import codes, encoders, images
 from radretrieval.archive.connections import Database
@@ -19,6 +19,7 @@ from radretrieval.archive.filters import Condition, Filter
 from radretrieval.archive.images import NewImage
 from radretrieval.archive.search import nearest, stored
 from radretrieval.coding.hamming import distances
+from radretrieval.coding.rerank import Weights
 from radretrieval.config import Settings
 from radretrieval.errors import NoEncoder, UsageError
 from radretrieval.evaluation import Evaluation, EvaluationOptions, evaluate, protocol, rankings
@@ -29,6 +30,7 @@ from radretrieval.ingest.run import ingest
 from radretrieval.irma.error import irma_error, paper_error
 from radretrieval.irma.imageclef import classes
 from radretrieval.jobs.encode import encode
+from radretrieval.profile import Profile
 from radretrieval.report.evaluation_csv import COLUMNS, write_evaluation_csv
 from radretrieval.report.evaluation_picture import confusions, examples, write_evaluation_picture
 from radretrieval.search.request import Request
@@ -44,7 +46,7 @@ def connection(database: Database) -> Iterator[Any]:
         yield made
 
 
-def fill(connection: Any, train: int, test: int, seed: int = 0) -> int:
+def fill(connection: Any, train: int, test: int, seed: int = 0, profile: Profile = TINY) -> int:
     """Images with codes of few distinct values, so that almost every distance is tied; the encoder."""
     rng = np.random.default_rng(seed)
     n = train + test
@@ -55,10 +57,10 @@ def fill(connection: Any, train: int, test: int, seed: int = 0) -> int:
     ]  # fmt: skip
     images.add(connection, rows)
     connection.commit()
-    return add_codes(connection, n, rng)
+    return add_codes(connection, n, rng, profile)
 
 
-def add_codes(connection: Any, n: int, rng: np.random.Generator, profile: Any = TINY, bytes_used: int = 2) -> int:
+def add_codes(connection: Any, n: int, rng: np.random.Generator, profile: Profile = TINY, bytes_used: int = 2) -> int:
     encoder = encoders.add(connection, profile, weights(), CODES, {})
     geometry = codes.geometry_id(connection, 192, 16, 272, "median-positive")
     ids = [row["id"] for row in connection.execute("SELECT id FROM image ORDER BY id")][:n]
@@ -72,8 +74,12 @@ def add_codes(connection: Any, n: int, rng: np.random.Generator, profile: Any = 
     return encoder
 
 
-def test_hits_are_those_of_the_definition(database: Database, settings: Settings, connection: Any) -> None:
-    fill(connection, 120, rankings.BLOCK + 9)
+@pytest.mark.parametrize("profile", [TINY, FUSED], ids=["barcode alone", "fused"])
+def test_hits_are_those_of_the_definition(
+    database: Database, settings: Settings, connection: Any, profile: Profile
+) -> None:
+    fill(connection, 120, rankings.BLOCK + 9, profile=profile)
+    weights = Weights.of(profile)
     result = evaluate(database, settings, STORED)
     queries, searched = result.queries, result.searched
     near, far = distances(queries.cnnc, searched.cnnc), distances(queries.rbc, searched.rbc)
@@ -83,8 +89,9 @@ def test_hits_are_those_of_the_definition(database: Database, settings: Settings
         n, f = near[place].tolist(), far[place].tolist()
         every = sorted(range(120), key=lambda i: (n[i], i))
         candidates = [i for i in every if n[i] <= n[every[49]]]
+        key = [weights.cnnc * near + weights.rbc * far for near, far in zip(n, f, strict=True)]
         wanted = {
-            "cnnc+rbc": sorted(candidates, key=lambda i: (f[i], n[i], i))[:10],
+            "cnnc+rbc": sorted(candidates, key=lambda i: (key[i], f[i], n[i], i))[:10],
             "cnnc": candidates[:10],
             "rbc": sorted(range(120), key=lambda i: (f[i], i))[:10],
         }
@@ -95,8 +102,11 @@ def test_hits_are_those_of_the_definition(database: Database, settings: Settings
             assert by_kind[kind].predicted[place] == searched.irma_codes[best[0]]
 
 
-def test_a_batch_equals_single_searches_hit_for_hit(database: Database, settings: Settings, connection: Any) -> None:
-    fill(connection, 150, 30)
+@pytest.mark.parametrize("profile", [TINY, FUSED], ids=["barcode alone", "fused"])
+def test_a_batch_equals_single_searches_hit_for_hit(
+    database: Database, settings: Settings, connection: Any, profile: Profile
+) -> None:
+    fill(connection, 150, 30, profile=profile)
     result = evaluate(database, settings, STORED)
     ranking = result.rows[0].ranking
     where = (Condition("split", "=", "train"), Condition("withdrawn", "=", "false"))
@@ -512,7 +522,7 @@ class TestNetwork:
     def test_few_candidates_are_the_nearest_reals(self, database: Database, settings: Settings, folder: Path) -> None:
         result = evaluate(database, settings, EvaluationOptions())
         run = result.runs[0]
-        few = replace(TINY, query=replace(TINY.query, candidates=8))
+        few, fused = (replace(one, query=replace(one.query, candidates=8)) for one in (TINY, FUSED))
         run = replace(run, encoder=replace(run.encoder, profile=few))
         rng = np.random.default_rng(3)
         # seven distinct ones, four times each: the eighth to tenth places are tied, and settled by id
@@ -523,6 +533,8 @@ class TestNetwork:
         for place in range(12):
             candidates = sorted(range(28), key=lambda i: (near[place][i], i))[:10]
             assert sorted(ranking.places[place]) == sorted(candidates), "as many candidates as hits at least"
+        same = rankings.by_reals(replace(run, encoder=replace(run.encoder, profile=fused)), a, b)
+        assert same.places.tolist() == ranking.places.tolist(), "by barcode alone under every profile"
 
     def test_reals_never_find_the_query_itself(self, database: Database, settings: Settings, folder: Path) -> None:
         result = evaluate(database, settings, EvaluationOptions(against=("all",)))

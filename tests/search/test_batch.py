@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from databases import Server
 from PIL import Image
-from tiny import TINY, add_encoder
+from tiny import FUSED, TINY, add_encoder
 
 from radretrieval.archive import codes
 from radretrieval.archive.connections import Database
@@ -34,9 +34,13 @@ IMAGES, UNCODED, NEW = 90, 3, 12
 
 @dataclass(frozen=True)
 class Filled:
-    """An archive whose codes tie at the 50th place, files that are in it, and files that are not."""
+    """An archive whose codes tie at the 50th place, files that are in it, and files that are not.
+
+    `fused` is another encoder with the same codes, whose profile orders by both distances.
+    """
 
     searcher: Searcher
+    fused: int
     ids: list[int]
     new: Path
     known: list[str]
@@ -68,7 +72,7 @@ def fill(database: Database, place: Path) -> Iterator[Filled]:
     labels.write_text("\n".join(["file,split,patient_id,irma_code", *rows]) + "\n")
     ingest(database, settings, [folder], labels=read_labels(labels), workers=1)
     with database.connection() as connection:
-        encoder = add_encoder(connection)
+        encoder, fused = add_encoder(connection), add_encoder(connection, profile=FUSED)
         shape = TINY.barcode
         geometry = codes.geometry_id(connection, shape.size, shape.angles, 272, shape.rule)
         found = connection.execute("SELECT id, uri FROM radretrieval.image ORDER BY id").fetchall()
@@ -76,11 +80,12 @@ def fill(database: Database, place: Path) -> Iterator[Filled]:
         # few bits that differ: nearly every distance is shared
         cnnc = np.zeros((IMAGES, 125), np.uint8)
         cnnc[:, 0] = rng.integers(0, 256, IMAGES) & 0b10010001
-        codes.write_cnnc(connection, encoder, ids, cnnc, 1000)
+        for one in (encoder, fused):
+            codes.write_cnnc(connection, one, ids, cnnc, 1000)
         bars = rng.integers(0, 256, (IMAGES, 544), np.uint8)
         codes.write_barcodes(connection, geometry, ids[1:], bars[1:])  # one has no barcode
     with Searcher(database, settings, "cpu") as searcher:
-        yield Filled(searcher, [row["id"] for row in found], new, [str(to_path(row["uri"])) for row in found])
+        yield Filled(searcher, fused, [row["id"] for row in found], new, [str(to_path(row["uri"])) for row in found])
 
 
 def answers(filled: Filled, request: Request, queries: list[BatchQuery]) -> tuple[list[HitRow], BatchReport]:
@@ -132,6 +137,25 @@ def test_each_query_has_the_hits_that_it_has_alone(filled: Filled, request_: Req
     assert rows == [row for some in expected for row in some]
     assert report.failures == []
     assert report.short == sum(sum(row.rank is not None for row in some) < request_.top for some in expected)
+
+
+def test_the_order_is_the_profiles_in_a_search_a_batch_and_sql(filled: Filled) -> None:
+    request = Request(query=0)
+    queries = [batch_query(image_id) for image_id in filled.ids[1:IMAGES]]
+    plain, _ = answers(filled, request, queries)
+    with Searcher(filled.searcher.database, filled.searcher.settings, "cpu", filled.fused) as searcher:
+        fused = replace(filled, searcher=searcher)
+        rows, _ = answers(fused, request, queries)
+        assert rows == [row for asked in queries for row in alone(fused, request, asked)]
+        columns = "rank, image_id, cnnc_distance, rbc_distance"
+        statement = f"SELECT {columns} FROM radretrieval.retrieve(%s, encoder => %s)"
+        found = [
+            tuple(hit.values())
+            for image_id in filled.ids[1:IMAGES]
+            for hit in searcher.connection.execute(statement, (image_id, filled.fused))
+        ]
+    assert found == [(row.rank, row.image_id, row.cnnc_distance, row.rbc_distance) for row in rows]
+    assert [row.image_id for row in rows] != [row.image_id for row in plain]
 
 
 def test_codes_tie_at_the_last_place(filled: Filled) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tiny import add_encoder
+from tiny import FUSED, add_encoder
 
 from radretrieval.archive import codes, images
 from radretrieval.archive.images import NewImage
@@ -17,7 +17,8 @@ CLASSES = ("1121-120-942-700", "1121-127-700-500", "1121-4a0-914-700", "1124-410
 
 @dataclass(frozen=True)
 class Filled:
-    """What was written. The i-th image has the id i + 1; encoders[0] is active.
+    """What was written. The i-th image has the id i + 1; encoders[0] is active; encoders[1] orders by both
+    distances.
 
     Attributes
     ----------
@@ -62,7 +63,7 @@ def fill(connection: Any, count: int = 400, flips: int = 12) -> Filled:
                 for i in range(count)
             ],
         )
-        encoders = add_encoder(connection), add_encoder(connection, seed=1)
+        encoders = add_encoder(connection), add_encoder(connection, seed=1, profile=FUSED)
         geometry = codes.geometry_id(connection, 192, 16, 272, "median-positive")
         ids = list(range(1, count + 1))
         cnnc = tuple(clustered(count, len(CLASSES), flips, seed=seed) for seed in (1, 2))

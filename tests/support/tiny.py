@@ -6,9 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 from radretrieval.archive import encoders
-from radretrieval.profile import PAPER, Network, Profile
+from radretrieval.profile import PAPER, FusedQuery, Network, Profile
 
 TINY: Profile = replace(PAPER, name="tiny", network=Network(input_size=32, convolutions=(4, 8, 8)))
+# The same, with hits in the order of both distances.
+FUSED: Profile = replace(TINY, name="tiny-fused", query=FusedQuery())
 CLASSES = ("1113-110-500-000", "1111-110-414-700")
 
 
@@ -23,6 +25,6 @@ def weights(seed: int = 0) -> bytes:
     return weights_of(PaperCnn(TINY.network, len(CLASSES)))
 
 
-def add_encoder(connection: Any, seed: int = 0) -> int:
+def add_encoder(connection: Any, seed: int = 0, profile: Profile = TINY) -> int:
     """Store a tiny encoder (the first of an archive becomes active); returns its id."""
-    return encoders.add(connection, TINY, weights(seed), CLASSES, {"seed": seed})
+    return encoders.add(connection, profile, weights(seed), CLASSES, {"seed": seed})

@@ -17,10 +17,10 @@ from radretrieval.archive.connections import Connection
 from radretrieval.archive.search import nearest, stored
 from radretrieval.archive.search.nearest import Candidates
 from radretrieval.archive.search.stored import HitFacts
+from radretrieval.coding.rerank import Weights, rerank_many
 from radretrieval.files.text import shown
 from radretrieval.search.batch.lookup import LoadedQuery
 from radretrieval.search.request import Request
-from radretrieval.search.rerank import rerank_many
 from radretrieval.search.searcher import Searcher
 
 CHUNK = 16  # queries of one statement: short enough for a server with a statement timeout
@@ -101,7 +101,7 @@ class BatchExecutor:
         with self._connection() as connection, connection.transaction():
             connections.snapshot(connection)
             near = nearest.nearest_of_codes(connection, *where, cnnc, request.candidates, filters)
-            ranked = _ranked(chunk, near, request.top)
+            ranked = _ranked(chunk, near, request.top, Weights.of(searcher.encoder.profile))
             facts = stored.hit_facts(connection, sorted({hit[0] for hits in ranked for hit in hits}))
         return [self._rows(query, one.path, hits, facts) for query, one, hits in zip(chunk, near, ranked, strict=True)]
 
@@ -122,7 +122,7 @@ class BatchExecutor:
         return AnsweredQuery(path, rows or [HitRow(*head, None, None, None, None, None, None, *tail)], len(hits))
 
 
-def _ranked(chunk: Sequence[LoadedQuery], near: Sequence[Candidates], top: int) -> list[list[_Hit]]:
+def _ranked(chunk: Sequence[LoadedQuery], near: Sequence[Candidates], top: int, weights: Weights) -> list[list[_Hit]]:
     """The hits of each query; queries with similar numbers of candidates are ranked by one call."""
     hits: list[list[_Hit]] = [[] for _ in chunk]
     places = sorted(
@@ -144,7 +144,7 @@ def _ranked(chunk: Sequence[LoadedQuery], near: Sequence[Candidates], top: int) 
                 near[place].barcodes,
             )
         queries = np.stack([bits for place in together if (bits := chunk[place].rbc) is not None])
-        order, rbc = rerank_many(queries, bars, far, ids)
+        order, rbc = rerank_many(queries, bars, far, ids, weights)
         best = order[:, :top]
         columns = [np.take_along_axis(values, best, 1).tolist() for values in (ids, far, rbc)]
         for place, *row_of in zip(together, *columns, strict=True):

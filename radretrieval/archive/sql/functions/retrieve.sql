@@ -10,6 +10,5 @@ $$;
 
 COMMENT ON FUNCTION radretrieval.retrieve(bigint, integer, integer, integer, jsonb) IS
     'The two-stage query of an image of the archive, never itself: the nearest `candidates` by CNN code (and those that tie'
-    ' with the last), re-ranked by barcode, the first `top` of them. Order: rbc_distance, cnnc_distance, image_id. encoder:'
-    ' NULL for the active one; filter: as of cnnc_nearest. An image that is unknown or not coded is an error that says what'
-    ' to do.';
+    ' with the last), in the order of retrieve_by, the first `top` of them. encoder: NULL for the active one; filter: as of '
+    'cnnc_nearest. An image that is unknown or not coded is an error that says what to do.';
