@@ -313,7 +313,8 @@ WHERE c.encoder_id = %(encoder)s AND (%(splits)s::text[] IS NULL OR i.split = AN
 ORDER BY c.image_id;
 
 -- :nearest The nearest codes, with barcodes and images, in one round trip; ids settle ties.
-SELECT n.image_id, n.distance, n.path, b.code AS barcode, i.uri, i.irma_code, i.sha256
+SELECT n.image_id, n.distance, n.path, b.code AS barcode, i.uri, i.sha256, i.irma_code, i.patient_key, i.study_instance_uid, i.study_date,
+       i.modality, i.body_part, i.view_position, i.laterality
 FROM cnnc_nearest(%(code)s::bit(1000), %(limit)s, %(encoder)s, %(filter)s) n
 JOIN image i ON i.id = n.image_id
 LEFT JOIN barcode b ON b.image_id = n.image_id AND b.geometry_id = %(geometry)s
@@ -340,7 +341,8 @@ SELECT cnnc_within(%(code)s::bit(1000), %(distance)s, %(encoder)s, %(most)s) AS 
           AND c.code <~> %(code)s::bit(1000) <= %(distance)s) AS own;
 
 -- :nearest_hnsw The same through the HNSW index.
-SELECT n.image_id, n.distance::int, b.code AS barcode, i.uri, i.irma_code, i.sha256
+SELECT n.image_id, n.distance::int, b.code AS barcode, i.uri, i.sha256, i.irma_code, i.patient_key, i.study_instance_uid, i.study_date,
+       i.modality, i.body_part, i.view_position, i.laterality
 FROM (SELECT c.image_id, c.code <~> %(code)s::bit(1000) AS distance
       FROM cnnc c WHERE c.encoder_id = %(encoder)s
       ORDER BY c.code <~> %(code)s::bit(1000) LIMIT %(limit)s) n
@@ -380,8 +382,10 @@ CROSS JOIN LATERAL cnnc_nearest(q.code, %(limit)s, %(encoder)s, q.filter) n
 LEFT JOIN barcode b ON b.image_id = n.image_id AND b.geometry_id = %(geometry)s
 GROUP BY q.place;
 
--- :hit_facts Files and labels of images.
-SELECT id, uri, irma_code FROM image WHERE id = ANY(%(ids)s::bigint[]);
+-- :hit_facts What answers tell of images.
+SELECT i.id, i.uri, i.sha256, i.irma_code, i.patient_key, i.study_instance_uid, i.study_date,
+       i.modality, i.body_part, i.view_position, i.laterality
+FROM image i WHERE i.id = ANY(%(ids)s::bigint[]);
 
 -- :batch_settings For one transaction of long scans: room for the codes, and no JIT, which costs more than it saves here.
 SELECT set_config('work_mem', %(memory)s, true), set_config('jit', 'off', true);

@@ -30,6 +30,13 @@ class Weights(NamedTuple):
         return cls(percent * rbc_bits, (100 - percent) * profile.network.code_bits)
 
 
+def order_in_words(profile: Profile) -> str:
+    """How candidates are put in order, as the end of a sentence about them."""
+    percent = profile.query.cnnc_percent
+    codes = f"CNN code ({percent} %) and Radon barcode ({100 - percent} %)" if percent else "Radon barcode"
+    return f"re-ranked by {codes}"
+
+
 BARCODE_ALONE = Weights(0, 1)  # the paper, section 3.3
 
 

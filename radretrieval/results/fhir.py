@@ -15,6 +15,7 @@ from typing import Any
 from radretrieval import __version__
 from radretrieval.archive.encoders import Encoder
 from radretrieval.archive.images import Identity
+from radretrieval.coding.rerank import order_in_words
 from radretrieval.errors import UsageError
 from radretrieval.files.output import check_output, output_file
 from radretrieval.irma.tree import describe
@@ -37,6 +38,13 @@ _WORDS = {
     "image": "Image of the archive",
     "instance": "DICOM SOP Instance UID",
     "frame": "DICOM frame number",
+    "patient-key": "Pseudonym of the patient",
+    "study": "DICOM Study Instance UID",
+    "study-date": "DICOM Study Date",
+    "modality": "DICOM Modality",
+    "body-part": "DICOM Body Part Examined",
+    "view-position": "DICOM View Position",
+    "laterality": "DICOM Laterality",
     "roi": "Region, x,y,width,height in pixels from the top left corner",
     "roi-score": "Correlation of the region with the query's region",
 }
@@ -197,12 +205,29 @@ def _components(hit: Hit, identity: Identity | None) -> list[Resource]:
         found.append({"code": _concept("instance"), "valueString": f"urn:oid:{identity.sop_instance_uid}"})
         if identity.frame > 1:
             found.append({"code": _concept("frame"), "valueInteger": identity.frame})
+    found += _facts(hit)
     if hit.irma_code:
         found.append({"code": _concept("irma-code"), "valueCodeableConcept": _irma(hit.irma_code)})
     if hit.roi is not None:
         box = f"{hit.roi.x},{hit.roi.y},{hit.roi.width},{hit.roi.height}"
         found.append({"code": _concept("roi"), "valueString": box})
         found.append({"code": _concept("roi-score"), "valueQuantity": _quantity(round(float(hit.roi.score), 6), "1")})
+    return found
+
+
+def _facts(hit: Hit) -> list[Resource]:
+    """What is known of the hit's patient, study and view."""
+    texts = {
+        "patient-key": hit.patient_key,
+        "study": hit.study_instance_uid and f"urn:oid:{hit.study_instance_uid}",
+        "modality": hit.modality,
+        "body-part": hit.body_part,
+        "view-position": hit.view_position,
+        "laterality": hit.laterality,
+    }
+    found: list[Resource] = [{"code": _concept(code), "valueString": text} for code, text in texts.items() if text]
+    if hit.study_date:
+        found.append({"code": _concept("study-date"), "valueDateTime": hit.study_date.isoformat()})
     return found
 
 
@@ -228,5 +253,5 @@ def _conclusion(reported: ReportedAnswer) -> str:
     region = f", region {','.join(map(str, roi))} of the query" if roi else ""
     return (
         f"{answer.returned} of {answer.requested} similar images, from {answer.candidates} nearest CNN codes ({exact}) "
-        f"re-ranked by Radon barcode{region}. Not reviewed by a person."
+        f"{order_in_words(reported.encoder.profile)}{region}. Not reviewed by a person."
     )

@@ -92,10 +92,10 @@ class AnswerOutputs:
 
             write_search_picture(self.picture, searcher, answer)
         if self.csv is not None:
-            from radretrieval.results.rows import hit_rows, hits_file
+            from radretrieval.results.rows import answer_rows, hits_file
 
             with hits_file(self.csv) as append:
-                append(hit_rows(answer))
+                append(answer_rows(answer))
         if self.fhir is None and subject is None:
             return
         from radretrieval.results.references import query_identity, reported_answer

@@ -10,22 +10,25 @@ from pathlib import Path
 from radretrieval.errors import UsageError
 from radretrieval.files.output import check_output, output_file
 from radretrieval.files.table_files import AppendRows, load_pyarrow, table_file
-from radretrieval.files.text import printable, shown
-from radretrieval.search.batch.execute import HitRow
+from radretrieval.files.text import printable
+from radretrieval.search.batch.execute import HitRow, hit_rows
 from radretrieval.search.request import Answer
 
 SUFFIXES = (".csv", ".parquet")
 GROUP = 50_000  # rows of a row group: some 20 MB in memory
 _WHAT = "list of hits"
-_INTEGERS = {
+_TYPES = {
     "query_image_id": "int64",
     "rank": "int32",
     "image_id": "int64",
     "cnnc_distance": "int32",
     "rbc_distance": "int32",
     "encoder_id": "int32",
+    "study_date": "date32",
+    **dict.fromkeys(("roi_x", "roi_y", "roi_width", "roi_height"), "int32"),
+    "roi_score": "float64",
 }
-COLUMNS = {name: _INTEGERS.get(name, "string") for name in HitRow._fields}
+COLUMNS = {name: _TYPES.get(name, "string") for name in HitRow._fields}
 
 
 def check_hits_file(path: Path) -> Path:
@@ -53,15 +56,9 @@ def hits_file(path: Path) -> Iterator[AppendRows]:
         yield append
 
 
-def hit_rows(answer: Answer) -> list[HitRow]:
-    """The answer to one query as the rows that a batch writes for it."""
+def answer_rows(answer: Answer) -> list[HitRow]:
+    """The answer to one query as the rows that a batch writes for it; a region only one query has."""
     query = answer.request.query
     name = f"id:{query}" if isinstance(query, int) else printable(os.path.abspath(query))
-    head, tail = (name, answer.query_image_id, answer.query_irma_code), (answer.path, answer.encoder_id)
-    return [
-        HitRow(
-            *(*head, hit.rank, hit.image_id, shown(hit.uri)),
-            *(hit.irma_code, hit.cnnc_distance, hit.rbc_distance, *tail),
-        )
-        for hit in answer.hits
-    ] or [HitRow(*head, None, None, None, None, None, None, *tail)]
+    head = (name, answer.query_image_id, answer.query_irma_code)
+    return hit_rows(head, answer.hits, answer.path, answer.encoder_id)

@@ -1,7 +1,7 @@
 """An answer as a DICOM Structured Report: Comprehensive SR by template TID 1500, Measurement Report (PS3.16).
 
 It has one measurement group for the query and one for each hit, best first: the image, or the region in it (SCOORD),
-its IRMA code, its rank and distances, and the encoder that computed the codes.
+its IRMA code, its rank and distances. The query's group names the algorithm and its parameters, once.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 from radretrieval import __version__
 from radretrieval.archive.encoders import Encoder
 from radretrieval.archive.images import Identity
+from radretrieval.coding.rerank import order_in_words
 from radretrieval.errors import UsageError
 from radretrieval.irma.code import AXES, axes
 from radretrieval.irma.tree import words
@@ -83,11 +84,10 @@ def _content(reported: ReportedAnswer, subject: Subject, hits: Sequence[tuple[Hi
     from highdicom.sr.coding import CodedConcept
     from pydicom.sr.codedict import codes
 
-    algorithm = _algorithm(reported.answer, reported.encoder)
     query_code, roi = reported.answer.query_irma_code, reported.answer.request.roi
     groups = [
-        _group("query", "QUERY", subject.identity, roi, algorithm, [], query_code),
-        *(_hit_group(hit, identity, algorithm) for hit, identity in hits),
+        _group("query", "QUERY", subject.identity, roi, [], query_code, _algorithm(reported.answer, reported.encoder)),
+        *(_hit_group(hit, identity) for hit, identity in hits),
     ]
     encoder = reported.encoder
     device = hd.sr.DeviceObserverIdentifyingAttributes(
@@ -179,7 +179,7 @@ def irma_meaning(code: str) -> str:
     return text or "unspecified"
 
 
-def _hit_group(hit: Hit, identity: Identity | None, algorithm: Any) -> Any:
+def _hit_group(hit: Hit, identity: Identity | None) -> Any:
     reason = unreferable(identity)
     name = f"hit {hit.rank}: image {hit.image_id} of the archive{f', which {reason}' if reason else ''}"
     numbers: list[tuple[str, float, str]] = [
@@ -191,7 +191,7 @@ def _hit_group(hit: Hit, identity: Identity | None, algorithm: Any) -> Any:
     if hit.roi is not None and reason is None:
         box = hit.roi[:4]
         numbers.append(("ROISCORE", round(float(hit.roi.score), 6), "1"))
-    return _group(name, "SIMILAR", None if reason else identity, box, algorithm, numbers, hit.irma_code)
+    return _group(name, "SIMILAR", None if reason else identity, box, numbers, hit.irma_code)
 
 
 def _group(
@@ -199,9 +199,9 @@ def _group(
     finding: str,
     identity: Identity | None,
     box: Box | None,
-    algorithm: Any,
     numbers: Sequence[tuple[str, float, str]],
     irma_code: str | None,
+    algorithm: Any = None,
 ) -> Any:
     """A measurement group: of a region (TID 1410) where there is one, else of the image (TID 1501)."""
     import highdicom as hd
@@ -256,7 +256,7 @@ def _algorithm(answer: Answer, encoder: Encoder) -> Any:
         f"encoder {encoder.id}",
         f"weights SHA-256 {encoder.weights_sha256.hex()}",
         f"profile {encoder.profile.name}, SHA-256 {encoder.profile.hash}",
-        f"{answer.candidates} nearest CNN codes re-ranked by Radon barcode",
+        f"{answer.candidates} nearest CNN codes {order_in_words(encoder.profile)}",
         f"candidates found by {answer.path}",
     ]
     if answer.path == "hnsw":

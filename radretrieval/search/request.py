@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from radretrieval.archive.filters import ONE_PER, Condition, Filter
 from radretrieval.archive.search.nearest import FilterEffect
+from radretrieval.archive.search.stored import HitFacts
 from radretrieval.errors import UsageError
 
 if TYPE_CHECKING:
@@ -54,8 +55,8 @@ class Request:
         )
 
 
-@dataclass(frozen=True)
-class Hit:
+@dataclass(frozen=True, kw_only=True)
+class Hit(HitFacts):
     """One hit; `roi` is None when none was asked for or when the file cannot be read (`roi_error`).
 
     reduced : why the original could not be read, where the region was found in a reduced copy.
@@ -63,9 +64,6 @@ class Hit:
 
     rank: int
     image_id: int
-    uri: str
-    sha256: bytes
-    irma_code: str | None
     cnnc_distance: int
     rbc_distance: int
     roi: Match | None = None
@@ -81,6 +79,13 @@ class Hit:
             "irma_code": self.irma_code,
             "cnnc_distance": self.cnnc_distance,
             "rbc_distance": self.rbc_distance,
+            "patient_key": self.patient_key,
+            "study_instance_uid": self.study_instance_uid,
+            "study_date": self.study_date.isoformat() if self.study_date else None,
+            "modality": self.modality,
+            "body_part": self.body_part,
+            "view_position": self.view_position,
+            "laterality": self.laterality,
             "roi": self.roi._asdict() if self.roi else None,
             "reduced": self.reduced,
         }

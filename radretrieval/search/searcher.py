@@ -285,9 +285,8 @@ class Searcher:
         hits = []
         for rank, place in enumerate(order[:top].tolist(), start=1):
             best = able[place]
-            hits.append(
-                Hit(rank, best.image_id, best.uri, best.sha256, best.irma_code, best.cnnc_distance, int(rbc[place]))
-            )
+            distances = {"cnnc_distance": best.cnnc_distance, "rbc_distance": int(rbc[place])}
+            hits.append(Hit(**vars(best.facts), rank=rank, image_id=best.image_id, **distances))
         return hits, len(able)
 
     def _check_roi(self, query: SearchQuery, roi: tuple[int, int, int, int]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 import shutil
 import subprocess
@@ -190,7 +191,47 @@ def test_field_06_no_name_of_a_file_is_in_the_capture(answers: Made, asked: Run,
 def test_the_csv_is_that_of_a_batch(answers: Made, asked: Run) -> None:
     (answers.folder / "ids.csv").write_text("id\n1\n")
     answers.search("--batch", "ids.csv", "--out", "batch.csv")
-    assert (answers.folder / "hits.csv").read_text() == (answers.folder / "batch.csv").read_text()
+    one, many = (list(csv.DictReader((answers.folder / name).open())) for name in ("hits.csv", "batch.csv"))
+    regions = [[row.pop(f"roi_{name}") for name in ("x", "y", "width", "height", "score")] for row in one]
+    assert one == [{name: cell for name, cell in row.items() if not name.startswith("roi_")} for row in many]
+    assert {cell for row in many for name, cell in row.items() if name.startswith("roi_")} == {""}
+    found = [list(hit["roi"].values()) for hit in asked.json["hits"]]
+    assert [[float(cell) for cell in row] for row in regions] == [pytest.approx(box) for box in found]
+
+
+FACTS = ("patient_key", "study_instance_uid", "study_date", "modality", "body_part", "view_position", "laterality")
+
+
+def test_a_hit_tells_its_patient_study_and_view_in_json_csv_and_sql(answers: Made, asked: Run) -> None:
+    hits = [{name: hit[name] for name in ("image_id", *FACTS)} for hit in asked.json["hits"]]
+    with answers.searcher() as searcher:
+        columns = ", ".join(("image_id", *FACTS[:2], "study_date::text", *FACTS[3:]))
+        found = searcher.connection.execute(f"SELECT {columns} FROM radretrieval.retrieve(1)").fetchall()
+        stored = {
+            row.pop("id"): row
+            for row in searcher.connection.execute(
+                f"SELECT id, {', '.join(('study_date::text', *set(FACTS) - {'study_date'}))} FROM radretrieval.image"
+            )
+        }
+    assert found == hits
+    with (answers.folder / "hits.csv").open() as file:
+        assert [{name: row[name] or None for name in FACTS} for row in csv.DictReader(file)] == [
+            {name: hit[name] for name in FACTS} for hit in hits
+        ]
+    for hit in hits:
+        assert stored[hit.pop("image_id")] == hit
+    dicom = [hit for hit in hits if hit["modality"]]
+    assert len(dicom) == IMAGES - 1
+    assert {hit["study_date"] for hit in dicom} == {"2026-01-02"}
+    assert {(hit["body_part"], hit["view_position"], hit["laterality"]) for hit in dicom} == {("KNEE", "AP", None)}
+
+
+def test_the_report_tells_the_algorithm_once_and_no_patient_of_a_hit(answers: Made, asked: Run) -> None:
+    data = (answers.folder / "sr.dcm").read_bytes()
+    assert data.count(b"nearest CNN codes re-ranked by Radon barcode") == 1
+    assert data.count(b"Algorithm Name") == 1
+    for hit in asked.json["hits"]:
+        assert not hit["patient_key"] or hit["patient_key"].encode() not in data
 
 
 def test_a_new_file_and_what_it_replaces(answers: Made) -> None:

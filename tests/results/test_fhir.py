@@ -89,6 +89,11 @@ def test_a_bundle(answers: Made, tmp_path: Path, query: int | str) -> None:
         assert told["rbc-distance"]["value"] == hit.rbc_distance
         assert ("instance" in told) == (hit.image_id <= IMAGES)
         assert told.get("irma-code", {}).get("coding", [{}])[0].get("code") == hit.irma_code
+        study = hit.study_instance_uid and f"urn:oid:{hit.study_instance_uid}"
+        date = hit.study_date and hit.study_date.isoformat()
+        assert [told.get(name) for name in ("patient-key", "study", "study-date")] == [hit.patient_key, study, date]
+        view = [hit.modality, hit.body_part, hit.view_position, hit.laterality]
+        assert [told.get(name) for name in ("modality", "body-part", "view-position", "laterality")] == view
         if roi and hit.roi:
             assert told["roi"] == f"{hit.roi.x},{hit.roi.y},{hit.roi.width},{hit.roi.height}"
     assert len(kinds["Patient"]) == (query != "new.png")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import sys
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -15,10 +16,11 @@ from radretrieval.results.rows import check_hits_file, hits_file
 from radretrieval.search.batch.execute import HitRow
 
 ROWS = [
-    HitRow('/a, b/ü;"1".png', None, None, 1, 2**40, "/x.png", "1121-120-942-700", 0, 4352, "exact-index", 1),
+    HitRow('/a, b/ü;"1".png', None, None, 1, 2**40, "/x.png", "1121-120-942-700", 0, 4352, "exact-index", 1,
+           "k", "1.2", date(2026, 1, 2), "CR", "KNEE", "AP", "L", 1, 2, 3, 4, 0.5),
     HitRow("id:7", 7, "1121-120-942-700", None, None, None, None, None, None, "exact-filter", 1),
     HitRow("id:8", 8, None, 1, 3, "/line\\nbreak.png", None, 17, 90, "hnsw", 2),
-]
+]  # fmt: skip
 
 
 def test_csv_and_parquet_hold_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -105,9 +105,11 @@ def alone(filled: Filled, request: Request, asked: BatchQuery) -> list[HitRow]:
     answer = filled.searcher.search(replace(request, query=what))
     head, tail = (asked.name, answer.query_image_id, answer.query_irma_code), (answer.path, answer.encoder_id)
     rows = [
-        HitRow(*head, h.rank, h.image_id, str(to_path(h.uri)), h.irma_code, h.cnnc_distance, h.rbc_distance, *tail)
+        HitRow(*head, h.rank, h.image_id, str(to_path(h.uri)), h.irma_code, h.cnnc_distance, h.rbc_distance, *tail,
+               h.patient_key, h.study_instance_uid, h.study_date, h.modality, h.body_part, h.view_position,
+               h.laterality)
         for h in answer.hits
-    ]
+    ]  # fmt: skip
     return rows or [HitRow(*head, None, None, None, None, None, None, *tail)]
 
 

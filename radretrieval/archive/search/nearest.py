@@ -15,6 +15,7 @@ from radretrieval.archive.encoders import Encoder
 from radretrieval.archive.filters import Filter
 from radretrieval.archive.queries import sql
 from radretrieval.archive.search import hnsw
+from radretrieval.archive.search.stored import HitFacts
 
 BATCH = 128  # queries of one statement in `nearest_of_images`
 SPARE = 64  # rows beyond the limit of `nearest_of_images`, for ties with the last
@@ -29,9 +30,7 @@ class Candidate:
     image_id: int
     cnnc_distance: int
     barcode: bytes | None
-    uri: str
-    sha256: bytes
-    irma_code: str | None
+    facts: HitFacts
 
 
 @dataclass(frozen=True)
@@ -144,8 +143,7 @@ def filter_effect(
 
 
 def _as_candidates(rows: Sequence[dict[str, Any]]) -> list[Candidate]:
-    columns = ("image_id", "distance", "barcode", "uri", "sha256", "irma_code")
-    return [Candidate(*(row[name] for name in columns)) for row in rows]
+    return [Candidate(row["image_id"], row["distance"], row["barcode"], HitFacts.of(row)) for row in rows]
 
 
 def nearest_of_images(

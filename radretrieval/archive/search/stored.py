@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from datetime import date
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,10 +36,23 @@ class StoredQuery:
 
 @dataclass(frozen=True)
 class HitFacts:
-    """The file of a hit and its label."""
+    """What an answer tells of the image of a hit: columns of `image`, None where nobody told."""
 
     uri: str
+    sha256: bytes
     irma_code: str | None
+    patient_key: str | None
+    study_instance_uid: str | None
+    study_date: date | None
+    modality: str | None
+    body_part: str | None
+    view_position: str | None
+    laterality: str | None
+
+    @classmethod
+    def of(cls, row: dict[str, Any]) -> HitFacts:
+        """Those of a row that has these columns, among others."""
+        return cls(**{column.name: row[column.name] for column in fields(cls)})
 
 
 def by_ids(connection: Connection, encoder_id: int, geometry: int, ids: Sequence[int]) -> dict[int, StoredQuery]:
@@ -95,6 +110,6 @@ def coded_ids(connection: Connection, encoder_id: int) -> Iterator[int]:
 
 
 def hit_facts(connection: Connection, ids: Sequence[int]) -> dict[int, HitFacts]:
-    """Files and labels of these images, by id."""
+    """The facts of these images, by id."""
     rows = connection.execute(sql("hit_facts"), {"ids": list(ids)})
-    return {row["id"]: HitFacts(row["uri"], row["irma_code"]) for row in rows}
+    return {row["id"]: HitFacts.of(row) for row in rows}

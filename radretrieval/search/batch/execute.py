@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from datetime import date
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -20,7 +21,7 @@ from radretrieval.archive.search.stored import HitFacts
 from radretrieval.coding.rerank import Weights, rerank_many
 from radretrieval.files.text import shown
 from radretrieval.search.batch.lookup import LoadedQuery
-from radretrieval.search.request import Request
+from radretrieval.search.request import Hit, Request
 from radretrieval.search.searcher import Searcher
 
 CHUNK = 16  # queries of one statement: short enough for a server with a statement timeout
@@ -47,6 +48,40 @@ class HitRow(NamedTuple):
     rbc_distance: int | None
     path: str
     encoder_id: int
+    patient_key: str | None = None
+    study_instance_uid: str | None = None
+    study_date: date | None = None
+    modality: str | None = None
+    body_part: str | None = None
+    view_position: str | None = None
+    laterality: str | None = None
+    roi_x: int | None = None
+    roi_y: int | None = None
+    roi_width: int | None = None
+    roi_height: int | None = None
+    roi_score: float | None = None
+
+
+_FACTS = ("patient_key", "study_instance_uid", "study_date", "modality", "body_part", "view_position", "laterality")
+
+
+def hit_rows(
+    query: tuple[str, int | None, str | None], hits: Sequence[Hit], path: str, encoder_id: int
+) -> list[HitRow]:
+    """The rows of one query, which is given by its name, image id and IRMA code."""
+    if not hits:
+        return [HitRow(*query, None, None, None, None, None, None, path, encoder_id)]
+    return [_row(query, hit, path, encoder_id) for hit in hits]
+
+
+def _row(query: tuple[str, int | None, str | None], hit: Hit, path: str, encoder_id: int) -> HitRow:
+    image = (hit.image_id, shown(hit.uri), hit.irma_code)
+    row = HitRow(*query, hit.rank, *image, hit.cnnc_distance, hit.rbc_distance, path, encoder_id)
+    row = row._replace(**{name: getattr(hit, name) for name in _FACTS})
+    if hit.roi is None:
+        return row
+    x, y, width, height = hit.roi[:4]
+    return row._replace(roi_x=x, roi_y=y, roi_width=width, roi_height=height, roi_score=float(hit.roi.score))
 
 
 @dataclass(frozen=True)
@@ -114,12 +149,12 @@ class BatchExecutor:
             self.free.put(connection)
 
     def _rows(self, query: LoadedQuery, path: str, hits: list[_Hit], facts: dict[int, HitFacts]) -> AnsweredQuery:
-        head, tail = (query.name, query.image_id, query.irma_code), (path, self.searcher.encoder.id)
-        rows = [
-            HitRow(*head, rank, image_id, shown(facts[image_id].uri), facts[image_id].irma_code, cnnc, rbc, *tail)
+        answered = [
+            Hit(**vars(facts[image_id]), rank=rank, image_id=image_id, cnnc_distance=cnnc, rbc_distance=rbc)
             for rank, (image_id, cnnc, rbc) in enumerate(hits, start=1)
         ]
-        return AnsweredQuery(path, rows or [HitRow(*head, None, None, None, None, None, None, *tail)], len(hits))
+        head = (query.name, query.image_id, query.irma_code)
+        return AnsweredQuery(path, hit_rows(head, answered, path, self.searcher.encoder.id), len(hits))
 
 
 def _ranked(chunk: Sequence[LoadedQuery], near: Sequence[Candidates], top: int, weights: Weights) -> list[list[_Hit]]:

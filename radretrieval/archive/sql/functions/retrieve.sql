@@ -1,8 +1,12 @@
+DROP FUNCTION IF EXISTS radretrieval.retrieve(bigint, integer, integer, integer, jsonb);
 CREATE OR REPLACE FUNCTION radretrieval.retrieve(image bigint, top integer DEFAULT 10, candidates integer DEFAULT 50,
                                       encoder integer DEFAULT NULL, filter jsonb DEFAULT '{}')
-RETURNS TABLE (rank integer, image_id bigint, cnnc_distance integer, rbc_distance integer, irma_code text, uri text)
+RETURNS TABLE (rank integer, image_id bigint, cnnc_distance integer, rbc_distance integer, irma_code text, uri text,
+               patient_key text, study_instance_uid text, study_date date, modality text, body_part text,
+               view_position text, laterality text)
 LANGUAGE sql STABLE ROWS 10 SET search_path = radretrieval, public, pg_temp AS $$
-    SELECT r.rank, r.image_id, r.cnnc_distance, r.rbc_distance, r.irma_code, r.uri
+    SELECT r.rank, r.image_id, r.cnnc_distance, r.rbc_distance, r.irma_code, r.uri, r.patient_key,
+           r.study_instance_uid, r.study_date, r.modality, r.body_part, r.view_position, r.laterality
     FROM retrieve_by(code_of(retrieve.image, retrieve.encoder), barcode_of(retrieve.image, retrieve.encoder), retrieve.top,
                      retrieve.candidates, retrieve.encoder, filter_without(retrieve.filter, retrieve.image)) r
     ORDER BY r.rank

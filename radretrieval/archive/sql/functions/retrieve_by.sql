@@ -1,6 +1,9 @@
+DROP FUNCTION IF EXISTS radretrieval.retrieve_by(bit, bytea, integer, integer, integer, jsonb);
 CREATE OR REPLACE FUNCTION radretrieval.retrieve_by(code bit, barcode bytea, top integer DEFAULT 10, candidates integer DEFAULT 50,
                                          encoder integer DEFAULT NULL, filter jsonb DEFAULT '{}')
-RETURNS TABLE (rank integer, image_id bigint, cnnc_distance integer, rbc_distance integer, irma_code text, uri text)
+RETURNS TABLE (rank integer, image_id bigint, cnnc_distance integer, rbc_distance integer, irma_code text, uri text,
+               patient_key text, study_instance_uid text, study_date date, modality text, body_part text,
+               view_position text, laterality text)
 LANGUAGE plpgsql STABLE ROWS 10 SET search_path = radretrieval, public, pg_temp AS $$
 DECLARE
     number CONSTANT integer := encoder_number(encoder);
@@ -23,7 +26,8 @@ BEGIN
     CROSS JOIN geometry g
     WHERE e.id = number AND g.id = geometry;
     RETURN QUERY
-        SELECT row_number() OVER (ORDER BY r.key, r.rbc, r.distance, r.image_id)::int, r.image_id, r.distance, r.rbc, i.irma_code, i.uri
+        SELECT row_number() OVER (ORDER BY r.key, r.rbc, r.distance, r.image_id)::int, r.image_id, r.distance, r.rbc, i.irma_code,
+               i.uri, i.patient_key, i.study_instance_uid, i.study_date, i.modality, i.body_part, i.view_position, i.laterality
         FROM (SELECT f.*, weights.cnnc * f.distance + weights.rbc * f.rbc AS key
               FROM (SELECT n.image_id, n.distance, rbc_distance(retrieve_by.barcode, b.code) AS rbc
                     FROM cnnc_nearest(retrieve_by.code, candidates, number, filter) n
