@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from radretrieval.coding import network
+from radretrieval.coding.allocator import freed_memory_kept
 from radretrieval.coding.network import BackboneCnn, CodeNetwork, choose_device
 from radretrieval.coding.recipes import Recipe, recipe_of
 from radretrieval.profile import Profile
@@ -47,6 +48,7 @@ class TrainingSet:
     classes: Sequence[str]
 
 
+@freed_memory_kept()
 def train_network(
     data: TrainingSet,
     profile: Profile,
