@@ -2,9 +2,9 @@
 
     python benchmarks/corpus.py [--profile NAME] [--epochs N] [--home DIR] [--encoder-weights FILE] [--json FILE]
 
-By the commands that people run; the codes of metadata.csv are the classes. Training takes minutes (`strong`) to half an hour
-on two cores: this is no part of `make bench`, but `make bench-corpus` runs it. With --home the archive stays there, and an encoder
-that it has already is used instead of training one. Skipped where the data is absent.
+By the commands that people run; the codes of metadata.csv are the classes. Training takes minutes (`strong`) to half
+an hour on two cores: this is no part of `make bench`, but `make bench-corpus` runs it. With --home the archive stays
+there, and an encoder that it has already is used instead of training one. Skipped where the data is absent.
 """
 
 from __future__ import annotations
