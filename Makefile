@@ -5,9 +5,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 # Those that need no arguments and no half hour.
 BENCHMARKS := $(filter-out benchmarks/_% benchmarks/make_% benchmarks/soak.py benchmarks/soak_receive.py benchmarks/corpus.py \
-  benchmarks/stand_in.py benchmarks/exact.py benchmarks/same_answers.py benchmarks/mutate.py,$(wildcard benchmarks/*.py))
+  benchmarks/quality.py benchmarks/stand_in.py benchmarks/exact.py benchmarks/same_answers.py benchmarks/mutate.py,$(wildcard benchmarks/*.py))
 
-.PHONY: help demo test test-image lint docs bench soak mutate clean
+.PHONY: help demo test test-image lint docs bench bench-quality soak mutate clean
 
 help:
 	@echo 'make demo   a small archive from nothing: ingest, train, encode, search, evaluate (about 3 minutes)'
@@ -16,6 +16,7 @@ help:
 	@echo 'make lint   ruff and mypy only'
 	@echo 'make docs   the documentation as a site, in build/site; a broken link fails it'
 	@echo 'make bench  every benchmark; the results go to benchmarks/results/'
+	@echo 'make bench-quality  paper, strong and peers on four tasks; trains for a day, goes on where it was broken off'
 	@echo 'make soak   kills ingest, worker, server and receive at random moments; takes long'
 	@echo 'make mutate  wrong lines, one at a time, in the modules that hurt most: the tests must see each; some minutes'
 	@echo 'make clean  removes .venv, caches and build results'
@@ -48,6 +49,11 @@ bench-%: .venv/.installed
 	@new=benchmarks/results/.$*.txt; $(BIN)/python benchmarks/$*.py > $$new; code=$$?; \
 	if [ $$code = 0 ]; then mv $$new benchmarks/results/$*.txt && cat benchmarks/results/$*.txt; \
 	else rm -f $$new; [ $$code = 77 ]; fi
+
+# The peers are searched by faiss, which nothing else needs. The tables go below the notes of quality.md.
+bench-quality: .venv/.installed
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check faiss-cpu
+	@$(BIN)/python benchmarks/quality.py --changes --write
 
 soak: bench-soak bench-soak_receive
 
