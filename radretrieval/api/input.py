@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,7 +26,7 @@ class ArchiveInput(ArchiveBase):
 
     def ingest(
         self,
-        paths: StrPath | Iterable[StrPath],
+        paths: StrPath | Iterable[StrPath] = (),
         *,
         labels: StrPath | None = None,
         split: str | None = None,
@@ -41,7 +41,7 @@ class ArchiveInput(ArchiveBase):
 
         Parameters
         ----------
-        paths : files and folders (with all that is below them).
+        paths : files and folders (with all that is below them); none for the files that `labels` names.
         labels : CSV with a column `file` and `irma_code`, `split`, …. Without it the ImageCLEF 2009 release is
             recognised by its folders and labelled by its own CSVs.
         split : of files whose labels name none.
@@ -55,9 +55,12 @@ class ArchiveInput(ArchiveBase):
         DatabaseUnavailable : the database went away; what was committed stays, the next call goes on from there.
         """
         from radretrieval.files.walk import walk
-        from radretrieval.ingest.run import ingest
+        from radretrieval.ingest.run import FoundPaths, ingest
 
-        given, found = _labels(labels), path_list(paths)
+        given = _labels(labels)
+        found: Sequence[Path] = path_list(paths)
+        if not found and given is not None:
+            found = FoundPaths(Path(file) for file in sorted(given.rows) if Path(file).exists())
         settings = make_settings(self.settings, keep=keep, frames=frames, issuer=issuer)
         database = self._database
         advance = counted(progress, sum(1 for _ in walk(found)) if progress else None)

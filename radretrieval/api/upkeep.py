@@ -13,6 +13,7 @@ from radretrieval.errors import UsageError
 if TYPE_CHECKING:
     from radretrieval.evaluation import Evaluation
     from radretrieval.export.run import ExportReport
+    from radretrieval.jobs.label_audit import LabelAudit
     from radretrieval.jobs.verify import VerifyReport
     from radretrieval.privacy.archive_key import AcceptedKey
     from radretrieval.privacy.key_rotation import Rotation
@@ -57,6 +58,38 @@ class ArchiveUpkeep(ArchiveBase):
         options = EvaluationOptions(split, chosen, tuple(encoders), rule, withdrawn, network, compare, device)
         advance = None if progress is None else lambda count, step: progress(count, None, step)
         return evaluate(self._database, self.settings, options, advance=advance)
+
+    def audit_labels(
+        self,
+        *,
+        top: int = 100,
+        where: Where = (),
+        encoder: int | None = None,
+        progress: Progress | None = None,
+    ) -> LabelAudit:
+        """List images whose nearest neighbours have another IRMA code, body part, view or laterality, worst first.
+
+        Parameters
+        ----------
+        top : images that are listed at most.
+        where : which images are judged, as in `search`; all of them vote.
+        encoder : whose codes; None for the active one.
+
+        Raises
+        ------
+        NoEncoder : there is none. UsageError : fewer than two images with codes, or a filter that names no column.
+        """
+        from radretrieval.archive.filters import Filter
+        from radretrieval.jobs.label_audit import audit_labels
+
+        return audit_labels(
+            self._database,
+            encoder_id=encoder,
+            where=Filter(where=conditions(where)),
+            top=top,
+            path_key=self.settings.path_key_file,
+            advance=progress,
+        )
 
     def verify(
         self, *, tidy: bool = False, workers: int | None = None, progress: Progress | None = None

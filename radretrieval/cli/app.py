@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 import typer
 
 from radretrieval.cli import (
+    audit,
     db,
     demo,
     encoder,
@@ -64,6 +65,7 @@ app.command("status")(status.status)
 app.command("export")(export.export)
 app.command("phantom")(phantom.phantom)
 app.command("demo")(demo.demo)
+app.add_typer(audit.app, name="audit")
 app.add_typer(db.app, name="db")
 app.add_typer(encoder.app, name="encoder")
 app.add_typer(index.app, name="index")

@@ -25,7 +25,10 @@ from radretrieval.cli.common import (
 
 def ingest(
     context: typer.Context,
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH", help="Radiographs, and folders of them.")],
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="PATH", help="Radiographs, and folders of them; with --labels by default its files."),
+    ] = None,
     labels: Annotated[
         Path | None,
         typer.Option("--labels", metavar="CSV", help="Labels: a column 'file' and irma_code, split, …"),
@@ -62,15 +65,18 @@ def ingest(
 
     The ImageCLEF 2009 release is recognised by its folders and labelled by its own CSVs, unless --labels is given.
     """
+    folders = paths or []
+    if not folders and (watch or labels is None):
+        raise typer.BadParameter("name a radiograph or a folder of radiographs", param_hint="PATH")
     if move_to is not None and not watch:
         raise typer.BadParameter("goes with --watch", param_hint="--move-to")
     with opened(context) as archive:
         if watch:
             stop = stop_on_signals()
             archive.open()
-            tell(f"watching {', '.join(map(str, paths))}; Ctrl-C or SIGTERM ends it")
+            tell(f"watching {', '.join(map(str, folders))}; Ctrl-C or SIGTERM ends it")
             report = archive.watch(
-                paths,
+                folders,
                 settle=settle,
                 move_to=move_to,
                 labels=labels,
@@ -85,7 +91,7 @@ def ingest(
         else:
             with bar("ingest") as progress:
                 report = archive.ingest(
-                    paths,
+                    folders,
                     labels=labels,
                     split=split,
                     keep=keep,

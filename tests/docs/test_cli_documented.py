@@ -43,6 +43,7 @@ def test_the_reference_is_of_the_real_commands() -> None:
         ("encoder export", ["--encoder", "--json"]),
         ("encoder import", ["--json"]),
         ("encoder report", ["--encoder", "--picture", "--json"]),
+        ("audit labels", ["--top", "--where", "--encoder", "--picture", "--csv", "--json"]),
         ("status", ["--json"]),
         ("index build", ["--kind", "--json"]),
         (

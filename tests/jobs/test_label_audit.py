@@ -1,0 +1,289 @@
+"""`audit labels`: against a vote written out in plain Python, and its CSV back through `ingest --labels`."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import Run
+from filled import clustered
+from PIL import Image
+from tiny import add_encoder
+
+from radretrieval.archive import codes, images
+from radretrieval.archive.connections import Database
+from radretrieval.archive.filters import Condition, Filter
+from radretrieval.archive.images import NewImage
+from radretrieval.coding import label_votes
+from radretrieval.config import Settings
+from radretrieval.errors import NoEncoder, UsageError
+from radretrieval.ingest.labels_csv import read_labels
+from radretrieval.jobs import label_audit as module
+from radretrieval.jobs.label_audit import LabelAudit, audit_labels
+from radretrieval.phantom.archive import write_archive
+from radretrieval.report.label_audit import COLUMNS, labels_path, write_audit_csv
+from radretrieval.storage.content_store import ContentStore
+from radretrieval.storage.source import SourceFile
+
+CLASSES = ("1121-110-500-000", "1123-127-500-000", "1121-120-942-700")
+COUNT = 120
+Row = dict[str, Any]
+
+
+def planted(**changes: Any) -> list[Row]:
+    """Labels of image 1, 2, …: three classes of alike codes, two images a patient, each class with its headers."""
+    rows: list[Row] = [
+        {
+            "irma_code": CLASSES[i % 3],
+            "body_part": ("CHEST", "CHEST", "KNEE")[i % 3],
+            "laterality": (None, None, "LR"[i % 2])[i % 3],
+            "patient_key": f"patient {i // 2}",
+        }
+        for i in range(COUNT)
+    ]
+    for i in (3, 40, 77):  # of the classes 0, 1 and 2
+        rows[i]["irma_code"] = CLASSES[(i + 1) % 3]
+    rows[50]["body_part"] = "HAND"
+    rows[60]["irma_code"] = None
+    return rows
+
+
+def fill(database: Database, rows: list[Row], cnnc: np.ndarray) -> int:
+    """An archive of these images and codes; its encoder."""
+    with database.connection() as connection:
+        new = [
+            NewImage(n.to_bytes(32, "big"), f"file:///films/{n}.png", "png", 4, 5, 8, "MONOCHROME2", **row)
+            for n, row in enumerate(rows, start=1)
+        ]
+        images.add(connection, new)
+        encoder = add_encoder(connection)
+        codes.write_cnnc(connection, encoder, list(range(1, len(rows) + 1)), cnnc, 1000)
+    return encoder
+
+
+@pytest.fixture
+def archive(database: Database) -> tuple[Database, list[Row], np.ndarray]:
+    rows, cnnc = planted(), clustered(COUNT, 3, 120)
+    fill(database, rows, cnnc)
+    return database, rows, cnnc
+
+
+def literal(rows: list[Row], cnnc: np.ndarray, place: int, field: str) -> tuple[float, str | None]:
+    """The suspicion and the proposed value, one image at a time."""
+    own, patient = rows[place].get(field), rows[place]["patient_key"]
+    apart = [int(np.bitwise_count(cnnc[place] ^ other).sum()) for other in cnnc]
+    near = sorted((d, i) for i, d in enumerate(apart))[: label_votes.LOOKED_AT + 1]
+    voters = [(d, rows[i].get(field)) for d, i in near if i != place and rows[i]["patient_key"] != patient]
+    voters = [(d, value) for d, value in voters if value is not None][: label_votes.VOTERS]
+    if own is None or not voters:
+        return -math.inf, None
+    scale = max(sum(d for d, _ in voters) / len(voters), 1)
+    weights: dict[str, float] = {}
+    for d, value in voters:
+        weights[value] = weights.get(value, 0) + math.exp(-d / scale)
+    total = sum(weights.values())
+    others = {value: weight / total for value, weight in weights.items() if value != own}
+    best = max(others, key=lambda value: others[value], default=None)
+    prior = 0.02
+    against = others[best] if best else 0.0
+    return math.log((against + prior) / (weights.get(own, 0) / total + prior)), best
+
+
+def test_the_list_is_that_of_the_vote_in_plain_python(archive: tuple[Database, list[Row], np.ndarray]) -> None:
+    database, rows, cnnc = archive
+    found = audit_labels(database)
+    expected = []
+    for place in range(COUNT):
+        votes = {field: literal(rows, cnnc, place, field) for field in module.FIELDS}
+        field = max(votes, key=lambda one: votes[one][0])
+        if votes[field][0] > 0:
+            expected.append((-votes[field][0], place + 1, field, votes[field][1]))
+    expected.sort()
+    listed = [(one.image_id, one.findings[0].field, one.findings[0].proposed) for one in found.images]
+    assert listed == [one[1:] for one in expected]
+    assert [one.suspicion for one in found.images] == pytest.approx([-one[0] for one in expected])
+    assert (found.codes, found.judged, found.suspicious) == (COUNT, COUNT, len(expected))
+    assert {4, 41, 78, 51} == {one.image_id for one in found.images[:4]}
+
+
+def test_what_is_told_of_a_suspect(archive: tuple[Database, list[Row], np.ndarray]) -> None:
+    database, rows, cnnc = archive
+    found = {one.image_id: one for one in audit_labels(database).images}
+    suspect = found[4]
+    assert (suspect.file, suspect.labels.irma_code, suspect.labels.body_part) == ("/films/4.png", CLASSES[1], "CHEST")
+    finding = suspect.findings[0]
+    assert (finding.field, finding.value, finding.proposed) == ("irma_code", CLASSES[1], CLASSES[0])
+    assert (finding.voters, finding.agreeing, finding.against) == (10, 0, 10)
+    assert len(suspect.neighbours) == 10
+    assert [one.distance for one in suspect.neighbours] == sorted(one.distance for one in suspect.neighbours)
+    for one in suspect.neighbours:
+        assert one.distance == int(np.bitwise_count(cnnc[3] ^ cnnc[one.image_id - 1]).sum())
+        assert one.image_id not in (3, 4), "images of one patient do not vote on each other"
+        assert (one.file, one.labels.irma_code) == (f"/films/{one.image_id}.png", rows[one.image_id - 1]["irma_code"])
+    assert found[51].findings[0].field == "body_part"
+    assert found[51].findings[0].proposed == "KNEE"
+
+
+def test_equal_however_the_images_are_cut_into_batches(
+    archive: tuple[Database, list[Row], np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = archive[0]
+    whole = audit_labels(database)
+    monkeypatch.setattr(module, "BATCH", 7)
+    seen: list[tuple[int, int]] = []
+    again = audit_labels(database, advance=lambda *counts: seen.append(counts))
+    assert {**again.document(), "seconds": 0} == {**whole.document(), "seconds": 0}
+    assert (sum(count for count, _ in seen), {total for _, total in seen}) == (COUNT, {COUNT})
+
+
+def test_a_filter_chooses_who_is_judged_and_all_vote(archive: tuple[Database, list[Row], np.ndarray]) -> None:
+    database = archive[0]
+    whole = {one.image_id: one for one in audit_labels(database).images}
+    chests = audit_labels(database, where=Filter(where=(Condition("body_part", "=", "HAND"),)))
+    assert chests.judged == 1
+    assert [asdict(one) for one in chests.images] == [asdict(whole[51])]
+    with pytest.raises(UsageError, match="nonsense"):
+        audit_labels(database, where=Filter(where=(Condition("nonsense", "=", "1"),)))
+
+
+def test_the_list_is_cut_and_the_count_is_not(archive: tuple[Database, list[Row], np.ndarray]) -> None:
+    database = archive[0]
+    whole, first = audit_labels(database), audit_labels(database, top=2)
+    assert (first.images, first.suspicious) == (whole.images[:2], whole.suspicious)
+
+
+def test_what_cannot_be_judged_is_not_listed(database: Database) -> None:
+    with pytest.raises(NoEncoder):
+        audit_labels(database)
+    rows: list[Row] = [{"irma_code": CLASSES[i % 2], "patient_key": "the only one"} for i in range(6)]
+    rows += [{"irma_code": CLASSES[2], "withdrawn": True}, {"laterality": "L"}]
+    fill(database, rows, clustered(8, 1, 20))
+    found = audit_labels(database)
+    assert (found.judged, found.images) == (0, []), "the others are of the same patient, withdrawn, or not labelled"
+    assert found.notes == [
+        "no image has a neighbour of another patient with the same kind of label, and nothing can be compared"
+    ]
+
+
+def test_an_archive_without_codes_or_labels_says_what_to_do(database: Database) -> None:
+    encoder = fill(database, [{}], clustered(1, 1, 0))
+    with pytest.raises(UsageError, match=f"one code only.*work --once --encoder {encoder}"):
+        audit_labels(database)
+    with database.connection() as connection:
+        other = add_encoder(connection, seed=1)
+    with pytest.raises(UsageError, match="no codes yet"):
+        audit_labels(database, encoder_id=other)
+
+
+def test_labels_path_is_one_that_ingest_finds(tmp_path: Path, settings: Settings) -> None:
+    reading = settings.reading
+    assert reading.store is not None
+    store = ContentStore(reading.store)
+    kept = store.put(b"kept")
+    cases = {
+        "file:///films/a%20b.png": "/films/a b.png",
+        "file:///films/a.dcm#frame=2": None,
+        "file:///films/%FF.png": None,
+        "file:///films/a%0A.png": None,
+        "file:hidden/abc": None,
+        "https://pacs/instances/1": None,
+    }
+    assert {uri: labels_path(SourceFile(uri, b"x" * 32), reading) for uri in cases} == cases
+    for uri in (f"store:{kept.hex()}", "https://pacs/instances/1"):
+        assert labels_path(SourceFile(uri, kept), reading) == str(store.path(kept))
+
+
+@pytest.fixture
+def films(tmp_path: Path) -> tuple[Path, str]:
+    """Phantoms of three classes, the first of them with another's code in the CSV; the file, and its true code."""
+    labels = write_archive(tmp_path / "films", images=36, classes=3, size=64)
+    with labels.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    true = rows[0]["irma_code"]
+    rows[0]["irma_code"] = next(row["irma_code"] for row in rows if row["irma_code"] != true)
+    with labels.open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    return labels.parent / rows[0]["file"], true
+
+
+def test_the_csv_corrected_goes_back_into_ingest(
+    inside: Callable[..., Run], database: Database, films: tuple[Path, str], tmp_path: Path
+) -> None:
+    file, true = films
+    folder = tmp_path / "films"
+    inside("ingest", folder, "--labels", folder / "labels.csv")
+    with database.connection() as connection:
+        add_encoder(connection)
+    inside("work", "--once")
+    as_given = labelled(database)
+    out, sheet = tmp_path / "audit.csv", tmp_path / "audit.png"
+    before = inside("audit", "labels", "--csv", out, "--picture", sheet, "--json").json
+    suspect = next(one for one in before["images"] if one["file"] == str(file))
+    assert suspect["findings"][0]["proposed"] == true
+    with Image.open(sheet) as picture:
+        assert picture.format == "PNG"
+        colours = set(map(tuple, np.asarray(picture.convert("RGB")).reshape(-1, 3).tolist()))
+    assert {(213, 94, 0), (0, 114, 178)} <= colours, "the film is framed orange, neighbours with its true label blue"
+
+    with out.open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["file"] for row in rows] == [one["file"] for one in before["images"]]
+    assert tuple(rows[0]) == COLUMNS
+    report = inside("ingest", "--labels", out, "--json").json
+    counts = {name: report[name] for name in ("seen", "unchanged", "relabelled", "failed", "problems")}
+    assert counts == {"seen": len(rows), "unchanged": len(rows), "relabelled": 0, "failed": 0, "problems": []}
+    assert labelled(database) == as_given, "a CSV that is given back as it is sets no label"
+
+    for row in rows:
+        if row["file"] == str(file):
+            row[row["doubted"]] = row["proposed"]
+    with out.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, COLUMNS, delimiter=";")
+        writer.writeheader()
+        writer.writerows(rows)
+    assert inside("ingest", "--labels", out, "--json").json["relabelled"] == 1
+    after = inside("audit", "labels", "--json").json
+    assert str(file) not in [one["file"] for one in after["images"]]
+    found = read_labels(out).of(str(file))
+    assert found["irma_code"] == true
+
+
+def labelled(database: Database) -> list[Any]:
+    """Which labels a person has set, of every image."""
+    with database.connection() as connection:
+        return connection.execute("SELECT id, labelled FROM image ORDER BY id").fetchall()
+
+
+def test_the_table_names_each_suspect(
+    inside: Callable[..., Run], archive: tuple[Database, list[Row], np.ndarray], tmp_path: Path
+) -> None:
+    said = inside("audit", "labels", "--top", "4", "--csv", tmp_path / "a.csv").stdout.splitlines()
+    assert said[0].startswith("4 of ")
+    assert f"IRMA code  {CLASSES[1]}  {CLASSES[0]}" in next(line for line in said if line.endswith("/films/4.png"))
+    assert len(said) == 2 + 1 + 4
+    for option, name in (("--csv", "a.txt"), ("--picture", "a.csv")):
+        refused = inside("audit", "labels", option, tmp_path / name, check=False)
+        assert (refused.returncode, "let it end in" in refused.stderr) == (2, True)
+
+
+def test_suspects_without_a_path_are_counted(tmp_path: Path, settings: Settings, database: Database) -> None:
+    found = empty_audit([f"file:///films/{n}.dcm#frame=2" for n in range(3)])
+    assert write_audit_csv(tmp_path / "a.csv", found, settings.reading) == 3
+    assert (tmp_path / "a.csv").read_text() == ",".join(COLUMNS) + "\n"
+
+
+def empty_audit(uris: list[str]) -> LabelAudit:
+    """An audit whose suspects have these files."""
+    finding = module.Finding("laterality", "L", "R", 10, 0, 10, 4.0)
+    labels = module.Labels(None, None, None, "L")
+    suspects = [module.Suspect(n, uri, 4.0, labels, [finding], []) for n, uri in enumerate(uris)]
+    files = {n: SourceFile(uri, b"x" * 32) for n, uri in enumerate(uris)}
+    return LabelAudit(1, "tiny", 9, 9, len(uris), suspects, [], 0.0, files)
