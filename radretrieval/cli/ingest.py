@@ -119,6 +119,8 @@ def _print(report: rr.IngestReport, labels: Path | None, watched: bool, as_json:
     if not as_json and not watched:
         tell_failures(report.failures)
     tell_problems(report.problems)
+    if report.passed_over and not as_json:
+        tell(f"{report.passed_over} files beside the images were passed over (labels.csv, DICOMDIR, Thumbs.db, …)")
     unnamed = report.unlabelled - sum(problem["error"] == "ImageWithoutRow" for problem in report.problems)
     if unnamed:
         tell(f"{unnamed} files have no row in {labels or 'the codes of the release, and no code by it'}")

@@ -8,6 +8,14 @@ from pathlib import Path
 
 from radretrieval.errors import InputMissing
 
+# Files that lie beside images and are none, in lower case: of systems that show folders, of DICOM media, and labels.
+BESIDE_IMAGES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "dicomdir", "labels.csv"})
+
+
+def is_beside_images(path: str) -> bool:
+    """Whether a file is known by its name to be no image."""
+    return os.path.basename(path).lower() in BESIDE_IMAGES
+
 
 def walk(paths: Iterable[Path], skip: frozenset[str] = frozenset()) -> Iterator[str]:
     """Absolute paths of the files below these files and folders, in order of name.

@@ -152,7 +152,7 @@ class InboxWorker:
             patient = self._patient(connection, outcome)
             batch += [replace(image, patient_key=patient) for image in outcome.images]
             for problem in outcome.problems:
-                _note(report, problem)
+                _note(report, problem, arrival.origin, arrival.sop_instance_uid)
         two = self._key.now_two(connection) if self._key is not None else {}
         written = register_images(connection, batch)
         if self._key is not None:
@@ -160,9 +160,11 @@ class InboxWorker:
         for one in written:
             report.count(one.outcome)
             if one.problem:
-                _note(report, Problem(one.image.uri, "SameUid", one.problem))
-        for problem in of_issuers(two, [one.image for one in written]):
-            _note(report, problem)
+                found = Problem(one.image.uri, "SameUid", one.problem)
+                _note(report, found, one.image.origin, one.image.sop_instance_uid)
+        by_uri = {one.image.uri: one.image for one in written}
+        for problem in of_issuers(two, by_uri.values()):
+            _note(report, problem, by_uri[problem.path].origin, by_uri[problem.path].sop_instance_uid)
         images.forget_failures(connection, [one.image.uri for one in written])
         images.keep_failures(connection, failures)
         inbox.done(connection, [arrival.id for arrival in taken])
@@ -176,17 +178,25 @@ class InboxWorker:
         return self._key.pseudonym(found.patient_id, found.issuer)
 
 
-def _note(report: InboxReport, problem: Problem) -> None:
+def _note(report: InboxReport, problem: Problem, origin: str | None, uid: str | None) -> None:
+    """List and log a problem; its message names sender and UID."""
+    problem = problem._replace(message=problem.message + _sender(problem.message, origin, uid))
     report.note(problem)
-    log.warning("%s: %s", printable(problem.path), problem.message)
+    log.warning("%s: %s", printable(problem.path), printable(problem.message))
 
 
 def _failure(arrival: Arrival, error: Exception) -> Failure:
     """The row of `ingest_failure` for an arrival; its message names sender and UID."""
-    said = [
-        f"from {arrival.origin}" if arrival.origin else "",
-        f"SOP Instance UID {arrival.sop_instance_uid}" if arrival.sop_instance_uid else "",
-    ]
-    sender = f" ({', '.join(filter(None, said))})" if any(said) else ""
     kind = type(error).__name__
-    return Failure(arrival.uri[:LONGEST_URI], arrival.sha256, kind, printable(f"{str(error) or kind}{sender}"))
+    message = str(error) or kind
+    message += _sender(message, arrival.origin, arrival.sop_instance_uid)
+    return Failure(arrival.uri[:LONGEST_URI], arrival.sha256, kind, printable(message))
+
+
+def _sender(message: str, origin: str | None, uid: str | None) -> str:
+    """Who sent a file and its SOP Instance UID, in parentheses, as far as a message does not name them."""
+    said = [
+        f"from {origin}" if origin and origin not in message else "",
+        f"SOP Instance UID {uid}" if uid and uid not in message else "",
+    ]
+    return f" ({', '.join(filter(None, said))})" if any(said) else ""

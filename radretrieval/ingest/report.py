@@ -60,6 +60,7 @@ class IngestReport(InboxReport):
     failures: FailureList = field(default_factory=FailureList)
     problems: FailureList = field(default_factory=FailureList)
     seen: int = 0
+    passed_over: int = 0  # files beside the images that are none, as Thumbs.db: not among those seen
     relabelled: int = 0  # of the unchanged, those whose labels changed
     unlabelled: int = 0  # files that the labels do not name
     no_code: int = 0  # files that the labels declare to have no IRMA code

@@ -26,7 +26,7 @@ from radretrieval.config import Settings
 from radretrieval.errors import ImageError, InputMissing, LabelsError, UsageError
 from radretrieval.files.text import printable, shown
 from radretrieval.files.uris import file_uri, to_path, to_uri
-from radretrieval.files.walk import walk
+from radretrieval.files.walk import is_beside_images, walk
 from radretrieval.ingest.imageclef_release import codes_files, recognise
 from radretrieval.ingest.inspect_file import LONGEST_URI, InspectedFile, InspectOptions, hashed, inspect_file
 from radretrieval.ingest.labels_csv import LONGEST_VALUE, Labels
@@ -102,7 +102,7 @@ def ingest(
         check_path_key(connection, settings.path_key_file)
         run = IngestRun(connection, settings, labels, split, advance or (lambda count: None))
         run.named = frozenset[str]() if isinstance(paths, FoundPaths) else frozenset(map(os.path.abspath, paths))
-        files = walk(paths, frozenset((*(labels.sources if labels else ()), *passed)))
+        files = run.without_others(walk(paths, frozenset((*(labels.sources if labels else ()), *passed))))
         for name, found in pool.map(run.new_contents(files, threads)):
             run.decoded(name, found)
         run.flush()
@@ -139,6 +139,14 @@ class IngestRun:
         self.rows_left = set(labels.rows) if labels is not None else set()
         if labels is not None:
             self.report.labels_read(labels)
+
+    def without_others(self, files: Iterator[str]) -> Iterator[str]:
+        """Those files that may be images; others that were found in a folder are counted, and passed over."""
+        for path in files:
+            if path in self.named or not is_beside_images(path):
+                yield path
+            else:
+                self.report.passed_over += 1
 
     def new_contents(self, files: Iterator[str], threads: ThreadPoolExecutor) -> Iterator[str]:
         """Those files whose content the archive does not have; the others are finished here."""
@@ -306,14 +314,15 @@ class IngestRun:
         self.connection.commit()
 
     def forget_gone(self, paths: Sequence[Path]) -> None:
-        """Failures of files that were below these paths and are no more, or that are the labels themselves."""
+        """Failures of files that were below these paths and are no more, or that are no images, as the labels."""
         folders = [os.path.abspath(path) for path in paths]
         own = self.labels.sources if self.labels else ()
         gone = []
         for uri in images.failed_uris(self.connection):
             path = self.path(uri)
             below = any(path == folder or path.startswith(folder + os.sep) for folder in folders)
-            if path in own or (below and len(uri) < LONGEST_URI and not os.path.lexists(path)):
+            other = path not in self.named and is_beside_images(path)  # an older version took it for an image
+            if path in own or (below and other) or (below and len(uri) < LONGEST_URI and not os.path.lexists(path)):
                 gone.append(uri)
         images.forget_failures(self.connection, gone)
         self.connection.commit()

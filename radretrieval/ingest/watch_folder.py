@@ -31,7 +31,7 @@ from radretrieval.errors import (
 from radretrieval.files.atomic import make_folders, replacing, sync_file
 from radretrieval.files.text import printable
 from radretrieval.files.uris import to_uri
-from radretrieval.files.walk import walk
+from radretrieval.files.walk import is_beside_images, walk
 from radretrieval.ingest.labels_csv import Labels
 from radretrieval.ingest.report import IngestReport
 from radretrieval.ingest.run import FoundPaths, ingest
@@ -93,7 +93,7 @@ class FolderScan:
         found = 0
         for path in walk(self._folders, skip):
             there.add(path)
-            state = _state(path)
+            state = None if is_beside_images(path) else _state(path)
             if state is None or self._done.get(path) == state:
                 continue
             before = self._seen.get(path)

@@ -114,6 +114,7 @@ WRONG = [
             ('{"irma_code": "11-*"}', "is no pattern of IRMA codes"),
             ('{"irma_code": "%*"}', "is no pattern of IRMA codes"),
             ('{"irma_code": "1121"}', "'1121' is not an IRMA code; the form is TTTT-DDD-AAA-BBB"),
+            ('{"irma_code": "1121-1%"}', "or a pattern of codes, in which * stands after the beginning of an axis"),
             ('{"one_per": "hospital"}', 'the filter one_per cannot be "hospital"; it is "patient" or "study"'),
             ('{"one_per": null}', 'the filter one_per cannot be null; it is "patient" or "study"'),
             ('{"max_distance": -1}', "the filter max_distance cannot be -1; it is a number from 0 to 1000"),

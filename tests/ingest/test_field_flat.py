@@ -108,3 +108,5 @@ def test_field_09_flat_films_that_are_received_are_logged(
     uris = {row["sop_instance_uid"]: row["uri"] for row in rows(database, "SELECT sop_instance_uid, uri FROM image")}
     assert f"{uris['1.2.3.4']}: is flat" in caplog.text
     assert f"{uris['1.2.3.5']}: its header is not right: RescaleSlope 0" in caplog.text
+    for name in ("dark", "slope"):
+        assert f"(from SENDER, SOP Instance UID 1.2.3.{name})" in caplog.text

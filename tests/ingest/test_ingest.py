@@ -16,7 +16,9 @@ import pydicom
 import pytest
 from PIL import Image
 
+from radretrieval.archive import images
 from radretrieval.archive.connections import Database
+from radretrieval.archive.images import Failure
 from radretrieval.config import Settings
 from radretrieval.errors import DatabaseUnavailable, InputMissing, UsageError
 from radretrieval.files.uris import to_uri
@@ -86,7 +88,7 @@ def test_failures_go_with_their_files(database: Database, settings: Settings, tm
     png(tmp_path / "in" / "good.png", 1)
     (tmp_path / "in" / "bad.txt").write_text("no picture")
     (tmp_path / "other.txt").write_text("no picture either")
-    csv = tmp_path / "in" / "labels.csv"
+    csv = tmp_path / "in" / "mine.csv"
     csv.write_text("file,split\ngood.png,train\n")
     assert counts(ingest(database, settings, [tmp_path / "in", tmp_path / "other.txt"])) == (4, 1, 0, 3)
     (tmp_path / "in" / "bad.txt").unlink()
@@ -94,6 +96,22 @@ def test_failures_go_with_their_files(database: Database, settings: Settings, tm
     assert counts(ingest(database, settings, [tmp_path / "in"], labels=read_labels(csv))) == (1, 0, 1, 0)
     left = rows(database, "SELECT uri FROM ingest_failure")
     assert left == [{"uri": to_uri(tmp_path / "other.txt")}]  # nobody looked there
+
+
+def test_known_files_beside_the_images_are_passed_over(database: Database, settings: Settings, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    png(folder / "good.png", 1)
+    beside = ["labels.csv", "a/Thumbs.db", "a/desktop.ini", "DICOMDIR", ".DS_Store"]
+    (folder / "a").mkdir()
+    for name in beside:
+        (folder / name).write_text("no picture")
+    with database.connection() as connection:  # as versions before counted it
+        failure = Failure(to_uri(folder / "labels.csv"), None, "ImageError", "not a radiograph format")
+        images.keep_failures(connection, [failure])
+    report = ingest(database, settings, [folder])
+    assert (counts(report), report.passed_over, report.failures) == ((1, 1, 0, 0), 4, [])
+    assert rows(database, "SELECT uri FROM ingest_failure") == []
+    assert counts(ingest(database, settings, [folder / "DICOMDIR"])) == (1, 0, 0, 1), "it was named itself"
 
 
 def test_more_than_a_batch(

@@ -48,6 +48,7 @@ def until(true: Callable[[], bool]) -> None:
 def test_a_file_is_taken_when_it_lay_still(tmp_path: Path) -> None:
     looked = FolderScan([tmp_path], settle=0.0)
     path = png(tmp_path / "a" / "x.png", 1)
+    (tmp_path / "a" / "Thumbs.db").touch()
     assert list(looked.settled()) == []  # seen for the first time
     path.write_bytes(path.read_bytes() + b"more")
     assert list(looked.settled()) == []  # it has grown

@@ -31,6 +31,11 @@ BEGIN
                            ELSE '(%1$s IS NULL OR %1$s = '''')' END, place);  -- facets know no difference
     ELSIF kind = 'irma' AND strpos(given, '*') > 0 THEN
         RETURN format('%s LIKE %L', place, irma_like(given));
+    ELSIF kind = 'irma' AND translate(lower(btrim(given)) COLLATE "C", '-', '') !~ '^[0-9a-z]{13}$' THEN
+        RAISE EXCEPTION USING ERRCODE = 'check_violation', MESSAGE = quote_literal(given)
+            || ' is not an IRMA code; the form is TTTT-DDD-AAA-BBB, for example 1121-120-942-700 (the dashes may be left out), or '
+            || 'a pattern of codes, in which * stands after the beginning of an axis and axes at the end may be left out, as in '
+            || '1121-*, 1121-120-9* or *-*-5*';
     ELSIF kind = 'timestamptz' THEN  -- a day, from its beginning to its end
         RETURN format('(%1$s >= %2$s AND %1$s < %2$s + interval ''1 day'')', place, filter_literal(place, kind, given));
     END IF;
