@@ -65,7 +65,7 @@ def measured(settings: Settings, seed: int, epochs: int) -> dict[str, Any]:
             writer.writerow((RADIOGRAPHS / row["file"], code, "train", row["patient_id"]))
     folders = [str(folder) for folder in sorted(RADIOGRAPHS.iterdir()) if folder.is_dir()]
     radretrieval(settings, "ingest", *folders, "--labels", str(labels))
-    encoder = str(radretrieval(settings, "train", "--epochs", str(epochs))["encoder_id"])
+    encoder = str(radretrieval(settings, "train", "--profile", "paper", "--epochs", str(epochs))["encoder_id"])
     radretrieval(settings, "work", "--once", "--encoder", encoder)
     listed = radretrieval(settings, "audit", "labels", "--encoder", encoder, "--top", str(len(rows)))
     names = {str(RADIOGRAPHS / rows[place]["file"]) for place in wrong}
