@@ -160,8 +160,8 @@ class InboxWorker:
         for one in written:
             report.count(one.outcome)
             if one.problem:
-                found = Problem(one.image.uri, "SameUid", one.problem)
-                _note(report, found, one.image.origin, one.image.sop_instance_uid)
+                same = Problem(one.image.uri, "SameUid", one.problem)
+                _note(report, same, one.image.origin, one.image.sop_instance_uid)
         by_uri = {one.image.uri: one.image for one in written}
         for problem in of_issuers(two, by_uri.values()):
             _note(report, problem, by_uri[problem.path].origin, by_uri[problem.path].sop_instance_uid)

@@ -126,13 +126,13 @@ def labels_path(file: SourceFile, reading: Reading) -> str | None:
     """
     if "#frame=" in file.uri:
         return None
-    copy = ContentStore(reading.store).path(file.sha256) if reading.store else None
     try:
         path = to_path(file.uri, reading.path_key_file)
     except ImageError:  # it came from a PACS, or its path is hidden
-        path = copy if copy is not None and copy.exists() else None
-    text = None if path is None else str(path)
-    return None if text is None or text != printable(text) or text != text.strip() else text
+        if reading.store is None or not (path := ContentStore(reading.store).path(file.sha256)).exists():
+            return None
+    text = str(path)
+    return text if text == printable(text).strip() else None
 
 
 def write_contact_sheet(path: Path, audit: LabelAudit, reading: Reading) -> None:
