@@ -1,0 +1,273 @@
+"""How likely a hit is right, and whether the archive has nothing similar: fitted on films that training held out.
+
+Three numbers describe a hit: agreement (how many of the first ten hits carry its code, or its value of an axis, the
+nearer ones counting more), its CNNC distance and its RBC distance, as shares of the bits. A logistic regression makes a
+score of them, and isotonic regression a probability of the score: one curve for the IRMA code, one for each axis. A
+mean distance of the ten nearest codes beyond that of the films held out says that the archive has nothing similar.
+Evaluation takes additions, multiplications, divisions and one interpolation, in one order, so that
+archive/sql/functions/calibrated.sql gives the same numbers to the last bit.
+
+Source: Zadrozny and Elkan 2002 (isotonic regression on scores).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from radretrieval.irma.code import AXES
+
+AGREEING = 10  # agreement is that of the first ten hits, however many are asked for; so is the distance of the nearest
+FEWEST = 30  # films held out; fewer tell too little
+PARTS = ("code", *AXES)
+_SLICES = {"code": slice(0, 16), "T": slice(0, 4), "D": slice(5, 8), "A": slice(9, 12), "B": slice(13, 16)}
+_BLOCKS = 10  # steps of a curve, at most
+_RIDGE = 1.0  # of the regression, on standardised features
+_FAR = 0.01  # of the films held out, at most so many are said to have nothing similar
+_KNOTS = 20  # of the distances' shares
+
+Reals = NDArray[np.float64]
+
+
+class Ranked(NamedTuple):
+    """A query's hits, best first.
+
+    `codes` are their IRMA codes, `cnnc` and `rbc` their distances as shares of the bits; `distance` is that of the
+    candidates, see `mean_distance`.
+    """
+
+    codes: Sequence[str | None]
+    cnnc: Sequence[float]
+    rbc: Sequence[float]
+    distance: float
+
+
+class Likelihood(NamedTuple):
+    """The probabilities, 0 … 1, that a hit's IRMA code, and its value of each axis, is the query's."""
+
+    code: float
+    T: float
+    D: float
+    A: float
+    B: float
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A probability that rises with a weighted sum.
+
+    Attributes
+    ----------
+    weights : the constant, then one for each of the three features.
+    scores : knots, ascending. values : the probability at each; linear between, constant outside.
+    """
+
+    weights: tuple[float, ...]
+    scores: tuple[float, ...]
+    values: tuple[float, ...]
+
+    def __call__(self, features: Sequence[float]) -> float:
+        """The probability for these features."""
+        score = self.weights[0]
+        for weight, feature in zip(self.weights[1:], features, strict=True):
+            score += weight * feature
+        return interpolated(score, self.scores, self.values)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What the films held out at training say about answers.
+
+    Attributes
+    ----------
+    films : how many there were.
+    curves : one for each of `PARTS`.
+    far : beyond this distance (see `mean_distance`) the archive has nothing similar.
+    distances, shares : knots of the share of the held-out films whose distance is smaller.
+    """
+
+    films: int
+    curves: dict[str, Curve]
+    far: float
+    distances: tuple[float, ...]
+    shares: tuple[float, ...]
+
+    def likelihoods(self, ranked: Ranked) -> list[Likelihood | None]:
+        """The likelihood of each hit; None for a hit without an IRMA code, and where there is nothing similar.
+
+        The films held out were all of classes that were learnt: of a query unlike all of them the curves say nothing.
+        """
+        if self.nothing_similar(ranked.distance):
+            return [None] * len(ranked.codes)
+        agreements = [agreement(ranked.codes, part) for part in PARTS]
+        found: list[Likelihood | None] = []
+        for code, *shares, cnnc, rbc in zip(ranked.codes, *agreements, ranked.cnnc, ranked.rbc, strict=True):
+            parts = [self.curves[part]((share, cnnc, rbc)) for part, share in zip(PARTS, shares, strict=True)]
+            # whose code is the query's, each of its axes is
+            found.append(None if code is None else Likelihood(*(max(parts[0], part) for part in parts)))
+        return found
+
+    def nothing_similar(self, distance: float) -> bool:
+        """Whether an answer whose candidates are this far has nothing similar."""
+        return distance > self.far
+
+    def farther_than(self, distance: float) -> float:
+        """The share of the held-out films whose candidates were nearer, below 1."""
+        return interpolated(distance, self.distances, self.shares)
+
+    def as_json(self) -> dict[str, Any]:
+        """The calibration as plain JSON values, as `encoder.calibration` holds it."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> Calibration:
+        """The calibration that `as_json` wrote."""
+        curves = {
+            part: Curve(*(tuple(curve[name]) for name in ("weights", "scores", "values")))
+            for part, curve in document["curves"].items()
+        }
+        distances, shares = tuple(document["distances"]), tuple(document["shares"])
+        return cls(document["films"], curves, document["far"], distances, shares)
+
+
+def interpolated(at: float, knots: Sequence[float], values: Sequence[float]) -> float:
+    """Linear interpolation between ascending knots, constant outside them; at equal knots the later value holds."""
+    right = bisect_right(knots, at)
+    if right in (0, len(knots)):
+        return values[max(right - 1, 0)]
+    left = right - 1
+    return values[left] + (at - knots[left]) / (knots[right] - knots[left]) * (values[right] - values[left])
+
+
+def mean_distance(cnnc: Sequence[int], bits: int) -> float:
+    """The mean CNNC distance of a query's ten nearest candidates (of all, where there are fewer), 0 … 1; 1 for none."""
+    nearest = sorted(cnnc)[:AGREEING]
+    return sum(nearest) / (len(nearest) * bits) if nearest else 1.0
+
+
+def agreement(codes: Sequence[str | None], part: str) -> list[float]:
+    """For each hit, the share of the first ten hits whose value of this part is its own.
+
+    The first counts tenfold, the tenth once; hits without a code do not count. 0 for a hit without a code.
+    """
+    values = [None if code is None else code[_SLICES[part]] for code in codes]
+    counts: Counter[str | None] = Counter()
+    for place, value in enumerate(values[:AGREEING]):
+        counts[value] += AGREEING - place
+    del counts[None]
+    total = counts.total()
+    return [counts[value] / total if value is not None and total else 0.0 for value in values]
+
+
+def fit(answers: Sequence[Ranked], codes: Sequence[str]) -> Calibration | None:
+    """Fit on the answers to films that were held out; each film counts once, however many hits it has.
+
+    Parameters
+    ----------
+    answers : of each film, among the films that were learnt. codes : the IRMA code of each.
+
+    Returns
+    -------
+    None for fewer than `FEWEST` films.
+    """
+    asked = [(answer, code) for answer, code in zip(answers, codes, strict=True) if answer.codes]
+    if len(asked) < FEWEST:
+        return None
+    weights = np.array([1 / len(answer.codes) for answer, _ in asked for _ in answer.codes])
+    distances = np.sort([answer.distance for answer, _ in asked])
+    shares = np.arange(_KNOTS + 1) / _KNOTS
+    return Calibration(
+        films=len(asked),
+        curves={part: fit_curve(*_examples(asked, part), weights) for part in PARTS},
+        far=float(distances[-1 - int(_FAR * len(asked))]),
+        distances=tuple(np.quantile(distances, shares).tolist()),
+        shares=tuple((shares * len(asked) / (len(asked) + 1)).tolist()),
+    )
+
+
+def _examples(asked: Sequence[tuple[Ranked, str]], part: str) -> tuple[Reals, Reals]:
+    """The features of every hit, (n, 3), and whether it is right, (n,)."""
+    features, right = [], []
+    for answer, code in asked:
+        rows = zip(agreement(answer.codes, part), answer.cnnc, answer.rbc, strict=True)
+        features += list(rows)
+        right += [own is not None and own[_SLICES[part]] == code[_SLICES[part]] for own in answer.codes]
+    return np.array(features, float), np.array(right, float)
+
+
+def fit_curve(features: Reals, right: Reals, weights: Reals) -> Curve:
+    """Logistic regression of `right` (n,) on `features` (n, f), then isotonic regression on its score."""
+    of = regression(features, right, weights)
+    score = of[0] + features @ of[1:]
+    knots, values = isotonic(score, right, weights)
+    return Curve(tuple(of.tolist()), knots, values)
+
+
+def regression(features: Reals, right: Reals, weights: Reals) -> Reals:
+    """Logistic regression by Newton's method with an L2 penalty: the constant and the weights, (f + 1,)."""
+    middle = weights @ features / weights.sum()
+    spread = np.sqrt(weights @ (features - middle) ** 2 / weights.sum())
+    spread[spread < 1e-9] = 1.0
+    x = np.column_stack([np.ones(len(features)), (features - middle) / spread])
+    penalty = np.full(x.shape[1], _RIDGE)
+    penalty[0] = 1e-3  # where all are right the constant stays finite
+    found = np.zeros(x.shape[1])
+    for _ in range(50):
+        p = 1 / (1 + np.exp(-np.clip(x @ found, -30, 30)))
+        slope = x.T @ (weights * (right - p)) - penalty * found
+        curvature = (x * (weights * p * (1 - p))[:, None]).T @ x + np.diag(penalty)
+        step = np.linalg.solve(curvature, slope)
+        found = found + step * min(1.0, 5 / max(np.abs(step).max(), 1e-12))
+        if np.abs(step).max() < 1e-9:
+            break
+    own = found[1:] / spread
+    return np.concatenate([[found[0] - own @ middle], own])
+
+
+class _Block(NamedTuple):
+    """Neighbouring scores that share one value: their weight, the weight of those that are right, first and last."""
+
+    weight: float
+    right: float
+    first: float
+    last: float
+
+    def joined(self, other: _Block) -> _Block:
+        return _Block(self.weight + other.weight, self.right + other.right, self.first, other.last)
+
+
+def isotonic(scores: Reals, right: Reals, weights: Reals) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Isotonic regression by pooling adjacent violators, at most `_BLOCKS` steps, each with a knot at either end.
+
+    Each step's value is (right + 1) / (weight + 2), Laplace's rule: never 0 nor 1.
+    """
+    order = np.argsort(scores, kind="stable")
+    rows = zip(*(values[order].tolist() for values in (weights, weights * right, scores, scores)), strict=True)
+    steps = _pooled([_Block(*row) for row in rows])
+    steps = _pooled([_Block(step.weight + 2, step.right + 1, step.first, step.last) for step in steps])
+    while len(steps) > _BLOCKS:
+        light = min(range(len(steps) - 1), key=lambda place: steps[place].weight + steps[place + 1].weight)
+        steps[light : light + 2] = [steps[light].joined(steps[light + 1])]
+    knots = tuple(knot for step in steps for knot in (step.first, step.last))
+    return knots, tuple(step.right / step.weight for step in steps for _ in range(2))
+
+
+def _pooled(steps: Sequence[_Block]) -> list[_Block]:
+    """Join neighbours until the share that is right rises from step to step; equal scores are one step."""
+    pooled: list[_Block] = []
+    for step in steps:
+        pooled.append(step)
+        while len(pooled) > 1 and _violates(*pooled[-2:]):
+            later = pooled.pop()
+            pooled[-1] = pooled[-1].joined(later)
+    return pooled
+
+
+def _violates(before: _Block, after: _Block) -> bool:
+    return before.last >= after.first or before.right * after.weight >= after.right * before.weight
