@@ -1,9 +1,9 @@
 """How likely a hit is right, and whether the archive has nothing similar: fitted on films that training held out.
 
-Three numbers describe a hit: agreement (how many of the first ten hits carry its code, or its value of an axis, the
-nearer ones counting more), its CNNC distance and its RBC distance, as shares of the bits. A logistic regression makes a
-score of them, and isotonic regression a probability of the score: one curve for the IRMA code, one for each axis. A
-mean distance of the ten nearest codes beyond that of the films held out says that the archive has nothing similar.
+Three numbers describe a hit: agreement (the share of the first ten hits that carry its code, or its value of an axis),
+its CNNC distance and its RBC distance, as shares of the bits. A logistic regression makes a score of them, and isotonic
+regression a probability of the score: one curve for the IRMA code, one for each axis. A mean distance of the three
+nearest codes beyond that of the films held out says that the archive has nothing similar.
 Evaluation takes additions, multiplications, divisions and one interpolation, in one order, so that
 archive/sql/functions/calibrated.sql gives the same numbers to the last bit.
 
@@ -23,14 +23,15 @@ from numpy.typing import NDArray
 
 from radretrieval.irma.code import AXES
 
-AGREEING = 10  # agreement is that of the first ten hits, however many are asked for; so is the distance of the nearest
+AGREEING = 10  # agreement is that of the first ten hits, however many are asked for
+NEAREST = 3  # candidates whose mean distance is that of an answer
 FEWEST = 30  # films held out; fewer tell too little
 PARTS = ("code", *AXES)
 _SLICES = {"code": slice(0, 16), "T": slice(0, 4), "D": slice(5, 8), "A": slice(9, 12), "B": slice(13, 16)}
-_BLOCKS = 10  # steps of a curve, at most
+_KNOTS = 20  # of a curve, and of the shares of distances
 _RIDGE = 1.0  # of the regression, on standardised features
+_PRIOR = 10.0  # films: so much the logistic regression counts at each knot beside what was seen there
 _FAR = 0.01  # of the films held out, at most so many are said to have nothing similar
-_KNOTS = 20  # of the distances' shares
 
 Reals = NDArray[np.float64]
 
@@ -146,21 +147,18 @@ def interpolated(at: float, knots: Sequence[float], values: Sequence[float]) -> 
 
 
 def mean_distance(cnnc: Sequence[int], bits: int) -> float:
-    """The mean CNNC distance of a query's ten nearest candidates (of all, where there are fewer), 0 … 1; 1 for none."""
-    nearest = sorted(cnnc)[:AGREEING]
+    """The mean CNNC distance of a query's three nearest candidates (of all, where there are fewer); 1 for none."""
+    nearest = sorted(cnnc)[:NEAREST]
     return sum(nearest) / (len(nearest) * bits) if nearest else 1.0
 
 
 def agreement(codes: Sequence[str | None], part: str) -> list[float]:
     """For each hit, the share of the first ten hits whose value of this part is its own.
 
-    The first counts tenfold, the tenth once; hits without a code do not count. 0 for a hit without a code.
+    Hits without a code do not count, and have 0.
     """
     values = [None if code is None else code[_SLICES[part]] for code in codes]
-    counts: Counter[str | None] = Counter()
-    for place, value in enumerate(values[:AGREEING]):
-        counts[value] += AGREEING - place
-    del counts[None]
+    counts = Counter(value for value in values[:AGREEING] if value is not None)
     total = counts.total()
     return [counts[value] / total if value is not None and total else 0.0 for value in values]
 
@@ -181,7 +179,7 @@ def fit(answers: Sequence[Ranked], codes: Sequence[str]) -> Calibration | None:
         return None
     weights = np.array([1 / len(answer.codes) for answer, _ in asked for _ in answer.codes])
     distances = np.sort([answer.distance for answer, _ in asked])
-    shares = np.arange(_KNOTS + 1) / _KNOTS
+    shares = np.linspace(0, 1, _KNOTS)
     return Calibration(
         films=len(asked),
         curves={part: fit_curve(*_examples(asked, part), weights) for part in PARTS},
@@ -202,11 +200,23 @@ def _examples(asked: Sequence[tuple[Ranked, str]], part: str) -> tuple[Reals, Re
 
 
 def fit_curve(features: Reals, right: Reals, weights: Reals) -> Curve:
-    """Logistic regression of `right` (n,) on `features` (n, f), then isotonic regression on its score."""
+    """Logistic regression of `right` (n,) on `features` (n, f), then isotonic regression on its score.
+
+    At each of 20 knots the share of the nearest scores that are right is averaged with the logistic probability, which
+    counts as ten films: few films change little, and no value is 0 or 1.
+    """
     of = regression(features, right, weights)
     score = of[0] + features @ of[1:]
-    knots, values = isotonic(score, right, weights)
-    return Curve(tuple(of.tolist()), knots, values)
+    knots = np.linspace(score.min(), score.max(), _KNOTS) if np.ptp(score) > 1e-9 else score[:1]
+    nearest = np.abs(score[:, None] - knots).argmin(1)
+    seen = np.bincount(nearest, weights, len(knots)) + _PRIOR
+    values = (np.bincount(nearest, weights * right, len(knots)) + _PRIOR * logistic(knots)) / seen
+    return Curve(tuple(of.tolist()), tuple(knots.tolist()), isotonic(values, seen))
+
+
+def logistic(score: Reals) -> Reals:
+    """1 / (1 + exp(−score)), at most 0.9995 and at least 0.0005, which hundreds of films cannot exceed."""
+    return np.clip(1 / (1 + np.exp(-np.clip(score, -30, 30))), 0.0005, 0.9995)
 
 
 def regression(features: Reals, right: Reals, weights: Reals) -> Reals:
@@ -216,58 +226,26 @@ def regression(features: Reals, right: Reals, weights: Reals) -> Reals:
     spread[spread < 1e-9] = 1.0
     x = np.column_stack([np.ones(len(features)), (features - middle) / spread])
     penalty = np.full(x.shape[1], _RIDGE)
-    penalty[0] = 1e-3  # where all are right the constant stays finite
+    penalty[0] = 0.1  # where all are right, the constant stays finite
     found = np.zeros(x.shape[1])
-    for _ in range(50):
-        p = 1 / (1 + np.exp(-np.clip(x @ found, -30, 30)))
+    for _ in range(100):
+        p = logistic(x @ found)
         slope = x.T @ (weights * (right - p)) - penalty * found
         curvature = (x * (weights * p * (1 - p))[:, None]).T @ x + np.diag(penalty)
         step = np.linalg.solve(curvature, slope)
-        found = found + step * min(1.0, 5 / max(np.abs(step).max(), 1e-12))
+        found = found + step * min(1.0, 2 / max(np.abs(step).max(), 1e-12))
         if np.abs(step).max() < 1e-9:
             break
     own = found[1:] / spread
     return np.concatenate([[found[0] - own @ middle], own])
 
 
-class _Block(NamedTuple):
-    """Neighbouring scores that share one value: their weight, the weight of those that are right, first and last."""
-
-    weight: float
-    right: float
-    first: float
-    last: float
-
-    def joined(self, other: _Block) -> _Block:
-        return _Block(self.weight + other.weight, self.right + other.right, self.first, other.last)
-
-
-def isotonic(scores: Reals, right: Reals, weights: Reals) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Isotonic regression by pooling adjacent violators, at most `_BLOCKS` steps, each with a knot at either end.
-
-    Each step's value is (right + 1) / (weight + 2), Laplace's rule: never 0 nor 1.
-    """
-    order = np.argsort(scores, kind="stable")
-    rows = zip(*(values[order].tolist() for values in (weights, weights * right, scores, scores)), strict=True)
-    steps = _pooled([_Block(*row) for row in rows])
-    steps = _pooled([_Block(step.weight + 2, step.right + 1, step.first, step.last) for step in steps])
-    while len(steps) > _BLOCKS:
-        light = min(range(len(steps) - 1), key=lambda place: steps[place].weight + steps[place + 1].weight)
-        steps[light : light + 2] = [steps[light].joined(steps[light + 1])]
-    knots = tuple(knot for step in steps for knot in (step.first, step.last))
-    return knots, tuple(step.right / step.weight for step in steps for _ in range(2))
-
-
-def _pooled(steps: Sequence[_Block]) -> list[_Block]:
-    """Join neighbours until the share that is right rises from step to step; equal scores are one step."""
-    pooled: list[_Block] = []
-    for step in steps:
-        pooled.append(step)
-        while len(pooled) > 1 and _violates(*pooled[-2:]):
-            later = pooled.pop()
-            pooled[-1] = pooled[-1].joined(later)
-    return pooled
-
-
-def _violates(before: _Block, after: _Block) -> bool:
-    return before.last >= after.first or before.right * after.weight >= after.right * before.weight
+def isotonic(values: Reals, weights: Reals) -> tuple[float, ...]:
+    """The rising values nearest to `values` by weighted squares: neighbours that fall are pooled."""
+    pooled: list[tuple[float, float, int]] = []  # weight, weighted sum, how many values
+    for value, weight in zip(values.tolist(), weights.tolist(), strict=True):
+        pooled.append((weight, weight * value, 1))
+        while len(pooled) > 1 and pooled[-2][1] * pooled[-1][0] >= pooled[-1][1] * pooled[-2][0]:
+            later, before = pooled.pop(), pooled.pop()
+            pooled.append((before[0] + later[0], before[1] + later[1], before[2] + later[2]))
+    return tuple(total / weight for weight, total, count in pooled for _ in range(count))

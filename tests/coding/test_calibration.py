@@ -41,15 +41,30 @@ def fitted(films: int = 300, seed: int = 0) -> Calibration:
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.tuples(REALS, st.booleans(), st.sampled_from([0.1, 0.5, 1.0])), min_size=1, max_size=80))
-def test_isotonic_is_monotone_and_never_certain(rows: list[tuple[float, bool, float]]) -> None:
-    scores, right, weights = (np.array(column, float) for column in zip(*rows, strict=True))
-    knots, values = isotonic(scores, right, weights)
-    assert len(knots) == len(values) <= 20
-    assert list(knots) == sorted(knots)
-    assert list(values) == sorted(values)
-    assert all(0 < value < 1 for value in values)
-    assert (knots[0], knots[-1]) == (scores.min(), scores.max())
+@given(st.lists(st.tuples(st.floats(0.001, 0.999), st.floats(0.1, 50)), min_size=1, max_size=30))
+def test_isotonic_regression_rises_keeps_the_mean_and_what_rises_already(rows: list[tuple[float, float]]) -> None:
+    values, weights = (np.array(column) for column in zip(*rows, strict=True))
+    found = isotonic(values, weights)
+    assert len(found) == len(values)
+    assert list(found) == sorted(found)
+    assert values.min() * (1 - 1e-9) <= min(found) <= max(found) <= values.max() * (1 + 1e-9)
+    assert np.array(found) @ weights == pytest.approx(values @ weights)
+    rising = np.sort(values)
+    assert isotonic(rising, weights) == pytest.approx(rising)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.tuples(st.floats(0, 1), st.floats(0, 0.5), st.floats(0, 0.5), st.booleans()), min_size=1, max_size=60)
+)
+def test_a_curve_rises_and_is_never_certain(rows: list[tuple[float, float, float, bool]]) -> None:
+    features = np.array([row[:3] for row in rows])
+    curve = fit_curve(features, np.array([row[3] for row in rows], float), np.full(len(rows), 0.1))
+    assert len(curve.scores) == len(curve.values) <= 20
+    assert list(curve.scores) == sorted(set(curve.scores))
+    assert list(curve.values) == sorted(curve.values)
+    assert all(0 < value < 1 for value in curve.values)
+    assert all(np.isfinite(curve.weights))
 
 
 @settings(max_examples=60, deadline=None)
@@ -90,17 +105,18 @@ def test_nearer_hits_of_a_code_that_more_hits_carry_are_likelier() -> None:
     made = fitted()
     cnnc, rbc = [0.05 + 0.01 * place for place in range(10)], [0.1] * 10
     likely = made.likelihoods(Ranked([CODES[0]] * 8 + [CODES[1]] * 2, cnnc, rbc, 0.09))
-    assert likely[0] is not None and likely[9] is not None
+    assert likely[0] is not None
+    assert likely[9] is not None
     assert likely[0].code > 0.8 > 0.5 > likely[9].code
 
 
-def test_agreement_counts_the_first_ten_the_nearest_most() -> None:
+def test_agreement_is_that_of_the_first_ten() -> None:
     a, b = CODES[0], CODES[2]
-    assert agreement([a, b], "code") == [10 / 19, 9 / 19]
-    assert agreement([a, None, b], "code") == [10 / 18, 0.0, 8 / 18]
+    assert agreement([a, b, b], "code") == [1 / 3, 2 / 3, 2 / 3]
+    assert agreement([a, None, b], "code") == [0.5, 0.0, 0.5]
     assert agreement([a] * 10 + [b] * 5, "code") == [1.0] * 10 + [0.0] * 5
     assert agreement([CODES[0], CODES[1]], "T") == [1.0, 1.0]
-    assert agreement([CODES[0], CODES[1]], "D") == [10 / 19, 9 / 19]
+    assert agreement([CODES[0], CODES[1]], "D") == [0.5, 0.5]
     assert agreement([None], "code") == [0.0]
     assert agreement([], "code") == []
 
@@ -112,7 +128,8 @@ def test_hits_of_a_query_that_is_like_nothing_have_no_likelihood() -> None:
 
 def test_a_hit_without_a_code_has_no_likelihood() -> None:
     likely = fitted().likelihoods(Ranked([CODES[0], None], [0.05, 0.06], [0.1, 0.1], 0.055))
-    assert likely[0] is not None and likely[1] is None
+    assert likely[0] is not None
+    assert likely[1] is None
 
 
 def test_few_of_the_films_held_out_have_nothing_similar_and_what_is_farther_has() -> None:
@@ -121,11 +138,12 @@ def test_few_of_the_films_held_out_have_nothing_similar_and_what_is_farther_has(
     assert made is not None
     flagged = sum(made.nothing_similar(answer.distance) for answer in found)
     assert 0 < flagged <= 0.02 * len(found)
-    assert made.nothing_similar(1.0) and not made.nothing_similar(0.0)
+    assert made.nothing_similar(1.0)
+    assert not made.nothing_similar(0.0)
     assert 0.99 < made.farther_than(1.0) < 1
     assert made.farther_than(0.0) == 0
     middle = float(np.median([answer.distance for answer in found]))
-    assert made.farther_than(middle) == pytest.approx(0.5, abs=0.01)
+    assert made.farther_than(middle) == pytest.approx(0.5, abs=0.02)
 
 
 def test_it_is_small_plain_json_and_comes_back_the_same() -> None:
@@ -141,7 +159,8 @@ def test_few_films_give_none_and_one_class_gives_no_certainty() -> None:
     right = fit([Ranked([CODES[0]] * 3, [0.1] * 3, [0.1] * 3, 0.1)] * 40, [CODES[0]] * 40)
     assert right is not None
     likely = right.likelihoods(Ranked([CODES[0]], [0.1], [0.1], 0.1))
-    assert likely[0] is not None and likely[0].code == pytest.approx(41 / 42)
+    assert likely[0] is not None
+    assert 0.95 < likely[0].code < 1
 
 
 def test_a_regression_finds_its_weights() -> None:
