@@ -77,5 +77,5 @@ def downgrade() -> None:
         "encoder_geometry(integer)",
         "encoder_number(integer)",
     ):
-        op.execute(f"DROP FUNCTION {S}.{function}")
+        op.execute(f"DROP FUNCTION IF EXISTS {S}.{function}")
     op.drop_table("neighbour", schema=S)

@@ -13,6 +13,7 @@ from typing import Any
 from radretrieval.archive.connections import Connection
 from radretrieval.archive.queries import sql
 from radretrieval.archive.schema.names import partition
+from radretrieval.coding.calibration import Calibration
 from radretrieval.errors import EnvironmentUnusable, NoEncoder, UsageError
 from radretrieval.files.atomic import write_bytes
 from radretrieval.profile import Profile
@@ -25,7 +26,7 @@ class Encoder:
     `classes[i]` is the IRMA code of softmax unit i; `trained_on` is the split it learnt. `hnsw` tells of such an index
     of its codes, and `recall` what was last measured of it (mean and worst); `exact` is the number of its exact index.
     `bypassed`: codes or labels may have been written that this index did not follow, so that searches compare with
-    every code.
+    every code. `calibration` is None for an encoder that states no probabilities.
     """
 
     id: int
@@ -38,6 +39,7 @@ class Encoder:
     exact: int | None
     bypassed: bool
     trained_on: str | None
+    calibration: Calibration | None
 
     @property
     def bypass_message(self) -> str:
@@ -71,7 +73,12 @@ def lock_to_add(connection: Connection) -> None:
 
 
 def add(
-    connection: Connection, profile: Profile, weights: bytes, classes: Sequence[str], metrics: dict[str, Any]
+    connection: Connection,
+    profile: Profile,
+    weights: bytes,
+    classes: Sequence[str],
+    metrics: dict[str, Any],
+    calibration: Calibration | None = None,
 ) -> int:
     """Store an encoder with an empty partition for its codes; active if it is the first. Returns its id.
 
@@ -85,6 +92,7 @@ def add(
         "weights": weights,
         "weights_sha256": hashlib.sha256(weights).digest(),
         "metrics": json.dumps(metrics),
+        "calibration": None if calibration is None else json.dumps(calibration.as_json()),
     }
     row = connection.execute(sql("encoder_add"), values).fetchone()
     assert row is not None
@@ -157,6 +165,7 @@ def get(connection: Connection, encoder_id: int | None = None) -> Encoder:
         exact=row["exact"],
         bypassed=bool(row["bypassed"]),
         trained_on=row["trained_on"],
+        calibration=None if row["calibration"] is None else Calibration.from_json(row["calibration"]),
     )
 
 

@@ -178,8 +178,8 @@ SELECT (SELECT count(*) FROM image) AS images,
        pg_database_size(current_database()) AS database_bytes;
 
 -- :encoder_add A trained network, not active yet.
-INSERT INTO encoder (profile, profile_hash, classes, weights, weights_sha256, metrics)
-VALUES (%(profile)s, %(profile_hash)s, %(classes)s, %(weights)b, %(weights_sha256)s, %(metrics)s) RETURNING id;
+INSERT INTO encoder (profile, profile_hash, classes, weights, weights_sha256, metrics, calibration)
+VALUES (%(profile)s, %(profile_hash)s, %(classes)s, %(weights)b, %(weights_sha256)s, %(metrics)s, %(calibration)s) RETURNING id;
 
 -- :encoder_lock One at a time adds encoders or switches between them.
 LOCK TABLE encoder IN SHARE ROW EXCLUSIVE MODE;
@@ -210,7 +210,7 @@ SELECT radretrieval.exact_create_triggers('{partition}');
 
 -- :encoder_one One encoder (or the active one), without its weights, and the indexes of its codes. The graph of HNSW
 -- knows no policies: a role that row-level security is active for does not use it.
-SELECT e.id, e.profile, e.classes, e.weights_sha256, e.active, e.metrics ->> 'split' AS trained_on,
+SELECT e.id, e.profile, e.classes, e.weights_sha256, e.active, e.metrics ->> 'split' AS trained_on, e.calibration,
        EXISTS (SELECT FROM pg_index x JOIN pg_class c ON c.oid = x.indexrelid JOIN pg_am a ON a.oid = c.relam
                WHERE x.indrelid = to_regclass(format('radretrieval.cnnc_%%s', e.id)) AND a.amname = 'hnsw'
                  AND x.indisvalid AND NOT row_security_active('radretrieval.image')) AS hnsw,

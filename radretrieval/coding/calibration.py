@@ -61,12 +61,12 @@ class Likelihood(NamedTuple):
 
 @dataclass(frozen=True)
 class Curve:
-    """A probability that rises with a weighted sum.
+    """A share, 0 … 1, that rises with a weighted sum.
 
     Attributes
     ----------
-    weights : the constant, then one for each of the three features.
-    scores : knots, ascending. values : the probability at each; linear between, constant outside.
+    weights : the constant, then one for each feature.
+    scores : knots, ascending. values : the share at each; linear between, constant outside, the later of equal knots.
     """
 
     weights: tuple[float, ...]
@@ -74,11 +74,20 @@ class Curve:
     values: tuple[float, ...]
 
     def __call__(self, features: Sequence[float]) -> float:
-        """The probability for these features."""
+        """The value at these features."""
         score = self.weights[0]
         for weight, feature in zip(self.weights[1:], features, strict=True):
             score += weight * feature
-        return interpolated(score, self.scores, self.values)
+        right = bisect_right(self.scores, score)
+        if right in (0, len(self.scores)):
+            return self.values[max(right - 1, 0)]
+        (x0, x1), (y0, y1) = self.scores[right - 1 : right + 1], self.values[right - 1 : right + 1]
+        return y0 + (score - x0) / (x1 - x0) * (y1 - y0)
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> Curve:
+        """The curve of these members; raises KeyError, TypeError or ValueError where it is none."""
+        return cls(*(tuple(float(one) for one in document[name]) for name in ("weights", "scores", "values")))
 
 
 @dataclass(frozen=True)
@@ -90,14 +99,13 @@ class Calibration:
     films : how many there were.
     curves : one for each of `PARTS`.
     far : beyond this distance (see `mean_distance`) the archive has nothing similar.
-    distances, shares : knots of the share of the held-out films whose distance is smaller.
+    farther : the share of the films whose distance is smaller, as a curve of the distance.
     """
 
     films: int
     curves: dict[str, Curve]
     far: float
-    distances: tuple[float, ...]
-    shares: tuple[float, ...]
+    farther: Curve
 
     def likelihoods(self, ranked: Ranked) -> list[Likelihood | None]:
         """The likelihood of each hit; None for a hit without an IRMA code, and where there is nothing similar.
@@ -120,7 +128,7 @@ class Calibration:
 
     def farther_than(self, distance: float) -> float:
         """The share of the held-out films whose candidates were nearer, below 1."""
-        return interpolated(distance, self.distances, self.shares)
+        return self.farther((distance,))
 
     def as_json(self) -> dict[str, Any]:
         """The calibration as plain JSON values, as `encoder.calibration` holds it."""
@@ -128,22 +136,10 @@ class Calibration:
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> Calibration:
-        """The calibration that `as_json` wrote."""
-        curves = {
-            part: Curve(*(tuple(curve[name]) for name in ("weights", "scores", "values")))
-            for part, curve in document["curves"].items()
-        }
-        distances, shares = tuple(document["distances"]), tuple(document["shares"])
-        return cls(document["films"], curves, document["far"], distances, shares)
-
-
-def interpolated(at: float, knots: Sequence[float], values: Sequence[float]) -> float:
-    """Linear interpolation between ascending knots, constant outside them; at equal knots the later value holds."""
-    right = bisect_right(knots, at)
-    if right in (0, len(knots)):
-        return values[max(right - 1, 0)]
-    left = right - 1
-    return values[left] + (at - knots[left]) / (knots[right] - knots[left]) * (values[right] - values[left])
+        """The calibration that `as_json` wrote; raises KeyError, TypeError or ValueError for anything else."""
+        curves = {part: Curve.from_json(document["curves"][part]) for part in PARTS}
+        farther = Curve.from_json(document["farther"])
+        return cls(int(document["films"]), curves, float(document["far"]), farther)
 
 
 def mean_distance(cnnc: Sequence[int], bits: int) -> float:
@@ -179,14 +175,19 @@ def fit(answers: Sequence[Ranked], codes: Sequence[str]) -> Calibration | None:
         return None
     weights = np.array([1 / len(answer.codes) for answer, _ in asked for _ in answer.codes])
     distances = np.sort([answer.distance for answer, _ in asked])
-    shares = np.linspace(0, 1, _KNOTS)
     return Calibration(
         films=len(asked),
         curves={part: fit_curve(*_examples(asked, part), weights) for part in PARTS},
         far=float(distances[-1 - int(_FAR * len(asked))]),
-        distances=tuple(np.quantile(distances, shares).tolist()),
-        shares=tuple((shares * len(asked) / (len(asked) + 1)).tolist()),
+        farther=_shares_below(distances),
     )
+
+
+def _shares_below(distances: Reals) -> Curve:
+    """The share of sorted distances that are below one; it stays below 1, for a farther film may come."""
+    shares = np.linspace(0, 1, _KNOTS)
+    knots = np.quantile(distances, shares).tolist()
+    return Curve((0.0, 1.0), tuple(knots), tuple((shares * len(distances) / (len(distances) + 1)).tolist()))
 
 
 def _examples(asked: Sequence[tuple[Ranked, str]], part: str) -> tuple[Reals, Reals]:
@@ -209,7 +210,7 @@ def fit_curve(features: Reals, right: Reals, weights: Reals) -> Curve:
     score = of[0] + features @ of[1:]
     knots = np.linspace(score.min(), score.max(), _KNOTS) if np.ptp(score) > 1e-9 else score[:1]
     nearest = np.abs(score[:, None] - knots).argmin(1)
-    seen = np.bincount(nearest, weights, len(knots)) + _PRIOR
+    seen: Reals = np.bincount(nearest, weights, len(knots)) + np.float64(_PRIOR)
     values = (np.bincount(nearest, weights * right, len(knots)) + _PRIOR * logistic(knots)) / seen
     return Curve(tuple(of.tolist()), tuple(knots.tolist()), isotonic(values, seen))
 

@@ -10,6 +10,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from radretrieval.coding.calibration import Calibration
 from radretrieval.errors import UsageError
 from radretrieval.irma.code import normalise
 from radretrieval.profile import Profile
@@ -86,8 +87,13 @@ def _decoded(members: dict[str, str], weights: bytes) -> EncoderFile:
     try:
         document, classes, calibration, metrics = (json.loads(members[name]) for name in _MEMBERS)
         profile = Profile.from_json(document)
-        wrong = not all(isinstance(value, dict) for value in (metrics, {} if calibration is None else calibration))
-        if wrong or profile.as_json() != document or not 0 < profile.network.input_size <= _LARGEST_SIDE:
+        if calibration is not None:
+            Calibration.from_json(calibration)
+        if (
+            not isinstance(metrics, dict)
+            or profile.as_json() != document
+            or not 0 < profile.network.input_size <= _LARGEST_SIDE
+        ):
             raise ValueError
         if len(set(classes)) != len(classes) or [normalise(code) for code in classes] != classes:
             raise ValueError

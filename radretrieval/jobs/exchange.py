@@ -10,6 +10,7 @@ import numpy as np
 from radretrieval.archive import encoders
 from radretrieval.archive.connections import Database
 from radretrieval.archive.schema.tables import CODE_BITS
+from radretrieval.coding.calibration import Calibration
 from radretrieval.coding.encoder_file import LARGEST, EncoderFile
 from radretrieval.config import Settings
 from radretrieval.errors import InputMissing, UsageError
@@ -48,7 +49,8 @@ def export_encoder(database: Database, settings: Settings, path: Path, encoder_i
         encoder = encoders.get(connection, encoder_id)
         metrics = encoders.metrics(connection, encoder)
         weights = encoders.weights(connection, encoder, settings.weights_folder)
-    file = EncoderFile(weights, encoder.profile, encoder.classes, metrics)
+    calibration = None if encoder.calibration is None else encoder.calibration.as_json()
+    file = EncoderFile(weights, encoder.profile, encoder.classes, metrics, calibration)
     data = file.to_bytes()
     with output_file(path, "encoder") as draft:
         draft.write_bytes(data)
@@ -66,13 +68,14 @@ def import_encoder(database: Database, path: Path) -> ExchangedEncoder:
     data = _content(path)
     try:
         file = EncoderFile.from_bytes(data)
+        calibration = None if file.calibration is None else Calibration.from_json(file.calibration)
         _try(file)
     except UsageError as error:
         raise UsageError(f"{path} cannot be imported: {error}") from None
     with database.connection() as connection:
         encoders.lock_to_add(connection)
         known = encoders.same(connection, file.profile, file.weights, file.classes)
-        number = known or encoders.add(connection, file.profile, file.weights, file.classes, file.metrics)
+        number = known or encoders.add(connection, file.profile, file.weights, file.classes, file.metrics, calibration)
         return _exchanged(encoders.get(connection, number), len(data), file.sha256, added=known is None)
 
 

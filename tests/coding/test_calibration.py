@@ -3,41 +3,17 @@
 from __future__ import annotations
 
 import json
-from functools import lru_cache
 
 import numpy as np
 import pytest
+from calibrating import CODES, answers, fitted
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from radretrieval.coding import calibration
 from radretrieval.coding.calibration import Calibration, Curve, Ranked, agreement, fit, fit_curve, isotonic
 
-CODES = ("1121-120-500-000", "1121-110-500-000", "1111-110-414-700", "1113-220-500-000")
 REALS = st.floats(-1e3, 1e3, allow_subnormal=False)
-
-
-def answers(films: int, seed: int, hits: int = 10) -> tuple[list[Ranked], list[str]]:
-    """Answers to films whose hits are the more often right the nearer they are."""
-    draw = np.random.default_rng(seed)
-    found, codes = [], []
-    for _ in range(films):
-        code = draw.integers(len(CODES))
-        cnnc = np.sort(draw.integers(20, 300, hits))
-        right = draw.random(hits) > cnnc / 400
-        other = (code + 1 + draw.integers(len(CODES) - 1, size=hits)) % len(CODES)
-        own = [CODES[code if yes else wrong] for yes, wrong in zip(right, other, strict=True)]
-        rbc = (draw.integers(100, 900, hits) / 4352).tolist()
-        found.append(Ranked(own, (cnnc / 1000).tolist(), rbc, calibration.mean_distance(cnnc.tolist(), 1000)))
-        codes.append(CODES[code])
-    return found, codes
-
-
-@lru_cache
-def fitted(films: int = 300, seed: int = 0) -> Calibration:
-    found = fit(*answers(films, seed))
-    assert found is not None
-    return found
 
 
 @settings(max_examples=60, deadline=None)
@@ -71,10 +47,11 @@ def test_a_curve_rises_and_is_never_certain(rows: list[tuple[float, float, float
 @given(st.lists(st.tuples(REALS, st.floats(0.01, 0.99)), min_size=1, max_size=20), REALS, REALS)
 def test_interpolation_is_monotone_and_within_its_values(rows: list[tuple[float, float]], a: float, b: float) -> None:
     knots, values = (sorted(column) for column in zip(*rows, strict=True))
-    low, high = (calibration.interpolated(at, knots, values) for at in sorted((a, b)))
+    curve = Curve((0.0, 1.0), tuple(knots), tuple(values))
+    low, high = (curve([at]) for at in sorted((a, b)))
     assert values[0] <= low <= high * (1 + 1e-9) <= values[-1] * (1 + 1e-8)
     for knot in knots:
-        assert calibration.interpolated(knot, knots, values) == values[len(knots) - 1 - knots[::-1].index(knot)]
+        assert curve([knot]) == values[len(knots) - 1 - knots[::-1].index(knot)]
 
 
 def test_the_probabilities_of_other_films_are_right_on_average() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import safetensors.numpy
+from calibrating import fitted
 from conftest import Run
 from databases import Server
 from tiny import CLASSES, TINY, weights
@@ -58,7 +59,7 @@ def refused(database: Database, path: Path) -> str:
 def test_from_one_archive_to_another(database: Database, other: Database, settings: Settings, tmp_path: Path) -> None:
     with database.connection() as connection:
         encoders.add(connection, TINY, weights(1), CLASSES, {})
-        number = encoders.add(connection, TINY, weights(), CLASSES, METRICS)
+        number = encoders.add(connection, TINY, weights(), CLASSES, METRICS, fitted())
     path, again = tmp_path / "e.safetensors", tmp_path / "again.safetensors"
     exported = export_encoder(database, settings, path, number)
     assert (exported.encoder_id, exported.active, exported.bytes) == (number, False, path.stat().st_size)
@@ -74,6 +75,7 @@ def test_from_one_archive_to_another(database: Database, other: Database, settin
         stored = encoders.weights(connection, encoder, tmp_path / "cache")
         assert (encoder.profile, encoder.classes) == (TINY, CLASSES)
         assert encoders.metrics(connection, encoder) == METRICS
+        assert encoder.calibration == fitted()
     assert stored == weights()
     images = np.random.default_rng(0).random((4, 32, 32), np.float32)
     codes = [Coder(each, TINY, "cpu").codes(images).tolist() for each in (stored, weights())]

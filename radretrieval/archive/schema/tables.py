@@ -150,6 +150,7 @@ encoder = sa.Table(
     sa.Column("metrics", JSONB, nullable=False),
     _moment("created_at"),
     sa.Column("active", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("calibration", JSONB),
     sa.Index("encoder_one_active", "active", unique=True, postgresql_where=sa.text("active")),
 )
 

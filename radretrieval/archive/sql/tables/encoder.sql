@@ -10,3 +10,7 @@ COMMENT ON COLUMN radretrieval.encoder.weights_sha256 IS 'SHA-256 of the weights
 COMMENT ON COLUMN radretrieval.encoder.metrics IS 'What was noted of the training: split, images, loss, ….';
 COMMENT ON COLUMN radretrieval.encoder.created_at IS 'When it was stored.';
 COMMENT ON COLUMN radretrieval.encoder.active IS 'Searches and workers use it unless another is named; at most one is.';
+COMMENT ON COLUMN radretrieval.encoder.calibration IS
+    'What its probabilities are calculated by, fitted on training films that the network did not learn: curves (see the '
+    'function calibrated) for the code and for each axis, and far, the mean distance of the three nearest codes, as a share '
+    'of the bits, beyond which there is nothing similar. NULL for an encoder that states none.';
