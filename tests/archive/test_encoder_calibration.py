@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 
 import numpy as np
-import psycopg
-import pytest
 from calibrating import fitted
 from tiny import CLASSES, TINY, add_encoder, weights
 
-from radretrieval.archive import encoders, migrations
+from radretrieval.archive import encoders
 from radretrieval.archive.connections import Database
 from radretrieval.coding.calibration import Curve
 
@@ -41,18 +39,3 @@ def test_sql_gives_the_numbers_of_python_to_the_last_bit(database: Database) -> 
             (json.dumps(vars(made.farther)), knots),
         ).fetchall()
         assert [row["p"] for row in told] == [made.farther_than(knot) for knot in knots]
-
-
-def test_going_back_refuses_to_lose_one(empty_database_url: str) -> None:
-    migrations.upgrade(empty_database_url)
-    database = Database(empty_database_url)
-    with database.connection() as connection:
-        add_encoder(connection)
-    migrations.downgrade(empty_database_url, "0008")
-    migrations.upgrade(empty_database_url)
-    with database.connection() as connection:
-        encoders.add(connection, TINY, weights(1), CLASSES, {}, fitted())
-    with pytest.raises(Exception, match="only a training makes anew"):
-        migrations.downgrade(empty_database_url, "0008")
-    with psycopg.connect(empty_database_url) as raw:
-        assert raw.execute("SELECT count(*) FROM radretrieval.encoder WHERE calibration IS NOT NULL").fetchone() == (1,)

@@ -347,12 +347,19 @@ def test_a_downgrade_that_would_lose_data_is_refused(empty_database_url: str) ->
         with connections.connect(empty_database_url) as connection:
             connection.execute(undone)  # type: ignore[arg-type]
 
-    migrations.upgrade(empty_database_url, "0008")
+    migrations.upgrade(empty_database_url)
     with connections.connect(empty_database_url) as connection:
         connection.execute(
             "INSERT INTO image (sha256, uri, format, rows, columns, bits_stored, photometric) "
             "VALUES (sha256('a'), 'a', 'png', 1, 1, 8, 'M')"
         )
+    calibrated = (
+        "INSERT INTO encoder (profile, profile_hash, classes, weights, weights_sha256, metrics, calibration) "
+        "VALUES ('{}', '', '{}', '', '', '{}', '{}')",
+        "DELETE FROM encoder",
+    )
+    refused("0009", "0008", "0009 brought holds calibrations.*restore a backup", *calibrated)
+    migrations.downgrade(empty_database_url, "0008")
     for done, undone in (
         ("UPDATE image SET labelled = '{modality}'", "UPDATE image SET labelled = '{}'"),
         (
