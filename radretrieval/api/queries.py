@@ -37,6 +37,7 @@ class ArchiveQueries(ArchiveBase):
         one_per: str | None = None,
         max_distance: int | None = None,
         exclude_same_patient: bool = False,
+        explain: bool = False,
         encoder: int | None = None,
         device: str = "auto",
         outputs: AnswerOutputs | None = None,
@@ -56,6 +57,7 @@ class ArchiveQueries(ArchiveBase):
         one_per : `patient` or `study`: of each only the nearest image.
         max_distance : bits by which a candidate's CNN code may differ.
         exclude_same_patient : leave out images of the query's patient.
+        explain : whether each hit gets an `explanation`.
         encoder, device : as in `encode`.
         outputs : files of the answer, which are written; `send` sends what is made for peers.
 
@@ -76,6 +78,7 @@ class ArchiveQueries(ArchiveBase):
             one_per=one_per,
             max_distance=max_distance,
             exclude_same_patient=exclude_same_patient,
+            explain=explain,
         )
         if outputs is not None:
             outputs.check()

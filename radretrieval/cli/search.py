@@ -124,6 +124,14 @@ def search(
     exclude_same_patient: Annotated[
         bool, typer.Option("--exclude-same-patient", help="Leave out images of the query's patient.")
     ] = False,
+    explain: Annotated[
+        bool,
+        typer.Option(
+            "--explain",
+            help="Also why each hit stands where it does: its rank by CNNC alone, the parts of its key, its barcode "
+            "distance by projection, and the axes of its IRMA code that agree with the query and with most hits.",
+        ),
+    ] = False,
     picture: Picture = None,
     sr: Sr = None,
     sc: Sc = None,
@@ -142,7 +150,7 @@ def search(
     two queries.
     """
     outputs = rr.AnswerOutputs(picture, sr, sc, fhir, csv, store_to, stow, ae_title)
-    of_one = [*([] if roi is None else ["--roi"]), *outputs.given()]
+    of_one = [*([] if roi is None else ["--roi"]), *(["--explain"] if explain else []), *outputs.given()]
     _check_options(query, batch, everything, out, of_one)
     conditions: dict[str, Any] = {
         "top": top,
@@ -157,26 +165,23 @@ def search(
     }
     with opened(context) as archive:
         if query is not None:
-            _search_one(archive, query, roi, outputs, conditions, as_json)
+            _search_one(archive, query, outputs, conditions | {"roi": roi, "explain": explain}, as_json)
         elif out is not None:
             _search_many(archive, batch, out, conditions, as_json)
 
 
 def _search_one(
-    archive: rr.Archive,
-    query: str,
-    roi: str | None,
-    outputs: rr.AnswerOutputs,
-    conditions: dict[str, Any],
-    as_json: bool,
+    archive: rr.Archive, query: str, outputs: rr.AnswerOutputs, conditions: dict[str, Any], as_json: bool
 ) -> None:
-    answer = archive.search(query, roi=roi, outputs=outputs, **conditions)
+    answer = archive.search(query, outputs=outputs, **conditions)
     for remark in outputs.remarks:
         tell(remark)
     if as_json:
         print_json(answer.document())
     else:
-        _print(answer)
+        from radretrieval.report.answer_table import print_answer
+
+        print_answer(answer)
     _tell(answer)
     for line in archive.send(outputs):
         tell(line)
@@ -228,19 +233,6 @@ def _search_many(archive: rr.Archive, batch: Path | None, out: Path, conditions:
         _tell_recall(report.recall)
     if report.failures:
         raise typer.Exit(1)
-
-
-def _print(answer: rr.Answer) -> None:
-    from radretrieval.files.text import shown
-    from radretrieval.report.table import table
-
-    with_roi = answer.request.roi is not None
-    rows = []
-    for hit in answer.hits:
-        box = f"{hit.roi.x},{hit.roi.y},{hit.roi.width},{hit.roi.height}" if hit.roi else "-"
-        cells = [hit.rank, hit.image_id, hit.cnnc_distance, hit.rbc_distance, hit.irma_code or "-"]
-        rows.append([*cells, *([box] if with_roi else []), shown(hit.uri)])
-    table(["rank", "image", "CNNC", "RBC", "IRMA code", *(["ROI"] if with_roi else []), "file"], rows)
 
 
 def _tell(answer: rr.Answer) -> None:

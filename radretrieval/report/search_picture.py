@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radretrieval.files.uris import is_hidden, to_path
+from radretrieval.report.answer_table import agreeing
 from radretrieval.report.drawing import (
     FAINT,
     INK,
@@ -30,14 +31,16 @@ from radretrieval.report.drawing import (
     tile,
     write,
 )
-from radretrieval.search.request import Answer, Hit
+from radretrieval.search.request import Answer, Explanation, Hit
 from radretrieval.search.searcher import Searcher
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from PIL.ImageDraw import ImageDraw
 
 _COLUMNS = 5
 _QUERY, _HIT, _GAP, _MARGIN = 330, 216, 18, 24
+_BARS = 64  # the height of an explanation's bars
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,7 @@ class PicturedImage:
     roi : x, y, width, height of the drawn region, in pixels of `pixels`.
     cnnc_distance, rbc_distance : of a hit.
     correct : whether a hit has the query's IRMA code; None where either has none.
+    explanation : of a hit, why it stands where it does.
     """
 
     pixels: NDArray[np.float32] | None
@@ -61,6 +65,7 @@ class PicturedImage:
     cnnc_distance: float | None = None
     rbc_distance: float | None = None
     correct: bool | None = None
+    explanation: Explanation | None = None
 
 
 def write_search_picture(path: Path, searcher: Searcher, answer: Answer) -> None:
@@ -104,6 +109,7 @@ def _pictured_hit(searcher: Searcher, hit: Hit, query_code: str | None, file_nam
         cnnc_distance=hit.cnnc_distance,
         rbc_distance=hit.rbc_distance,
         correct=None if query_code is None or hit.irma_code is None else hit.irma_code == query_code,
+        explanation=hit.explanation,
     )
 
 
@@ -115,7 +121,9 @@ def compose(query: PicturedImage, hits: Sequence[PicturedImage]) -> Image:
     texts = [_text(hit) for hit in hits]
     columns = min(max(len(hits), 1), _COLUMNS)
     rows = -(-len(hits) // columns)
-    row_height = _HIT + text_height(max(texts, key=text_height, default=[])) + 34
+    largest = max((max(hit.explanation.angle_distances) for hit in hits if hit.explanation), default=0)
+    bars = _BARS if any(hit.explanation for hit in hits) else 0
+    row_height = _HIT + text_height(max(texts, key=text_height, default=[])) + 34 + bars
     left = _MARGIN + _QUERY + 2 * _GAP
     width = left + columns * (_HIT + _GAP) - _GAP + _MARGIN
     height = 2 * _MARGIN + max(rows * (row_height + _GAP) - _GAP, _QUERY + text_height(query_text) + 34)
@@ -132,13 +140,37 @@ def compose(query: PicturedImage, hits: Sequence[PicturedImage]) -> Image:
         write(draw, (x + _HIT - length(word, PLAIN), y + 3), _HIT, [(word, PLAIN, colour)])
         tile(canvas, (x, y + 30), _HIT, hit.pixels, hit.roi, colour)
         write(draw, (x, y + 30 + _HIT + 8), _HIT, text)
+        if hit.explanation is not None:
+            _draw_angles(draw, (x, y + row_height - _BARS), hit.explanation.angle_distances, largest)
     if not hits:
         write(draw, (left, _MARGIN), _HIT, [("No hits", LARGE, FAINT)])
     return canvas
+
+
+def _draw_angles(draw: ImageDraw, corner: tuple[int, int], distances: Sequence[int], largest: int) -> None:
+    """A bar for each projection of the barcode, from 0° on; the `largest` distance of all hits has the full height."""
+    x, y = corner
+    step, top, bottom = _HIT / len(distances), y + 18, y + _BARS - 4
+    line = f"RBC by projection: {min(distances)} to {max(distances)} bits"
+    write(draw, (x, y - 2), _HIT, [(line, SMALL, FAINT)])
+    for place, bits in enumerate(distances):
+        left, tall = x + place * step, bits / max(largest, 1) * (bottom - top)
+        draw.rectangle((left, bottom - tall, left + step - 3, bottom), fill=INK)
+    draw.line((x, bottom + 1, x + _HIT - 1, bottom + 1), fill=FAINT)
+
+
+def _why(explanation: Explanation | None) -> list[Line]:
+    """The explanation in short lines."""
+    if explanation is None:
+        return []
+    key = f"rank {explanation.cnnc_rank} by CNNC; key {explanation.cnnc_part:.3f} + {explanation.rbc_part:.3f}"
+    axes = f"as query {agreeing(explanation.as_query)}, as most {agreeing(explanation.as_most)}"
+    return [(key, SMALL, INK), (axes, SMALL, INK)]
 
 
 def _text(image: PicturedImage) -> list[Line]:
     named = (("CNNC", image.cnnc_distance), ("RBC", image.rbc_distance))
     distances = [f"{name} {value:g}" for name, value in named if value is not None]
     lines = [(", ".join(distances), PLAIN, INK)] if distances else []
+    lines += _why(image.explanation)
     return [*lines, *code_lines(image.irma_code), *((line, SMALL, FAINT) for line in image.caption)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +31,7 @@ class Request:
     roi : x, y, width, height in pixels of the query's original image.
     where, where_sql, one_per, max_distance : conditions on a hit, see `archive.filters.Filter`.
     exclude_same_patient : leave the query's patient out.
+    explain : whether each hit gets an `Explanation`.
     """
 
     query: Path | int
@@ -42,6 +43,7 @@ class Request:
     one_per: str | None = None
     max_distance: int | None = None
     exclude_same_patient: bool = False
+    explain: bool = False
 
     def filter(self, image_id: int | None, patient_key: str | None) -> Filter:
         """The filter on candidates for a query that is this image (None: not in the archive), of this patient."""
@@ -53,6 +55,27 @@ class Request:
             one_per=self.one_per,
             max_distance=self.max_distance,
         )
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why one hit stands where it does.
+
+    Attributes
+    ----------
+    cnnc_rank : its place among the candidates by CNNC distance alone, from 1.
+    cnnc_part, rbc_part : what each distance adds to its key, 0…1; the hit with the smallest sum comes first.
+    angle_distances : in how many bits each projection of the barcodes differs, from 0° on; their sum is the distance.
+    as_query, as_most : of each axis (T, D, A, B) of its IRMA code, whether the query's, and most of the hits', is the
+        same; None where a code is missing.
+    """
+
+    cnnc_rank: int
+    cnnc_part: float
+    rbc_part: float
+    angle_distances: tuple[int, ...]
+    as_query: dict[str, bool | None]
+    as_most: dict[str, bool | None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +92,7 @@ class Hit(HitFacts):
     roi: Match | None = None
     roi_error: str | None = None
     reduced: str | None = None
+    explanation: Explanation | None = None
 
     def to_record(self) -> dict[str, Any]:
         """The hit as JSON has it; `roi` is a dictionary of x, y, width, height and score."""
@@ -88,6 +112,7 @@ class Hit(HitFacts):
             "laterality": self.laterality,
             "roi": self.roi._asdict() if self.roi else None,
             "reduced": self.reduced,
+            "explanation": asdict(self.explanation) if self.explanation else None,
         }
 
 
@@ -100,6 +125,7 @@ class Answer:
     request : the query and its conditions.
     query_image_id : the id of the query in the archive, None for a file that is not in it.
     query_flat : the query's pixels show nothing: what is nearest to it says nothing.
+    majority_irma_code : on each axis what most of the hits have; None unless the answer is explained.
     path : how the candidates were found: `exact-index`, `exact-filter`, `exact-scan` or `hnsw`.
     recall : mean and worst recall of `hnsw` when it was last measured; None where it was not, and for exact paths.
     candidates : how many codes were re-ranked: as many as were asked for, and those that tie with the last.
@@ -120,6 +146,7 @@ class Answer:
     query_image_id: int | None
     query_irma_code: str | None
     query_flat: bool = False
+    majority_irma_code: str | None = None
     timings_ms: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -150,6 +177,7 @@ class Answer:
             "encoder_id": self.encoder_id,
             "query_image_id": self.query_image_id,
             "query_flat": self.query_flat,
+            "majority_irma_code": self.majority_irma_code,
             "path": self.path,
             "recall": self.recall[0] if self.recall else None,
             "recall_worst": self.recall[1] if self.recall else None,

@@ -132,7 +132,7 @@ class Searcher:
         if request.roi is not None:
             with timer.stage("roi"):
                 hits = self._match_roi(query, request.roi, hits)
-        return Answer(
+        answer = Answer(
             request=request,
             encoder_id=self.encoder.id,
             candidates=compared,
@@ -146,6 +146,11 @@ class Searcher:
             query_flat=query.flat,
             timings_ms=timer.milliseconds(),
         )
+        if request.explain and query.rbc is not None:
+            from radretrieval.search.explain import explain
+
+            explain(answer, found, query.rbc, self.encoder.profile)
+        return answer
 
     def query_pixels(self, request: Request) -> NDArray[np.float32]:
         """The query's pixels, float32 (rows, columns), 0…1. Raises UsageError when its file cannot be read."""

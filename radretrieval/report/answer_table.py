@@ -1,0 +1,49 @@
+"""The answer to one query as tables on stdout."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from radretrieval.files.text import shown
+from radretrieval.report.table import table
+from radretrieval.search.request import Answer
+
+
+def print_answer(answer: Answer) -> None:
+    """Print the hits, and why each stands where it does if that was asked for."""
+    with_roi = answer.request.roi is not None
+    rows = []
+    for hit in answer.hits:
+        box = f"{hit.roi.x},{hit.roi.y},{hit.roi.width},{hit.roi.height}" if hit.roi else "-"
+        cells = [hit.rank, hit.image_id, hit.cnnc_distance, hit.rbc_distance, hit.irma_code or "-"]
+        rows.append([*cells, *([box] if with_roi else []), shown(hit.uri)])
+    table(["rank", "image", "CNNC", "RBC", "IRMA code", *(["ROI"] if with_roi else []), "file"], rows)
+    if answer.request.explain:
+        _print_explanations(answer)
+
+
+def _print_explanations(answer: Answer) -> None:
+    rows = [
+        [
+            *(hit.rank, hit.image_id, why.cnnc_rank, f"{why.cnnc_part:.4f} + {why.rbc_part:.4f}"),
+            *(agreeing(why.as_query), agreeing(why.as_most), " ".join(f"{bits:3}" for bits in why.angle_distances)),
+        ]
+        for hit in answer.hits
+        if (why := hit.explanation) is not None
+    ]
+    print()
+    columns = ["rank", "image", "by CNNC", "key: CNNC + RBC", "as query", "as most", "RBC of each projection, from 0°"]
+    table(columns, rows, title=f"query {answer.query_irma_code or '-'}, most hits {answer.majority_irma_code or '-'}")
+
+
+def agreeing(axes: Mapping[str, bool | None]) -> str:
+    """The letters of the axes that agree, a dot for one that does not; `-` where a code is missing.
+
+    Examples
+    --------
+    >>> agreeing({"T": True, "D": False, "A": True, "B": True}), agreeing(dict.fromkeys("TDAB"))
+    ('T.AB', '-')
+    """
+    if None in axes.values():
+        return "-"
+    return "".join(axis if same else "." for axis, same in axes.items())
