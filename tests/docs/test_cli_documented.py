@@ -34,7 +34,7 @@ def test_the_reference_is_of_the_real_commands() -> None:
             "search",
             ["--top", "--candidates", "--roi", "--where", "--exclude-same-patient", "--picture", "--json"],
         ),
-        ("search", ["--batch", "--all", "--out"]),
+        ("search", ["--batch", "--all", "--out", "--explain"]),
         ("search", ["--sr", "--sc", "--fhir", "--csv", "--store-to", "--stow", "--ae-title"]),
         ("evaluate", ["--split", "--against", "--rule", "--compare", "--csv", "--picture", "--json"]),
         ("encoder list", ["--json"]),
