@@ -52,6 +52,8 @@ class Training:
     learning_rate: float = 0.005  # SGD with Nesterov momentum, cosine decay to zero
     momentum: float = 0.9
     weight_decay: float = 5e-4
+    held_out: ClassVar[float] = 0.0
+    patience: ClassVar[int] = 0
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,10 @@ class FineTuning:
     # rare codes are learnt as if all were equally frequent.
     logit_adjustment: float = 1.0
     axis_weight: float = 0.5  # of the loss of the four heads, one for each axis of the code
+    # The largest share of each class that is measured and not learnt. The weights are those of the epoch that did best
+    # on it; training ends after so many epochs that did not better it.
+    held_out: float = 0.1
+    patience: int = 5
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ class ArchiveCodes(ArchiveBase):
         device: str = "auto",
         seed: int = 0,
         weights: str | os.PathLike[str] | None = None,
+        restart: bool = False,
         progress: Progress | None = None,
     ) -> TrainReport:
         """Train an encoder on the labelled images and store it; the first one becomes active.
@@ -45,6 +46,7 @@ class ArchiveCodes(ArchiveBase):
         device : `auto` (CUDA where there is one), `cpu`, `cuda`, `cuda:1`, …
         seed : of weights, order and shifts.
         weights : safetensors file that the backbone of `strong` starts from; None for the extra `strong`.
+        restart : begin anew; otherwise the same training goes on where it was interrupted.
 
         Raises
         ------
@@ -54,7 +56,7 @@ class ArchiveCodes(ArchiveBase):
         from radretrieval.profile import by_name
 
         chosen = by_name(profile) if isinstance(profile, str) else profile or default_profile(self._database)
-        options = TrainOptions(chosen, split, epochs, device, seed, Path(weights) if weights else None)
+        options = TrainOptions(chosen, split, epochs, device, seed, Path(weights) if weights else None, restart)
         return train(self._database, self.settings, options, advance=progress)
 
     def encode(

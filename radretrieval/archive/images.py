@@ -234,7 +234,7 @@ def identities(connection: Connection, ids: Sequence[int]) -> dict[int, Identity
 
 
 def training(connection: Connection, split: str) -> list[dict[str, Any]]:
-    """Images of a split that have a class: uri, sha256, irma_code, by id; a withdrawn class does not count.
+    """Images of a split with a class: uri, sha256, irma_code, patient_key, by id; a withdrawn class does not count.
 
     Raises UsageError when there is none.
     """

@@ -159,7 +159,7 @@ SELECT id, sop_class_uid, sop_instance_uid, series_instance_uid, study_instance_
 FROM image WHERE id = ANY(%(ids)s);
 
 -- :training Images of a split that have a class; a class that was taken back teaches nothing.
-SELECT uri, sha256, irma_code FROM image
+SELECT uri, sha256, irma_code, patient_key FROM image
 WHERE split = %(split)s AND irma_code IS NOT NULL AND NOT withdrawn ORDER BY id;
 
 -- :splits How many images each split has.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -13,23 +14,38 @@ from torch import Tensor
 
 from radretrieval.coding import network
 from radretrieval.coding.allocator import freed_memory_kept
+from radretrieval.coding.checkpoint import Checkpoint
 from radretrieval.coding.network import BackboneCnn, CodeNetwork, choose_device
-from radretrieval.coding.recipes import Recipe, recipe_of
+from radretrieval.coding.progress import EpochFigures, Moment, StageClock
+from radretrieval.coding.recipes import recipe_of
+from radretrieval.coding.step import Step
 from radretrieval.profile import Profile
+
+log = logging.getLogger(__name__)
+
+_MEASURED = 256  # films held out that are measured at a time
 
 
 @dataclass(frozen=True)
 class TrainedNetwork:
-    """The result of training: weights as safetensors bytes, and the mean loss and accuracy of each epoch.
+    """The result of training.
 
-    `precision` is that of matrix products (`float16`, `bfloat16` or `float32`); weights and sums are float32 always.
+    Attributes
+    ----------
+    weights : safetensors bytes, of the best epoch.
+    epochs : the figures of each epoch; fewer than asked for where training ended early.
+    best : the place of the best epoch in `epochs`: the least loss of the films held out; the last without such films.
+    precision : of matrix products (`float16`, `bfloat16` or `float32`); weights and sums are float32 always.
+    seconds : the time of each stage. resumed : it went on from a checkpoint.
     """
 
     weights: bytes
-    losses: list[float]
-    accuracies: list[float]
+    epochs: list[EpochFigures]
+    best: int
     device: str
     precision: str
+    seconds: dict[str, float]
+    resumed: bool = False
 
 
 @dataclass(frozen=True)
@@ -38,14 +54,16 @@ class TrainingSet:
 
     Attributes
     ----------
-    images : float16 (n, size, size), 0…1, at the profile's input size.
+    images : float16 (n, size, size), 0…1, at the profile's input size; may be mapped from disk.
     labels : int64 (n,), 0 … classes − 1.
     classes : IRMA code of each class number.
+    held : bool (n,), true for images that are not learnt but measured after each epoch; None for none.
     """
 
     images: NDArray[np.float16]
     labels: NDArray[np.int64]
     classes: Sequence[str]
+    held: NDArray[np.bool_] | None = None
 
 
 @freed_memory_kept()
@@ -57,7 +75,8 @@ def train_network(
     epochs: int,
     device: str = "auto",
     seed: int = 0,
-    on_batch: Callable[[int, int, float], None] | None = None,
+    checkpoint: Checkpoint | None = None,
+    on_batch: Callable[[Moment], None] | None = None,
 ) -> TrainedNetwork:
     """Train a network.
 
@@ -69,65 +88,180 @@ def train_network(
     device : `auto`, `cpu`, `cuda`, …. Mixed precision where it is faster: on CUDA float16 with loss scaling, on a
         CPU with AMX bfloat16. Codes are always computed in float32.
     seed : of the weights, the order and the shifts; equal seeds give equal weights on equal machines.
-    on_batch : called with (epoch from 0, images of this batch, its mean loss).
+    checkpoint : of this very training: it goes on from there, with the weights that it would have had without the
+        interruption, and writes others on its way. The caller removes it when the result is safe.
 
     Raises
     ------
     EnvironmentUnusable : the device is not there.
     """
-    target = choose_device(device)
-    precision = _precision(target)
-    x, y = torch.from_numpy(data.images), torch.from_numpy(data.labels)
-    torch.manual_seed(seed)
-    model = network.build(profile.network, len(data.classes))
-    if isinstance(model, BackboneCnn) and backbone is not None:
-        model.backbone.load_pretrained(backbone)
-    model = model.to(target)
-    # a third faster on a CPU, and the layout of tensor cores
-    model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    batches = -(-len(data.images) // profile.training.batch)
-    recipe = recipe_of(profile.training, data.classes, y)
-    step = _Step(model, recipe, precision, max(epochs * batches, 1))
-    draw = torch.Generator().manual_seed(seed)
-    losses, accuracies = [], []
-    model.train()
-    for epoch in range(epochs):
+    run = _Run(data, profile, backbone, epochs, seed, choose_device(device))
+    if checkpoint is not None and (state := checkpoint.load()) is not None:
+        run.restore(state)
+        if on_batch:
+            on_batch(run.moment(run.learnt()))
+    while not run.ended():
+        run.epoch(checkpoint, on_batch)
+    return run.result()
+
+
+class _Run:
+    """A training on its way; `state` is all that it goes on from, but the arguments."""
+
+    def __init__(
+        self,
+        data: TrainingSet,
+        profile: Profile,
+        backbone: Mapping[str, Tensor] | None,
+        epochs: int,
+        seed: int,
+        target: torch.device,
+    ) -> None:
+        self.epochs, self.target, self.patience = epochs, target, profile.training.patience
+        self.images, self.labels = torch.from_numpy(data.images), torch.from_numpy(data.labels)
+        held = np.zeros(len(data.labels), bool) if data.held is None else data.held
+        self.taught, self.held = (torch.from_numpy(np.flatnonzero(which)) for which in (~held, held))
+        torch.manual_seed(seed)
+        model = network.build(profile.network, len(data.classes))
+        if isinstance(model, BackboneCnn) and backbone is not None:
+            model.backbone.load_pretrained(backbone)
+        model = model.to(target)
+        # a third faster on a CPU, and the layout of tensor cores
+        self.model: CodeNetwork = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.recipe = recipe_of(profile.training, data.classes, self.labels[self.taught])
+        steps = epochs * len(self.recipe.batches(self.taught))
+        self.step = Step(self.model, self.recipe, _precision(target), max(steps, 1))
+        self.draw = torch.Generator().manual_seed(seed)
+        self.clock = StageClock()
+        self.order = self.taught  # of this epoch, of which `place` batches were learnt
+        self.place, self.seen, self.total, self.right = 0, 0, 0.0, 0
+        self.figures: list[EpochFigures] = []
+        self.best = 0
+        self.kept: dict[str, Tensor] | None = None  # the model of the best epoch
+        self.resumed = False
+
+    def ended(self) -> bool:
+        """Whether all epochs were learnt, or the films held out have not been answered better for long enough."""
+        waited = len(self.figures) - 1 - self.best if self.kept is not None else 0
+        return len(self.figures) >= self.epochs or 0 < self.patience <= waited
+
+    def learnt(self) -> int:
+        """How many images were learnt, each as often as it was."""
+        return len(self.figures) * len(self.taught) + self.seen
+
+    def moment(self, images: int) -> Moment:
+        """Where the training is, `images` after the last time."""
+        last = self.figures[-1] if self.figures else EpochFigures(0.0, 0.0)
+        seen = max(self.seen, 1)
+        so_far = EpochFigures(self.total / seen, self.right / seen, last.held_loss, last.held_accuracy)
+        return Moment(min(len(self.figures), self.epochs - 1), images, so_far)
+
+    def epoch(self, checkpoint: Checkpoint | None, on_batch: Callable[[Moment], None] | None) -> None:
+        """Learn what is left of an epoch, and measure the films held out."""
+        if self.place == 0:
+            self.order = self.taught[torch.randperm(len(self.taught), generator=self.draw)]
+        self.model.train()
+        waiting: list[tuple[int, Tensor, Tensor]] = []  # figures of the batch that a GPU is learning
+        for chosen in self.recipe.batches(self.order)[self.place :]:
+            with self.clock("data"):
+                films, labels = self._batch(chosen)
+                films = self.recipe.augmented(films, self.draw).to(memory_format=torch.channels_last)
+            with self.clock("step"):
+                waiting.append((len(chosen), *self.step(films, labels)))
+            self.place += 1
+            due = checkpoint if checkpoint is not None and checkpoint.due else None
+            while len(waiting) > (0 if due else 1):
+                self._count(*waiting.pop(0), on_batch)
+            self._save(due)
+        for each in waiting:
+            self._count(*each, on_batch)
+        self._end_epoch()
+        self._save(checkpoint if checkpoint is not None and checkpoint.due else None)
+
+    def result(self) -> TrainedNetwork:
+        """What was made."""
+        if self.kept is not None:
+            self.model.load_state_dict(self.kept)
+        precision = str(self.step.precision).removeprefix("torch.")
+        seconds = {stage: round(taken, 3) for stage, taken in self.clock.seconds.items()}
+        return TrainedNetwork(
+            weights_of(self.model), self.figures, self.best, str(self.target), precision, seconds, self.resumed
+        )
+
+    def state(self) -> dict[str, Any]:
+        """Everything that the rest of the training depends on, as tensors, numbers and lists."""
+        names = ("order", "place", "seen", "total", "right", "best", "kept")
+        cuda = torch.cuda.get_rng_state(self.target) if self.target.type == "cuda" else None
+        return {
+            **{name: getattr(self, name) for name in names},
+            "figures": [asdict(figures) for figures in self.figures],
+            "step": self.step.state(),
+            "random": [self.draw.get_state(), torch.get_rng_state(), cuda],
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` gave."""
+        for name in ("order", "place", "seen", "total", "right", "best", "kept"):
+            setattr(self, name, state[name])
+        self.figures = [EpochFigures(**figures) for figures in state["figures"]]
+        self.step.restore(state["step"])
+        draw, host, cuda = state["random"]
+        self.draw.set_state(draw)
+        torch.set_rng_state(host)
+        if cuda is not None:
+            torch.cuda.set_rng_state(cuda, self.target)
+        self.resumed = True
+        log.warning(
+            "an interrupted training of the same films and options goes on in epoch %d of %d; --restart begins anew",
+            min(len(self.figures) + 1, self.epochs),
+            self.epochs,
+        )
+
+    def _batch(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
+        """Films (n, 1, s, s) and their classes, on the device; the host does not wait until they are there."""
+        films, labels = self.images[chosen], self.labels[chosen]
+        if self.target.type == "cuda":
+            films, labels = films.pin_memory(), labels.pin_memory()
+        films = films.to(self.target, non_blocking=True).float()[:, None]
+        return films, labels.to(self.target, non_blocking=True)
+
+    def _count(self, images: int, loss: Tensor, right: Tensor, on_batch: Callable[[Moment], None] | None) -> None:
+        with self.clock("step"):  # which a GPU may be at still
+            self.total += float(loss) * images
+            self.right += int(right)
+        self.seen += images
+        if on_batch:
+            on_batch(self.moment(images))
+
+    def _save(self, checkpoint: Checkpoint | None) -> None:
+        if checkpoint is not None:
+            with self.clock("checkpoint"):
+                checkpoint.save(self.state())
+
+    def _end_epoch(self) -> None:
+        held: list[float] = []
+        if len(self.held):
+            with self.clock("validation"):
+                held = self._measure()
+        self.figures.append(EpochFigures(self.total / len(self.taught), self.right / len(self.taught), *held))
+        self.place, self.seen, self.total, self.right = 0, 0, 0.0, 0
+        log.info("epoch %d of %d: %s", len(self.figures), self.epochs, self.figures[-1])
+        if not held:
+            self.best = len(self.figures) - 1
+        elif self.kept is None or held[0] < (self.figures[self.best].held_loss or 0.0):
+            self.best = len(self.figures) - 1
+            self.kept = {name: value.detach().cpu().clone() for name, value in self.model.state_dict().items()}
+
+    def _measure(self) -> list[float]:
+        """Mean loss and share of right classes of the films held out."""
+        self.model.eval()
         total, right = 0.0, 0
-        for chosen in recipe.batches(torch.randperm(len(x), generator=draw)):
-            batch = recipe.augmented(x[chosen].float()[:, None], draw)
-            batch = batch.to(target, memory_format=torch.channels_last)
-            loss, correct = step(batch, y[chosen].to(target))
-            total += loss * len(chosen)
-            right += correct
-            if on_batch:
-                on_batch(epoch, len(chosen), loss)
-        losses.append(total / len(x))
-        accuracies.append(right / len(x))
-    return TrainedNetwork(weights_of(model), losses, accuracies, str(target), str(precision).removeprefix("torch."))
-
-
-class _Step:
-    """One step of a recipe's optimiser and schedule over `steps`, in mixed precision."""
-
-    def __init__(self, model: CodeNetwork, recipe: Recipe, precision: torch.dtype, steps: int) -> None:
-        self.model = model
-        self.recipe = recipe
-        self.precision = precision
-        self.optimiser, self.schedule = recipe.optimiser(model, steps)
-        device = next(model.parameters()).device
-        self.scaler = torch.amp.GradScaler(device.type, enabled=precision == torch.float16)
-
-    def __call__(self, batch: Tensor, labels: Tensor) -> tuple[float, int]:
-        """Learn a batch; returns its mean loss and how many of its images were classified correctly."""
-        self.optimiser.zero_grad(set_to_none=True)
-        with torch.autocast(batch.device.type, dtype=self.precision, enabled=self.precision != torch.float32):
-            scores = self.model(batch)
-            loss = self.recipe.loss(scores, labels)
-        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-        self.scaler.step(self.optimiser)
-        self.scaler.update()
-        self.schedule.step()
-        return float(loss.detach()), int((scores.argmax(1) == labels).sum())
+        for chosen in torch.split(self.held, _MEASURED):
+            films, labels = self._batch(chosen)
+            loss, correct = self.step.measured(films.to(memory_format=torch.channels_last), labels)
+            total += float(loss) * len(chosen)
+            right += int(correct)
+        return [total / len(self.held), right / len(self.held)]
 
 
 def _precision(device: torch.device) -> torch.dtype:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,15 +16,19 @@ from radretrieval.archive.connections import Database
 from radretrieval.config import Settings
 from radretrieval.errors import DatabaseUnavailable, NoEncoder, UsageError
 from radretrieval.files.failures import FailureList
+from radretrieval.files.versions import code_digest
 from radretrieval.jobs.training_films import LabelledFilms, read_films
 from radretrieval.profile import STRONG, Network, Profile
 
 if TYPE_CHECKING:
     from radretrieval.coding.backbone import BackboneWeights
+    from radretrieval.coding.checkpoint import Checkpoint
+    from radretrieval.coding.progress import Moment
     from radretrieval.coding.training import TrainedNetwork
 
 log = logging.getLogger(__name__)
 
+STALE_SECONDS = 7 * 24 * 3600  # after which a training that was interrupted is not gone on with
 RETRY_SECONDS = (1, 2, 5, 10, 30, 60, 120, 300)
 
 
@@ -39,6 +45,7 @@ class TrainOptions:
     seed : equal seeds give equal weights on equal machines.
     weights : a safetensors file that the backbone of the profile `strong` starts from; None for the extra `strong`,
         or random weights without it.
+    restart : begin anew where the same training was interrupted.
     """
 
     profile: Profile = STRONG
@@ -47,6 +54,7 @@ class TrainOptions:
     device: str = "auto"
     seed: int = 0
     weights: Path | None = None
+    restart: bool = False
 
     @property
     def passes(self) -> int:
@@ -59,20 +67,41 @@ class TrainOptions:
 
 @dataclass
 class TrainReport:
-    """What a training run made. `failures` are training images that could not be read and were left out."""
+    """What a training run made.
+
+    Attributes
+    ----------
+    images : what was learnt, and what was held out: that many of them.
+    epochs : that were learnt. best_epoch : whose weights are kept, from 1.
+    train_loss, train_accuracy, held_out_loss, held_out_accuracy : of the best epoch; None where nothing is held out.
+    losses, accuracies, held_out_losses, held_out_accuracies : of each epoch.
+    stages : seconds of each stage: data, step, validation, checkpoint.
+    resumed : an interrupted training was gone on with.
+    failures : training images that could not be read and were left out.
+    """
 
     encoder_id: int
     profile: str
     active: bool
     images: int
+    held_out: int
     classes: int
     epochs: int
+    best_epoch: int
     train_loss: float
     train_accuracy: float
+    held_out_loss: float | None
+    held_out_accuracy: float | None
     device: str
     precision: str
     backbone: str | None
     seconds: float
+    resumed: bool
+    stages: dict[str, float]
+    losses: list[float]
+    accuracies: list[float]
+    held_out_losses: list[float]
+    held_out_accuracies: list[float]
     failures: FailureList = field(default_factory=FailureList)
 
 
@@ -92,7 +121,9 @@ def train(
     *,
     advance: Callable[[int, int, str], None] | None = None,
 ) -> TrainReport:
-    """Train an encoder and store it in one transaction at the end: an interruption leaves nothing behind.
+    """Train an encoder and store it in one transaction at the end: an interruption leaves nothing in the archive.
+
+    What was decoded and learnt until then is in `settings.training_folder`: the same training goes on from there.
 
     The first encoder of an archive becomes active. A later one is filled beside it (`jobs.encode`) and then switched to
     (`archive.encoders.activate`).
@@ -107,55 +138,111 @@ def train(
     role may not add encoders.
     """
     from radretrieval.coding.network import choose_device
-    from radretrieval.coding.training import TrainingSet, train_network
 
     started = time.monotonic()
     choose_device(options.device)  # raises before the images are read
     backbone = _backbone(options)
-    profile = options.profile
     epochs = options.passes
     with database.connection() as connection:
         encoders.lock_to_add(connection)  # a standby, or a role that may not, is refused before the training
         rows = images.training(connection, options.split)
+    taught = len(rows)  # the films that are held out will be known later
 
     def progress(count: int, step: str) -> None:
         if advance is not None:
-            advance(count, len(rows) * (1 + epochs), step)
+            advance(count, len(rows) + epochs * taught, step)
 
-    def learnt(epoch: int, count: int, loss: float) -> None:
+    def learnt(moment: Moment) -> None:
         data.films.release()
-        progress(count, f"epoch {epoch + 1}/{epochs}, loss {loss:.3f}")
+        progress(moment.images, f"epoch {moment.epoch + 1}/{epochs}, {moment.so_far}")
 
-    data = read_films(rows, settings, profile.network.input_size, progress)
-    trained = train_network(
-        TrainingSet(data.films.pixels, data.labels, data.classes),
-        profile,
-        epochs=epochs,
+    data = read_films(rows, settings, options.profile, options.seed, progress)
+    taught = int((~data.held).sum())
+    checkpoint = _checkpoint(settings, options, data, backbone)
+    trained = _learn(options, data, backbone, checkpoint, learnt)
+    made: dict[str, Any] = {"backbone": backbone.source if backbone else None, "seconds": time.monotonic() - started}
+    encoder = _store(database, options, data, trained, made)
+    checkpoint.remove()
+    return _report(encoder, data, trained, made)
+
+
+def _learn(
+    options: TrainOptions,
+    data: LabelledFilms,
+    backbone: BackboneWeights | None,
+    checkpoint: Checkpoint,
+    learnt: Callable[[Moment], None],
+) -> TrainedNetwork:
+    from radretrieval.coding.training import TrainingSet, train_network
+
+    return train_network(
+        TrainingSet(data.films.pixels, data.labels, data.classes, data.held),
+        options.profile,
+        epochs=options.passes,
         device=options.device,
         seed=options.seed,
         backbone=backbone.tensors if backbone else None,
+        checkpoint=checkpoint,
         on_batch=learnt,
     )
-    made: dict[str, Any] = {"backbone": backbone.source if backbone else None, "seconds": time.monotonic() - started}
-    encoder = _store(database, options, data, trained, made)
-    return _report(encoder, data, trained, made)
+
+
+def _checkpoint(
+    settings: Settings, options: TrainOptions, data: LabelledFilms, backbone: BackboneWeights | None
+) -> Checkpoint:
+    """The checkpoint of this very training: the same films, options and code. Those of others go when they are old."""
+    from radretrieval.coding.checkpoint import Checkpoint
+    from radretrieval.coding.network import choose_device
+
+    code = code_digest(("coding", "profile.py"), ("torch", "numpy"))
+    start = backbone.source if backbone else None
+    device = str(choose_device(options.device))
+    identity = (options.profile.hash, options.passes, options.seed, device, start, data.digest, code)
+    name = hashlib.sha256(repr(identity).encode()).hexdigest()[:16]
+    for other in settings.training_folder.glob("checkpoint-*"):
+        with suppress(OSError):
+            if name not in other.name and other.stat().st_mtime < time.time() - STALE_SECONDS:
+                other.unlink()
+    checkpoint = Checkpoint(settings.training_folder / f"checkpoint-{name}.pt")
+    if options.restart:
+        checkpoint.remove()
+    return checkpoint
+
+
+def _figures(data: LabelledFilms, trained: TrainedNetwork) -> dict[str, Any]:
+    """What report and metrics both tell."""
+    held = [figures for figures in trained.epochs if figures.held_loss is not None]
+    return {
+        "images": len(data.labels),
+        "held_out": int(data.held.sum()),
+        "epochs": len(trained.epochs),
+        "best_epoch": trained.best + 1,
+        "device": trained.device,
+        "precision": trained.precision,
+        "stages": trained.seconds,
+        "losses": [figures.loss for figures in trained.epochs],
+        "accuracies": [figures.accuracy for figures in trained.epochs],
+        "held_out_losses": [figures.held_loss for figures in held],
+        "held_out_accuracies": [figures.held_accuracy for figures in held],
+    }
 
 
 def _report(
     encoder: encoders.Encoder, data: LabelledFilms, trained: TrainedNetwork, made: dict[str, Any]
 ) -> TrainReport:
+    best = trained.epochs[trained.best]
     return TrainReport(
         encoder_id=encoder.id,
         profile=encoder.profile.name,
         active=encoder.active,
-        images=len(data.labels),
         classes=len(data.classes),
-        epochs=len(trained.losses),
-        train_loss=trained.losses[-1],
-        train_accuracy=trained.accuracies[-1],
-        device=trained.device,
-        precision=trained.precision,
+        train_loss=best.loss,
+        train_accuracy=best.accuracy,
+        held_out_loss=best.held_loss,
+        held_out_accuracy=best.held_accuracy,
+        resumed=trained.resumed,
         failures=data.failures,
+        **_figures(data, trained),
         **made,
     )
 
@@ -188,17 +275,7 @@ def _store(
     made: dict[str, Any],
 ) -> encoders.Encoder:
     """Add the encoder; tries again for minutes while the database is away, for training may have taken hours."""
-    metrics = {
-        "split": options.split,
-        "images": len(data.labels),
-        "epochs": len(trained.losses),
-        "seed": options.seed,
-        "device": trained.device,
-        "precision": trained.precision,
-        **made,
-        "losses": trained.losses,
-        "accuracies": trained.accuracies,
-    }
+    metrics = {"split": options.split, "seed": options.seed, **_figures(data, trained), **made}
     for pause in (*RETRY_SECONDS, None):
         try:
             with database.connection() as connection:

@@ -106,6 +106,17 @@ def bars(canvas: Image, plane: Plane, edges: Sequence[float], heights: Sequence[
     _base(canvas, plane)
 
 
+def line(canvas: Image, plane: Plane, points: Sequence[tuple[float, float]], colour: Colour) -> None:
+    """Draw a line through points, each of which is marked; a single one is a mark."""
+    from PIL import ImageDraw
+
+    draw = ImageDraw.Draw(canvas)
+    places = [plane.at(*point) for point in points]
+    draw.line(places, fill=colour, width=2)
+    for x, y in places:
+        draw.ellipse((x - 3, y - 3, x + 3, y + 3), fill=colour)
+
+
 def legend(canvas: Image, corner: tuple[float, float], entries: Sequence[tuple[str, Colour]]) -> None:
     """Name colours below each other; `corner` is the top right one of the words."""
     from PIL import ImageDraw

@@ -99,7 +99,8 @@ class DecodedFilms:
 
     def _rewrite(self, order: list[bytes]) -> None:
         size = self.record.itemsize
-        with replacing(self._path) as draft, draft.open("xb") as new:
+        draft = self._path.with_suffix(".part")  # what a killed run left of it is overwritten
+        with replacing(self._path, draft=draft), draft.open("wb") as new:
             os.fchmod(new.fileno(), 0o600)
             for key in order:
                 new.write(os.pread(self._file, size, self._places[key] * size))
@@ -156,7 +157,7 @@ def open_decoded(folder: Path, size: int) -> Iterator[DecodedFilms]:
         ) from error
     try:
         _take(lock, folder)
-        for other in folder.glob(f"films-{size}-*.bin"):
+        for other in folder.glob(f"films-{size}-*"):
             if other != path:
                 with suppress(OSError):
                     other.unlink()

@@ -98,10 +98,10 @@ def test_training_learns_and_repeats_itself() -> None:
         epochs=6,
         device="cpu",
         seed=3,
-        on_batch=lambda e, n, _: batches.append((e, n)),
+        on_batch=lambda moment: batches.append((moment.epoch, moment.images)),
     )
     assert batches == [(epoch, 64) for epoch in range(6) for _ in range(3)]
-    assert first.losses[-1] < first.losses[0]
+    assert first.epochs[-1].loss < first.epochs[0].loss
     fresh, wanted = blobs(64, 1)
     guessed = Coder(first.weights, TINY, "cpu").class_probabilities(fresh.astype(np.float32)).argmax(1)
     assert np.mean(guessed == wanted) > 0.9

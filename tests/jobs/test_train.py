@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from conftest import Run
 from numpy.typing import NDArray
 from PIL import Image
 from tiny import TINY
@@ -98,3 +101,80 @@ def test_films_that_cannot_be_read_are_left_out(
     (films / "away.png").rename(films / "03.png")
     report = train(database, settings, OPTIONS)
     assert (report.images, len(report.failures), len(read)) == (FILMS, 0, FILMS + 1)
+
+
+class StoppedError(Exception):
+    """In place of a kill."""
+
+
+def test_an_interrupted_training_goes_on(
+    database: Database, settings: Settings, films: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from radretrieval.coding.checkpoint import Checkpoint
+
+    def run(stop: int | None = None, **changes: Any) -> TrainReport:
+        """A training, or one that is stopped when so many images were read or learnt."""
+        seen = [0]
+
+        def advance(count: int, total: int, step: str) -> None:
+            seen[0] += count
+            if stop is not None and seen[0] > stop:
+                raise StoppedError
+
+        return train(database, settings, replace(OPTIONS, epochs=4, **changes), advance=advance)
+
+    def checkpoints() -> int:
+        return len(list(settings.training_folder.glob("checkpoint-*")))
+
+    monkeypatch.setattr(Checkpoint, "due", True)
+    whole = run()
+    assert (whole.resumed, checkpoints()) == (False, 0)
+    with pytest.raises(StoppedError):
+        run(stop=3 * FILMS)
+    assert checkpoints() == 1
+    other = run(seed=6)  # other options do not take it up
+    assert (other.resumed, checkpoints()) == (False, 1)
+    gone_on = run()
+    assert (gone_on.resumed, checkpoints()) == (True, 0)
+    assert gone_on.losses == whole.losses
+    assert weights(database, settings, gone_on) == weights(database, settings, whole)
+
+    with pytest.raises(StoppedError):
+        run(stop=3 * FILMS)
+    assert (run(restart=True).resumed, checkpoints()) == (False, 0)
+    with pytest.raises(StoppedError):
+        run(stop=3 * FILMS)
+    monkeypatch.setattr("radretrieval.jobs.train.STALE_SECONDS", -1)
+    run(seed=7)
+    assert checkpoints() == 0  # one that nobody went on with
+
+
+def test_the_command_tells_figures_and_draws_the_curve(
+    inside: Callable[..., Run], database: Database, films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import radretrieval.profile
+
+    held = replace(TINY, name="held", training=replace(TINY.training, epochs=2))
+    monkeypatch.setattr(type(held.training), "held_out", 0.34)
+    monkeypatch.setitem(radretrieval.profile.PROFILES, "held", held)
+    given = ("train", "--profile", "held", "--device", "cpu", "--curve", tmp_path / "curve.png")
+    told = inside("-v", *given)
+    assert "epoch 2 of 2: loss " in told.stderr
+    assert "held out: loss " in told.stderr
+    assert "held_out_accuracy" in told.stdout
+    assert "losses" not in told.stdout
+    assert "step " in told.stdout
+    with Image.open(tmp_path / "curve.png") as picture:
+        assert picture.size == (1200, 520)
+    report = inside(*given, "--restart", "--json").json
+    assert (report["held_out"], report["images"], report["epochs"]) == (8, FILMS, 2)
+    assert len(report["losses"]) == len(report["held_out_losses"]) == 2
+    assert (
+        report["held_out_loss"] == min(report["held_out_losses"]) == report["held_out_losses"][report["best_epoch"] - 1]
+    )
+    assert set(report["stages"]) == {"data", "step", "validation", "checkpoint"}
+    with database.connection() as connection:
+        metrics = encoders.metrics(connection, encoders.get(connection, report["encoder_id"]))
+    assert metrics["held_out_losses"] == report["held_out_losses"]
+    assert metrics["held_out_accuracies"] == report["held_out_accuracies"]
+    assert inside(*given[:-1], tmp_path / "curve.jpg", check=False).returncode == 2

@@ -1,0 +1,70 @@
+"""What an interrupted training goes on from: its whole state, in a file that is whole or not there."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from radretrieval.files.atomic import replacing
+
+log = logging.getLogger(__name__)
+
+_RARELY = 50  # times the seconds that a checkpoint takes must pass before the next: it costs less than 2 %
+
+
+class Checkpoint:
+    """The file of a training.
+
+    Parameters
+    ----------
+    path : its name tells the training from every other; the folder exists.
+    seconds : a checkpoint is written at most so often.
+    """
+
+    def __init__(self, path: Path, seconds: float = 60.0) -> None:
+        self._path = path
+        self._draft = path.with_suffix(".part")  # what a killed run left of it is overwritten
+        self._pause = seconds
+        self._last = time.monotonic()
+
+    def load(self) -> dict[str, Any] | None:
+        """The state that was saved last; None where there is none that can be read."""
+        try:
+            # tensors, numbers and lists only: reading runs no code
+            state: dict[str, Any] = torch.load(self._path, map_location="cpu", weights_only=True)
+        except FileNotFoundError:
+            return None
+        except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+            log.warning("%s cannot be read, training begins anew: %s", self._path, _reason(error))
+            return None
+        return state
+
+    @property
+    def due(self) -> bool:
+        """Whether enough time has passed since the last one."""
+        return time.monotonic() - self._last >= self._pause
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Replace the file. A disk that is full costs the checkpoint, and not the training."""
+        started = time.monotonic()
+        try:
+            with replacing(self._path, draft=self._draft):
+                torch.save(state, self._draft)
+        except (OSError, RuntimeError) as error:
+            log.warning("no checkpoint can be written to %s: %s", self._path, _reason(error))
+        self._last = time.monotonic()
+        self._pause = max(self._pause, _RARELY * (self._last - started))
+
+    def remove(self) -> None:
+        """After the training's result is safe, or to begin anew."""
+        self._path.unlink(missing_ok=True)
+        self._draft.unlink(missing_ok=True)
+
+
+def _reason(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
