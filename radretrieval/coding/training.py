@@ -47,6 +47,16 @@ class TrainedNetwork:
     seconds: dict[str, float]
     resumed: bool = False
 
+    @property
+    def losses(self) -> list[float]:
+        """The mean loss of each epoch."""
+        return [figures.loss for figures in self.epochs]
+
+    @property
+    def accuracies(self) -> list[float]:
+        """The share of right classes of each epoch."""
+        return [figures.accuracy for figures in self.epochs]
+
 
 @dataclass(frozen=True)
 class TrainingSet:

@@ -220,8 +220,8 @@ def _figures(data: LabelledFilms, trained: TrainedNetwork) -> dict[str, Any]:
         "device": trained.device,
         "precision": trained.precision,
         "stages": trained.seconds,
-        "losses": [figures.loss for figures in trained.epochs],
-        "accuracies": [figures.accuracy for figures in trained.epochs],
+        "losses": trained.losses,
+        "accuracies": trained.accuracies,
         "held_out_losses": [figures.held_loss for figures in held],
         "held_out_accuracies": [figures.held_accuracy for figures in held],
     }

@@ -28,7 +28,7 @@ def test_the_reference_is_of_the_real_commands() -> None:
         ("verify", ["--tidy", "--json"]),
         ("receive", ["--ae-title", "--port", "--peer", "--peers", "--tls-cert", "--max-associations", "--json"]),
         ("pull", ["--since", "--until", "--query", "--workers", "--reconcile", "--credentials", "--json"]),
-        ("train", ["--profile", "--split", "--epochs", "--device", "--seed", "--json"]),
+        ("train", ["--profile", "--split", "--epochs", "--device", "--seed", "--restart", "--curve", "--json"]),
         ("work", ["--once", "--device", "--batch", "--json"]),
         (
             "search",
