@@ -64,6 +64,7 @@ class FineTuning:
     """
 
     epochs: int = 10
+    epochs_from_random: int = 24  # where there are no weights to start from
     batch: int = 32
     learning_rate: float = 1e-3  # at the cycle's peak
     weight_decay: float = 0.01
@@ -77,9 +78,10 @@ class FineTuning:
     logit_adjustment: float = 1.0
     axis_weight: float = 0.5  # of the loss of the four heads, one for each axis of the code
     # The largest share of each class that is measured and not learnt. The weights are those of the epoch that did best
-    # on it; training ends after so many epochs that did not better it.
+    # on it; training ends after so many epochs that did not better it: more than the cycle's way up takes, on which
+    # a network may get worse before it gets better.
     held_out: float = 0.1
-    patience: int = 5
+    patience: int = 8
 
 
 @dataclass(frozen=True)

