@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -176,15 +178,21 @@ def _suspicion(
     labelled: LabelledCodes, places: NDArray[np.int64], advance: Callable[[int, int], None] | None
 ) -> NDArray[np.float64]:
     """The suspicion of the most suspicious label of each image, (m,); -inf for one that is not judged."""
-    worst = np.full(len(places), -np.inf)
-    for start in range(0, len(places), BATCH):
-        some = places[start : start + BATCH]
+
+    def judge(some: NDArray[np.int64]) -> NDArray[np.float64]:
         near = neighbours(labelled.cnnc, labelled.patients, some)
         votes = [vote(labelled.values[name], some, near).suspicion for name in FIELDS]
-        worst[start : start + BATCH] = np.max(votes, axis=0)
-        if advance is not None:
-            advance(len(some), len(places))
-    return worst
+        worst: NDArray[np.float64] = np.max(votes, axis=0)
+        return worst
+
+    batches = [places[start : start + BATCH] for start in range(0, len(places), BATCH)]
+    found = [np.empty(0)]
+    with ThreadPoolExecutor(os.cpu_count()) as threads:  # numpy compares codes without the interpreter's lock
+        for some in threads.map(judge, batches):
+            found.append(some)
+            if advance is not None:
+                advance(len(some), len(places))
+    return np.concatenate(found)
 
 
 def _listed(
