@@ -241,6 +241,8 @@ def _tell(answer: rr.Answer) -> None:
         tell(
             "the query is flat: nearly all its pixels have one grey value, and its hits mean nothing; look at the image"
         )
+    for message in answer.query_problems:
+        tell(f"the query: {message}")
     for hit in answer.hits:
         if hit.roi_error:
             tell(f"no ROI in image {hit.image_id}: its file {hit.roi_error}")

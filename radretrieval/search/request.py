@@ -126,6 +126,8 @@ class Answer:
     query_image_id : the id of the query in the archive, None for a file that is not in it.
     query_flat : the query's pixels show nothing: what is nearest to it says nothing.
     majority_irma_code : on each axis what most of the hits have; None unless the answer is explained.
+    query_problems : what was ignored of a new file's header, and that it is raw values of a detector, as `ingest` says
+        it; nothing of a file whose codes the archive has.
     path : how the candidates were found: `exact-index`, `exact-filter`, `exact-scan` or `hnsw`.
     recall : mean and worst recall of `hnsw` when it was last measured; None where it was not, and for exact paths.
     candidates : how many codes were re-ranked: as many as were asked for, and those that tie with the last.
@@ -147,6 +149,7 @@ class Answer:
     query_irma_code: str | None
     query_flat: bool = False
     majority_irma_code: str | None = None
+    query_problems: list[str] = field(default_factory=list)
     timings_ms: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -178,6 +181,7 @@ class Answer:
             "query_image_id": self.query_image_id,
             "query_flat": self.query_flat,
             "majority_irma_code": self.majority_irma_code,
+            "query_problems": self.query_problems,
             "path": self.path,
             "recall": self.recall[0] if self.recall else None,
             "recall_worst": self.recall[1] if self.recall else None,

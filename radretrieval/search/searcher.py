@@ -7,7 +7,7 @@ import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,7 @@ from radretrieval.errors import ImageError, RadretrievalError, UsageError
 from radretrieval.files.text import printable, shown
 from radretrieval.files.uris import to_uri
 from radretrieval.imaging import Radiograph
+from radretrieval.ingest.problem import of_pixels
 from radretrieval.search.request import Answer, Hit, Request, StageTimer, check_request
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class SearchQuery:
     patient_key: str | None = None
     irma_code: str | None = None
     flat: bool = False
+    problems: list[str] = field(default_factory=list)
     cnnc: NDArray[np.uint8] | None = None
     rbc: NDArray[np.uint8] | None = None
 
@@ -144,6 +146,7 @@ class Searcher:
             query_image_id=query.image_id,
             query_irma_code=query.irma_code,
             query_flat=query.flat,
+            query_problems=query.problems,
             timings_ms=timer.milliseconds(),
         )
         if request.explain and query.rbc is not None:
@@ -224,6 +227,9 @@ class Searcher:
             except ImageError as error:
                 raise UsageError(f"{shown(query.uri)} {error}") from error
             query.flat = query.flat or query.radiograph.flat
+            if query.data is not None:
+                found = of_pixels(shown(query.uri), query.radiograph)
+                query.problems = [problem.message for problem in found if problem.error != "Flat"]
         return query.radiograph
 
     def patient_key(self, patient_id: str, issuer: str | None) -> str:

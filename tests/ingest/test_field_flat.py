@@ -85,6 +85,15 @@ def test_field_09_flat_images_are_named_counted_and_found(
     assert [Path(hit["uri"]).name for hit in answer.json["hits"]] == ["dark.dcm"]
     assert answer.json["query_flat"]
     assert "the query is flat" in answer.stderr
+    # of a new file, what is ignored of its header is told as `ingest` tells it
+    new = tmp_path / "new.dcm"
+    new.write_bytes(written(made(RAMP[::-1, ::-1].copy(), SOPInstanceUID="1.2.3.6", RescaleSlope=0)))
+    answer = inside("search", new, "--json", "--device", "cpu")
+    [problem] = answer.json["query_problems"]
+    assert problem.startswith("its header is not right: RescaleSlope 0")
+    assert f"the query: {problem}" in answer.stderr
+    known = inside("search", tmp_path / "in" / "slope.dcm", "--json")
+    assert known.json["query_problems"] == []
 
 
 def test_field_09_a_release_with_a_flat_image_is_whole() -> None:
