@@ -6,7 +6,7 @@ that writes or replaces pseudonyms.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,6 +78,11 @@ def only_without_issuer(connection: Connection, pseudonyms: Mapping[str, str], c
     """
     values = {"named": list(pseudonyms), "plain": list(pseudonyms.values()), "coming": list(coming)}
     return {row["named"] for row in connection.execute(sql("patient_without_issuer"), values)}
+
+
+def there(connection: Connection, pseudonyms: Sequence[str]) -> set[str]:
+    """Those of these pseudonyms that an image has."""
+    return {row["patient_key"] for row in connection.execute(sql("patient_there"), {"keys": list(pseudonyms)})}
 
 
 def examples(connection: Connection, limit: int) -> list[dict[str, Any]]:

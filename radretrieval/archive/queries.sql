@@ -782,6 +782,10 @@ SELECT n.named FROM unnest(%(named)s::text[], %(plain)s::text[]) AS n (named, pl
 WHERE (n.plain = ANY(%(coming)s::text[]) OR EXISTS (SELECT FROM image i WHERE i.patient_key = n.plain))
   AND NOT EXISTS (SELECT FROM image i WHERE i.patient_key = n.named);
 
+-- :patient_there Pseudonyms that an image has.
+SELECT k.patient_key FROM unnest(%(keys)s::text[]) AS k (patient_key)
+WHERE EXISTS (SELECT FROM image i WHERE i.patient_key = k.patient_key);
+
 -- :patient_key_examples Files from which a key can be tested; not those that this transaction has written.
 SELECT uri, sha256, patient_key FROM image WHERE patient_key IS NOT NULL AND format = 'dicom' AND gone_at IS NULL
   AND 'patient_key' <> ALL(labelled) AND xmin IS DISTINCT FROM pg_current_xact_id_if_assigned()::xid

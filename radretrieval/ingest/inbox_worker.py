@@ -163,7 +163,8 @@ class InboxWorker:
                 same = Problem(one.image.uri, "SameUid", one.problem)
                 _note(report, same, one.image.origin, one.image.sop_instance_uid)
         by_uri = {one.image.uri: one.image for one in written}
-        for problem in of_issuers(two, by_uri.values()):
+        left = self._key.still_two(connection, two) if self._key is not None else {}
+        for problem in of_issuers(left, by_uri.values()):
             _note(report, problem, by_uri[problem.path].origin, by_uri[problem.path].sop_instance_uid)
         images.forget_failures(connection, [one.image.uri for one in written])
         images.keep_failures(connection, failures)

@@ -269,7 +269,8 @@ class IngestRun:
             self.report.count_code(one.image.irma_code)
             if one.problem:
                 self.report.note(Problem(shown(one.image.uri, key_file), "SameUid", one.problem))
-        for problem in of_issuers(two, [one.image for one in written]):
+        left = self.key.still_two(self.connection, two) if self.key is not None else {}
+        for problem in of_issuers(left, [one.image for one in written]):
             self.report.note(problem._replace(path=shown(problem.path, key_file)))
         copies = [one.image for one in written if one.outcome == "unchanged"]
         rows = images.known(self.connection, [image.sha256 for image in copies if self.labels is not None])

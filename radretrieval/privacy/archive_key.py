@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -58,18 +59,26 @@ class ArchiveKey:
         self._made[made] = name, plain
         return made
 
-    def now_two(self, connection: Connection) -> dict[str, str]:
-        """Of pseudonyms that were made since the last call, with their issuers: those of identifiers that become two.
+    def now_two(self, connection: Connection) -> dict[str, tuple[str, str]]:
+        """Of pseudonyms that were made since the last call: those of identifiers that become two.
 
-        They are new in the archive, which has the pseudonym of the same identifier without an issuer, or gets it from
-        one that was made with them. To be called before they are written.
+        Each with its issuer, and the pseudonym of the identifier without one. They are new in the archive, which has
+        that pseudonym, or gets it from one that was made with them. To be called before they are written.
         """
         made = {pseudonym: plain for pseudonym, (_, plain) in self._made.items()}
         found = patient_keys.only_without_issuer(connection, made, self._plain) if made else set()
-        two = {pseudonym: self._made[pseudonym][0] for pseudonym in found}
+        two = {pseudonym: self._made[pseudonym] for pseudonym in found}
         self._made.clear()
         self._plain.clear()
         return two
+
+    def still_two(self, connection: Connection, two: Mapping[str, tuple[str, str]]) -> dict[str, str]:
+        """Issuers of those pseudonyms of `now_two` that are two after the writing, by pseudonym.
+
+        Where a correction brought the issuer of the only image without one, its patient is one again.
+        """
+        plain = patient_keys.there(connection, [without for _, without in two.values()]) if two else set()
+        return {pseudonym: issuer for pseudonym, (issuer, without) in two.items() if without in plain}
 
     def confirm(self, connection: Connection) -> None:
         """Record the check value of the key, or compare it with the recorded one, in the caller's transaction.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psycopg
@@ -115,6 +116,23 @@ def test_field_04_a_patient_who_becomes_two_is_named(
     assert set(pseudonyms(archive_url)) == {A}
 
 
+def test_a_correction_that_brings_the_issuer_makes_no_second_patient(
+    archive_url: str, tmp_path: Path, ingest: Callable[..., Run]
+) -> None:
+    def corrected(name: str, issuer: str) -> Any:
+        ds = pydicom.dcmread(tmp_path / name)
+        ds.IssuerOfPatientID = issuer
+        ds.save_as(tmp_path / name)
+        return ingest(tmp_path / name, "--json").json
+
+    ingest(film(tmp_path / "1.dcm", 1), film(tmp_path / "2.dcm", 2))
+    first = corrected("1.dcm", "Hospital A")
+    assert (first["updated"], [one["error"] for one in first["problems"]]) == (1, ["OtherIssuer"]), "2.dcm has none yet"
+    last = corrected("2.dcm", "Hospital B")
+    assert (last["updated"], last["problems"]) == (1, []), "no image is left without an issuer"
+    assert pseudonyms(archive_url) == [A, B]
+
+
 @pytest.mark.parametrize("issuers", [("Hospital A", None), (None, "Hospital A")])
 def test_field_04_a_patient_who_comes_as_two_in_one_batch_is_named(
     database: Database, tmp_path: Path, issuers: tuple[str | None, ...]
@@ -123,7 +141,7 @@ def test_field_04_a_patient_who_comes_as_two_in_one_batch_is_named(
     with database.connection() as connection:
         key = archive_key(connection, Settings(home=tmp_path, patient_key_file=tmp_path / "key"))
         assert {key.pseudonym("P1", issuer) for issuer in issuers} == {A, PLAIN}
-        assert key.now_two(connection) == {A: "hospital a"}
+        assert key.now_two(connection) == {A: ("hospital a", PLAIN)}
         key.pseudonym("P1", "Hospital A")
         assert key.now_two(connection) == {}, "a batch is forgotten when it is asked for"
 
