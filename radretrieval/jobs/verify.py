@@ -37,6 +37,7 @@ class VerifyReport:
     """What was found: images = sound + gone + changed + unreachable.
 
     gone : the file does not exist. changed : its content differs. unreachable : its server does not answer.
+    hidden : paths that were stored before the setting `path_key_file`, and are hidden now.
     completed : images of an older version whose missing columns were filled.
     reduced : those not sound that have a reduced copy. orphans : files in the store that no image, arrival or failure
         names; removed : those deleted, older than an hour. orphan_files : their paths, the first 1000.
@@ -52,6 +53,7 @@ class VerifyReport:
     unreachable: int = 0
     reduced: int = 0
     completed: int = 0
+    hidden: int = 0
     orphans: int = 0
     removed: int = 0
     orphan_files: list[str] = field(default_factory=list)
@@ -102,22 +104,25 @@ def verify(
             _count(connection, report, rows, found, reading)
             sound = [row for row, (state, _) in zip(rows, found, strict=True) if state == "sound"]
             report.completed += _complete(connection, sound, pool, reading)
-            _hide_paths(connection, [row["uri"] for row in rows], reading.path_key_file)
+            report.hidden += _hide_paths(connection, [row["uri"] for row in rows], reading.path_key_file)
             connection.commit()
             if advance is not None:
                 advance(len(rows))
-        _hide_paths(connection, images.failed_uris(connection), reading.path_key_file)
+        report.hidden += _hide_paths(connection, images.failed_uris(connection), reading.path_key_file)
         connection.commit()
         _look_through_store(connection, report, store, tidy)
     report.seconds = time.monotonic() - started
     return report
 
 
-def _hide_paths(connection: Connection, uris: list[str], key_file: Path | None) -> None:
-    """Hide the paths that were stored before the site hid them."""
+def _hide_paths(connection: Connection, uris: list[str], key_file: Path | None) -> int:
+    """Hide the paths that were stored before the site hid them; returns how many."""
+    hidden = 0
     for uri in dict.fromkeys(map(file_uri, uris)):
         if key_file is not None and uri.startswith("file:") and not is_hidden(uri):
             images.hide_path(connection, uri, to_uri(to_path(uri), key_file), shown(uri))
+            hidden += 1
+    return hidden
 
 
 def _look_through_store(connection: Connection, report: VerifyReport, store: ContentStore, tidy: bool) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pydicom
 import pytest
 from decoding import decode_here
+from nodes import take_in
 from orthanc import film, uid_of
 from small_web import SmallWeb, serving
 
@@ -130,7 +131,7 @@ def test_field_03_a_pull_does_not_undo_a_correction_that_the_server_does_not_hav
     uid, original = next(iter(web.studies[STUDY + "0"].items()))
     corrected = edited(original, StudyInstanceUID="1.2.3", SeriesInstanceUID="1.2.3.4", PatientID="P77")
     queue = ReceiveQueue(database, settings, lambda: None)
-    queue.store(corrected, "OFFICE", uid)
+    take_in(queue, corrected, "OFFICE", uid)
     queue.close()
     assert InboxWorker(database, settings, 1).finish().updated == 1
     assert outcome(pulled()) == (4, 0, 4, 0, 0)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from conftest import Run
+from nodes import take_in
 from orthanc import film, uid_of
 from pydicom import dcmread
 from small_peer import Peer
@@ -166,7 +167,7 @@ class TestCounts:
         web.studies[STUDY + "0"][raw] = for_processing(film(0, study=0, side=16))
         received = ReceiveQueue(database, settings, lambda: None)
         for number, data in enumerate((film(50), for_processing(film(51)), b"\0" * 200)):
-            received.store(data, "SENDER", f"1.2.{number}")
+            take_in(received, data, "SENDER", f"1.2.{number}")
         received.close()
         web.studies[STUDY + "0"].pop(uid_of(film(9)))
         done = inside("pull", web.root, "--json")

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from decoding import decode_here
-from nodes import a_file, until
+from nodes import a_file, take_in, until
 from orthanc import film, uid_of
 from small_web import SmallWeb, serving
 
@@ -107,7 +107,7 @@ def test_two_inbox_workers_at_once_share_the_arrivals(database: Database, settin
     queue = ReceiveQueue(database, settings, lambda: None)
     for number in range(6):
         uid = a_file(tmp_path / "x.dcm", number)
-        queue.store((tmp_path / "x.dcm").read_bytes(), "SENDER", uid)
+        take_in(queue, (tmp_path / "x.dcm").read_bytes(), "SENDER", uid)
     queue.close()
     second = InboxWorker(database, settings, 1)
     thread = threading.Thread(target=second.finish)
@@ -133,7 +133,7 @@ def writer(request: pytest.FixtureRequest, database: Database, settings: Setting
     data = film(1)
     if request.param == "receive":
         queue = ReceiveQueue(database, settings, lambda: None)
-        yield data, lambda: queue.store(data, "SENDER", uid_of(data))
+        yield data, lambda: take_in(queue, data, "SENDER", uid_of(data))
         queue.close()
         return
     with serving(SmallWeb({"1.2": {uid_of(data): data}})) as web:

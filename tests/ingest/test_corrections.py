@@ -16,7 +16,7 @@ from decoding import InThisProcess, decode_here
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from nodes import a_file, until
+from nodes import a_file, take_in, until
 
 from radretrieval.archive import codes, encoders, images, inbox, patient_keys
 from radretrieval.archive.connections import Database
@@ -91,7 +91,7 @@ def receive(database: Database, settings: Settings) -> Iterator[Receive]:
     """Take files in as the node does."""
     queue = ReceiveQueue(database, settings, lambda: None)
     yield lambda *paths, origin="SENDER": [
-        queue.store(path.read_bytes(), origin, str(pydicom.dcmread(path).SOPInstanceUID)) for path in paths
+        take_in(queue, path.read_bytes(), origin, str(pydicom.dcmread(path).SOPInstanceUID)) for path in paths
     ]
     queue.close()
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from data_sets import made, written
+from nodes import take_in
 from PIL import Image
 from tiny import add_encoder
 
@@ -109,7 +110,7 @@ def test_field_09_flat_films_that_are_received_are_logged(
     folder = films(tmp_path / "in")
     received = ReceiveQueue(database, settings, lambda: None)
     for name in ("dark", "slope"):
-        received.store((folder / f"{name}.dcm").read_bytes(), "SENDER", f"1.2.3.{name}")
+        take_in(received, (folder / f"{name}.dcm").read_bytes(), "SENDER", f"1.2.3.{name}")
     received.close()
     with caplog.at_level(logging.WARNING):
         report = InboxWorker(database, settings, 1).finish()

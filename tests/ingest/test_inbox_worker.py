@@ -12,6 +12,7 @@ import psycopg
 import pydicom
 import pytest
 from nodes import a_file, until
+from nodes import take_in as stored
 
 from radretrieval.archive import inbox
 from radretrieval.archive.connections import Database
@@ -32,7 +33,7 @@ def store(settings: Settings) -> ContentStore:
 def take_in(database: Database, settings: Settings) -> Iterator[TakeIn]:
     """Take a file in as the node does."""
     received = ReceiveQueue(database, settings, lambda: None)
-    yield lambda path: received.store(path.read_bytes(), "SENDER", str(pydicom.dcmread(path).SOPInstanceUID))
+    yield lambda path: stored(received, path.read_bytes(), "SENDER", str(pydicom.dcmread(path).SOPInstanceUID))
     received.close()
 
 

@@ -151,6 +151,7 @@ def test_field_05_paths_of_before_are_hidden_by_verify_or_the_next_ingestion(
     assert [uri.startswith("file:hidden/") for (uri,) in kept] == [True, False]
     verified = inside("verify", "--json", **with_key).json
     assert (verified["sound"], verified["images"]) == (2, 2)
+    assert verified["hidden"] == 2, "of 2.png and of the failure of broken.png"
     assert not any(NAME in text for text in texts(archive_url))
     (films / "1.png").unlink()
     gone = inside("verify", "--json", check=False, **with_key).json

@@ -22,6 +22,7 @@ from psycopg.rows import dict_row
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
+from radretrieval.dicom.scp.commit_queue import ReceiveQueue
 from radretrieval.storage.content_store import ContentStore
 
 CR = "1.2.840.10008.5.1.4.1.1.1"
@@ -131,6 +132,14 @@ def a_file(path: Path, seed: int = 0, uid: str | None = None, side: int = 32, so
     ds.PixelData = np.random.default_rng(seed).integers(0, 4096, (side, side), np.uint16).tobytes()
     ds.save_as(path, enforce_file_format=True)
     return str(ds.SOPInstanceUID)
+
+
+def take_in(queue: ReceiveQueue, data: bytes, origin: str, uid: str) -> None:
+    """Store a file as the node does that has received it."""
+    draft = queue.draft()
+    draft.write(data)
+    queue.store_draft(draft, origin, uid)
+    draft.close()
 
 
 def call(

@@ -72,13 +72,6 @@ class ReceiveQueue:
             raise DatabaseUnavailable(self._unavailable)
         return self._store.draft()
 
-    def store(self, data: bytes, origin: str, sop_instance_uid: str) -> None:
-        """Store a file that is in memory; see `store_draft`."""
-        draft = self.draft()
-        draft.write(data)
-        self.store_draft(draft, origin, sop_instance_uid)
-        draft.close()
-
     def store_draft(self, draft: Draft, origin: str, sop_instance_uid: str) -> None:
         """Move a draft to where its SHA-256 says in the store, and commit its row; returns after both.
 
