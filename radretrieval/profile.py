@@ -12,7 +12,7 @@ import json
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, ClassVar
 
-from radretrieval.errors import UsageError
+from radretrieval.errors import EnvironmentUnusable, UsageError
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,10 @@ class Profile:
 
     @classmethod
     def from_json(cls, document: dict[str, object]) -> Profile:
-        """The profile that `as_json` wrote."""
+        """The profile that `as_json` wrote, here or in an earlier version.
+
+        Raises EnvironmentUnusable where it has numbers that this version does not know.
+        """
         parts = {name: _part(kinds, document[name]) for name, kinds in KINDS.items()}
         return cls(name=str(document["name"]), **parts)
 
@@ -144,7 +147,8 @@ class Profile:
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-# Each part of a profile has one of these kinds; a stored part is of the kind that has its keys.
+# Each part of a profile has one of these kinds; a stored part is of the first that has all of its keys. A number that a
+# kind got later has its default in the profiles of before: it must be the number that was in effect.
 KINDS: dict[str, tuple[type, ...]] = {
     "network": (Network, BackboneNetwork),
     "training": (Training, FineTuning),
@@ -154,7 +158,14 @@ KINDS: dict[str, tuple[type, ...]] = {
 
 
 def _part(kinds: tuple[type, ...], numbers: Any) -> Any:
-    kind = next(kind for kind in kinds if {one.name for one in fields(kind)} == set(numbers))
+    known = [{one.name for one in fields(kind)} for kind in kinds]
+    kind = next((kind for kind, names in zip(kinds, known, strict=True) if names >= set(numbers)), None)
+    if kind is None:
+        strange = ", ".join(sorted(set(numbers) - set().union(*known))) or "another kind of profile"
+        raise EnvironmentUnusable(
+            f"an encoder was made by another version of radretrieval: its profile has {strange}, which this version does "
+            "not know; upgrade radretrieval here"
+        )
     return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in numbers.items()})
 
 

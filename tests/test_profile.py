@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import fields, is_dataclass, replace
+from typing import Any
 
 import pytest
 
-from radretrieval.errors import UsageError
+from radretrieval.errors import EnvironmentUnusable, UsageError
 from radretrieval.profile import PAPER, PAPER_96, PROFILES, STRONG, Network, Profile, by_name
 
 
@@ -22,6 +23,19 @@ def test_the_papers_numbers() -> None:
 @pytest.mark.parametrize("name", sorted(PROFILES))
 def test_json_there_and_back(name: str) -> None:
     assert Profile.from_json(PROFILES[name].as_json()) == PROFILES[name]
+
+
+def test_a_profile_of_an_earlier_version_has_the_defaults_of_later_numbers() -> None:
+    document: Any = STRONG.as_json()
+    del document["training"]["epochs_from_random"]
+    assert Profile.from_json(document) == STRONG
+
+
+def test_a_profile_of_a_later_version_is_refused() -> None:
+    document: Any = PAPER.as_json()
+    document["network"]["attention"] = 8
+    with pytest.raises(EnvironmentUnusable, match=r"has attention, which this version does not know; upgrade"):
+        Profile.from_json(document)
 
 
 def test_stored_profiles_keep_their_hash() -> None:
