@@ -163,8 +163,8 @@ def _part(kinds: tuple[type, ...], numbers: Any) -> Any:
     if kind is None:
         strange = ", ".join(sorted(set(numbers) - set().union(*known))) or "another kind of profile"
         raise EnvironmentUnusable(
-            f"an encoder was made by another version of radretrieval: its profile has {strange}, which this version does "
-            "not know; upgrade radretrieval here"
+            f"an encoder was made by another version of radretrieval: its profile has {strange}, which this version "
+            "does not know; upgrade radretrieval here"
         )
     return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in numbers.items()})
 
