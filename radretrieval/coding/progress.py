@@ -28,11 +28,11 @@ class EpochFigures:
 
 @dataclass(frozen=True)
 class Moment:
-    """Where a training is after a batch.
+    """Where a training is after a batch that was learnt or measured.
 
     Attributes
     ----------
-    epoch : from 0. images : of this batch; of all before, where a training goes on from a checkpoint.
+    epoch : from 0. images : learnt with this batch; none of films held out; all before, after an interruption.
     so_far : figures of this epoch until here, with those of the films held out after the epoch before.
     """
 

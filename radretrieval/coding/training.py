@@ -23,7 +23,7 @@ from radretrieval.profile import Profile
 
 log = logging.getLogger(__name__)
 
-_MEASURED = 256  # films held out that are measured at a time
+_MEASURED = 64  # films held out that are measured at a time
 
 
 @dataclass(frozen=True)
@@ -100,6 +100,7 @@ def train_network(
     seed : of the weights, the order and the shifts; equal seeds give equal weights on equal machines.
     checkpoint : of this very training: it goes on from there, with the weights that it would have had without the
         interruption, and writes others on its way. The caller removes it when the result is safe.
+    on_batch : called after each batch, also of films held out; the images of the batch are not used any more.
 
     Raises
     ------
@@ -185,7 +186,7 @@ class _Run:
             self._save(due)
         for each in waiting:
             self._count(*each, on_batch)
-        self._end_epoch()
+        self._end_epoch(on_batch)
         self._save(checkpoint if checkpoint is not None and checkpoint.due else None)
 
     def result(self) -> TrainedNetwork:
@@ -248,11 +249,11 @@ class _Run:
             with self.clock("checkpoint"):
                 checkpoint.save(self.state())
 
-    def _end_epoch(self) -> None:
+    def _end_epoch(self, on_batch: Callable[[Moment], None] | None) -> None:
         held: list[float] = []
         if len(self.held):
             with self.clock("validation"):
-                held = self._measure()
+                held = self._measure(on_batch)
         self.figures.append(EpochFigures(self.total / len(self.taught), self.right / len(self.taught), *held))
         self.place, self.seen, self.total, self.right = 0, 0, 0.0, 0
         log.info("epoch %d of %d: %s", len(self.figures), self.epochs, self.figures[-1])
@@ -262,7 +263,7 @@ class _Run:
             self.best = len(self.figures) - 1
             self.kept = {name: value.detach().cpu().clone() for name, value in self.model.state_dict().items()}
 
-    def _measure(self) -> list[float]:
+    def _measure(self, on_batch: Callable[[Moment], None] | None) -> list[float]:
         """Mean loss and share of right classes of the films held out."""
         self.model.eval()
         total, right = 0.0, 0
@@ -271,6 +272,8 @@ class _Run:
             loss, correct = self.step.measured(films.to(memory_format=torch.channels_last), labels)
             total += float(loss) * len(chosen)
             right += int(correct)
+            if on_batch:
+                on_batch(self.moment(0))
         return [total / len(self.held), right / len(self.held)]
 
 

@@ -190,22 +190,23 @@ def test_a_full_disk_costs_the_checkpoint_only(tmp_path: Path, caplog: pytest.Lo
 
 
 def test_the_best_epoch_is_kept_and_training_ends_early(monkeypatch: pytest.MonkeyPatch) -> None:
-    data = films(20, 4)
+    data = films(80, 16)
     losses = iter([0.5, 0.3, 0.4, 0.3, 0.6, 0.7, 0.8, 0.9])
-    monkeypatch.setattr(training._Run, "_measure", lambda self: [next(losses), 0.5])
-    patient = replace(SMALL, training=replace(SMALL.training, patience=3))
-    trained = train_network(data, patient, epochs=8, device="cpu", seed=2)
+    monkeypatch.setattr(training._Run, "_measure", lambda self, on_batch: [next(losses), 0.5])
+    monkeypatch.setattr(type(TINY.training), "patience", 3)
+    trained = train_network(data, TINY, epochs=8, device="cpu", seed=2)
     assert [figures.held_loss for figures in trained.epochs] == [0.5, 0.3, 0.4, 0.3, 0.6]
     assert trained.best == 1
     losses = iter([0.5, 0.3])
-    two = replace(SMALL, training=replace(SMALL.training, patience=3))
     monkeypatch.setattr(training._Run, "ended", lambda self: len(self.figures) == 2)
-    assert train_network(data, two, epochs=8, device="cpu", seed=2).weights == trained.weights
+    assert train_network(data, TINY, epochs=8, device="cpu", seed=2).weights == trained.weights
 
 
 def test_films_held_out_are_measured_and_not_learnt() -> None:
     data = films(80, 16)
-    trained = train_network(data, TINY, epochs=2, device="cpu", seed=2)
+    moments: list[Moment] = []
+    trained = train_network(data, TINY, epochs=2, device="cpu", seed=2, on_batch=moments.append)
+    assert [moment.images for moment in moments] == [64, 0, 64, 0]  # 0: held out, whose memory can be released too
     other = replace(data, images=np.where(data.held[:, None, None], np.float16(0.5), data.images))
     blank = train_network(other, TINY, epochs=2, device="cpu", seed=2)
     assert [figures.loss for figures in blank.epochs] == [figures.loss for figures in trained.epochs]
