@@ -81,7 +81,7 @@ def train(
         training_curve(curve, report)
     document = asdict(report)
     if not as_json:
-        total = sum(report.stages.values())
+        total = sum(report.stages.values()) or 1.0  # none where all was learnt before an interruption
         document["stages"] = ", ".join(f"{stage} {took / total:.1%}" for stage, took in report.stages.items())
     print_document(document, as_json, without=EACH_EPOCH)
     if not as_json:

@@ -23,7 +23,7 @@ class EpochFigures:
         text = f"loss {self.loss:.3f}, accuracy {self.accuracy:.1%}"
         if self.held_loss is None or self.held_accuracy is None:
             return text
-        return f"{text}; held out: loss {self.held_loss:.3f}, accuracy {self.held_accuracy:.1%}"
+        return f"{text}; held out {self.held_loss:.3f}, {self.held_accuracy:.1%}"
 
 
 @dataclass(frozen=True)

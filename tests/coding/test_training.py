@@ -212,6 +212,6 @@ def test_films_held_out_are_measured_and_not_learnt() -> None:
     assert [figures.loss for figures in blank.epochs] == [figures.loss for figures in trained.epochs]
     assert blank.epochs[0].held_loss != trained.epochs[0].held_loss
     assert 0 <= (trained.epochs[0].held_accuracy or -1) <= 1
-    assert "held out: loss" in str(trained.epochs[0])
+    assert "; held out " in str(trained.epochs[0])
     assert set(trained.seconds) == set(STAGES)
     assert trained.seconds["validation"] > 0

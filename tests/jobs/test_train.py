@@ -160,7 +160,7 @@ def test_the_command_tells_figures_and_draws_the_curve(
     given = ("train", "--profile", "held", "--device", "cpu", "--curve", tmp_path / "curve.png")
     told = inside("-v", *given)
     assert "epoch 2 of 2: loss " in told.stderr
-    assert "held out: loss " in told.stderr
+    assert "; held out " in told.stderr
     assert "held_out_accuracy" in told.stdout
     assert "losses" not in told.stdout
     assert "step " in told.stdout
