@@ -39,17 +39,22 @@ def main() -> None:
 
     with database(arguments.home) as (_, settings):
         figures = [measured(settings, seed, arguments.epochs) for seed in range(arguments.seeds)]
-    print(f"{figures[0]['images']} images, {figures[0]['swapped']} codes swapped; paper, {arguments.epochs} epochs")
+    show(figures, arguments.epochs)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
+
+
+def show(figures: list[dict[str, Any]], epochs: int) -> None:
+    """Print the table."""
+    print(f"{figures[0]['images']} images, {figures[0]['swapped']} codes swapped; paper, {epochs} epochs")
     print(machine("torch", "numpy"))
     head = ("swapped codes found", *(f"in {share:.0%}" for share in WITHIN), "listed", "seconds")
-    rows = [(f"seed {place}", *(f"{share:.3f}" for share in figure["found"]), str(figure["listed"]),
-             f"{figure['seconds']:.1f}") for place, figure in enumerate(figures)]  # fmt: skip
+    rows = [(f"seed {figure['seed']}", *(f"{share:.3f}" for share in figure["found"]), str(figure["listed"]),
+             f"{figure['seconds']:.1f}") for figure in figures]  # fmt: skip
     table(head, rows)
     worst = min(figure["found"][1] for figure in figures)
     verdict = "reached" if worst >= FOUND else "MISSED"
     print(f"at least {FOUND:.0%} within the first {WITHIN[1]:.0%}: {verdict}")
-    if arguments.json:
-        arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
 
 
 def measured(settings: Settings, seed: int, epochs: int) -> dict[str, Any]:
