@@ -58,6 +58,10 @@ class Likelihood(NamedTuple):
     A: float
     B: float
 
+    def axes(self) -> dict[str, float]:
+        """The probabilities of the axes, by their letters."""
+        return {axis: getattr(self, axis) for axis in AXES}
+
 
 @dataclass(frozen=True)
 class Curve:

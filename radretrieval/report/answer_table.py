@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from radretrieval.files.text import shown
+from radretrieval.report.likelihood import in_words
 from radretrieval.report.table import table
 from radretrieval.search.request import Answer
 
@@ -12,12 +13,15 @@ from radretrieval.search.request import Answer
 def print_answer(answer: Answer) -> None:
     """Print the hits, and why each stands where it does if that was asked for."""
     with_roi = answer.request.roi is not None
+    judged = any(hit.likelihood for hit in answer.hits)
     rows = []
     for hit in answer.hits:
+        likely = [in_words(hit.likelihood.code) if hit.likelihood else "-"] if judged else []
         box = f"{hit.roi.x},{hit.roi.y},{hit.roi.width},{hit.roi.height}" if hit.roi else "-"
         cells = [hit.rank, hit.image_id, hit.cnnc_distance, hit.rbc_distance, hit.irma_code or "-"]
-        rows.append([*cells, *([box] if with_roi else []), shown(hit.uri)])
-    table(["rank", "image", "CNNC", "RBC", "IRMA code", *(["ROI"] if with_roi else []), "file"], rows)
+        rows.append([*cells, *likely, *([box] if with_roi else []), shown(hit.uri)])
+    optional = [*(["the query's code"] if judged else []), *(["ROI"] if with_roi else [])]
+    table(["rank", "image", "CNNC", "RBC", "IRMA code", *optional, "file"], rows)
     if answer.request.explain:
         _print_explanations(answer)
 

@@ -27,6 +27,8 @@ _TYPES = {
     "study_date": "date32",
     **dict.fromkeys(("roi_x", "roi_y", "roi_width", "roi_height"), "int32"),
     "roi_score": "float64",
+    **dict.fromkeys(("probability", *(f"probability_{axis}" for axis in "tdab")), "float64"),
+    "nothing_similar": "bool_",
 }
 COLUMNS = {name: _TYPES.get(name, "string") for name in HitRow._fields}
 
@@ -61,4 +63,4 @@ def answer_rows(answer: Answer) -> list[HitRow]:
     query = answer.request.query
     name = f"id:{query}" if isinstance(query, int) else printable(os.path.abspath(query))
     head = (name, answer.query_image_id, answer.query_irma_code)
-    return hit_rows(head, answer.hits, answer.path, answer.encoder_id)
+    return hit_rows(head, answer.hits, answer.similarity, answer.path, answer.encoder_id)

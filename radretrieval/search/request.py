@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from radretrieval.archive.filters import ONE_PER, Condition, Filter
 from radretrieval.archive.search.nearest import FilterEffect
 from radretrieval.archive.search.stored import HitFacts
+from radretrieval.coding.calibration import Likelihood
 from radretrieval.errors import UsageError
 
 if TYPE_CHECKING:
@@ -78,11 +79,29 @@ class Explanation:
     as_most: dict[str, bool | None]
 
 
+@dataclass(frozen=True)
+class Similarity:
+    """How similar the nearest images are, against films that the encoder did not learn.
+
+    Attributes
+    ----------
+    nothing : they are farther than can be expected: the archive has nothing similar (among what passes the filter).
+    distance : the mean CNNC distance of the three nearest, in bits.
+    farther_than : the share of the films held out at training whose nearest were nearer, 0 … 1.
+    """
+
+    nothing: bool
+    distance: float
+    farther_than: float
+
+
 @dataclass(frozen=True, kw_only=True)
 class Hit(HitFacts):
     """One hit; `roi` is None when none was asked for or when the file cannot be read (`roi_error`).
 
     reduced : why the original could not be read, where the region was found in a reduced copy.
+    likelihood : how likely its IRMA code, and each axis of it, is the query's; None where nothing says so: see
+        `search.judge`.
     """
 
     rank: int
@@ -93,6 +112,7 @@ class Hit(HitFacts):
     roi_error: str | None = None
     reduced: str | None = None
     explanation: Explanation | None = None
+    likelihood: Likelihood | None = None
 
     def to_record(self) -> dict[str, Any]:
         """The hit as JSON has it; `roi` is a dictionary of x, y, width, height and score."""
@@ -103,6 +123,8 @@ class Hit(HitFacts):
             "irma_code": self.irma_code,
             "cnnc_distance": self.cnnc_distance,
             "rbc_distance": self.rbc_distance,
+            "probability": self.likelihood.code if self.likelihood else None,
+            "axis_probabilities": self.likelihood.axes() if self.likelihood else None,
             "patient_key": self.patient_key,
             "study_instance_uid": self.study_instance_uid,
             "study_date": self.study_date.isoformat() if self.study_date else None,
@@ -124,6 +146,7 @@ class Answer:
     ----------
     request : the query and its conditions.
     query_image_id : the id of the query in the archive, None for a file that is not in it.
+    similarity : how similar the nearest images are; None for an encoder without calibration.
     query_flat : the query's pixels show nothing: what is nearest to it says nothing.
     majority_irma_code : on each axis what most of the hits have; None unless the answer is explained.
     query_problems : what was ignored of a new file's header, and that it is raw values of a detector, as `ingest` says
@@ -147,6 +170,7 @@ class Answer:
     pending: int
     query_image_id: int | None
     query_irma_code: str | None
+    similarity: Similarity | None = None
     query_flat: bool = False
     majority_irma_code: str | None = None
     query_problems: list[str] = field(default_factory=list)
@@ -189,6 +213,9 @@ class Answer:
             "returned": self.returned,
             "candidates": self.candidates,
             **filtered,
+            "nothing_similar": self.similarity.nothing if self.similarity else None,
+            "nearest_distance": self.similarity.distance if self.similarity else None,
+            "farther_than": self.similarity.farther_than if self.similarity else None,
             "hits": self.to_records(),
             "timings_ms": self.timings_ms,
         }

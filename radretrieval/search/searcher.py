@@ -26,6 +26,7 @@ from radretrieval.files.text import printable, shown
 from radretrieval.files.uris import to_uri
 from radretrieval.imaging import Radiograph
 from radretrieval.ingest.problem import of_pixels
+from radretrieval.search.judge import considered, judge
 from radretrieval.search.request import Answer, Hit, Request, StageTimer, check_request
 
 if TYPE_CHECKING:
@@ -130,7 +131,9 @@ class Searcher:
             if not found and effect is None:
                 self.raise_no_codes(pending)
         with timer.stage("rerank"):
-            hits, compared = self._rank(query, found, request.top)
+            ranked, compared = self._rank(query, found, considered(request.top))
+            near = [candidate.cnnc_distance for candidate in found if candidate.barcode is not None]
+            hits, similarity = judge(ranked, near, request, self.encoder)
         if request.roi is not None:
             with timer.stage("roi"):
                 hits = self._match_roi(query, request.roi, hits)
@@ -145,6 +148,7 @@ class Searcher:
             pending=pending,
             query_image_id=query.image_id,
             query_irma_code=query.irma_code,
+            similarity=similarity,
             query_flat=query.flat,
             query_problems=query.problems,
             timings_ms=timer.milliseconds(),

@@ -20,8 +20,10 @@ from radretrieval.archive.search.nearest import Candidates
 from radretrieval.archive.search.stored import HitFacts
 from radretrieval.coding.rerank import Weights, rerank_many
 from radretrieval.files.text import shown
+from radretrieval.irma.code import AXES
 from radretrieval.search.batch.lookup import LoadedQuery
-from radretrieval.search.request import Hit, Request
+from radretrieval.search.judge import considered, judge
+from radretrieval.search.request import Hit, Request, Similarity
 from radretrieval.search.searcher import Searcher
 
 CHUNK = 16  # queries of one statement: short enough for a server with a statement timeout
@@ -60,24 +62,38 @@ class HitRow(NamedTuple):
     roi_width: int | None = None
     roi_height: int | None = None
     roi_score: float | None = None
+    probability: float | None = None
+    probability_t: float | None = None
+    probability_d: float | None = None
+    probability_a: float | None = None
+    probability_b: float | None = None
+    nothing_similar: bool | None = None
 
 
 _FACTS = ("patient_key", "study_instance_uid", "study_date", "modality", "body_part", "view_position", "laterality")
+_PROBABILITIES = ("probability", *(f"probability_{axis}" for axis in AXES.lower()))
 
 
 def hit_rows(
-    query: tuple[str, int | None, str | None], hits: Sequence[Hit], path: str, encoder_id: int
+    query: tuple[str, int | None, str | None],
+    hits: Sequence[Hit],
+    similarity: Similarity | None,
+    path: str,
+    encoder_id: int,
 ) -> list[HitRow]:
     """The rows of one query, which is given by its name, image id and IRMA code."""
+    nothing = similarity.nothing if similarity else None
     if not hits:
-        return [HitRow(*query, None, None, None, None, None, None, path, encoder_id)]
-    return [_row(query, hit, path, encoder_id) for hit in hits]
+        return [HitRow(*query, None, None, None, None, None, None, path, encoder_id, nothing_similar=nothing)]
+    return [_row(query, hit, path, encoder_id)._replace(nothing_similar=nothing) for hit in hits]
 
 
 def _row(query: tuple[str, int | None, str | None], hit: Hit, path: str, encoder_id: int) -> HitRow:
     image = (hit.image_id, shown(hit.uri), hit.irma_code)
     row = HitRow(*query, hit.rank, *image, hit.cnnc_distance, hit.rbc_distance, path, encoder_id)
     row = row._replace(**{name: getattr(hit, name) for name in _FACTS})
+    if hit.likelihood is not None:
+        row = row._replace(**dict(zip(_PROBABILITIES, hit.likelihood, strict=True)))
     if hit.roi is None:
         return row
     x, y, width, height = hit.roi[:4]
@@ -136,9 +152,9 @@ class BatchExecutor:
         with self._connection() as connection, connection.transaction():
             connections.snapshot(connection)
             near = nearest.nearest_of_codes(connection, *where, cnnc, request.candidates, filters)
-            ranked = _ranked(chunk, near, request.top, Weights.of(searcher.encoder.profile))
+            ranked = _ranked(chunk, near, considered(request.top), Weights.of(searcher.encoder.profile))
             facts = stored.hit_facts(connection, sorted({hit[0] for hits in ranked for hit in hits}))
-        return [self._rows(query, one.path, hits, facts) for query, one, hits in zip(chunk, near, ranked, strict=True)]
+        return [self._rows(query, one, hits, facts) for query, one, hits in zip(chunk, near, ranked, strict=True)]
 
     @contextmanager
     def _connection(self) -> Iterator[Connection]:
@@ -148,13 +164,17 @@ class BatchExecutor:
         finally:
             self.free.put(connection)
 
-    def _rows(self, query: LoadedQuery, path: str, hits: list[_Hit], facts: dict[int, HitFacts]) -> AnsweredQuery:
-        answered = [
+    def _rows(
+        self, query: LoadedQuery, near: Candidates, hits: list[_Hit], facts: dict[int, HitFacts]
+    ) -> AnsweredQuery:
+        encoder = self.searcher.encoder
+        ranked = [
             Hit(**vars(facts[image_id]), rank=rank, image_id=image_id, cnnc_distance=cnnc, rbc_distance=rbc)
             for rank, (image_id, cnnc, rbc) in enumerate(hits, start=1)
         ]
         head = (query.name, query.image_id, query.irma_code)
-        return AnsweredQuery(path, hit_rows(head, answered, path, self.searcher.encoder.id), len(hits))
+        answered, similarity = judge(ranked, near.distances.tolist(), self.request, encoder)
+        return AnsweredQuery(near.path, hit_rows(head, answered, similarity, near.path, encoder.id), len(answered))
 
 
 def _ranked(chunk: Sequence[LoadedQuery], near: Sequence[Candidates], top: int, weights: Weights) -> list[list[_Hit]]:
