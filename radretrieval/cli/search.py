@@ -243,6 +243,10 @@ def _tell(answer: rr.Answer) -> None:
         )
     for message in answer.query_problems:
         tell(f"the query: {message}")
+    if answer.similarity is not None and answer.similarity.nothing:
+        from radretrieval.report.likelihood import nothing_similar
+
+        tell(nothing_similar(answer.similarity))
     for hit in answer.hits:
         if hit.roi_error:
             tell(f"no ROI in image {hit.image_id}: its file {hit.roi_error}")

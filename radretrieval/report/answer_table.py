@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from radretrieval.files.text import shown
-from radretrieval.report.likelihood import in_words
+from radretrieval.report.likelihood import axes_in_words, in_words
 from radretrieval.report.table import table
 from radretrieval.search.request import Answer
 
@@ -27,16 +27,21 @@ def print_answer(answer: Answer) -> None:
 
 
 def _print_explanations(answer: Answer) -> None:
+    judged = any(hit.likelihood for hit in answer.hits)
     rows = [
         [
             *(hit.rank, hit.image_id, why.cnnc_rank, f"{why.cnnc_part:.4f} + {why.rbc_part:.4f}"),
-            *(agreeing(why.as_query), agreeing(why.as_most), " ".join(f"{bits:3}" for bits in why.angle_distances)),
+            *(agreeing(why.as_query), agreeing(why.as_most)),
+            *([axes_in_words(hit.likelihood)] if judged else []),
+            " ".join(f"{bits:3}" for bits in why.angle_distances),
         ]
         for hit in answer.hits
         if (why := hit.explanation) is not None
     ]
     print()
-    columns = ["rank", "image", "by CNNC", "key: CNNC + RBC", "as query", "as most", "RBC of each projection, from 0°"]
+    likely = ["likely the query's"] if judged else []
+    columns = ["rank", "image", "by CNNC", "key: CNNC + RBC", "as query", "as most", *likely]
+    columns.append("RBC of each projection, from 0°")
     table(columns, rows, title=f"query {answer.query_irma_code or '-'}, most hits {answer.majority_irma_code or '-'}")
 
 

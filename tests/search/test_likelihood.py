@@ -105,7 +105,9 @@ def test_a_batch_has_the_numbers_of_single_searches(
 def test_json_and_table_say_how_likely_and_what_is_like_nothing(
     filled: Database, settings: Settings, inside: Callable[..., Run]
 ) -> None:
-    pairs = zip((3, 10, 77, 250, 391), answered(filled, settings, [Request(i) for i in (3, 10, 77, 250, 391)]), strict=True)
+    pairs = zip(
+        (3, 10, 77, 250, 391), answered(filled, settings, [Request(i) for i in (3, 10, 77, 250, 391)]), strict=True
+    )
     by = {answer.similarity.nothing: image for image, answer in pairs if answer.similarity}
     similar = inside("search", f"id:{by[False]}", "--json", url=filled.url).json
     assert similar["nothing_similar"] is False

@@ -93,7 +93,8 @@ def _row(query: tuple[str, int | None, str | None], hit: Hit, path: str, encoder
     row = HitRow(*query, hit.rank, *image, hit.cnnc_distance, hit.rbc_distance, path, encoder_id)
     row = row._replace(**{name: getattr(hit, name) for name in _FACTS})
     if hit.likelihood is not None:
-        row = row._replace(**dict(zip(_PROBABILITIES, hit.likelihood, strict=True)))
+        probabilities: dict[str, Any] = dict(zip(_PROBABILITIES, hit.likelihood, strict=True))
+        row = row._replace(**probabilities)
     if hit.roi is None:
         return row
     x, y, width, height = hit.roi[:4]
