@@ -31,7 +31,7 @@ _SLICES = {"code": slice(0, 16), "T": slice(0, 4), "D": slice(5, 8), "A": slice(
 _KNOTS = 20  # of a curve, and of the shares of distances
 _RIDGE = 1.0  # of the regression, on standardised features
 _PRIOR = 10.0  # films: so much the logistic regression counts at each knot beside what was seen there
-_FAR = 0.01  # of the films held out, at most so many are said to have nothing similar
+_FAR = 0.015  # of the films held out, at most so many are said to have nothing similar
 
 Reals = NDArray[np.float64]
 
