@@ -27,7 +27,7 @@ from radretrieval.files.uris import to_uri
 from radretrieval.imaging import Radiograph
 from radretrieval.ingest.problem import of_pixels
 from radretrieval.search.judge import considered, judge
-from radretrieval.search.request import Answer, Hit, Request, StageTimer, check_request
+from radretrieval.search.request import Answer, Hit, Request, Similarity, StageTimer, check_request
 
 if TYPE_CHECKING:
     from radretrieval.coding.cnnc import Coder
@@ -131,16 +131,15 @@ class Searcher:
             if not found and effect is None:
                 self.raise_no_codes(pending)
         with timer.stage("rerank"):
-            ranked, compared = self._rank(query, found, considered(request.top))
-            near = [candidate.cnnc_distance for candidate in found if candidate.barcode is not None]
-            hits, similarity = judge(ranked, near, request, self.encoder)
+            able = [candidate for candidate in found if candidate.barcode is not None]
+            hits, similarity = self._rank(query, able, request)
         if request.roi is not None:
             with timer.stage("roi"):
                 hits = self._match_roi(query, request.roi, hits)
         answer = Answer(
             request=request,
             encoder_id=self.encoder.id,
-            candidates=compared,
+            candidates=len(able),
             hits=hits,
             path=path,
             recall=self.encoder.recall if path == "hnsw" else None,
@@ -288,21 +287,22 @@ class Searcher:
             return found, path, None
         return found, path, nearest.filter_effect(self.connection, self.encoder, query.cnnc, wanted, found)
 
-    def _rank(self, query: SearchQuery, found: Sequence[Candidate], top: int) -> tuple[list[Hit], int]:
-        """The hits, best first, and how many candidates have a barcode to be compared."""
-        able = [candidate for candidate in found if candidate.barcode is not None]
+    def _rank(
+        self, query: SearchQuery, able: Sequence[Candidate], request: Request
+    ) -> tuple[list[Hit], Similarity | None]:
+        """The hits, best first, from candidates that have a barcode, and how similar the nearest are."""
         if not able:
-            return [], 0
+            return judge([], [], request, self.encoder)
         assert query.rbc is not None
         barcodes = np.frombuffer(b"".join(c.barcode for c in able if c.barcode), np.uint8).reshape(len(able), -1)
         near, ids = [c.cnnc_distance for c in able], [c.image_id for c in able]
         order, rbc = rerank(query.rbc, barcodes, near, ids, Weights.of(self.encoder.profile))
         hits = []
-        for rank, place in enumerate(order[:top].tolist(), start=1):
+        for rank, place in enumerate(order[: considered(request.top)].tolist(), start=1):
             best = able[place]
             distances = {"cnnc_distance": best.cnnc_distance, "rbc_distance": int(rbc[place])}
             hits.append(Hit(**vars(best.facts), rank=rank, image_id=best.image_id, **distances))
-        return hits, len(able)
+        return judge(hits, near, request, self.encoder)
 
     def _check_roi(self, query: SearchQuery, roi: tuple[int, int, int, int]) -> None:
         from radretrieval.search.roi import check_roi
