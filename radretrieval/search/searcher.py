@@ -126,8 +126,7 @@ class Searcher:
             self._encode(query, timer)
             found, path, effect = self._candidates_and_barcode(query, request, timer)
             # counted only where it explains a short answer: the count reads every image
-            short = len(found) < request.candidates
-            pending = codes.pending_count(self.connection, self.encoder.id) if short else 0
+            pending = codes.pending_count(self.connection, self.encoder.id) if len(found) < request.candidates else 0
             if not found and effect is None:
                 self.raise_no_codes(pending)
         with timer.stage("rerank"):
