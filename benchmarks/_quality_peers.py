@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,7 @@ class Classifier(nn.Module):
 def frozen(backbone: Mapping[str, Tensor]) -> Learner:
     """The ImageNet weights as they are."""
 
-    def make(task: Task, _: int) -> tuple[bytes, dict[str, Any]]:
+    def make(task: Task, _: int, __: Path) -> tuple[bytes, dict[str, Any]]:
         model = Classifier(len(task.classes))
         model.backbone.load_pretrained(backbone)
         return _weights(model), {"epochs": 0}
@@ -61,7 +62,7 @@ def tuned(backbone: Mapping[str, Tensor], epochs: int | None = None) -> Learner:
     """Fine-tuned by cross-entropy, in the epochs, with the movements and the optimiser of `strong`."""
     passes = epochs or TRAINING.epochs
 
-    def make(task: Task, seed: int) -> tuple[bytes, dict[str, Any]]:
+    def make(task: Task, seed: int, _: Path) -> tuple[bytes, dict[str, Any]]:
         torch.manual_seed(seed)
         model = Classifier(len(task.classes))
         model.backbone.load_pretrained(backbone)

@@ -65,6 +65,10 @@ class Task:
         """The IRMA codes of a part's films."""
         return [film.code for film in self.films if film.part == part]
 
+    def patients(self, part: str) -> list[str]:
+        """The patients of a part's films."""
+        return [film.patient for film in self.films if film.part == part]
+
     @cached_property
     def classes(self) -> list[str]:
         """The codes of the training part, in order."""

@@ -18,9 +18,12 @@ from _quality_tasks import PARTS, Task
 from numpy.typing import NDArray
 from torch import Tensor
 
+from radretrieval.coding.checkpoint import Checkpoint
 from radretrieval.coding.cnnc import Coder, pack
+from radretrieval.coding.holdout import hold_out
+from radretrieval.coding.progress import Moment
 from radretrieval.coding.training import TrainingSet, train_network
-from radretrieval.profile import Profile
+from radretrieval.profile import FineTuning, Profile
 
 BATCH = 64
 SHIFTS = ((0, 0), (4, 0), (-4, 0), (0, 4), (0, -4))  # rows and columns, in pixels of 128
@@ -50,14 +53,15 @@ class Learner:
     Attributes
     ----------
     name : in tables and files. identity : differs where another network or other outputs would come out.
-    make : (task, seed) → weights and facts. outputs : (weights, task, part) → reals, codes or None, answers.
+    make : (task, seed, a file for checkpoints) → weights and facts.
+    outputs : (weights, task, part) → reals, codes or None, answers.
     random : seeds change the network.
     base : whose weights it takes, instead of `make`.
     """
 
     name: str
     identity: str
-    make: Callable[[Task, int], tuple[bytes, dict[str, Any]]]
+    make: Callable[[Task, int, Path], tuple[bytes, dict[str, Any]]]
     outputs: Callable[[bytes, Task, str], tuple[NDArray[Any], NDArray[Any] | None, NDArray[Any]]]
     random: bool = True
     base: Learner | None = None
@@ -103,12 +107,14 @@ class Learner:
         if not file.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
             started = time.monotonic()
-            weights, facts = self.make(task, seed)
+            checkpoint = target.with_suffix(".checkpoint")
+            weights, facts = self.make(task, seed, checkpoint)
             facts |= {"seconds": round(time.monotonic() - started), "threads": torch.get_num_threads()}
             target.with_suffix(".json").write_text(json.dumps({**facts, "commit": _commit()}))
             draft = file.with_suffix(".part")
             draft.write_bytes(weights)
             draft.replace(file)
+            checkpoint.unlink(missing_ok=True)
         return file.read_bytes()
 
 
@@ -119,19 +125,33 @@ _KINDS = ("reals", "codes", "answers")
 def of_profile(
     name: str, profile: Profile, backbone: Mapping[str, Tensor] | None = None, epochs: int | None = None
 ) -> Learner:
-    """The product's own trainer and coder with this profile, from these backbone weights or from random ones."""
-    passes = epochs or profile.training.epochs
+    """The product's own trainer and coder with this profile, from these backbone weights or from random ones.
 
-    def make(task: Task, seed: int) -> tuple[bytes, dict[str, Any]]:
+    As `train` does, films are held out of training by the profile's share; they are searched like the others.
+    """
+    training = profile.training
+    random = training.epochs_from_random if isinstance(training, FineTuning) else training.epochs
+    passes = epochs or (training.epochs if backbone else random)
+
+    def make(task: Task, seed: int, checkpoint: Path) -> tuple[bytes, dict[str, Any]]:
         pixels = task.images("train", profile.network.input_size).astype(np.float16)
+        held = hold_out(task.codes("train"), task.patients("train"), training.held_out, seed)
 
-        def told(epoch: int, _: int, loss: float) -> None:
-            print(f"\r  epoch {epoch + 1}/{passes}, loss {loss:.3f} ", end="", file=sys.stderr, flush=True)
+        def told(moment: Moment) -> None:
+            print(f"\r  epoch {moment.epoch + 1}/{passes}, {moment.so_far} ", end="", file=sys.stderr, flush=True)
 
-        data = TrainingSet(pixels, task.labels, task.classes)
-        made = train_network(data, profile, backbone=backbone, epochs=passes, seed=seed, on_batch=told)
+        made = train_network(
+            TrainingSet(pixels, task.labels, task.classes, held),
+            profile,
+            backbone=backbone,
+            epochs=passes,
+            seed=seed,
+            checkpoint=Checkpoint(checkpoint),
+            on_batch=told,
+        )
         print(file=sys.stderr)
-        return made.weights, {"epochs": passes, "losses": made.losses, "precision": made.precision}
+        losses = {"losses": made.losses, "accuracies": made.accuracies}
+        return made.weights, {"epochs": made.best + 1, "precision": made.precision, **losses}
 
     def outputs(weights: bytes, task: Task, part: str) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
         coder = Coder(weights, profile)
