@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import pickle
 import time
 from pathlib import Path
@@ -28,7 +29,8 @@ class Checkpoint:
 
     def __init__(self, path: Path, seconds: float = 60.0) -> None:
         self._path = path
-        self._draft = path.with_suffix(".part")  # what a killed run left of it is overwritten
+        # the same training may run twice at once
+        self._draft = path.with_suffix(f".{os.getpid()}.part")
         self._pause = seconds
         self._last = time.monotonic()
 
@@ -62,8 +64,9 @@ class Checkpoint:
 
     def remove(self) -> None:
         """After the training's result is safe, or to begin anew."""
-        self._path.unlink(missing_ok=True)
-        self._draft.unlink(missing_ok=True)
+        left = self._path.parent.glob(f"{self._path.stem}.*.part")  # by runs that were killed in mid-write
+        for file in (self._path, *left):
+            file.unlink(missing_ok=True)
 
 
 def _reason(error: Exception) -> str:

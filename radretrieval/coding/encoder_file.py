@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from radretrieval.coding.calibration import Calibration
-from radretrieval.errors import UsageError
+from radretrieval.errors import EnvironmentUnusable, UsageError
 from radretrieval.irma.code import normalise
 from radretrieval.profile import Profile
 
@@ -32,6 +32,7 @@ class EncoderFile:
     classes : the IRMA code of each softmax unit.
     metrics : what was noted of the training.
     calibration : what turns distances into probabilities; None for an encoder without.
+    written_sha256 : the hash in a file that was read; of an earlier version, whose profile may have fewer numbers.
     """
 
     weights: bytes
@@ -39,6 +40,7 @@ class EncoderFile:
     classes: tuple[str, ...]
     metrics: dict[str, Any]
     calibration: dict[str, Any] | None = None
+    written_sha256: str | None = field(default=None, compare=False)
 
     def _members(self) -> dict[str, str]:
         values = (self.profile.as_json(), list(self.classes), self.calibration, self.metrics)
@@ -47,12 +49,12 @@ class EncoderFile:
     @property
     def sha256(self) -> str:
         """The hash of everything in the file, 64 hexadecimal digits; equal encoders have equal hashes on all hosts."""
-        return _hash(self._members(), self.weights)
+        return self.written_sha256 or _hash(self._members(), self.weights)
 
     def to_bytes(self) -> bytes:
         """The whole file; equal encoders give equal bytes."""
         header, tensors = _parts(self.weights)
-        metadata = {"format": FORMAT, **self._members(), "sha256": self.sha256}
+        metadata = {"format": FORMAT, **self._members(), "sha256": _hash(self._members(), self.weights)}
         return _joined({"__metadata__": metadata, **header}, tensors)
 
     @classmethod
@@ -79,7 +81,7 @@ class EncoderFile:
             raise UsageError(
                 "its content does not have the hash that it names: it was damaged or changed; copy it again"
             )
-        return _decoded(members, weights)
+        return replace(_decoded(members, weights), written_sha256=metadata["sha256"])
 
 
 def _decoded(members: dict[str, str], weights: bytes) -> EncoderFile:
@@ -89,15 +91,13 @@ def _decoded(members: dict[str, str], weights: bytes) -> EncoderFile:
         profile = Profile.from_json(document)
         if calibration is not None:
             Calibration.from_json(calibration)
-        if (
-            not isinstance(metrics, dict)
-            or profile.as_json() != document
-            or not 0 < profile.network.input_size <= _LARGEST_SIDE
-        ):
+        if not isinstance(metrics, dict) or not 0 < profile.network.input_size <= _LARGEST_SIDE:
             raise ValueError
         if len(set(classes)) != len(classes) or [normalise(code) for code in classes] != classes:
             raise ValueError
-    except (KeyError, TypeError, ValueError, AttributeError, StopIteration, UsageError):
+    except EnvironmentUnusable as error:  # a profile of a later version
+        raise UsageError(str(error)) from None
+    except (KeyError, TypeError, ValueError, AttributeError, UsageError):
         raise UsageError(
             "its profile, classes or metrics are not of a form that this version knows; upgrade radretrieval, or "
             "export the encoder anew"

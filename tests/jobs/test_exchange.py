@@ -25,6 +25,7 @@ from radretrieval.coding.encoder_file import EncoderFile
 from radretrieval.config import Settings
 from radretrieval.errors import EnvironmentUnusable, InputMissing, UsageError
 from radretrieval.jobs.exchange import export_encoder, import_encoder
+from radretrieval.profile import STRONG
 
 METRICS = {"split": "train", "images": 3, "losses": [1.5, 1e-7], "accuracies": [0.25, 1.0]}
 FILE = EncoderFile(weights(), TINY, CLASSES, METRICS)
@@ -148,7 +149,20 @@ def test_a_profile_of_another_version_is_refused(database: Database, tmp_path: P
     monkeypatch.setattr(type(TINY), "as_json", lambda self: later)
     data = FILE.to_bytes()
     monkeypatch.undo()
-    assert "upgrade radretrieval, or export" in refused(database, written(tmp_path, data))
+    assert "e.safetensors cannot be imported: " in (why := refused(database, written(tmp_path, data)))
+    assert "its profile has wings, which this version does not know; upgrade radretrieval" in why
+
+
+def test_a_file_of_an_earlier_version_is_read(monkeypatch: Any) -> None:
+    earlier = STRONG.as_json()
+    del earlier["training"]["patience"]  # type: ignore[attr-defined]
+    monkeypatch.setattr(type(STRONG), "as_json", lambda self: earlier)
+    data = replace(FILE, profile=STRONG).to_bytes()
+    monkeypatch.undo()
+    read = EncoderFile.from_bytes(data)
+    assert read.profile == STRONG
+    assert read.sha256.encode() in data  # as it was told where it was exported
+    assert read.sha256 != replace(FILE, profile=STRONG).sha256
 
 
 def test_who_may_not_add_encoders_may_not_import(database: Database, tmp_path: Path, monkeypatch: Any) -> None:
