@@ -1,4 +1,4 @@
-"""What an encoder's probabilities are calculated by.
+"""What an encoder's probabilities are calculated by; an index of hidden paths.
 
 Revision ID: 0009
 Revises: 0008
@@ -21,6 +21,10 @@ S = "radretrieval"
 
 def upgrade() -> None:
     op.add_column("encoder", sa.Column("calibration", JSONB), schema=S)
+    # whether an archive hides paths is asked at the begin of each ingestion
+    op.create_index(
+        "image_hidden_path_idx", "image", ["id"], schema=S, postgresql_where=sa.text("starts_with(uri, 'file:hidden/')")
+    )
 
 
 def downgrade() -> None:
@@ -36,4 +40,5 @@ def downgrade() -> None:
         "calibrated(jsonb, double precision[])",
     ):
         op.execute(f"DROP FUNCTION IF EXISTS {S}.{function}")
+    op.drop_index("image_hidden_path_idx", "image", schema=S)
     op.drop_column("encoder", "calibration", schema=S)

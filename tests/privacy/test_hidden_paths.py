@@ -18,6 +18,7 @@ from programs import client_programs
 from tiny import add_encoder
 
 from radretrieval.archive.connections import Database
+from radretrieval.archive.queries import sql
 from radretrieval.config import Settings
 from radretrieval.errors import EnvironmentUnusable, ImageError, UsageError
 from radretrieval.files.hidden_paths import hide, reveal
@@ -206,3 +207,10 @@ def test_field_05_a_host_without_the_key_stores_no_path_and_a_lost_key_is_replac
     verified = inside("verify", "--json", **{SETTING: str(other)}).json
     assert (verified["sound"], verified["images"]) == (2, 2)
     assert "another key" not in inside("ingest", films, **{SETTING: str(other)}).stderr
+
+
+def test_whether_paths_are_hidden_is_asked_of_an_index(database: Database) -> None:
+    with database.connection() as connection:
+        connection.execute("SET LOCAL enable_seqscan = off")
+        plan = connection.execute(f"EXPLAIN {sql('hidden_uri')}").fetchall()
+    assert "image_hidden_path_idx" in str(plan)

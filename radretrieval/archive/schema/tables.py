@@ -83,6 +83,7 @@ image = sa.Table(
         unique=True,
         postgresql_where=sa.text("NOT same_uid"),
     ),
+    sa.Index("image_hidden_path_idx", "id", postgresql_where=sa.text("starts_with(uri, 'file:hidden/')")),
 )
 
 patient_key_check = sa.Table(
