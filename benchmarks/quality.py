@@ -105,7 +105,6 @@ def main_table(cells: Cells) -> list[str]:
     lines = _head(HEAD)
     for name, found in cells.items():
         if not found:
-            lines.append(_line([name, "missing", *[""] * (len(HEAD) - 2)]))
             continue
         errors = np.stack([each.errors for each in found])
         words = [name, str(len(found)), f"{errors.sum(1).mean():.2f}", f"{errors.mean():.4f}"]
@@ -131,21 +130,21 @@ def size_table(task: Task, split: str, cells: Cells) -> list[str]:
 
 
 def trainings(chosen: Sequence[Row], task: Task, folder: Path, seeds: int) -> list[str]:
-    """What was trained, and how long it took."""
-    lines = _head(["network", "seeds", "epochs", "minutes", "threads", "last loss", "code of"])
-    done = set()
-    for row in chosen:
-        learner = row.learner and (row.learner.base or row.learner)
-        if learner is None or learner.name in done:
-            continue
-        done.add(learner.name)
-        made = [kept.facts for seed in range(seeds) if (kept := learner.kept(folder, task, seed))]
-        if made:
+    """What was trained, and how long it took; an epoch is that whose weights were kept. Below: what was not."""
+    lines = _head(["network", "seeds", "epoch", "minutes", "threads", "last loss", "code of"])
+    learners = {row.learner.name: row.learner for row in chosen if row.learner}
+    missing = []
+    for name, learner in learners.items():
+        wanted = range(seeds if learner.random else 1)
+        made = [kept.facts for seed in wanted if (kept := learner.kept(folder, task, seed))]
+        if len(made) < len(wanted):
+            missing.append(f"{name} ({len(wanted) - len(made)} of {len(wanted)} seeds)")
+        if made and learner.base is None:
             minutes = np.mean([facts["seconds"] for facts in made]) / 60
             last = [facts["losses"][-1] for facts in made if facts.get("losses")]
-            told = [str(len(made)), str(made[0]["epochs"]), f"{minutes:.1f}", _all(made, "threads")]
-            lines.append(_line([learner.name, *told, f"{np.mean(last):.3f}" if last else "", _all(made, "commit")]))
-    return lines
+            told = [str(len(made)), _all(made, "epochs"), f"{minutes:.1f}", _all(made, "threads")]
+            lines.append(_line([name, *told, f"{np.mean(last):.3f}" if last else "", _all(made, "commit")]))
+    return [*lines, "", f"Missing, not trained yet: {'; '.join(missing)}."] if missing else lines
 
 
 def times(chosen: Sequence[Row], task: Task, folder: Path) -> list[str]:
