@@ -22,6 +22,7 @@ from radretrieval.profile import STRONG, FineTuning, Network, Profile
 
 if TYPE_CHECKING:
     from radretrieval.coding.backbone import BackboneWeights
+    from radretrieval.coding.calibration import Calibration
     from radretrieval.coding.checkpoint import Checkpoint
     from radretrieval.coding.progress import Moment
     from radretrieval.coding.training import TrainedNetwork
@@ -77,6 +78,7 @@ class TrainReport:
     ----------
     images : what was learnt, and what was held out: that many of them.
     epochs : that were learnt. best_epoch : whose weights are kept, from 1.
+    calibrated_on : films held out that its probabilities were fitted on; None for an encoder that states none.
     train_loss, train_accuracy, held_out_loss, held_out_accuracy : of the best epoch; None where nothing is held out.
     losses, accuracies, held_out_losses, held_out_accuracies : of each epoch.
     stages : seconds of each stage: data, step, validation, checkpoint.
@@ -99,6 +101,7 @@ class TrainReport:
     device: str
     precision: str
     backbone: str | None
+    calibrated_on: int | None
     seconds: float
     resumed: bool
     stages: dict[str, float]
@@ -150,11 +153,11 @@ def train(
     with database.connection() as connection:
         encoders.lock_to_add(connection)  # a standby, or a role that may not, is refused before the training
         rows = images.training(connection, options.split)
-    taught = len(rows)  # the films that are held out will be known later
+    taught, calibrating = len(rows), 0  # the films that are held out will be known later
 
     def progress(count: int, step: str) -> None:
         if advance is not None:
-            advance(count, len(rows) + epochs * taught, step)
+            advance(count, len(rows) + epochs * taught + calibrating, step)
 
     def learnt(moment: Moment) -> None:
         data.films.release()
@@ -162,10 +165,16 @@ def train(
 
     data = read_films(rows, settings, options.profile, options.seed, progress)
     taught = int((~data.held).sum())
+    calibrating = len(data.held) if data.held.any() else 0
     checkpoint = _checkpoint(settings, options, data, backbone)
     trained = _learn(options, data, backbone, checkpoint, learnt)
-    made: dict[str, Any] = {"backbone": backbone.source if backbone else None, "seconds": time.monotonic() - started}
-    encoder = _store(database, options, data, trained, made)
+    calibration = _calibrate(settings, options, data, trained, progress)
+    made: dict[str, Any] = {
+        "backbone": backbone.source if backbone else None,
+        "calibrated_on": calibration.films if calibration else None,
+        "seconds": time.monotonic() - started,
+    }
+    encoder = _store(database, options, data, trained, made, calibration)
     checkpoint.remove()
     return _report(encoder, data, trained, made)
 
@@ -189,6 +198,22 @@ def _learn(
         checkpoint=checkpoint,
         on_batch=learnt,
     )
+
+
+def _calibrate(
+    settings: Settings,
+    options: TrainOptions,
+    data: LabelledFilms,
+    trained: TrainedNetwork,
+    progress: Callable[[int, str], None],
+) -> Calibration | None:
+    from radretrieval.coding.cnnc import Coder
+    from radretrieval.jobs.calibrate import calibrate
+
+    if not data.held.any():
+        return None
+    coder = Coder(trained.weights, options.profile, options.device)
+    return calibrate(data.files, data.held, coder, settings, lambda count: progress(count, "calibrate"))
 
 
 def _checkpoint(
@@ -278,13 +303,16 @@ def _store(
     data: LabelledFilms,
     trained: TrainedNetwork,
     made: dict[str, Any],
+    calibration: Calibration | None,
 ) -> encoders.Encoder:
     """Add the encoder; tries again for minutes while the database is away, for training may have taken hours."""
     metrics = {"split": options.split, "seed": options.seed, **_figures(data, trained), **made}
     for pause in (*RETRY_SECONDS, None):
         try:
             with database.connection() as connection:
-                encoder_id = encoders.add(connection, options.profile, trained.weights, data.classes, metrics)
+                encoder_id = encoders.add(
+                    connection, options.profile, trained.weights, data.classes, metrics, calibration
+                )
                 return encoders.get(connection, encoder_id)
         except DatabaseUnavailable as error:
             if pause is None:

@@ -27,6 +27,7 @@ class LabelledFilms(NamedTuple):
     Attributes
     ----------
     films : of (size, size) pixels. labels : class numbers (n,). classes : the IRMA code of each.
+    files : where each film is, and its IRMA code.
     held : bool (n,), true for films that are measured and not learnt.
     digest : hash of all this; equal digests are the same films with the same classes.
     failures : images that cannot be read.
@@ -35,6 +36,7 @@ class LabelledFilms(NamedTuple):
     films: MappedFilms
     labels: NDArray[np.int64]
     classes: list[str]
+    files: list[tuple[SourceFile, str]]
     held: NDArray[np.bool_]
     digest: str
     failures: FailureList
@@ -76,7 +78,8 @@ def read_films(
     digest = hashlib.sha256(repr(classes).encode() + labels.tobytes() + held.tobytes())
     for file, _ in there:
         digest.update(file.sha256 + frame_of(file.uri).to_bytes(4, "little"))
-    return LabelledFilms(films, labels, classes, held, digest.hexdigest(), failures)
+    files_and_codes = [(file, str(row["irma_code"])) for file, row in there]
+    return LabelledFilms(films, labels, classes, files_and_codes, held, digest.hexdigest(), failures)
 
 
 def _decode(

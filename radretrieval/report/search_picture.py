@@ -31,6 +31,7 @@ from radretrieval.report.drawing import (
     tile,
     write,
 )
+from radretrieval.report.likelihood import in_words
 from radretrieval.search.request import Answer, Explanation, Hit
 from radretrieval.search.searcher import Searcher
 
@@ -55,6 +56,7 @@ class PicturedImage:
     roi : x, y, width, height of the drawn region, in pixels of `pixels`.
     cnnc_distance, rbc_distance : of a hit.
     correct : whether a hit has the query's IRMA code; None where either has none.
+    remark : how likely a hit has the query's code; of the query, that nothing is similar.
     explanation : of a hit, why it stands where it does.
     """
 
@@ -65,6 +67,7 @@ class PicturedImage:
     cnnc_distance: float | None = None
     rbc_distance: float | None = None
     correct: bool | None = None
+    remark: str | None = None
     explanation: Explanation | None = None
 
 
@@ -90,7 +93,9 @@ def _pictured(searcher: Searcher, answer: Answer, file_names: bool) -> tuple[Pic
         caption = [f"image {request.query}"]
     else:
         caption = [request.query.name] if file_names else []
-    query = PicturedImage(searcher.query_pixels(request), caption, answer.query_irma_code, request.roi)
+    nothing = "nothing similar in the archive" if answer.similarity and answer.similarity.nothing else None
+    pixels, code = searcher.query_pixels(request), answer.query_irma_code
+    query = PicturedImage(pixels, caption, code, request.roi, remark=nothing)
     return query, [_pictured_hit(searcher, hit, answer.query_irma_code, file_names) for hit in answer.hits]
 
 
@@ -109,6 +114,7 @@ def _pictured_hit(searcher: Searcher, hit: Hit, query_code: str | None, file_nam
         cnnc_distance=hit.cnnc_distance,
         rbc_distance=hit.rbc_distance,
         correct=None if query_code is None or hit.irma_code is None else hit.irma_code == query_code,
+        remark=f"the query's code: {in_words(hit.likelihood.code)}" if hit.likelihood else None,
         explanation=hit.explanation,
     )
 
@@ -172,5 +178,7 @@ def _text(image: PicturedImage) -> list[Line]:
     named = (("CNNC", image.cnnc_distance), ("RBC", image.rbc_distance))
     distances = [f"{name} {value:g}" for name, value in named if value is not None]
     lines = [(", ".join(distances), PLAIN, INK)] if distances else []
+    if image.remark is not None:
+        lines.append((image.remark, PLAIN, INK))
     lines += _why(image.explanation)
     return [*lines, *code_lines(image.irma_code), *((line, SMALL, FAINT) for line in image.caption)]

@@ -18,7 +18,9 @@ from radretrieval.archive.images import Identity
 from radretrieval.coding.rerank import order_in_words
 from radretrieval.errors import UsageError
 from radretrieval.files.output import check_output, output_file
+from radretrieval.irma.code import AXES
 from radretrieval.irma.tree import describe
+from radretrieval.report.likelihood import nothing_similar
 from radretrieval.results.references import ReportedAnswer
 from radretrieval.search.request import Hit
 
@@ -35,6 +37,11 @@ _WORDS = {
     "cnnc-distance": "Hamming distance of CNN codes",
     "rbc-distance": "Hamming distance of Radon barcodes",
     "irma-code": "IRMA code",
+    "probability": "Probability that the IRMA code is that of the query",
+    "probability-t": "Probability that the technique (axis T) is that of the query",
+    "probability-d": "Probability that the direction (axis D) is that of the query",
+    "probability-a": "Probability that the anatomy (axis A) is that of the query",
+    "probability-b": "Probability that the biosystem (axis B) is that of the query",
     "image": "Image of the archive",
     "instance": "DICOM SOP Instance UID",
     "frame": "DICOM frame number",
@@ -206,6 +213,10 @@ def _components(hit: Hit, identity: Identity | None) -> list[Resource]:
         if identity.frame > 1:
             found.append({"code": _concept("frame"), "valueInteger": identity.frame})
     found += _facts(hit)
+    if hit.likelihood is not None:
+        names = ("probability", *(f"probability-{axis}" for axis in AXES.lower()))
+        for name, value in zip(names, hit.likelihood, strict=True):
+            found.append({"code": _concept(name), "valueQuantity": _quantity(round(value, 4), "1")})
     if hit.irma_code:
         found.append({"code": _concept("irma-code"), "valueCodeableConcept": _irma(hit.irma_code)})
     if hit.roi is not None:
@@ -251,7 +262,11 @@ def _conclusion(reported: ReportedAnswer) -> str:
     answer, roi = reported.answer, reported.answer.request.roi
     exact = "approximate index (HNSW)" if answer.path == "hnsw" else "exact"
     region = f", region {','.join(map(str, roi))} of the query" if roi else ""
+    nothing = ""
+    if answer.similarity is not None and answer.similarity.nothing:
+        text = nothing_similar(answer.similarity)
+        nothing = f"{text[0].upper()}{text[1:]}. "
     return (
-        f"{answer.returned} of {answer.requested} similar images, from {answer.candidates} nearest CNN codes ({exact}) "
-        f"{order_in_words(reported.encoder.profile)}{region}. Not reviewed by a person."
+        f"{nothing}{answer.returned} of {answer.requested} similar images, from {answer.candidates} nearest CNN codes "
+        f"({exact}) {order_in_words(reported.encoder.profile)}{region}. Not reviewed by a person."
     )

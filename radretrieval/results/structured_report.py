@@ -29,6 +29,13 @@ _MEANINGS = {
     "RBC": "Hamming distance of Radon barcodes",
     "ROISCORE": "Correlation of the region with the query's region",
     "IRMACODE": "IRMA code",
+    "PROB": "Probability that the IRMA code is that of the query",
+    "PROBT": "Probability that the technique (axis T) is that of the query",
+    "PROBD": "Probability that the direction (axis D) is that of the query",
+    "PROBA": "Probability that the anatomy (axis A) is that of the query",
+    "PROBB": "Probability that the biosystem (axis B) is that of the query",
+    "SIMILARITY": "Similarity of the nearest images",
+    "NOTHING": "Nothing similar in the archive",
 }
 SERIES_NUMBER, CAPTURE_NUMBER = 9901, 9902  # higher than modalities use
 MANUFACTURER = "radretrieval"
@@ -84,9 +91,11 @@ def _content(reported: ReportedAnswer, subject: Subject, hits: Sequence[tuple[Hi
     from highdicom.sr.coding import CodedConcept
     from pydicom.sr.codedict import codes
 
-    query_code, roi = reported.answer.query_irma_code, reported.answer.request.roi
+    answer = reported.answer
+    nothing = answer.similarity is not None and answer.similarity.nothing
+    query = ("query", "QUERY", subject.identity, answer.request.roi, [], answer.query_irma_code)
     groups = [
-        _group("query", "QUERY", subject.identity, roi, [], query_code, _algorithm(reported.answer, reported.encoder)),
+        _group(*query, _algorithm(answer, reported.encoder), nothing),
         *(_hit_group(hit, identity) for hit, identity in hits),
     ]
     encoder = reported.encoder
@@ -187,6 +196,9 @@ def _hit_group(hit: Hit, identity: Identity | None) -> Any:
         ("CNNC", hit.cnnc_distance, "bit"),
         ("RBC", hit.rbc_distance, "bit"),
     ]
+    if hit.likelihood is not None:
+        parts = zip(("PROB", *(f"PROB{axis}" for axis in AXES)), hit.likelihood, strict=True)
+        numbers += [(part, round(probability, 4), "1") for part, probability in parts]
     box = None
     if hit.roi is not None and reason is None:
         box = hit.roi[:4]
@@ -202,6 +214,7 @@ def _group(
     numbers: Sequence[tuple[str, float, str]],
     irma_code: str | None,
     algorithm: Any = None,
+    nothing_similar: bool = False,
 ) -> Any:
     """A measurement group: of a region (TID 1410) where there is one, else of the image (TID 1501)."""
     import highdicom as hd
@@ -219,7 +232,8 @@ def _group(
             hd.sr.QualitativeEvaluation(concept("IRMACODE"), CodedConcept(code, IRMA, irma_meaning(code)))
             for code in (irma_code,)
             if code
-        ],
+        ]
+        + [hd.sr.QualitativeEvaluation(concept("SIMILARITY"), concept("NOTHING"))] * nothing_similar,
     }
     if identity is None:
         return hd.sr.MeasurementsAndQualitativeEvaluations(**common)

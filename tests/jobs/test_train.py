@@ -16,11 +16,13 @@ from tiny import TINY
 
 from radretrieval.archive import encoders
 from radretrieval.archive.connections import Database
+from radretrieval.coding import calibration
 from radretrieval.config import Settings
 from radretrieval.ingest.labels_csv import read_labels
 from radretrieval.ingest.run import ingest
 from radretrieval.jobs import training_films
 from radretrieval.jobs.train import TrainOptions, TrainReport, train
+from radretrieval.profile import FineTuning
 
 CODES = ("1121-120-942-700", "1121-127-700-500")
 FILMS = 24
@@ -178,3 +180,20 @@ def test_the_command_tells_figures_and_draws_the_curve(
     assert metrics["held_out_losses"] == report["held_out_losses"]
     assert metrics["held_out_accuracies"] == report["held_out_accuracies"]
     assert inside(*given[:-1], tmp_path / "curve.jpg", check=False).returncode == 2
+
+
+def test_an_encoder_is_calibrated_on_the_films_held_out(
+    database: Database, settings: Settings, films: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calibration, "FEWEST", 4)
+    held = replace(TINY, name="held", training=FineTuning(held_out=0.25))
+    report = train(database, settings, replace(OPTIONS, profile=held))
+    plain = train(database, settings, OPTIONS)
+    with database.connection() as connection:
+        made = encoders.get(connection, report.encoder_id).calibration
+        assert encoders.get(connection, plain.encoder_id).calibration is None
+    assert made is not None
+    assert made.films == report.calibrated_on == report.held_out == 2 * (FILMS // 8)
+    assert plain.calibrated_on is None
+    monkeypatch.setattr(calibration, "FEWEST", 30)
+    assert train(database, settings, replace(OPTIONS, profile=held)).calibrated_on is None

@@ -10,16 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from calibrating import fitted
+from calibrating import CODES, fitted
 from conftest import Run
 from databases import Server
 from filled import fill
 from psycopg.rows import tuple_row
+from tiny import FUSED, TINY
 
 from radretrieval.archive.connections import Database
 from radretrieval.archive.filters import parse
 from radretrieval.coding.calibration import Calibration
 from radretrieval.config import Settings
+from radretrieval.jobs.calibrate import ranked
+from radretrieval.profile import Profile
 from radretrieval.search.request import Answer, Request
 from radretrieval.search.searcher import Searcher
 
@@ -125,6 +128,31 @@ def test_json_and_table_say_how_likely_and_what_is_like_nothing(
     said = inside("search", f"id:{by[True]}", url=filled.url)
     assert "nothing similar in the archive: its nearest films are farther away" in said.stderr
     assert "likely (" not in said.stdout
+
+
+@pytest.mark.parametrize("profile", [TINY, FUSED], ids=lambda profile: profile.name)
+def test_the_answers_that_a_calibration_is_fitted_on_are_those_of_the_archive(
+    server: Server, migrated_template: str, profile: Profile
+) -> None:
+    with server.database(template=migrated_template) as url, Database(url).connection() as connection:
+        made = fill(connection, 200)
+        connection.execute("UPDATE encoder SET profile = %s WHERE active", (json.dumps(profile.as_json()),))
+        asked, learnt = slice(0, 6), slice(6, 200)
+        codes = [code or CODES[0] for code in made.classes]
+        found = ranked(made.cnnc[0][asked], made.rbc[asked], made.cnnc[0][learnt], made.rbc[learnt], codes[6:], profile)
+        for image, answer in enumerate(found, start=1):
+            query = f"SELECT image_id, cnnc_distance, rbc_distance FROM retrieve({image}, filter => %s)"
+            rows = connection.execute(query, ('{"not_image": [1, 2, 3, 4, 5, 6]}',)).fetchall()
+            assert answer.codes == [codes[row["image_id"] - 1] for row in rows]
+            assert answer.cnnc == [row["cnnc_distance"] / 1000 for row in rows]
+            assert answer.rbc == [row["rbc_distance"] / 4352 for row in rows]
+            nearest = connection.execute(
+                "SELECT sum(distance)::int AS bits FROM (SELECT distance FROM cnnc_nearest(code_of(%s), 3, NULL, %s) "
+                "ORDER BY distance LIMIT 3) n",
+                (image, '{"not_image": [1, 2, 3, 4, 5, 6]}'),
+            ).fetchone()
+            assert nearest is not None
+            assert answer.distance == nearest["bits"] / 3000
 
 
 def test_an_encoder_without_calibration_says_nothing(
