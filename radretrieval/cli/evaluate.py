@@ -64,12 +64,17 @@ def evaluate(
         Path | None,
         typer.Option("--csv", metavar="CSV", help="Write every query with its hits in each ranking, and their errors."),
     ] = None,
+    reliability: Annotated[
+        Path | None,
+        typer.Option("--reliability", metavar="PNG", help="Write how many hits are right for each stated probability."),
+    ] = None,
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
     """Score the first hit of every labelled image of a split, by every way of ranking, beside the published errors."""
     check_output(picture, ".png", "picture")
     check_output(hits, ".csv", "list of hits")
+    check_output(reliability, ".png", "picture")
     with opened(context) as archive:
         with bar("evaluate") as progress:
             result = archive.evaluate(
@@ -91,6 +96,12 @@ def evaluate(
             from radretrieval.report.evaluation_picture import write_evaluation_picture
 
             write_evaluation_picture(picture, result, archive.settings.reading)
+    if reliability is not None and result.reliability is not None:
+        from radretrieval.report.reliability_picture import write_reliability
+
+        write_reliability(reliability, result.reliability, f"Probabilities of encoder {result.runs[0].encoder.id}")
+    elif reliability is not None:
+        tell("--reliability: this encoder states no probabilities, and no picture is written")
     if as_json:
         print_json(result.document())
     else:

@@ -19,6 +19,7 @@ from radretrieval.evaluation.encoder_runs import EncoderRun, EvaluationOptions, 
 from radretrieval.evaluation.network_outputs import run_network
 from radretrieval.evaluation.published import PUBLISHED, Published, why_not
 from radretrieval.evaluation.rankings import Ranking
+from radretrieval.evaluation.reliability import Reliability, reliability
 from radretrieval.evaluation.scores import Baseline, Comparison, Score, SizeScore
 from radretrieval.files.failures import FailureList
 
@@ -44,6 +45,7 @@ class Evaluation:
     sizes, baselines : see `scores`; class sizes are those of the first row.
     published : errors of others, where queries and searched images are in number those of 2009; else empty.
     caveat : what holds of the published errors, or why there are none.
+    reliability : of the probabilities of the first encoder; None for one that states none.
     comparison : None if none was asked for, or if a ranking is missing (`notes`).
     unlabelled, withdrawn : images of the query split that are not scored.
     uncoded : labelled images of the searched splits that have no code yet and cannot be hits.
@@ -58,6 +60,7 @@ class Evaluation:
     baselines: list[Baseline]
     published: tuple[Published, ...]
     caveat: str
+    reliability: Reliability | None
     comparison: Comparison | None
     unlabelled: int
     withdrawn: int
@@ -99,6 +102,7 @@ class Evaluation:
             "by_class_size": [asdict(size) for size in self.sizes],
             "baselines": [asdict(baseline) for baseline in self.baselines],
             "published": [row._asdict() for row in self.published],
+            "reliability": self.reliability and self.reliability.document(),
             "comparison": asdict(self.comparison) if self.comparison else None,
             "unlabelled": self.unlabelled,
             "withdrawn": self.withdrawn,
@@ -156,6 +160,7 @@ def evaluate(
         baselines=scores.baselines(runs[0].queries.labels, runs[0].searched.labels, options.rule),
         published=published,
         caveat=caveat,
+        reliability=reliability(runs[0], *_of_codes(found, runs[0].encoder.id)),
         comparison=comparison,
         unlabelled=left["unlabelled"],
         withdrawn=left["withdrawn"],
@@ -163,6 +168,12 @@ def evaluate(
         failures=FailureList(failures.values()),
         notes=[*notes, *_notes(left, uncoded, len(failures), runs, rows, options), *missing],
     )
+
+
+def _of_codes(found: Sequence[Ranking], encoder_id: int) -> tuple[Ranking, Ranking]:
+    """The rankings `cnnc+rbc` and `cnnc` of an encoder."""
+    by_kind = {one.kind: one for one in found if one.encoder_id == encoder_id}
+    return by_kind["cnnc+rbc"], by_kind["cnnc"]
 
 
 def _scored(found: Sequence[Ranking], runs: Sequence[EncoderRun], rule: str) -> list[ScoredRanking]:

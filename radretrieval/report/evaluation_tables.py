@@ -23,6 +23,12 @@ def print_evaluation(result: Evaluation) -> None:
     _axes(result)
     print()
     _sizes(result)
+    if result.reliability:
+        told = result.reliability
+        print(
+            f"probabilities of the hits: calibration error {told.calibration_error:.4f}, of first hits "
+            f"{told.first_hit_error:.4f}; nothing similar to {told.nothing_similar:.1%} of the queries"
+        )
     if result.comparison:
         print()
         _comparison(result.comparison)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from answering import Made
@@ -36,14 +37,23 @@ def calibrated(answers: Made) -> Iterator[Callable[[Calibration], None]]:
     put(None)
 
 
-def test_reports_tell_probabilities(answers: Made, calibrated: Callable[[Calibration], None]) -> None:
+def groups_of(report: Any, folder: Path) -> list[Any]:
+    """The measurement groups, as others read them."""
+    import highdicom as hd
+
+    report.save_as(folder / "sr.dcm")
+    found: list[Any] = hd.sr.srread(folder / "sr.dcm").content.get_image_measurement_groups()
+    return found
+
+
+def test_reports_tell_probabilities(answers: Made, calibrated: Callable[[Calibration], None], tmp_path: Path) -> None:
     calibrated(replace(fitted(), far=1.0))
     with answers.searcher() as searcher:
         answer = searcher.search(Request(1))
         reported, subject = reported_answer(searcher, answer), subject_of(searcher, 1, "--sr")
     observations = [one["resource"] for one in bundle(reported, None)["entry"]]
     told = [one["component"] for one in observations if one["resourceType"] == "Observation"]
-    groups = structured_report(reported, subject).content.get_image_measurement_groups()
+    groups = groups_of(structured_report(reported, subject), tmp_path)
     by_rank = {}
     for group in groups:
         measured = {one.name.value: one.value for one in group.get_measurements()}
@@ -57,14 +67,16 @@ def test_reports_tell_probabilities(answers: Made, calibrated: Callable[[Calibra
         assert [by_rank[hit.rank].get(name) for name in PROBABILITIES] == expected
 
 
-def test_reports_tell_that_nothing_is_similar(answers: Made, calibrated: Callable[[Calibration], None]) -> None:
+def test_reports_tell_that_nothing_is_similar(
+    answers: Made, calibrated: Callable[[Calibration], None], tmp_path: Path
+) -> None:
     calibrated(replace(fitted(), far=0.0))
     with answers.searcher() as searcher:
         answer = searcher.search(Request(1))
         reported, subject = reported_answer(searcher, answer), subject_of(searcher, 1, "--sr")
     report = next(one["resource"] for one in bundle(reported, None)["entry"])
     assert report["conclusion"].startswith("Nothing similar in the archive: its nearest films are farther away")
-    groups = structured_report(reported, subject).content.get_image_measurement_groups()
+    groups = groups_of(structured_report(reported, subject), tmp_path)
     said = [one.value.value for group in groups for one in group.get_qualitative_evaluations()]
     assert said.count("NOTHING") == 1
 

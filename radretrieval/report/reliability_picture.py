@@ -1,0 +1,49 @@
+"""The reliability diagram: what share of the hits is right, for each probability that was stated."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from radretrieval.evaluation.reliability import Reliability
+from radretrieval.report.charts import axes
+from radretrieval.report.drawing import FAINT, INK, PAPER, RIGHT, SMALL, font, save
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+_SIZE = 640, 700
+
+
+def write_reliability(path: Path, found: Reliability, title: str) -> None:
+    """Write the diagram as a PNG.
+
+    Raises UsageError when `path` cannot be written or does not end in .png.
+    """
+    save(path, lambda: draw_reliability(found, title))
+
+
+def draw_reliability(found: Reliability, title: str) -> Image:
+    """The diagram, RGB: a bar for each tenth of the probabilities, as high as the share that is right."""
+    from PIL import Image, ImageDraw  # heavy; only pictures need it
+
+    canvas = Image.new("RGB", _SIZE, PAPER)
+    box = (24, 20, _SIZE[0] - 24, _SIZE[1] - 56)
+    plane = axes(
+        canvas, box, (0, 1), (0, 1), title=title, x_label="probability that was stated", y_label="share that is right"
+    )
+    draw = ImageDraw.Draw(canvas)
+    for one in found.bins:
+        left = min(int(one.probability * 10), 9) / 10
+        corners = *plane.at(left + 0.01, one.right), *plane.at(left + 0.09, 0)
+        draw.rectangle(corners, fill=RIGHT)
+        draw.line((*plane.at(left + 0.01, one.probability), *plane.at(left + 0.09, one.probability)), fill=INK, width=3)
+        x, y = plane.at(left + 0.05, 0)
+        draw.text((x, y - 6), str(one.hits), fill=PAPER, font=font(SMALL), anchor="mb")
+    draw.line((*plane.at(0, 0), *plane.at(1, 1)), fill=FAINT, width=1)
+    text = (
+        f"bars: right; lines: stated; numbers: hits. Calibration error {found.calibration_error:.3f}, of first hits "
+        f"{found.first_hit_error:.3f}; nothing similar: {found.nothing_similar:.1%} of queries"
+    )
+    draw.text((24, _SIZE[1] - 36), text, fill=INK, font=font(SMALL))
+    return canvas
