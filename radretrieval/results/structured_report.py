@@ -93,9 +93,17 @@ def _content(reported: ReportedAnswer, subject: Subject, hits: Sequence[tuple[Hi
 
     answer = reported.answer
     nothing = answer.similarity is not None and answer.similarity.nothing
-    query: Any = ("query", "QUERY", subject.identity, answer.request.roi, [], answer.query_irma_code)
     groups = [
-        _group(*query, algorithm=_algorithm(answer, reported.encoder), nothing_similar=nothing),
+        _group(
+            "query",
+            "QUERY",
+            subject.identity,
+            answer.request.roi,
+            [],
+            answer.query_irma_code,
+            _algorithm(answer, reported.encoder),
+            nothing,
+        ),
         *(_hit_group(hit, identity) for hit, identity in hits),
     ]
     encoder = reported.encoder
