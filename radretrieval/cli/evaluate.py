@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+import radretrieval as rr
 from radretrieval.cli.common import AsJson, Device, bar, check_output, opened, print_json, tell, tell_failures
 
 
@@ -88,20 +89,7 @@ def evaluate(
                 device=device,
                 progress=progress,
             )
-        if hits is not None:
-            from radretrieval.report.evaluation_csv import write_evaluation_csv
-
-            write_evaluation_csv(hits, result)
-        if picture is not None:
-            from radretrieval.report.evaluation_picture import write_evaluation_picture
-
-            write_evaluation_picture(picture, result, archive.settings.reading)
-    if reliability is not None and result.reliability is not None:
-        from radretrieval.report.reliability_picture import write_reliability
-
-        write_reliability(reliability, result.reliability, f"Probabilities of encoder {result.runs[0].encoder.id}")
-    elif reliability is not None:
-        tell("--reliability: this encoder states no probabilities, and no picture is written")
+        _write(archive, result, picture, hits, reliability)
     if as_json:
         print_json(result.document())
     else:
@@ -113,3 +101,23 @@ def evaluate(
     tell_failures(result.failures)
     if result.failures or result.uncoded:
         raise typer.Exit(1)
+
+
+def _write(
+    archive: rr.Archive, result: rr.Evaluation, picture: Path | None, hits: Path | None, reliability: Path | None
+) -> None:
+    """Write the files that were asked for."""
+    if hits is not None:
+        from radretrieval.report.evaluation_csv import write_evaluation_csv
+
+        write_evaluation_csv(hits, result)
+    if picture is not None:
+        from radretrieval.report.evaluation_picture import write_evaluation_picture
+
+        write_evaluation_picture(picture, result, archive.settings.reading)
+    if reliability is not None and result.reliability is not None:
+        from radretrieval.report.reliability_picture import write_reliability
+
+        write_reliability(reliability, result.reliability, f"Probabilities of encoder {result.runs[0].encoder.id}")
+    elif reliability is not None:
+        tell("--reliability: this encoder states no probabilities, and no picture is written")
