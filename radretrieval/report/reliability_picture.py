@@ -12,7 +12,7 @@ from radretrieval.report.drawing import FAINT, INK, PAPER, RIGHT, SMALL, font, s
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-_SIZE = 640, 700
+_SIZE = 720, 740
 
 
 def write_reliability(path: Path, found: Reliability, title: str) -> None:
@@ -28,7 +28,7 @@ def draw_reliability(found: Reliability, title: str) -> Image:
     from PIL import Image, ImageDraw  # heavy; only pictures need it
 
     canvas = Image.new("RGB", _SIZE, PAPER)
-    box = (24, 20, _SIZE[0] - 24, _SIZE[1] - 56)
+    box = (24, 20, _SIZE[0] - 24, _SIZE[1] - 66)
     plane = axes(
         canvas, box, (0, 1), (0, 1), title=title, x_label="probability that was stated", y_label="share that is right"
     )
@@ -41,9 +41,11 @@ def draw_reliability(found: Reliability, title: str) -> Image:
         x, y = plane.at(left + 0.05, 0)
         draw.text((x, y - 6), str(one.hits), fill=PAPER, font=font(SMALL), anchor="mb")
     draw.line((*plane.at(0, 0), *plane.at(1, 1)), fill=FAINT, width=1)
-    text = (
-        f"bars: right; lines: stated; numbers: hits. Calibration error {found.calibration_error:.3f}, of first hits "
-        f"{found.first_hit_error:.3f}; nothing similar: {found.nothing_similar:.1%} of queries"
+    lines = (
+        "Bars: the share that is right; lines: what was stated; numbers: hits. Nothing similar: "
+        f"{found.nothing_similar:.1%} of queries.",
+        f"Expected calibration error {found.calibration_error:.4f}, of the first hits {found.first_hit_error:.4f}.",
     )
-    draw.text((24, _SIZE[1] - 36), text, fill=INK, font=font(SMALL))
+    for place, line in enumerate(lines):
+        draw.text((24, _SIZE[1] - 50 + 20 * place), line, fill=INK, font=font(SMALL))
     return canvas
