@@ -486,11 +486,12 @@ SELECT substring(bit_send(c.code) FROM 5) AS code, i.irma_code FROM cnnc c JOIN 
 WHERE c.encoder_id = %(encoder)s AND (NOT %(labelled)s OR i.irma_code IS NOT NULL AND NOT i.withdrawn)
 ORDER BY md5(c.image_id::text) COLLATE "C", c.image_id LIMIT %(most)s;
 
--- :labelled_codes Every code of one encoder, by image, with what labels and headers say of it; a code that was taken back is
--- none.
-SELECT c.image_id, substring(bit_send(c.code) FROM 5) AS code, i.patient_key,
+-- :labelled_codes Every code of one encoder, by image, with the barcode, and what labels and headers say of it; a code that was
+-- taken back is none.
+SELECT c.image_id, substring(bit_send(c.code) FROM 5) AS code, b.code AS barcode, i.patient_key,
        CASE WHEN NOT i.withdrawn THEN i.irma_code END AS irma_code, i.body_part, i.view_position, i.laterality
-FROM cnnc c JOIN image i ON i.id = c.image_id WHERE c.encoder_id = %(encoder)s ORDER BY c.image_id;
+FROM cnnc c JOIN image i ON i.id = c.image_id
+LEFT JOIN barcode b ON b.image_id = c.image_id AND b.geometry_id = %(geometry)s WHERE c.encoder_id = %(encoder)s ORDER BY c.image_id;
 
 -- :code_all Every code of one encoder.
 SELECT substring(bit_send(code) FROM 5) AS code FROM cnnc WHERE encoder_id = %(encoder)s;

@@ -1,7 +1,12 @@
-"""What the nearest codes say of a label: a vote weighted by distance, and how far it goes against the image's own."""
+"""What the nearest images say of a label: votes weighted by distance, and how far they go against the image's own.
+
+Images are near by code and by barcode, in a vote of each. A code is made by a network that has learnt the labels, wrong
+ones too, by heart where it was trained for long; a barcode knows no label.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,9 +15,9 @@ from numpy.typing import NDArray
 from radretrieval.coding.hamming import nearest
 
 NONE = -1  # the number of a value that an image does not have
-VOTERS = 10  # the nearest images that have a value
+VOTERS = 10  # of each vote: the nearest images that have a value
 LOOKED_AT = 50  # the nearest images among which voters are looked for
-_PRIOR = 0.02  # weight of a value that no voter has: of ten voters against none, the odds are 50 to 1
+_PRIOR = 0.02  # weight of a value that no voter has: of ten voters against none, the odds are 51 to 1
 
 
 @dataclass(frozen=True)
@@ -22,73 +27,87 @@ class Neighbours:
     Attributes
     ----------
     places : int64 (m, k), of the images. distances : int32 (m, k), Hamming distances.
-    others : bool (m, k), whether it is another image, and not known to be of the same patient.
+    able : bool (m, k), whether it may vote: another image, not known to be of the same patient, with a code.
     """
 
     places: NDArray[np.int64]
     distances: NDArray[np.int32]
-    others: NDArray[np.bool_]
+    able: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
 class Vote:
-    """The vote on one label of m images.
+    """The votes on one label of m images.
 
     Attributes
     ----------
-    suspicion : float64 (m,), the log-odds of the proposed value against the image's own: above 0 the neighbours are
-        against it. -inf for an image that has no value, or no voter.
-    proposed : int32 (m,), the value, other than its own, of the largest weight; `NONE` where all voters have its own.
-    voters : bool (m, k), which neighbours voted.
+    suspicion : float64 (m,), the log-odds of the proposed value against the image's own, summed over the votes: above
+        0 the neighbours are against it. -inf for an image that has no value, or no voter.
+    proposed : int32 (m,), the value, other than its own, with the best odds; `NONE` where all voters have its own.
+    voters : of each vote bool (m, k), which neighbours voted.
     """
 
     suspicion: NDArray[np.float64]
     proposed: NDArray[np.int32]
-    voters: NDArray[np.bool_]
+    voters: list[NDArray[np.bool_]]
 
 
-def neighbours(cnnc: NDArray[np.uint8], patients: NDArray[np.int32], places: NDArray[np.int64]) -> Neighbours:
+def neighbours(
+    codes: NDArray[np.uint8], patients: NDArray[np.int32], places: NDArray[np.int64], coded: NDArray[np.bool_]
+) -> Neighbours:
     """The images whose codes are nearest to those at some places, by distance, then by place.
 
     Parameters
     ----------
-    cnnc : uint8 (n, bytes), packed codes. patients : int32 (n,), equal for one patient; `NONE` where not known.
+    codes : uint8 (n, bytes), packed. patients : int32 (n,), equal for one patient; `NONE` where not known.
     places : int64 (m,), the images whose neighbours are wanted.
+    coded : bool (n,), whether an image has a code.
     """
-    found, distances = nearest(cnnc[places], cnnc, LOOKED_AT + 1)
+    found, distances = nearest(codes[places], codes, LOOKED_AT + 1)
     theirs, own = patients[found], patients[places][:, None]
     others = (found != places[:, None]) & ((theirs != own) | (own == NONE))
-    return Neighbours(found, distances, others)
+    return Neighbours(found, distances, others & coded[found] & coded[places][:, None])
 
 
-def vote(values: NDArray[np.int32], places: NDArray[np.int64], near: Neighbours) -> Vote:
-    """The vote of the neighbours of some images on one label.
+def vote(values: NDArray[np.int32], places: NDArray[np.int64], near: Sequence[Neighbours]) -> Vote:
+    """The votes of the neighbours of some images on one label.
 
-    A voter d bits away has the weight exp(-d/s), where s is the mean distance of the voters (at least one bit).
+    A voter d bits away has the weight exp(-d/s), where s is the mean distance of the voters (at least one bit); the
+    weights of a vote sum to 1.
 
     Parameters
     ----------
     values : int32 (n,), the label of each image, `NONE` where it has none.
-    places : int64 (m,), the images that are judged. near : their neighbours.
+    places : int64 (m,), the images that are judged. near : their neighbours, of each vote.
     """
-    own, theirs = values[places], values[near.places]
-    able = near.others & (theirs != NONE)
+    own = values[places]
+    ballots = [_weighted(values, one) for one in near]
+    theirs = np.concatenate([values[one.places] for one in near], axis=1)
+    proposable = np.concatenate([voters for voters, _ in ballots], axis=1) & (theirs != own[:, None])
+    odds = np.zeros(theirs.shape)  # of each voter's value against the own one
+    for one, (_, weights) in zip(near, ballots, strict=True):
+        said = values[one.places]
+        support = np.where(theirs[:, :, None] == said[:, None, :], weights[:, None, :], 0).sum(axis=2)
+        support[~proposable] = 0
+        for_own = (weights * (said == own[:, None])).sum(axis=1, keepdims=True)
+        odds += np.log((support + _PRIOR) / (for_own + _PRIOR))
+    best = np.where(proposable, odds, -np.inf).argmax(axis=1)
+    rows = np.arange(len(places))
+    judged = (own != NONE) & np.any([voters.any(axis=1) for voters, _ in ballots], axis=0)
+    against = judged & proposable[rows, best]
+    return Vote(
+        # rounded, so that equal ballots are equal on any machine
+        suspicion=np.where(judged, np.round(odds[rows, best], 9), -np.inf),
+        proposed=np.where(against, theirs[rows, best], NONE).astype(np.int32),
+        voters=[voters for voters, _ in ballots],
+    )
+
+
+def _weighted(values: NDArray[np.int32], near: Neighbours) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Which neighbours vote, and their weights: bool and float64 (m, k)."""
+    able = near.able & (values[near.places] != NONE)
     voters = able & (np.cumsum(able, axis=1) <= VOTERS)
-    counts = voters.sum(axis=1)
-    scale = np.maximum((near.distances * voters).sum(axis=1) / np.maximum(counts, 1), 1)
+    scale = np.maximum((near.distances * voters).sum(axis=1) / np.maximum(voters.sum(axis=1), 1), 1)
     weights = np.where(voters, np.exp(-near.distances / scale[:, None]), 0)
     weights /= np.maximum(weights.sum(axis=1, keepdims=True), 1e-300)
-    for_own = (weights * (theirs == own[:, None])).sum(axis=1)
-    # of each voter, the weight of all voters with its value
-    support = np.where(theirs[:, :, None] == theirs[:, None, :], weights[:, None, :], 0).sum(axis=2)
-    support[~voters | (theirs == own[:, None])] = 0
-    best = support.argmax(axis=1)
-    rows = np.arange(len(places))
-    against = support[rows, best]
-    suspicion = np.log((against + _PRIOR) / (for_own + _PRIOR))
-    judged = (own != NONE) & (counts > 0)
-    return Vote(
-        suspicion=np.where(judged, suspicion, -np.inf),
-        proposed=np.where(judged & (against > 0), theirs[rows, best], NONE).astype(np.int32),
-        voters=voters,
-    )
+    return voters, weights

@@ -13,16 +13,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from radretrieval.archive import connections, encoders, exports, images
+from radretrieval.archive import codes, connections, encoders, exports, images
 from radretrieval.archive.connections import Connection, Database
 from radretrieval.archive.encoders import Encoder
 from radretrieval.archive.filters import Filter
 from radretrieval.archive.labelled_codes import FIELDS, LabelledCodes, labelled_codes
-from radretrieval.coding.label_votes import neighbours, vote
+from radretrieval.coding.label_votes import Neighbours, neighbours, vote
+from radretrieval.coding.radon import geometry
 from radretrieval.errors import UsageError
 from radretrieval.files.text import shown
 from radretrieval.storage.source import SourceFile
 
+LISTED_FROM = -2.0  # suspicion: also where the votes by code and by barcode contradict each other
 BATCH = 256  # images whose neighbours are in memory at a time
 
 
@@ -44,8 +46,9 @@ class Finding:
     ----------
     field : irma_code, body_part, view_position or laterality. value : the image's own.
     proposed : the value that has most of the voters' weight.
-    voters : how many neighbours voted. agreeing : those with the image's value. against : those with the proposed one.
-    suspicion : natural logarithm of the odds of `proposed` against `value`, by the voters' weights.
+    voters : how many neighbours voted, by code and by barcode. agreeing : those with the image's value. against : those
+        with the proposed one.
+    suspicion : natural logarithm of the odds of `proposed` against `value`, by the voters' weights, summed over both.
     """
 
     field: str
@@ -59,9 +62,10 @@ class Finding:
 
 @dataclass(frozen=True)
 class Neighbour:
-    """An image that voted. distance : of the two codes, in bits."""
+    """An image that voted. by : `code` or `barcode`, the vote. distance : of the two codes or barcodes, in bits."""
 
     image_id: int
+    by: str
     distance: int
     file: str
     labels: Labels
@@ -74,7 +78,7 @@ class Suspect:
     Attributes
     ----------
     suspicion : that of its first finding. findings : the most suspicious label first.
-    neighbours : the voters on that label, nearest first.
+    neighbours : the voters on that label: those by code, nearest first, then those by barcode.
     """
 
     image_id: int
@@ -93,7 +97,7 @@ class LabelAudit:
     ----------
     encoder_id, profile : whose codes were compared. codes : how many it has.
     judged : images with a label, and neighbours of other patients that vote on it.
-    suspicious : those whose neighbours are against a label. images : the most suspicious of them.
+    suspicious : those with a label whose suspicion is above -2. images : the most suspicious of them.
     notes : what the list leaves out. files : by id, those of `images` and of their neighbours.
     """
 
@@ -143,14 +147,16 @@ def audit_labels(
         wanted = exports.ids(connection, where) if where is not None and where.narrows else None
         connections.snapshot(connection)
         encoder = encoders.get(connection, encoder_id)
-        labelled = labelled_codes(connection, encoder.id)
+        shape = geometry(encoder.profile.barcode)
+        barcodes = codes.known_geometry(connection, *shape)
+        labelled = labelled_codes(connection, encoder.id, barcodes, -(-shape[1] * shape[2] // 8))
         _require_two(encoder, labelled)
         places = np.arange(len(labelled.image_ids))
         if wanted is not None:
             places = places[np.isin(labelled.image_ids, np.asarray(wanted, np.int64))]
         worst = _suspicion(labelled, places, advance)
         order = np.argsort(-worst, kind="stable")  # of equal ones the smaller id comes first
-        order = order[worst[order] > 0]
+        order = order[worst[order] > LISTED_FROM]
         listed, files = _listed(connection, labelled, places[order[:top]], path_key)
     return LabelAudit(
         encoder_id=encoder.id,
@@ -180,7 +186,7 @@ def _suspicion(
     """The suspicion of the most suspicious label of each image, (m,); -inf for one that is not judged."""
 
     def judge(some: NDArray[np.int64]) -> NDArray[np.float64]:
-        near = neighbours(labelled.cnnc, labelled.patients, some)
+        near = list(_neighbours(labelled, some).values())
         votes = [vote(labelled.values[name], some, near).suspicion for name in FIELDS]
         worst: NDArray[np.float64] = np.max(votes, axis=0)
         return worst
@@ -213,38 +219,55 @@ def _listed(
     for one in found:
         image_id, file, labels = described(one.place)
         near = []
-        for place, distance in zip(one.voters, one.distances, strict=True):
+        for by, place, distance in zip(one.by, one.voters, one.distances, strict=True):
             other_id, other_file, others = described(place)
-            near.append(Neighbour(other_id, distance, other_file, others))
+            near.append(Neighbour(other_id, by, distance, other_file, others))
         suspects.append(Suspect(image_id, file, one.findings[0].suspicion, labels, one.findings, near))
     return suspects, files
 
 
+def _neighbours(labelled: LabelledCodes, places: NDArray[np.int64]) -> dict[str, Neighbours]:
+    """The neighbours of some images by code and by barcode."""
+    coded = np.ones(len(labelled.image_ids), bool)
+    return {
+        "code": neighbours(labelled.cnnc, labelled.patients, places, coded),
+        "barcode": neighbours(labelled.rbc, labelled.patients, places, labelled.barcoded),
+    }
+
+
 @dataclass(frozen=True)
 class _Found:
-    """A suspect by places: it, its findings, the voters on the first of them and their distances."""
+    """A suspect by places: it, its findings, the voters on the first of them, in which vote, and their distances."""
 
     place: int
     findings: list[Finding]
+    by: list[str]
     voters: list[int]
     distances: list[int]
 
 
 def _found(labelled: LabelledCodes, places: NDArray[np.int64]) -> Iterator[_Found]:
-    near = neighbours(labelled.cnnc, labelled.patients, places)
-    votes = {name: vote(labelled.values[name], places, near) for name in FIELDS}
+    near = _neighbours(labelled, places)
+    votes = {name: vote(labelled.values[name], places, list(near.values())) for name in FIELDS}
     for row, place in enumerate(places.tolist()):
         findings = []
         for name, on in votes.items():
-            if on.suspicion[row] > 0:
+            if on.suspicion[row] > LISTED_FROM:  # then some voter has another value
                 own, proposed = int(labelled.values[name][place]), int(on.proposed[row])
-                said = labelled.values[name][near.places[row][on.voters[row]]]
+                voters = [one.places[row][chosen[row]] for one, chosen in zip(near.values(), on.voters, strict=True)]
+                said = labelled.values[name][np.concatenate(voters)]
                 counts = len(said), int((said == own).sum()), int((said == proposed).sum())
                 terms = labelled.terms[name]
                 findings.append(Finding(name, terms[own], terms[proposed], *counts, float(on.suspicion[row])))
         findings.sort(key=lambda finding: -finding.suspicion)
-        voted = votes[findings[0].field].voters[row]
-        yield _Found(place, findings, near.places[row][voted].tolist(), near.distances[row][voted].tolist())
+        on = votes[findings[0].field]
+        voted = [
+            (by, one.places[row][column], one.distances[row][column])
+            for (by, one), chosen in zip(near.items(), on.voters, strict=True)
+            for column in np.flatnonzero(chosen[row])
+        ]
+        by, others, distances = (list(column) for column in zip(*voted, strict=True))
+        yield _Found(place, findings, by, [int(one) for one in others], [int(one) for one in distances])
 
 
 def _notes(labelled: LabelledCodes, places: NDArray[np.int64], worst: NDArray[np.float64]) -> Iterator[str]:

@@ -13,7 +13,7 @@ from radretrieval.files.table_files import table_file
 from radretrieval.files.text import printable
 from radretrieval.files.uris import to_path
 from radretrieval.irma.tree import describe
-from radretrieval.jobs.label_audit import Finding, LabelAudit, Labels, Suspect
+from radretrieval.jobs.label_audit import Finding, LabelAudit, Labels, Neighbour, Suspect
 from radretrieval.report.drawing import (
     FAINT,
     INK,
@@ -45,7 +45,8 @@ NAMES = {"irma_code": "IRMA code", "body_part": "body part", "view_position": "v
 COLUMNS = ("file", *NAMES, "image_id", "suspicion", "doubted", "value", "proposed", "voters", "agreeing", "against",
            "value_in_words", "proposed_in_words", "neighbours")  # fmt: skip
 MOST_SHOWN = 40  # films of the contact sheet: more make a picture that viewers do not open
-_NEAREST, _SIDE, _GAP, _MARGIN, _TEXT = 5, 180, 16, 24, 250
+_NEAREST = {"code": 3, "barcode": 2}  # neighbours that are shown beside a film
+_SHOWN, _SIDE, _GAP, _MARGIN, _TEXT = sum(_NEAREST.values()), 180, 16, 24, 250
 
 
 def print_label_audit(audit: LabelAudit) -> None:
@@ -136,7 +137,7 @@ def labels_path(file: SourceFile, reading: Reading) -> str | None:
 
 
 def write_contact_sheet(path: Path, audit: LabelAudit, reading: Reading) -> None:
-    """Write the first 40 suspects as a PNG, each beside its nearest voters; a file that cannot be read is a grey tile.
+    """Write the first 40 suspects as a PNG, each beside its nearest neighbours; an unreadable file is a grey tile.
 
     Parameters
     ----------
@@ -152,12 +153,14 @@ def _compose(audit: LabelAudit, reading: Reading) -> Image:
 
     shown = audit.images[:MOST_SHOWN]
     heights = [_height(suspect) for suspect in shown]
-    width = 2 * _MARGIN + _TEXT + (1 + _NEAREST) * (_SIDE + _GAP)
+    width = 2 * _MARGIN + _TEXT + (1 + _SHOWN) * (_SIDE + _GAP)
     head = _MARGIN + 64
     canvas = Image.new("RGB", (width, head + sum(heights) + _MARGIN), PAPER)
     draw = ImageDraw.Draw(canvas)
     title = f"Labels that may be wrong: the first {len(shown)} of {audit.suspicious}, encoder {audit.encoder_id}"
-    key = "At the left the film, orange; beside it its nearest neighbours: blue has the label that they propose."
+    key = (
+        "At the left the film; beside it the three nearest by code and the two by barcode: blue has the proposed label"
+    )
     write(draw, (_MARGIN, _MARGIN), width - 2 * _MARGIN, [(title, LARGE, INK), (key, SMALL, FAINT)])
     y = head
     for number, (suspect, height) in enumerate(zip(shown, heights, strict=True), start=1):
@@ -179,12 +182,12 @@ def _draw_suspect(
     x = _MARGIN + _TEXT
     _draw_film(canvas, draw, (x, y), audit.files[suspect.image_id], reading, WRONG)
     write(draw, (x, y + _SIDE + 4), _SIDE, _label_lines(suspect.labels, found.field))
-    for one in suspect.neighbours[:_NEAREST]:
+    for one in _nearest(suspect):
         x += _SIDE + _GAP
         value = getattr(one.labels, found.field)
         colour = {found.proposed: RIGHT, found.value: WRONG}.get(value, FAINT)
         _draw_film(canvas, draw, (x, y), audit.files[one.image_id], reading, colour)
-        caption = (f"image {one.image_id}, {one.distance} bits", SMALL, FAINT)
+        caption = (f"image {one.image_id}, {one.by}, {one.distance} bits", SMALL, FAINT)
         write(draw, (x, y + _SIDE + 4), _SIDE, [*_label_lines(one.labels, found.field), caption])
 
 
@@ -207,6 +210,13 @@ def _label_lines(labels: Labels, doubted: str) -> list[Line]:
     return [*code, *header] if doubted == "irma_code" else [*header, *code]
 
 
+def _nearest(suspect: Suspect) -> list[Neighbour]:
+    """The neighbours that are shown beside a film."""
+    return [
+        one for by, most in _NEAREST.items() for one in [near for near in suspect.neighbours if near.by == by][:most]
+    ]
+
+
 def _height(suspect: Suspect) -> int:
-    images = [suspect.labels, *(one.labels for one in suspect.neighbours[:_NEAREST])]
+    images = [suspect.labels, *(one.labels for one in _nearest(suspect))]
     return _SIDE + max(text_height(_label_lines(labels, "irma_code")) for labels in images) + SMALL + 6 + _GAP

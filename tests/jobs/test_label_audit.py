@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,14 @@ import pytest
 from conftest import Run
 from filled import clustered
 from PIL import Image
-from tiny import add_encoder
+from tiny import TINY, add_encoder
 
 from radretrieval.archive import codes, images
 from radretrieval.archive.connections import Database
 from radretrieval.archive.filters import Condition, Filter
 from radretrieval.archive.images import NewImage
 from radretrieval.coding import label_votes
+from radretrieval.coding.radon import geometry
 from radretrieval.config import Settings
 from radretrieval.errors import NoEncoder, UsageError
 from radretrieval.ingest.labels_csv import read_labels
@@ -34,6 +35,11 @@ from radretrieval.storage.source import SourceFile
 CLASSES = ("1121-110-500-000", "1123-127-500-000", "1121-120-942-700")
 COUNT = 120
 Row = dict[str, Any]
+Near = list[tuple[int, int]]
+BARCODED = [i % 10 != 7 for i in range(COUNT)]
+
+
+BARCODES = clustered(COUNT, 3, 900, 4352, seed=3)
 
 
 def planted(**changes: Any) -> list[Row]:
@@ -54,8 +60,8 @@ def planted(**changes: Any) -> list[Row]:
     return rows
 
 
-def fill(database: Database, rows: list[Row], cnnc: np.ndarray) -> int:
-    """An archive of these images and codes; its encoder."""
+def fill(database: Database, rows: list[Row], cnnc: np.ndarray, rbc: np.ndarray | None = None) -> int:
+    """An archive of these images and codes, and barcodes of some; its encoder."""
     with database.connection() as connection:
         new = [
             NewImage(n.to_bytes(32, "big"), f"file:///films/{n}.png", "png", 4, 5, 8, "MONOCHROME2", **row)
@@ -64,35 +70,53 @@ def fill(database: Database, rows: list[Row], cnnc: np.ndarray) -> int:
         images.add(connection, new)
         encoder = add_encoder(connection)
         codes.write_cnnc(connection, encoder, list(range(1, len(rows) + 1)), cnnc, 1000)
+        if rbc is not None:
+            barcodes = codes.geometry_id(connection, *geometry(TINY.barcode))
+            ids = [n for n, coded in enumerate(BARCODED, start=1) if coded]
+            codes.write_barcodes(connection, barcodes, ids, rbc[BARCODED])
     return encoder
 
 
 @pytest.fixture
 def archive(database: Database) -> tuple[Database, list[Row], np.ndarray]:
     rows, cnnc = planted(), clustered(COUNT, 3, 120)
-    fill(database, rows, cnnc)
+    fill(database, rows, cnnc, BARCODES)
     return database, rows, cnnc
 
 
-def literal(rows: list[Row], cnnc: np.ndarray, place: int, field: str) -> tuple[float, str | None]:
-    """The suspicion and the proposed value, one image at a time."""
-    own, patient = rows[place].get(field), rows[place]["patient_key"]
-    apart = [int(np.bitwise_count(cnnc[place] ^ other).sum()) for other in cnnc]
-    near = sorted((d, i) for i, d in enumerate(apart))[: label_votes.LOOKED_AT + 1]
-    voters = [(d, rows[i].get(field)) for d, i in near if i != place and rows[i]["patient_key"] != patient]
-    voters = [(d, value) for d, value in voters if value is not None][: label_votes.VOTERS]
-    if own is None or not voters:
+def literal(rows: list[Row], near: list[Near], place: int, field: str) -> tuple[float, str | None]:
+    """The suspicion and the proposed value of an image, without numpy.
+
+    near : distances and places of the images that may vote, nearest first, of both votes.
+    """
+    own = rows[place].get(field)
+    votes = []
+    for ranked in near:
+        voters = [(d, value) for d, i in ranked if (value := rows[i].get(field)) is not None][: label_votes.VOTERS]
+        scale = max(sum(d for d, _ in voters) / max(len(voters), 1), 1)
+        weights: dict[str, float] = {}
+        for d, value in voters:
+            weights[value] = weights.get(value, 0) + math.exp(-d / scale)
+        total = sum(weights.values())
+        votes.append({value: weight / total for value, weight in weights.items()})
+    if own is None or not any(votes):
         return -math.inf, None
-    scale = max(sum(d for d, _ in voters) / len(voters), 1)
-    weights: dict[str, float] = {}
-    for d, value in voters:
-        weights[value] = weights.get(value, 0) + math.exp(-d / scale)
-    total = sum(weights.values())
-    others = {value: weight / total for value, weight in weights.items() if value != own}
-    best = max(others, key=lambda value: others[value], default=None)
-    prior = 0.02
-    against = others[best] if best else 0.0
-    return math.log((against + prior) / (weights.get(own, 0) / total + prior)), best
+
+    def odds(value: str | None) -> float:
+        return sum(math.log((vote.get(value or "", 0) + 0.02) / (vote.get(own, 0) + 0.02)) for vote in votes)
+
+    best = max({value for vote in votes for value in vote if value != own}, key=odds, default=None)
+    return odds(best), best
+
+
+def ranked(rows: list[Row], codes: np.ndarray, place: int, coded: Sequence[bool]) -> Near:
+    """Who may vote on an image, nearest first: others of other patients among the 51 nearest, with a code."""
+    if not coded[place]:
+        return []
+    apart = sorted((int(np.bitwise_count(codes[place] ^ other).sum()), i) for i, other in enumerate(codes))
+    patient = rows[place]["patient_key"]
+    near = apart[: label_votes.LOOKED_AT + 1]
+    return [(d, i) for d, i in near if i != place and rows[i]["patient_key"] != patient and coded[i]]
 
 
 def test_the_list_is_that_of_the_vote_in_plain_python(archive: tuple[Database, list[Row], np.ndarray]) -> None:
@@ -100,10 +124,11 @@ def test_the_list_is_that_of_the_vote_in_plain_python(archive: tuple[Database, l
     found = audit_labels(database)
     expected = []
     for place in range(COUNT):
-        votes = {field: literal(rows, cnnc, place, field) for field in module.FIELDS}
+        near = [ranked(rows, cnnc, place, [True] * COUNT), ranked(rows, BARCODES, place, BARCODED)]
+        votes = {field: literal(rows, near, place, field) for field in module.FIELDS}
         field = max(votes, key=lambda one: votes[one][0])
-        if votes[field][0] > 0:
-            expected.append((-votes[field][0], place + 1, field, votes[field][1]))
+        if votes[field][0] > module.LISTED_FROM:
+            expected.append((-round(votes[field][0], 9), place + 1, field, votes[field][1]))
     expected.sort()
     listed = [(one.image_id, one.findings[0].field, one.findings[0].proposed) for one in found.images]
     assert listed == [one[1:] for one in expected]
@@ -119,11 +144,13 @@ def test_what_is_told_of_a_suspect(archive: tuple[Database, list[Row], np.ndarra
     assert (suspect.file, suspect.labels.irma_code, suspect.labels.body_part) == ("/films/4.png", CLASSES[1], "CHEST")
     finding = suspect.findings[0]
     assert (finding.field, finding.value, finding.proposed) == ("irma_code", CLASSES[1], CLASSES[0])
-    assert (finding.voters, finding.agreeing, finding.against) == (10, 0, 10)
-    assert len(suspect.neighbours) == 10
-    assert [one.distance for one in suspect.neighbours] == sorted(one.distance for one in suspect.neighbours)
+    assert (finding.voters, finding.agreeing, finding.against) == (20, 0, 20)
+    assert [one.by for one in suspect.neighbours] == ["code"] * 10 + ["barcode"] * 10
+    for by, packed in (("code", cnnc), ("barcode", BARCODES)):
+        apart = [(one.distance, one.image_id) for one in suspect.neighbours if one.by == by]
+        assert apart == sorted(apart)
+        assert apart == [(int(np.bitwise_count(packed[3] ^ packed[n - 1]).sum()), n) for _, n in apart]
     for one in suspect.neighbours:
-        assert one.distance == int(np.bitwise_count(cnnc[3] ^ cnnc[one.image_id - 1]).sum())
         assert one.image_id not in (3, 4), "images of one patient do not vote on each other"
         assert (one.file, one.labels.irma_code) == (f"/films/{one.image_id}.png", rows[one.image_id - 1]["irma_code"])
     assert found[51].findings[0].field == "body_part"
@@ -150,6 +177,14 @@ def test_a_filter_chooses_who_is_judged_and_all_vote(archive: tuple[Database, li
     assert [asdict(one) for one in chests.images] == [asdict(whole[51])]
     with pytest.raises(UsageError, match="nonsense"):
         audit_labels(database, where=Filter(where=(Condition("nonsense", "=", "1"),)))
+
+
+def test_what_a_network_has_learnt_by_heart_is_found_by_barcode(database: Database) -> None:
+    rows = planted()
+    learnt = clustered(3, 3, 0)[[CLASSES.index(row["irma_code"] or CLASSES[0]) for row in rows]]
+    fill(database, rows, learnt, BARCODES)  # the code is that of the label, also of the wrong one
+    found = [one.image_id for one in audit_labels(database).images if one.findings[0].field == "irma_code"]
+    assert set(found) == {4, 41}, "78 has no barcode"
 
 
 def test_the_list_is_cut_and_the_count_is_not(archive: tuple[Database, list[Row], np.ndarray]) -> None:
@@ -251,7 +286,8 @@ def test_the_csv_corrected_goes_back_into_ingest(
         writer.writerows(rows)
     assert inside("ingest", "--labels", out, "--json").json["relabelled"] == 1
     after = inside("audit", "labels", "--json").json
-    assert str(file) not in [one["file"] for one in after["images"]]
+    left = next((one["suspicion"] for one in after["images"] if one["file"] == str(file)), -math.inf)
+    assert left < suspect["suspicion"]
     found = read_labels(out).of(str(file))
     assert found["irma_code"] == true
 
@@ -268,7 +304,7 @@ def test_the_table_names_each_suspect(
     said = inside("audit", "labels", "--top", "4", "--csv", tmp_path / "a.csv").stdout.splitlines()
     assert said[0].startswith("4 of ")
     cells = next(line for line in said if line.endswith("/films/4.png")).split()
-    assert cells == ["4", cells[1], "IRMA", "code", CLASSES[1], CLASSES[0], "10", "of", "10", "/films/4.png"]
+    assert cells == ["4", cells[1], "IRMA", "code", CLASSES[1], CLASSES[0], "20", "of", "20", "/films/4.png"]
     assert len(said) == 2 + 1 + 4
     for option, name in (("--csv", "a.txt"), ("--picture", "a.csv")):
         refused = inside("audit", "labels", option, tmp_path / name, check=False)
