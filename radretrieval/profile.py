@@ -117,6 +117,29 @@ class FusedQuery:
 
 
 @dataclass(frozen=True)
+class RegionSearch:
+    """How a region of the query is found in another film; the same for every profile, and no part of its hash.
+
+    Measured in benchmarks/roi.py; source of the figures that decided: docs/measured.md.
+    """
+
+    longest_side: int = 96  # of the films that are compared, in pixels
+    cell: int = 3  # side of a cell, in pixels
+    directions: int = 8  # of edges, in half a turn
+    floor_percent: int = 30  # of the film's mean length of edges: added to a length before dividing by it
+    flat_percent: int = 2  # of the film's energy: what the energy of a window is taken to be at least
+    # Windows around the region: half-width in widths of the region, share in percent.
+    windows: tuple[tuple[float, int], ...] = ((1.0, 40), (1.75, 40), (3.0, 20))
+    least_cells: float = 5.0  # the windows of a smaller region are those of a region of so many cells
+    prior_percent: int = 10  # what a place loses that lies a third of the side elsewhere
+    film_shift: int = 6  # cells by which whole films are shifted over each other
+    least_score: float = 0.46  # a region is found from this score on
+
+
+REGION = RegionSearch()
+
+
+@dataclass(frozen=True)
 class Profile:
     """A complete set of the method's numbers."""
 

@@ -23,13 +23,14 @@ Roi = tuple[int, int, int, int]
 LARGEST_SIDE = 1024
 
 
-class Match(NamedTuple):
+class Region(NamedTuple):
     """The place of a ROI in a retrieved image.
 
     Attributes
     ----------
     x, y, width, height : box in pixels of the original retrieved image, inside it, origin top left.
-    score : correlation coefficient of the ROI and that place, -1…1; 0 where either is constant.
+    score : how alike the ROI and that place are, -1…1; here their correlation coefficient, 0 where either is constant.
+    found : whether the region is taken to be there. The paper's way always takes it to be.
     """
 
     x: int
@@ -37,6 +38,7 @@ class Match(NamedTuple):
     width: int
     height: int
     score: float
+    found: bool = True
 
 
 def parse_roi(text: str) -> Roi:
@@ -60,14 +62,14 @@ def check_roi(roi: Roi, rows: int, columns: int) -> None:
         )
 
 
-def match(query: NDArray[np.float32], roi: Roi, image: NDArray[np.float32], longest_side: int = 512) -> Match:
+def match(query: NDArray[np.float32], roi: Roi, image: NDArray[np.float32], longest_side: int = 512) -> Region:
     """The place of the query's ROI in one retrieved image; see `match_all`."""
     return match_all(query, roi, [image], longest_side)[0]
 
 
 def match_all(
     query: NDArray[np.float32], roi: Roi, images: Sequence[NDArray[np.float32]], longest_side: int = 512
-) -> list[Match]:
+) -> list[Region]:
     """The place of the query's ROI in each retrieved image.
 
     The query's mean is subtracted from it, each image's from the image; the ROI is cut out of the query and
@@ -87,7 +89,7 @@ def match_all(
 
     Returns
     -------
-    list of Match, one per image.
+    list of Region, one per image.
 
     Raises
     ------
@@ -111,8 +113,8 @@ def match_all(
     for image in images:
         side = min(longest_side, max(*query.shape, *image.shape))
         if side not in queries:
-            queries[side] = _whole(query, side)
-        pixels = _whole(image, side)
+            queries[side] = whole_pixels(query, side)
+        pixels = whole_pixels(image, side)
         key = (side, *pixels.shape)
         if key not in templates:
             working_roi = _scaled(roi, query.shape, queries[side].shape)
@@ -145,13 +147,13 @@ class _Template:
         spectra = (np.conj(rfft2(high, transform)), np.conj(rfft2(centred - 256 * high, transform)))
         return cls(pixels, (int(query.sum()), query.size), spectra, transform)
 
-    def find(self, image: NDArray[np.int64], original: tuple[int, ...]) -> Match:
+    def find(self, image: NDArray[np.int64], original: tuple[int, ...]) -> Region:
         """The match in a working image, as a box in the original of that shape."""
         height, width = self.pixels.shape
         centred = image - int(image.sum()) // image.size
         y, x = _first_maximum(self._dot_products(centred), _window_sums(centred, height, width), self.query_mean)
-        score = _correlation(self.pixels, image[y : y + height, x : x + width])
-        return Match(*_scaled((x, y, width, height), image.shape, original), score)
+        score = correlation(self.pixels, image[y : y + height, x : x + width])
+        return Region(*_scaled((x, y, width, height), image.shape, original), score)
 
     def _dot_products(self, image: NDArray[np.int64]) -> NDArray[np.int64]:
         """Dot product of the ROI, less the whole part of the query's mean, with every window of the image;
@@ -194,7 +196,7 @@ def _window_sums(image: NDArray[np.int64], height: int, width: int) -> NDArray[n
     return table[height:, width:] - table[:-height, width:] - table[height:, :-width] + table[:-height, :-width]
 
 
-def _correlation(a: NDArray[np.int64], b: NDArray[np.int64]) -> float:
+def correlation(a: NDArray[np.int64], b: NDArray[np.int64]) -> float:
     """Correlation coefficient of two boxes of whole numbers; 0 where either is constant."""
     n, sum_a, sum_b = a.size, int(a.sum()), int(b.sum())
     variance_a = n * int((a * a).sum()) - sum_a * sum_a
@@ -205,7 +207,7 @@ def _correlation(a: NDArray[np.int64], b: NDArray[np.int64]) -> float:
     return max(-1.0, min(1.0, covariance / math.sqrt(variance_a) / math.sqrt(variance_b)))
 
 
-def _whole(pixels: NDArray[np.float32], longest_side: int) -> NDArray[np.int64]:
+def whole_pixels(pixels: NDArray[np.float32], longest_side: int) -> NDArray[np.int64]:
     """The image at that longest side, as whole numbers of at most 2^16."""
     rows, columns = pixels.shape
     longest = max(rows, columns)
