@@ -1,7 +1,7 @@
 """Cases for regions: pairs of films and the place where a region of the first lies in the second, made from seeds.
 
-Kinds 1-9 are a film and the same film changed in a known way; kind 10 is a landmark in the films of two patients; a case
-of another region has no right place.
+Kinds 1-9 are a film and the same film changed in a known way; kind 10 is a landmark in the films of two patients; a
+case of another region has no right place.
 """
 
 from __future__ import annotations

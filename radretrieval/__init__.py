@@ -49,8 +49,10 @@ if TYPE_CHECKING:
     from radretrieval.results.outputs import AnswerOutputs as AnswerOutputs
     from radretrieval.search.batch.execute import HitRow as HitRow
     from radretrieval.search.batch.run import BatchReport as BatchReport
+    from radretrieval.search.region import find_region as find_region
     from radretrieval.search.request import Answer as Answer
     from radretrieval.search.request import Hit as Hit
+    from radretrieval.search.roi import Region as Region
 
     hamming_distances = hamming.distances
     radon_barcode = radon.barcode
@@ -84,6 +86,8 @@ _PLACES = {
     "results.outputs": "AnswerOutputs",
     "search.batch.execute": "HitRow",
     "search.batch.run": "BatchReport",
+    "search.region": "find_region",
+    "search.roi": "Region",
     "search.request": "Answer Hit",
 }
 _FOUND = {

@@ -87,10 +87,10 @@ def _search(database: Database, settings: Settings, folder: Path, say: Say) -> N
         write_search_picture(picture, searcher, answer)
     say(f"6. searched for the images most like {path.name}, {query['irma_code']}:")
     for hit in answer.hits:
-        box = f"{hit.roi.x},{hit.roi.y}" if hit.roi else "-"
+        there = f"ROI at {hit.roi.x},{hit.roi.y}" if hit.roi and hit.roi.found else "no ROI"
         say(
             f"   {hit.rank:2}. image {hit.image_id:3}  {hit.irma_code}  CNNC {hit.cnnc_distance:3}  "
-            f"RBC {hit.rbc_distance:4}  ROI at {box}"
+            f"RBC {hit.rbc_distance:4}  {there}"
         )
     say(f"   with its region x,y,width,height = {','.join(map(str, ROI))} found in each hit; the picture: {picture}")
 

@@ -32,6 +32,8 @@ class ArchiveQueries(ArchiveBase):
         top: int = 10,
         candidates: int = 50,
         roi: tuple[int, int, int, int] | str | None = None,
+        roi_method: str = "context",
+        roi_polarity: str = "same",
         where: Where = (),
         where_sql: str | None = None,
         one_per: str | None = None,
@@ -51,6 +53,8 @@ class ArchiveQueries(ArchiveBase):
         query : a radiograph's file, or the id of an image of the archive (7 or "id:7").
         top, candidates : how many hits, from how many of the nearest codes.
         roi : x, y, width, height in pixels of the query; the region is found in each hit.
+        roi_method : `context`, the region with its surroundings, or `paper`.
+        roi_polarity : `same`, or `either` for films of which some have dark and bright exchanged.
         where : column → value (or several, of which one holds; None: has none), or conditions as `modality=CR`,
             `study_date>=2026-01-01`. A value of irma_code may be a pattern, as 1121-*.
         where_sql : a condition on image i, for roles that may.
@@ -73,6 +77,8 @@ class ArchiveQueries(ArchiveBase):
             top=top,
             candidates=candidates,
             roi=_roi(roi),
+            roi_method=roi_method,
+            roi_polarity=roi_polarity,
             where=conditions(where),
             where_sql=where_sql,
             one_per=one_per,

@@ -102,6 +102,22 @@ def search(
         str | None,
         typer.Option("--roi", metavar="X,Y,W,H", help="Find this region of the query in each hit (pixels)."),
     ] = None,
+    roi_method: Annotated[
+        str,
+        typer.Option(
+            "--roi-method",
+            metavar="context|paper",
+            help="How: the region with its surroundings, which may be not found; or the paper's correlation.",
+        ),
+    ] = "context",
+    roi_polarity: Annotated[
+        str,
+        typer.Option(
+            "--roi-polarity",
+            metavar="same|either",
+            help="either: some films have dark and bright exchanged.",
+        ),
+    ] = "same",
     where: Annotated[
         list[str] | None,
         typer.Option(
@@ -165,7 +181,8 @@ def search(
     }
     with opened(context) as archive:
         if query is not None:
-            _search_one(archive, query, outputs, conditions | {"roi": roi, "explain": explain}, as_json)
+            region = {"roi": roi, "roi_method": roi_method, "roi_polarity": roi_polarity, "explain": explain}
+            _search_one(archive, query, outputs, conditions | region, as_json)
         elif out is not None:
             _search_many(archive, batch, out, conditions, as_json)
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from radretrieval.files.text import shown
 from radretrieval.report.likelihood import axes_in_words, in_words
 from radretrieval.report.table import table
-from radretrieval.search.request import Answer
+from radretrieval.search.request import Answer, Hit
 
 
 def print_answer(answer: Answer) -> None:
@@ -17,13 +17,19 @@ def print_answer(answer: Answer) -> None:
     rows = []
     for hit in answer.hits:
         likely = [in_words(hit.likelihood.code) if hit.likelihood else "-"] if judged else []
-        box = f"{hit.roi.x},{hit.roi.y},{hit.roi.width},{hit.roi.height}" if hit.roi else "-"
         cells = [hit.rank, hit.image_id, hit.cnnc_distance, hit.rbc_distance, hit.irma_code or "-"]
-        rows.append([*cells, *likely, *([box] if with_roi else []), shown(hit.uri)])
-    optional = [*(["the query's code"] if judged else []), *(["ROI"] if with_roi else [])]
+        rows.append([*cells, *likely, *(_region(hit) if with_roi else []), shown(hit.uri)])
+    optional = [*(["the query's code"] if judged else []), *(["ROI", "score"] if with_roi else [])]
     table(["rank", "image", "CNNC", "RBC", "IRMA code", *optional, "file"], rows)
     if answer.request.explain:
         _print_explanations(answer)
+
+
+def _region(hit: Hit) -> list[str]:
+    """The cells of a hit's region and its score."""
+    if hit.roi is None:
+        return ["-", "-"]
+    return [",".join(map(str, hit.roi[:4])) if hit.roi.found else "not found", f"{hit.roi.score:.2f}"]
 
 
 def _print_explanations(answer: Answer) -> None:

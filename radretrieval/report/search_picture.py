@@ -54,6 +54,7 @@ class PicturedImage:
     caption : lines under the image, such as the file's name.
     irma_code : its label, if it has one.
     roi : x, y, width, height of the drawn region, in pixels of `pixels`.
+    region : of a hit, what became of the query's region, in words.
     cnnc_distance, rbc_distance : of a hit.
     correct : whether a hit has the query's IRMA code; None where either has none.
     remark : how likely a hit has the query's code; of the query, that nothing is similar.
@@ -64,6 +65,7 @@ class PicturedImage:
     caption: Sequence[str] = ()
     irma_code: str | None = None
     roi: Box | None = None
+    region: str | None = None
     cnnc_distance: float | None = None
     rbc_distance: float | None = None
     correct: bool | None = None
@@ -110,7 +112,8 @@ def _pictured_hit(searcher: Searcher, hit: Hit, query_code: str | None, file_nam
         pixels=None if isinstance(found, str) else found.pixels,
         caption=caption,
         irma_code=hit.irma_code,
-        roi=hit.roi[:4] if hit.roi else None,
+        roi=hit.roi[:4] if hit.roi and hit.roi.found else None,
+        region=None if hit.roi is None else f"region {hit.roi.score:.2f}" if hit.roi.found else "region not found",
         cnnc_distance=hit.cnnc_distance,
         rbc_distance=hit.rbc_distance,
         correct=None if query_code is None or hit.irma_code is None else hit.irma_code == query_code,
@@ -178,6 +181,7 @@ def _text(image: PicturedImage) -> list[Line]:
     named = (("CNNC", image.cnnc_distance), ("RBC", image.rbc_distance))
     distances = [f"{name} {value:g}" for name, value in named if value is not None]
     lines = [(", ".join(distances), PLAIN, INK)] if distances else []
+    lines += [(image.region, PLAIN, INK)] if image.region else []
     if image.remark is not None:
         lines.append((image.remark, PLAIN, INK))
     lines += _why(image.explanation)

@@ -53,7 +53,8 @@ _WORDS = {
     "view-position": "DICOM View Position",
     "laterality": "DICOM Laterality",
     "roi": "Region, x,y,width,height in pixels from the top left corner",
-    "roi-score": "Correlation of the region with the query's region",
+    "roi-found": "Whether the query's region was found",
+    "roi-score": "Score of the region found, at most 1",
 }
 
 
@@ -220,8 +221,9 @@ def _components(hit: Hit, identity: Identity | None) -> list[Resource]:
     if hit.irma_code:
         found.append({"code": _concept("irma-code"), "valueCodeableConcept": _irma(hit.irma_code)})
     if hit.roi is not None:
-        box = f"{hit.roi.x},{hit.roi.y},{hit.roi.width},{hit.roi.height}"
-        found.append({"code": _concept("roi"), "valueString": box})
+        if hit.roi.found:
+            found.append({"code": _concept("roi"), "valueString": ",".join(map(str, hit.roi[:4]))})
+        found.append({"code": _concept("roi-found"), "valueBoolean": hit.roi.found})
         found.append({"code": _concept("roi-score"), "valueQuantity": _quantity(round(float(hit.roi.score), 6), "1")})
     return found
 

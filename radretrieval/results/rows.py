@@ -27,6 +27,7 @@ _TYPES = {
     "study_date": "date32",
     **dict.fromkeys(("roi_x", "roi_y", "roi_width", "roi_height"), "int32"),
     "roi_score": "float64",
+    "roi_found": "bool_",
     **dict.fromkeys(("probability", *(f"probability_{axis}" for axis in "tdab")), "float64"),
     "nothing_similar": "bool_",
 }

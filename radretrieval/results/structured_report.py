@@ -27,7 +27,7 @@ _MEANINGS = {
     "RANK": "Rank among the similar images",
     "CNNC": "Hamming distance of CNN codes",
     "RBC": "Hamming distance of Radon barcodes",
-    "ROISCORE": "Correlation of the region with the query's region",
+    "ROISCORE": "Score of the region found, at most 1",
     "IRMACODE": "IRMA code",
     "PROB": "Probability that the IRMA code is that of the query",
     "PROBT": "Probability that the technique (axis T) is that of the query",
@@ -169,7 +169,7 @@ def remarks(reported: ReportedAnswer) -> list[str]:
         identity = reported.identities.get(hit.image_id)
         reason = unreferable(identity)
         if reason is not None:
-            region = ", nor hold its region" if hit.roi else ""
+            region = ", nor hold its region" if hit.roi and hit.roi.found else ""
             found.append(
                 f"hit {hit.rank} (image {hit.image_id}) {reason}: the report names it in words, and cannot refer to "
                 f"it{region}"
@@ -209,7 +209,7 @@ def _hit_group(hit: Hit, identity: Identity | None) -> Any:
         numbers += [(part, round(probability, 4), "1") for part, probability in parts]
     box = None
     if hit.roi is not None and reason is None:
-        box = hit.roi[:4]
+        box = hit.roi[:4] if hit.roi.found else None
         numbers.append(("ROISCORE", round(float(hit.roi.score), 6), "1"))
     return _group(name, "SIMILAR", None if reason else identity, box, numbers, hit.irma_code)
 

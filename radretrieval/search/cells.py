@@ -1,4 +1,4 @@
-"""A film as cells: mean grey and directions of edges on a coarse grid, as whole numbers, which are equal on any machine."""
+"""A film as cells: mean grey and directions of edges on a coarse grid, as whole numbers, equal on any machine."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from radretrieval.search.roi import whole_pixels
 
 Whole = NDArray[np.int64]
 
-# Two films have at most LONGEST / CELL cells a side: no correlation of theirs wraps around in a transform of twice that.
+# A film has at most longest_side / cell cells a side: in a transform of twice that, no correlation wraps around.
 TRANSFORM = 2 * REGION.longest_side // REGION.cell
 _GREY_LEVELS, _EDGE_LEVELS = 1023, 256
 
@@ -27,9 +27,9 @@ class Cells:
     ----------
     pixels : (rows, columns), the film at its working size, 0…2^16.
     grey : (rows, columns) of cells, 0…1023: the mean grey of each, weighted towards its centre.
-    edges : (directions, rows, columns): how much of the gradient near a cell lies along each of the directions, less the
-        mean of all directions, relative to the whole gradient there. A gradient and its opposite count alike, so that
-        inverted grey gives equal numbers.
+    edges : (directions, rows, columns): how much of the gradient near a cell lies along each of the directions, less
+        the mean of all directions, relative to the whole gradient there. A gradient and its opposite count alike, so
+        that inverted grey gives equal numbers.
     shape : rows and columns of the film itself.
     """
 
@@ -45,7 +45,9 @@ class Cells:
         rows, columns = (_sampling(size) for size in pixels.shape)
         grey = rows @ pixels @ columns.T
         low, span = int(grey.min()), max(1, int(grey.max() - grey.min()))
-        return cls(pixels, (grey - low) * _GREY_LEVELS // span, _edges(pixels, rows, columns), (film.shape[0], film.shape[1]))
+        return cls(
+            pixels, (grey - low) * _GREY_LEVELS // span, _edges(pixels, rows, columns), (film.shape[0], film.shape[1])
+        )
 
     @cached_property
     def spectra(self) -> NDArray[np.complex128]:
@@ -75,7 +77,7 @@ def transform(planes: Whole) -> NDArray[np.complex128]:
 
 
 def _edges(pixels: Whole, rows: Whole, columns: Whole) -> Whole:
-    smooth = np.pad(pixels, 2, mode="edge")
+    smooth: Whole = np.pad(pixels, 2, mode="edge")
     for axis in (0, 1):
         smooth = smooth + np.roll(smooth, 1, axis)  # twice: the weights 1, 2, 1
         smooth = smooth + np.roll(smooth, -1, axis)
@@ -84,14 +86,15 @@ def _edges(pixels: Whole, rows: Whole, columns: Whole) -> Whole:
     strength = []
     for place in range(REGION.directions):
         angle = math.pi * place / REGION.directions
-        along = abs(right * round(256 * math.cos(angle)) + down * round(256 * math.sin(angle))) >> 12
-        strength.append(rows @ along @ columns.T)
+        along: Whole = np.abs(right * round(256 * math.cos(angle)) + down * round(256 * math.sin(angle)))
+        strength.append(rows @ (along >> 12) @ columns.T)
     whole = np.stack(strength)
     whole = whole * (1 << 12) // max(1, int(whole.max()))
     length = np.rint(np.sqrt((whole**2).sum(axis=0))).astype(np.int64)
     floor = int(length.sum()) * REGION.floor_percent // (100 * length.size)
     balanced = REGION.directions * whole - whole.sum(axis=0)
-    return np.rint(balanced * _EDGE_LEVELS / (REGION.directions * (length + floor + 1))).astype(np.int64)
+    edges: Whole = np.rint(balanced * _EDGE_LEVELS / (REGION.directions * (length + floor + 1))).astype(np.int64)
+    return edges
 
 
 @cache

@@ -1,7 +1,7 @@
 """The place of a region of the query in another film: the region with its surroundings, as grey and edges of cells.
 
-Grey and directions of edges (histograms of oriented gradients) are compared in three windows around the region. Sums are
-exact whole numbers, and places are compared by whole millionths, so that the answer is the same on any machine.
+Grey and directions of edges (histograms of oriented gradients) are compared in three windows around the region. Sums
+are exact whole numbers, and places are compared by whole millionths, so that the answer is the same on any machine.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,24 +18,22 @@ from numpy.typing import NDArray
 from radretrieval.errors import UsageError
 from radretrieval.profile import REGION
 from radretrieval.search.cells import TRANSFORM, Cells, transform
-from radretrieval.search.roi import Region, Roi, check_roi, correlation
+from radretrieval.search.request import ROI_POLARITIES, Request
+from radretrieval.search.roi import Region, Roi, check_roi, correlation, match_all
 
-Polarity = Literal["same", "either"]
 Box = tuple[float, float, float, float]
 Reals = NDArray[np.float64]
 
 _MILLION = 1_000_000
 
 
-def find_region(
-    query: NDArray[np.float32], roi: Roi, image: NDArray[np.float32], *, polarity: Polarity = "same"
-) -> Region:
+def find_region(query: NDArray[np.float32], roi: Roi, image: NDArray[np.float32], *, polarity: str = "same") -> Region:
     """The place of the query's region in one film; see `find_regions`."""
     return find_regions(query, roi, [image], polarity=polarity)[0]
 
 
 def find_regions(
-    query: NDArray[np.float32], roi: Roi, images: Sequence[NDArray[np.float32]], *, polarity: Polarity = "same"
+    query: NDArray[np.float32], roi: Roi, images: Sequence[NDArray[np.float32]], *, polarity: str = "same"
 ) -> list[Region]:
     """The place of the query's region in each film, and whether the region is there at all.
 
@@ -65,8 +63,8 @@ def find_regions(
     UsageError : the ROI is not inside the query; an unknown polarity.
     ValueError : an image that is not two-dimensional or has a pixel that is NaN or infinite.
     """
-    if polarity not in get_args(Polarity):
-        raise UsageError(f"polarity {polarity!r}: it is one of: {', '.join(get_args(Polarity))}")
+    if polarity not in ROI_POLARITIES:
+        raise UsageError(f"polarity {polarity!r}: it is one of: {', '.join(ROI_POLARITIES)}")
     for given in (query, *images):
         if given.ndim != 2 or 0 in given.shape:
             raise ValueError(f"an image has the shape {given.shape}; needed is (rows, columns)")
@@ -75,6 +73,16 @@ def find_regions(
     film = Cells.of(query)
     template = _Template(film, _in_cells(film, roi))
     return [_find(template, Cells.of(image), either) for image in images]
+
+
+def asked_regions(
+    query: NDArray[np.float32], request: Request, images: Sequence[NDArray[np.float32]], longest_side: int
+) -> list[Region]:
+    """The place of a request's region in each film, in the way that it names; `longest_side` is the paper's."""
+    assert request.roi is not None
+    if request.roi_method == "paper":
+        return match_all(query, request.roi, images, longest_side)
+    return find_regions(query, request.roi, images, polarity=request.roi_polarity)
 
 
 def _find(template: _Template, film: Cells, either: bool) -> Region:
@@ -127,7 +135,9 @@ class _Template:
         for (_, percent), window, spectra in zip(REGION.windows, self.windows, self.spectra, strict=True):
             sums = _sums(spectra, film.spectra, down, across)
             grey, edges = _likeness(sums, self.film, film)
-            inside = np.minimum(1.0, 2 * sums[0] / int(window.sum()))  # of the window, less than half of which is little
+            inside = np.minimum(
+                1.0, 2 * sums[0] / int(window.sum())
+            )  # of the window, less than half of which is little
             total += percent / 200 * inside * ((abs(grey) if either else grey) + edges)
         off_y = (y + height / 2 + down) / rows - (y + height / 2) / own_rows
         off_x = (x + width / 2 + across) / columns - (x + width / 2) / own_columns
@@ -173,7 +183,8 @@ def _likeness(sums: NDArray[np.int64], a: Cells, b: Cells) -> tuple[Reals, Reals
 
 def _quotient(product: NDArray[np.int64], own: Reals, other: Reals) -> Reals:
     norm = np.sqrt(own) * np.sqrt(other)
-    return np.divide(product, norm, out=np.zeros(norm.shape), where=norm > 0)
+    quotient: Reals = np.divide(product, norm, out=np.zeros(norm.shape), where=norm > 0)
+    return quotient
 
 
 def _film_likeness(a: Cells, b: Cells, either: bool) -> float:
@@ -186,7 +197,7 @@ def _film_likeness(a: Cells, b: Cells, either: bool) -> float:
 
 
 def _settled(template: _Template, film: Cells, box: Box, either: bool) -> Roi:
-    """The box in pixels of the film itself, moved within a cell to where its pixels correlate best with the region's."""
+    """The box in pixels of the film, moved within a cell to where its pixels correlate best with the region's."""
     own, pixels = template.film.pixels, film.pixels
     x, y, width, height = (round(side * REGION.cell) for side in template.box)
     width = max(1, min(width, own.shape[1], pixels.shape[1]))
@@ -227,7 +238,8 @@ def _bump(cells: int, middle: float, reach: float) -> NDArray[np.int64]:
     """Weights 0…64 along one axis, falling to zero at `reach` cells from the middle: (1 - t²)²."""
     t = (np.arange(cells) + 0.5 - middle) / reach
     falling = np.maximum(0.0, 1 - t * t)
-    return np.rint(64 * falling * falling).astype(np.int64)
+    weights: NDArray[np.int64] = np.rint(64 * falling * falling).astype(np.int64)
+    return weights
 
 
 def _shifts(start: float, length: float, cells: int) -> NDArray[np.int64]:

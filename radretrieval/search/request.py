@@ -16,8 +16,10 @@ from radretrieval.coding.calibration import Likelihood
 from radretrieval.errors import UsageError
 
 if TYPE_CHECKING:
-    from radretrieval.search.roi import Match
+    from radretrieval.search.roi import Region
 
+ROI_METHODS = ("context", "paper")
+ROI_POLARITIES = ("same", "either")
 STAGES = ("read", "encode", "barcode", "candidates", "rerank", "roi", "total")
 
 
@@ -30,6 +32,8 @@ class Request:
     query : a file, or the id of an image of the archive.
     top, candidates : how many hits, from how many of the nearest codes.
     roi : x, y, width, height in pixels of the query's original image.
+    roi_method : `context`, the region with its surroundings (`search.region`), or `paper`, the paper's correlation.
+    roi_polarity : `either` also finds the region where dark and bright are exchanged; `same` or `either`.
     where, where_sql, one_per, max_distance : conditions on a hit, see `archive.filters.Filter`.
     exclude_same_patient : leave the query's patient out.
     explain : whether each hit gets an `Explanation`.
@@ -39,6 +43,8 @@ class Request:
     top: int = 10
     candidates: int = 50
     roi: tuple[int, int, int, int] | None = None
+    roi_method: str = "context"
+    roi_polarity: str = "same"
     where: tuple[Condition, ...] = ()
     where_sql: str | None = None
     one_per: str | None = None
@@ -108,14 +114,14 @@ class Hit(HitFacts):
     image_id: int
     cnnc_distance: int
     rbc_distance: int
-    roi: Match | None = None
+    roi: Region | None = None
     roi_error: str | None = None
     reduced: str | None = None
     explanation: Explanation | None = None
     likelihood: Likelihood | None = None
 
     def to_record(self) -> dict[str, Any]:
-        """The hit as JSON has it; `roi` is a dictionary of x, y, width, height and score."""
+        """The hit as JSON has it; `roi` is a dictionary of x, y, width, height, score and found."""
         return {
             "rank": self.rank,
             "image_id": self.image_id,
@@ -233,6 +239,12 @@ def check_request(request: Request) -> None:
         )
     if request.one_per not in (None, *ONE_PER):
         raise UsageError(f"--one-per {request.one_per}: it is one of: {', '.join(ONE_PER)}")
+    if request.roi_method not in ROI_METHODS:
+        raise UsageError(f"--roi-method {request.roi_method}: it is one of: {', '.join(ROI_METHODS)}")
+    if request.roi_polarity not in ROI_POLARITIES:
+        raise UsageError(f"--roi-polarity {request.roi_polarity}: it is one of: {', '.join(ROI_POLARITIES)}")
+    if request.roi_method == "paper" and request.roi_polarity != "same":
+        raise UsageError("--roi-polarity either: the paper's way compares one polarity; leave out --roi-method paper")
     if request.max_distance is not None and not 0 <= request.max_distance <= 1000:
         raise UsageError(f"--max-distance {request.max_distance}: it takes a number of bits from 0 to 1000")
 

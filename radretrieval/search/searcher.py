@@ -134,7 +134,7 @@ class Searcher:
             hits, similarity = self._rank(query, able, request)
         if request.roi is not None:
             with timer.stage("roi"):
-                hits = self._match_roi(query, request.roi, hits)
+                hits = self._find_roi(query, request, hits)
         answer = Answer(
             request=request,
             encoder_id=self.encoder.id,
@@ -309,19 +309,18 @@ class Searcher:
         radiograph = self._radiograph(query)
         check_roi(roi, radiograph.rows, radiograph.columns)
 
-    def _match_roi(self, query: SearchQuery, roi: tuple[int, int, int, int], hits: list[Hit]) -> list[Hit]:
+    def _find_roi(self, query: SearchQuery, request: Request, hits: list[Hit]) -> list[Hit]:
         """Find the region in each hit whose file can be read."""
-        from radretrieval.search.roi import match_all
+        from radretrieval.search.region import asked_regions
 
         with ThreadPoolExecutor(4) as threads:
             read = list(threads.map(self.hit_radiograph, hits))
         able = [one for one in read if not isinstance(one, str)]
-        longest = self.encoder.profile.query.roi_longest_side
-        pixels = [radiograph.pixels for radiograph in able]
-        matches = iter(match_all(self._radiograph(query).pixels, roi, pixels, longest_side=longest))
+        pixels, longest = [one.pixels for one in able], self.encoder.profile.query.roi_longest_side
+        regions = iter(asked_regions(self._radiograph(query).pixels, request, pixels, longest))
         return [
             replace(hit, roi_error=one)
             if isinstance(one, str)
-            else replace(hit, roi=next(matches), reduced=one.unreachable)
+            else replace(hit, roi=next(regions), reduced=one.unreachable)
             for hit, one in zip(hits, read, strict=True)
         ]

@@ -61,7 +61,7 @@ def test_filters(archive: rr.Archive, where: Any, same: Any) -> None:
 def test_a_region(archive: rr.Archive) -> None:
     answer = archive.search(1, roi=(5, 6, 12, 10))
     assert answer.to_records() == archive.search("id:1", roi="5,6,12,10").to_records()
-    assert set(answer.to_records()[0]["roi"]) == {"x", "y", "width", "height", "score"}
+    assert set(answer.to_records()[0]["roi"]) == {"x", "y", "width", "height", "score", "found"}
 
 
 def test_the_network_is_loaded_once(answers: Made, archive: rr.Archive, monkeypatch: pytest.MonkeyPatch) -> None:

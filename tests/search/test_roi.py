@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from radretrieval.errors import UsageError
 from radretrieval.search import roi as roi_module
-from radretrieval.search.roi import Match, check_roi, match, match_all, parse_roi
+from radretrieval.search.roi import Region, check_roi, match, match_all, parse_roi
 
 
 def literal(query: np.ndarray, roi: tuple[int, int, int, int], image: np.ndarray) -> tuple[int, int]:
@@ -78,8 +78,8 @@ def test_finds_the_planted_region_where_it_was_moved_to() -> None:
     query = rng.random((120, 160), np.float32) * np.float32(0.2) + np.float32(0.4)
     query[40:70, 50:90] = rng.random((30, 40), np.float32)
     image = np.roll(query, (25, -30), axis=(0, 1))
-    assert match(query, (50, 40, 40, 30), image) == Match(20, 65, 40, 30, pytest.approx(1.0))
-    assert match(query, (50, 40, 40, 30), query) == Match(50, 40, 40, 30, pytest.approx(1.0))
+    assert match(query, (50, 40, 40, 30), image) == Region(20, 65, 40, 30, pytest.approx(1.0))
+    assert match(query, (50, 40, 40, 30), query) == Region(50, 40, 40, 30, pytest.approx(1.0))
 
 
 def test_first_of_many_equal_places_wins() -> None:
@@ -89,7 +89,7 @@ def test_first_of_many_equal_places_wins() -> None:
     for _ in range(5):
         x, y = (int(v) for v in rng.integers(0, 300, 2))
         found = match(grey(image), (x, y, 16, 16), grey(image))
-        assert found == Match(x % 16, y % 16, 16, 16, 1.0)
+        assert found == Region(x % 16, y % 16, 16, 16, 1.0)
 
 
 @pytest.mark.parametrize("side", [300, 512])
@@ -115,17 +115,17 @@ def test_roi_of_the_whole_image_has_one_place() -> None:
 def test_one_pixel_is_found_at_the_brightest_or_darkest() -> None:
     image = np.full((8, 9), 0.5, np.float32)
     image[3, 4], image[6, 2] = 1, 0
-    assert match(image, (4, 3, 1, 1), image) == Match(4, 3, 1, 1, 0.0)
-    assert match(image, (2, 6, 1, 1), image) == Match(2, 6, 1, 1, 0.0)
+    assert match(image, (4, 3, 1, 1), image) == Region(4, 3, 1, 1, 0.0)
+    assert match(image, (2, 6, 1, 1), image) == Region(2, 6, 1, 1, 0.0)
 
 
 @pytest.mark.parametrize("level", [0.0, 0.3, 1.0])
 def test_constant_images_match_at_the_first_place_with_no_score(level: float) -> None:
     flat = np.full((20, 30), level, np.float32)
     query = np.random.default_rng(6).random((20, 30), np.float32)
-    assert match(query, (5, 6, 7, 8), flat) == Match(0, 0, 7, 8, 0.0)
-    assert match(flat, (5, 6, 7, 8), flat) == Match(0, 0, 7, 8, 0.0)
-    assert match(flat, (5, 6, 7, 8), query) == Match(0, 0, 7, 8, 0.0)
+    assert match(query, (5, 6, 7, 8), flat) == Region(0, 0, 7, 8, 0.0)
+    assert match(flat, (5, 6, 7, 8), flat) == Region(0, 0, 7, 8, 0.0)
+    assert match(flat, (5, 6, 7, 8), query) == Region(0, 0, 7, 8, 0.0)
 
 
 def smooth(rows: int, columns: int) -> np.ndarray:
@@ -183,8 +183,8 @@ def test_places_between_pixels_are_rounded_half_up(
     """Where nothing can be told apart the match is the first place, so that its size shows the edges alone."""
     flat = np.zeros((original, original), np.float32)
     wide, high = (start, 0, length, original), (0, start, original, length)
-    assert match(flat, wide, flat, side) == Match(0, 0, expected, original, 0.0)
-    assert match(flat, high, flat, side) == Match(0, 0, original, expected, 0.0)
+    assert match(flat, wide, flat, side) == Region(0, 0, expected, original, 0.0)
+    assert match(flat, high, flat, side) == Region(0, 0, original, expected, 0.0)
 
 
 def test_a_roi_wider_than_the_image_is_cut_around_its_centre() -> None:

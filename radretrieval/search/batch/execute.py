@@ -62,6 +62,7 @@ class HitRow(NamedTuple):
     roi_width: int | None = None
     roi_height: int | None = None
     roi_score: float | None = None
+    roi_found: bool | None = None
     probability: float | None = None
     probability_t: float | None = None
     probability_d: float | None = None
@@ -97,8 +98,8 @@ def _row(query: tuple[str, int | None, str | None], hit: Hit, path: str, encoder
         row = row._replace(**probabilities)
     if hit.roi is None:
         return row
-    x, y, width, height = hit.roi[:4]
-    return row._replace(roi_x=x, roi_y=y, roi_width=width, roi_height=height, roi_score=float(hit.roi.score))
+    x, y, width, height, score, there = hit.roi
+    return row._replace(roi_x=x, roi_y=y, roi_width=width, roi_height=height, roi_score=score, roi_found=there)
 
 
 @dataclass(frozen=True)
