@@ -47,7 +47,9 @@ def test_a_report_and_a_capture_come_back_from_orthanc_as_they_were_sent(answers
     import highdicom as hd
 
     names = ("--sr", "out-sr.dcm", "--sc", "out-sc.dcm")
-    done = answers.search("id:1", "--roi", "5,6,12,10", *names, "--store-to", pacs.peer, "--json")
+    done = answers.search(
+        "id:1", "--roi", "5,6,12,10", "--roi-method", "paper", *names, "--store-to", pacs.peer, "--json"
+    )
     assert f"{pacs.peer} has stored the report and the secondary capture" in done.stderr
     sent = {one.SOPInstanceUID: one for one in (pydicom.dcmread(answers.folder / name) for name in names[1::2])}
     back = {one.SOPInstanceUID: one for one in read(pacs.files())}

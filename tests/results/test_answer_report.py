@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 import shutil
 import subprocess
@@ -22,11 +23,14 @@ from radretrieval.archive.images import Identity
 from radretrieval.errors import UsageError
 from radretrieval.irma.tree import rows
 from radretrieval.report.search_picture import search_picture_pixels, write_search_picture
+from radretrieval.results.fhir import write_bundle
 from radretrieval.results.outputs import AnswerOutputs
 from radretrieval.results.references import Subject, reported_answer, subject_of, unreferable
+from radretrieval.results.rows import answer_rows
 from radretrieval.results.secondary_capture import secondary_capture
 from radretrieval.results.structured_report import irma_meaning, rectangle, remarks, structured_report
 from radretrieval.search.request import Request
+from radretrieval.search.roi import Region
 from radretrieval.search.searcher import Searcher
 
 ROI = "5,6,12,10"
@@ -107,11 +111,14 @@ def test_what_is_read_back_is_what_was_answered(answers: Made, asked: Run) -> No
             continue
         assert name == f"hit {hit['rank']}: image {hit['image_id']} of the archive"
         box = hit["roi"]
-        corners = rectangle((box["x"], box["y"], box["width"], box["height"]))
-        np.testing.assert_array_equal(group.roi.value, corners)
-        assert group.roi.graphic_type == hd.sr.GraphicTypeValues.POLYLINE
         assert told["ROISCORE"] == pytest.approx(box["score"], abs=1e-5)
-        source = group.roi.ContentSequence[0].ReferencedSOPSequence[0]
+        if box["found"]:
+            corners = rectangle((box["x"], box["y"], box["width"], box["height"]))
+            np.testing.assert_array_equal(group.roi.value, corners)
+            assert group.roi.graphic_type == hd.sr.GraphicTypeValues.POLYLINE
+            source = group.roi.ContentSequence[0].ReferencedSOPSequence[0]
+        else:
+            source = group.source_images[0].ReferencedSOPSequence[0]
         number = min(hit["image_id"] - 1, 6)
         assert source.ReferencedSOPInstanceUID == uid("instance", number)
         frame = {7: 1, 8: 2}.get(hit["image_id"])
@@ -192,11 +199,12 @@ def test_the_csv_is_that_of_a_batch(answers: Made, asked: Run) -> None:
     (answers.folder / "ids.csv").write_text("id\n1\n")
     answers.search("--batch", "ids.csv", "--out", "batch.csv")
     one, many = (list(csv.DictReader((answers.folder / name).open())) for name in ("hits.csv", "batch.csv"))
-    regions = [[row.pop(f"roi_{name}") for name in ("x", "y", "width", "height", "score")] for row in one]
+    regions = [[row.pop(f"roi_{name}") for name in ("x", "y", "width", "height", "score", "found")] for row in one]
     assert one == [{name: cell for name, cell in row.items() if not name.startswith("roi_")} for row in many]
     assert {cell for row in many for name, cell in row.items() if name.startswith("roi_")} == {""}
     found = [list(hit["roi"].values()) for hit in asked.json["hits"]]
-    assert [[float(cell) for cell in row] for row in regions] == [pytest.approx(box) for box in found]
+    assert [[float(cell) for cell in row[:5]] for row in regions] == [pytest.approx(box[:5]) for box in found]
+    assert [row[5] for row in regions] == [str(box[5]) for box in found]
 
 
 FACTS = ("patient_key", "study_instance_uid", "study_date", "modality", "body_part", "view_position", "laterality")
@@ -321,6 +329,37 @@ def test_files_that_are_gone(answers: Made) -> None:
     assert sources == [uid("instance", 2)]
 
 
+def test_a_region_that_was_not_found_is_nowhere_pointed_at(answers: Made, tmp_path: Path) -> None:
+    import highdicom as hd
+
+    with answers.searcher() as searcher:
+        answer = searcher.search(Request(1, roi=(5, 6, 12, 10), top=3))
+        box = Region(4, 5, 12, 10, 0.3125)
+        seen = replace(answer, hits=[replace(hit, roi=box) for hit in answer.hits])
+        gone = replace(answer, hits=[replace(hit, roi=box._replace(found=False)) for hit in answer.hits])
+        pictures = [search_picture_pixels(searcher, one) for one in (seen, gone)]
+        subject = subject_of(searcher, 1, "--sr")
+        told = reported_answer(searcher, gone)
+        report = structured_report(told, subject)
+        write_bundle(tmp_path / "fhir.json", told, None)
+    boxes = [(picture == (255, 190, 40)).all(-1)[:, 400:].any() for picture in pictures]
+    assert boxes == [True, False], "of hits; the query's region stays in its tile"
+    content = hd.sr.ComprehensiveSR.from_dataset(report).content
+    assert len(content.get_planar_roi_measurement_groups()) == 1, "of the query"
+    groups = [group for group in content.get_image_measurement_groups() if "RANK" in numbers(group)]
+    scores = [numbers(group)["ROISCORE"] for group in groups if group.source_images]
+    assert scores == [0.3125] * sum(hit.image_id <= IMAGES for hit in gone.hits) != []
+    components = [
+        {one["code"]["coding"][0]["code"]: one for one in entry["resource"]["component"]}
+        for entry in json.loads((tmp_path / "fhir.json").read_text())["entry"]
+        if "component" in entry["resource"]
+    ]
+    assert [one["roi-found"]["valueBoolean"] for one in components] == [False] * 3
+    assert not any("roi" in one for one in components)
+    assert [(row.roi_found, row.roi_score) for row in answer_rows(gone)] == [(False, 0.3125)] * 3
+    assert gone.to_records()[0]["roi"]["found"] is False
+
+
 def test_unusual_headers(answers: Made, tmp_path: Path) -> None:
     pixels = np.zeros((40, 40), np.uint8)
     kanji = film(
@@ -365,7 +404,7 @@ def written(path: Path, ds: Any) -> Path:
 
 def reported(searcher: Searcher, subject: Subject, roi: tuple[int, int, int, int] | None = None) -> Any:
     """A report about any query with the hits of image 1."""
-    request = Request(1, roi=roi)
+    request = Request(1, roi=roi, roi_method="paper")
     return structured_report(reported_answer(searcher, searcher.search(request)), subject)
 
 

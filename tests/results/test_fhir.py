@@ -94,7 +94,8 @@ def test_a_bundle(answers: Made, tmp_path: Path, query: int | str) -> None:
         assert [told.get(name) for name in ("patient-key", "study", "study-date")] == [hit.patient_key, study, date]
         view = [hit.modality, hit.body_part, hit.view_position, hit.laterality]
         assert [told.get(name) for name in ("modality", "body-part", "view-position", "laterality")] == view
-        if roi and hit.roi:
+        assert told.get("roi-found") == (hit.roi.found if hit.roi else None)
+        if hit.roi and hit.roi.found:
             assert told["roi"] == f"{hit.roi.x},{hit.roi.y},{hit.roi.width},{hit.roi.height}"
     assert len(kinds["Patient"]) == (query != "new.png")
     studies = {study["identifier"][0]["value"]: study for study in kinds["ImagingStudy"]}

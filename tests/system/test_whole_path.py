@@ -149,7 +149,7 @@ def test_roi_filters_and_picture(filled: Filled) -> None:
     )
     for hit in answer.json["hits"]:
         box = hit["roi"]
-        assert set(box) == {"x", "y", "width", "height", "score"}
+        assert set(box) == {"x", "y", "width", "height", "score", "found"}
         assert 0 <= box["x"] <= 256 - 80
         assert 0 <= box["y"] <= 256 - 50
         assert (box["width"], box["height"]) == (80, 50)
