@@ -54,23 +54,23 @@ class PicturedImage:
     caption : lines under the image, such as the file's name.
     irma_code : its label, if it has one.
     roi : x, y, width, height of the drawn region, in pixels of `pixels`.
-    region : of a hit, what became of the query's region, in words.
     cnnc_distance, rbc_distance : of a hit.
     correct : whether a hit has the query's IRMA code; None where either has none.
     remark : how likely a hit has the query's code; of the query, that nothing is similar.
     explanation : of a hit, why it stands where it does.
+    region : of a hit, what became of the query's region, in words.
     """
 
     pixels: NDArray[np.float32] | None
     caption: Sequence[str] = ()
     irma_code: str | None = None
     roi: Box | None = None
-    region: str | None = None
     cnnc_distance: float | None = None
     rbc_distance: float | None = None
     correct: bool | None = None
     remark: str | None = None
     explanation: Explanation | None = None
+    region: str | None = None
 
 
 def write_search_picture(path: Path, searcher: Searcher, answer: Answer) -> None:
