@@ -187,7 +187,7 @@ def _draw_suspect(
         value = getattr(one.labels, found.field)
         colour = {found.proposed: RIGHT, found.value: WRONG}.get(value, FAINT)
         _draw_film(canvas, draw, (x, y), audit.files[one.image_id], reading, colour)
-        caption = (f"image {one.image_id}, {one.by}, {one.distance} bits", SMALL, FAINT)
+        caption = (f"image {one.image_id}, {one.by} {one.distance}", SMALL, FAINT)
         write(draw, (x, y + _SIDE + 4), _SIDE, [*_label_lines(one.labels, found.field), caption])
 
 
