@@ -117,7 +117,7 @@ def _pictured_hit(searcher: Searcher, hit: Hit, query_code: str | None, file_nam
         cnnc_distance=hit.cnnc_distance,
         rbc_distance=hit.rbc_distance,
         correct=None if query_code is None or hit.irma_code is None else hit.irma_code == query_code,
-        remark=f"the query's code: {in_words(hit.likelihood.code)}" if hit.likelihood else None,
+        remark=f"right: {in_words(hit.likelihood.code)}" if hit.likelihood else None,
         explanation=hit.explanation,
     )
 

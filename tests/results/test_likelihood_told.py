@@ -93,7 +93,7 @@ def test_the_picture_says_both(answers: Made, calibrated: Callable[[Calibration]
     first = next(hit for hit in answer.hits if hit.likelihood)
     assert first.likelihood is not None
     lines = [line for line, *_ in _text(hits[first.rank - 1])]
-    assert f"the query's code: {in_words(first.likelihood.code)}" in lines
+    assert f"right: {in_words(first.likelihood.code)}" in lines
     calibrated(replace(fitted(), far=0.0))
     with answers.searcher() as searcher:
         query, hits = search_picture._pictured(searcher, searcher.search(Request(1)), file_names=False)
