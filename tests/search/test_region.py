@@ -9,8 +9,9 @@ import radretrieval as rr
 from radretrieval.profile import REGION
 from radretrieval.search import cells, region
 from radretrieval.search.cells import Cells
-from radretrieval.search.region import find_region, find_regions
-from radretrieval.search.roi import match
+from radretrieval.search.region import asked_regions, find_region, find_regions
+from radretrieval.search.request import Request, check_request
+from radretrieval.search.roi import match, match_all
 
 ROI = (60, 50, 40, 36)
 
@@ -143,3 +144,18 @@ def test_what_is_not_possible_is_refused() -> None:
         find_region(QUERY, ROI, np.full((9, 9), np.nan, np.float32))
     with pytest.raises(ValueError, match="needed is"):
         find_region(QUERY, ROI, np.zeros((9, 9, 3), np.float32))  # type: ignore[arg-type]
+
+
+def test_a_request_names_the_way_and_the_polarity() -> None:
+    images = [film(1), 1 - QUERY]
+    ways = {
+        "paper": match_all(QUERY, ROI, images, 512),
+        "context": find_regions(QUERY, ROI, images),
+    }
+    for way, expected in ways.items():
+        assert asked_regions(QUERY, Request(1, roi=ROI, roi_method=way), images, 512) == expected
+    either = Request(1, roi=ROI, roi_polarity="either")
+    assert asked_regions(QUERY, either, images, 512) == find_regions(QUERY, ROI, images, polarity="either")
+    for wrong in ({"roi_method": "edges"}, {"roi_polarity": "both"}, {"roi_method": "paper", "roi_polarity": "either"}):
+        with pytest.raises(rr.UsageError, match="--roi-"):
+            check_request(Request(1, roi=ROI, **wrong))  # type: ignore[arg-type]
