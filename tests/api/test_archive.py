@@ -136,8 +136,8 @@ def test_ingest_and_status(answers: Made, empty: rr.Archive) -> None:
     report = empty.ingest([films], labels=films / "labels.csv", workers=1, progress=progress)
     assert (report.added, report.failed) == (FILMS, 0)
     assert sum(count for count, _ in calls) == report.seen
-    again = empty.ingest(str(films), workers=1)  # without labels, their CSV is taken for a radiograph
-    assert (again.unchanged, again.failed) == (FILMS, 1)
+    again = empty.ingest(str(films), workers=1)  # without labels, their CSV is passed over
+    assert (again.unchanged, again.failed, again.passed_over) == (FILMS, 0, 1)
     status = empty.status()
     assert status["images"] >= FILMS
     assert status["coded"] == 0
