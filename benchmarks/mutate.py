@@ -182,6 +182,27 @@ EDITS = [
         "VALUES (%(check)s, '') ON CONFLICT (id) DO UPDATE SET check_value = excluded.check_value;",
         "tests/privacy/test_archive_key.py",
     ),
+    Edit(
+        "rare codes are learnt as rarely as they are",
+        "coding/recipes.py",
+        "scores = scores.float() + self.prior.to(scores.device)",
+        "scores = scores.float() - self.prior.to(scores.device)",
+        "tests/coding/test_recipes.py",
+    ),
+    Edit(
+        "a training that goes on draws other numbers",
+        "coding/training.py",
+        "self.draw.set_state(draw)",
+        "pass",
+        "tests/coding/test_training.py",
+    ),
+    Edit(
+        "a patient is on both sides of the films held out",
+        "coding/holdout.py",
+        "film if patient is None else patient",
+        "film",
+        "tests/coding/test_holdout.py",
+    ),
 ]
 
 
