@@ -77,9 +77,8 @@ class FineTuning:
     # rare codes are learnt as if all were equally frequent.
     logit_adjustment: float = 1.0
     axis_weight: float = 0.5  # of the loss of the four heads, one for each axis of the code
-    # The largest share of each class that is measured and not learnt. The weights are those of the epoch that did best
-    # on it; training ends after so many epochs that did not better it: more than the cycle's way up takes, on which
-    # a network may get worse before it gets better.
+    # The largest share of each class that is measured and not learnt. The weights are those of the epoch of the second
+    # half that did best on it; training ends after so many epochs there that did not better it.
     held_out: float = 0.1
     patience: int = 8
 

@@ -34,7 +34,8 @@ class TrainedNetwork:
     ----------
     weights : safetensors bytes, of the best epoch.
     epochs : the figures of each epoch; fewer than asked for where training ended early.
-    best : the place of the best epoch in `epochs`: the least loss of the films held out; the last without such films.
+    best : the place of the best epoch in `epochs`: of the second half, the least loss of the films held out; the last
+        without such films.
     precision : of matrix products (`float16`, `bfloat16` or `float32`); weights and sums are float32 always.
     seconds : the time of each stage. resumed : it went on from a checkpoint.
     """
@@ -257,10 +258,12 @@ class _Run:
         self.figures.append(EpochFigures(self.total / len(self.taught), self.right / len(self.taught), *held))
         self.place, self.seen, self.total, self.right = 0, 0, 0.0, 0
         log.info("epoch %d of %d: %s", len(self.figures), self.epochs, self.figures[-1])
-        if not held:
-            self.best = len(self.figures) - 1
+        last = len(self.figures) - 1
+        if not held or last < self.epochs // 2:
+            # in the first half the learning rate is high: a loss that is small there by chance is no end
+            self.best = last
         elif self.kept is None or held[0] < (self.figures[self.best].held_loss or 0.0):
-            self.best = len(self.figures) - 1
+            self.best = last
             self.kept = {name: value.detach().cpu().clone() for name, value in self.model.state_dict().items()}
 
     def _measure(self, on_batch: Callable[[Moment], None] | None) -> list[float]:

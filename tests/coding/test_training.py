@@ -191,15 +191,16 @@ def test_a_full_disk_costs_the_checkpoint_only(tmp_path: Path, caplog: pytest.Lo
 
 def test_the_best_epoch_is_kept_and_training_ends_early(monkeypatch: pytest.MonkeyPatch) -> None:
     data = films(80, 16)
-    losses = iter([0.5, 0.3, 0.4, 0.3, 0.6, 0.7, 0.8, 0.9])
+    first_half, then = [0.1] * 6, [0.5, 0.3, 0.4, 0.3, 0.6, 0.7]
+    losses = iter([*first_half, *then])
     monkeypatch.setattr(training._Run, "_measure", lambda self, on_batch: [next(losses), 0.5])
     monkeypatch.setattr(type(TINY.training), "patience", 3)
-    trained = train_network(data, TINY, epochs=8, device="cpu", seed=2)
-    assert [figures.held_loss for figures in trained.epochs] == [0.5, 0.3, 0.4, 0.3, 0.6]
-    assert trained.best == 1
-    losses = iter([0.5, 0.3])
-    monkeypatch.setattr(training._Run, "ended", lambda self: len(self.figures) == 2)
-    assert train_network(data, TINY, epochs=8, device="cpu", seed=2).weights == trained.weights
+    trained = train_network(data, TINY, epochs=12, device="cpu", seed=2)
+    assert [figures.held_loss for figures in trained.epochs] == [*first_half, *then[:5]]
+    assert trained.best == 7
+    losses = iter([*first_half, *then])
+    monkeypatch.setattr(training._Run, "ended", lambda self: len(self.figures) == 8)
+    assert train_network(data, TINY, epochs=12, device="cpu", seed=2).weights == trained.weights
 
 
 def test_films_held_out_are_measured_and_not_learnt() -> None:
