@@ -263,7 +263,7 @@ def _tell(answer: rr.Answer) -> None:
     if answer.similarity is not None and answer.similarity.nothing:
         from radretrieval.report.likelihood import nothing_similar
 
-        tell(nothing_similar(answer.similarity))
+        tell(nothing_similar(answer.similarity, answer.effect is not None))
     for hit in answer.hits:
         if hit.roi_error:
             tell(f"no ROI in image {hit.image_id}: its file {hit.roi_error}")

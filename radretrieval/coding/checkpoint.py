@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import logging
 import os
 import pickle
@@ -15,6 +17,7 @@ from radretrieval.files.atomic import replacing
 
 log = logging.getLogger(__name__)
 
+_DIGEST = 32  # bytes of SHA-256 at the file's end
 _RARELY = 50  # times the seconds that a checkpoint takes must pass before the next: it costs less than 2 %
 
 
@@ -37,11 +40,19 @@ class Checkpoint:
     def load(self) -> dict[str, Any] | None:
         """The state that was saved last; None where there is none that can be read."""
         try:
-            # tensors, numbers and lists only: reading runs no code
-            state: dict[str, Any] = torch.load(self._path, map_location="cpu", weights_only=True)
+            data = memoryview(self._path.read_bytes())
         except FileNotFoundError:
             return None
-        except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        except OSError as error:
+            log.warning("%s cannot be read, training begins anew: %s", self._path, _reason(error))
+            return None
+        if hashlib.sha256(data[:-_DIGEST]).digest() != data[-_DIGEST:]:
+            log.warning("%s is damaged, training begins anew", self._path)
+            return None
+        try:
+            # tensors, numbers and lists only: reading runs no code
+            state: dict[str, Any] = torch.load(io.BytesIO(data[:-_DIGEST]), map_location="cpu", weights_only=True)
+        except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
             log.warning("%s cannot be read, training begins anew: %s", self._path, _reason(error))
             return None
         return state
@@ -57,6 +68,8 @@ class Checkpoint:
         try:
             with replacing(self._path, draft=self._draft):
                 torch.save(state, self._draft)
+                with self._draft.open("rb+") as file:  # torch verifies nothing that it reads
+                    file.write(hashlib.file_digest(file, "sha256").digest())
         except (OSError, RuntimeError) as error:
             log.warning("no checkpoint can be written to %s: %s", self._path, _reason(error))
         self._last = time.monotonic()

@@ -19,6 +19,7 @@ from radretrieval.coding.network import BackboneCnn, CodeNetwork, choose_device
 from radretrieval.coding.progress import EpochFigures, Moment, StageClock
 from radretrieval.coding.recipes import recipe_of
 from radretrieval.coding.step import Step
+from radretrieval.errors import UsageError
 from radretrieval.profile import Profile
 
 log = logging.getLogger(__name__)
@@ -105,7 +106,7 @@ def train_network(
 
     Raises
     ------
-    EnvironmentUnusable : the device is not there.
+    EnvironmentUnusable : the device is not there. UsageError : a loss is not a number.
     """
     run = _Run(data, profile, backbone, epochs, seed, choose_device(device))
     if checkpoint is not None and (state := checkpoint.load()) is not None:
@@ -256,6 +257,11 @@ class _Run:
             with self.clock("validation"):
                 held = self._measure(on_batch)
         self.figures.append(EpochFigures(self.total / len(self.taught), self.right / len(self.taught), *held))
+        if not np.isfinite([self.total, *held]).all():
+            raise UsageError(
+                f"the loss of epoch {len(self.figures)} is not a number: the weights that training starts from hold "
+                "values that are none, or are those of another network; name others with --weights"
+            )
         self.place, self.seen, self.total, self.right = 0, 0, 0.0, 0
         log.info("epoch %d of %d: %s", len(self.figures), self.epochs, self.figures[-1])
         last = len(self.figures) - 1

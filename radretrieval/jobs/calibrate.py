@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -16,6 +17,8 @@ from radretrieval.config import Settings
 from radretrieval.profile import Profile
 from radretrieval.storage.prepare import PrepareTask, prepare_pool
 from radretrieval.storage.source import SourceFile
+
+log = logging.getLogger(__name__)
 
 _BATCH = 64  # films that are encoded at a time
 
@@ -44,8 +47,16 @@ def calibrate(
     if not held.any():
         return None
     places, cnnc, rbc = _codes([file for file, _ in films], coder, settings, advance)
-    codes = np.array([code for _, code in films])[places]
     asked = held[places]
+    if asked.all() or not asked.any():  # or no film at all
+        log.warning(
+            "the encoder will state no probabilities: they need films that were learnt and films that were not, and of "
+            "these %d only %d can be read; train again when their files are there",
+            len(films),
+            len(places),
+        )
+        return None
+    codes = np.array([code for _, code in films])[places]
     answers = ranked(cnnc[asked], rbc[asked], cnnc[~asked], rbc[~asked], codes[~asked].tolist(), coder.profile)
     return fit(answers, codes[asked].tolist())
 
@@ -76,7 +87,8 @@ def _codes(
                 encode()
     if waiting:
         encode()
-    return np.array(places, np.intp), np.concatenate(cnnc), np.concatenate(rbc)
+    none = [np.empty((0, 0), np.uint8)]
+    return np.array(places, np.intp), np.concatenate(cnnc or none), np.concatenate(rbc or none)
 
 
 def ranked(

@@ -26,10 +26,12 @@ def axes_in_words(likelihood: Likelihood | None) -> str:
     return ", ".join(f"{axis} {percent(probability)}" for axis, probability in likelihood.axes().items())
 
 
-def nothing_similar(similarity: Similarity) -> str:
-    """What is said of a query that nothing is similar to."""
-    share = min(int(1000 * similarity.farther_than) / 10, 99.9)
+def nothing_similar(similarity: Similarity, filtered: bool) -> str:
+    """What is said of a query that nothing is similar to, in the archive or among what passes the filter."""
+    nearer = int(similarity.farther_than * (similarity.films + 1) + 1e-6)
+    share = "all" if nearer >= similarity.films else f"{nearer} of the"
+    where, which = ("passes the filter", "of those that pass are") if filtered else ("in the archive", "are")
     return (
-        f"nothing similar in the archive: its nearest films are farther away ({similarity.distance:.0f} of 1000 bits) "
-        f"than those of {share:g} % of the films that the encoder was tried on; do not rely on the hits"
+        f"nothing similar {where}: the nearest films {which} farther away ({similarity.distance:.0f} of 1000 bits) "
+        f"than those of {share} {similarity.films} films that the encoder was tried on; do not rely on the hits"
     )

@@ -266,7 +266,7 @@ def _conclusion(reported: ReportedAnswer) -> str:
     region = f", region {','.join(map(str, roi))} of the query" if roi else ""
     nothing = ""
     if answer.similarity is not None and answer.similarity.nothing:
-        text = nothing_similar(answer.similarity)
+        text = nothing_similar(answer.similarity, answer.effect is not None)
         nothing = f"{text[0].upper()}{text[1:]}. "
     return (
         f"{nothing}{answer.returned} of {answer.requested} similar images, from {answer.candidates} nearest CNN codes "

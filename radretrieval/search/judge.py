@@ -27,11 +27,11 @@ def judge(
 
     Returns
     -------
-    Hits without likelihoods, and None, for an encoder without calibration. Hits have none either where the filter
-    looks at IRMA codes, or may: what agrees then agrees by the filter.
+    Hits without likelihoods, and None, for an encoder without calibration, and where nothing was compared. Hits have
+    none either where the filter looks at IRMA codes, or may: what agrees then agrees by the filter.
     """
     calibration = encoder.calibration
-    if calibration is None:
+    if calibration is None or not distances:
         return list(hits[: request.top]), None
     cnnc_bits, barcode = encoder.profile.network.code_bits, encoder.profile.barcode
     rbc_bits = barcode.angles * bins(barcode.size)
@@ -40,6 +40,7 @@ def judge(
         nothing=calibration.nothing_similar(distance),
         distance=distance * cnnc_bits,
         farther_than=calibration.farther_than(distance),
+        films=calibration.films,
     )
     if request.where_sql is not None or any(condition.column == "irma_code" for condition in request.where):
         return list(hits[: request.top]), similarity

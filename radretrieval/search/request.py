@@ -94,11 +94,13 @@ class Similarity:
     nothing : they are farther than can be expected: the archive has nothing similar (among what passes the filter).
     distance : the mean CNNC distance of the three nearest, in bits.
     farther_than : the share of the films held out at training whose nearest were nearer, 0 … 1.
+    films : how many these were.
     """
 
     nothing: bool
     distance: float
     farther_than: float
+    films: int
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -77,7 +77,7 @@ def test_field_24_an_encoder_goes_with_everything_of_it(
     done = inside("encoder", "delete", second, "--json")
     assert done.json == {
         "encoder_id": second,
-        "profile": "tiny",
+        "profile": "tiny-fused",
         "codes": 100,
         "coding_failures": 1,
         "neighbours": 99,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from radretrieval.coding import training
 from radretrieval.coding.checkpoint import Checkpoint
 from radretrieval.coding.progress import STAGES, Moment
 from radretrieval.coding.training import TrainedNetwork, TrainingSet, train_network
+from radretrieval.errors import UsageError
 from radretrieval.profile import STRONG, Profile
 
 SMALL: Profile = replace(
@@ -142,6 +144,25 @@ def test_kill_9(tmp_path: Path) -> None:
     assert (tmp_path / "weights").read_bytes() == whole.weights
 
 
+def test_a_checkpoint_that_was_damaged_anywhere_is_not_used(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "checkpoint.pt"
+    Checkpoint(path).save({"weights": torch.arange(5000.0)})
+    assert Checkpoint(path).load() is not None
+    whole = path.read_bytes()
+    for place in range(0, len(whole), len(whole) // 20):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        assert Checkpoint(path).load() is None
+        assert f"{path} is damaged, training begins anew" in caplog.text
+        caplog.clear()
+
+
+def test_a_loss_that_is_not_a_number_ends_the_training() -> None:
+    data = films(80, 16)
+    blank = replace(data, images=np.full_like(data.images, np.nan))
+    with pytest.raises(UsageError, match="the loss of epoch 1 is not a number: .* --weights"):
+        train_network(blank, TINY, epochs=2, device="cpu", seed=2)
+
+
 @pytest.mark.parametrize("content", [b"", b"no checkpoint", b"PK\x03\x04" + bytes(500)])
 def test_a_checkpoint_that_cannot_be_read_is_not_used(
     tmp_path: Path, content: bytes, caplog: pytest.LogCaptureFixture
@@ -158,6 +179,8 @@ def test_a_checkpoint_runs_no_code(tmp_path: Path) -> None:
             return os.system, (f"touch {tmp_path / 'ran'}",)
 
     torch.save({"state": Evil()}, tmp_path / "checkpoint.pt")
+    whole = (tmp_path / "checkpoint.pt").read_bytes()
+    (tmp_path / "checkpoint.pt").write_bytes(whole + hashlib.sha256(whole).digest())
     assert Checkpoint(tmp_path / "checkpoint.pt").load() is None
     assert not (tmp_path / "ran").exists()
 

@@ -183,7 +183,11 @@ def test_the_command_tells_figures_and_draws_the_curve(
 
 
 def test_an_encoder_is_calibrated_on_the_films_held_out(
-    database: Database, settings: Settings, films: Path, monkeypatch: pytest.MonkeyPatch
+    database: Database,
+    settings: Settings,
+    films: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr(calibration, "FEWEST", 4)
     held = replace(TINY, name="held", training=FineTuning(held_out=0.25))
@@ -197,3 +201,6 @@ def test_an_encoder_is_calibrated_on_the_films_held_out(
     assert plain.calibrated_on is None
     monkeypatch.setattr(calibration, "FEWEST", 30)
     assert train(database, settings, replace(OPTIONS, profile=held)).calibrated_on is None
+    films.rename(films.with_name("away"))  # what was decoded before is learnt, and cannot be calibrated on
+    assert train(database, settings, replace(OPTIONS, profile=held, seed=5)).calibrated_on is None
+    assert "will state no probabilities" in caplog.text

@@ -75,7 +75,7 @@ def test_reports_tell_that_nothing_is_similar(
         answer = searcher.search(Request(1))
         reported, subject = reported_answer(searcher, answer), subject_of(searcher, 1, "--sr")
     report = next(one["resource"] for one in bundle(reported, None)["entry"])
-    assert report["conclusion"].startswith("Nothing similar in the archive: its nearest films are farther away")
+    assert report["conclusion"].startswith("Nothing similar in the archive: the nearest films are farther away")
     groups = groups_of(structured_report(reported, subject), tmp_path)
     said = [one.value.value for group in groups for one in group.get_qualitative_evaluations()]
     assert said.count("NOTHING") == 1

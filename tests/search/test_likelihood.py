@@ -126,7 +126,7 @@ def test_json_and_table_say_how_likely_and_what_is_like_nothing(
     assert nothing["nothing_similar"] is True
     assert nothing["hits"][0]["probability"] is None
     said = inside("search", f"id:{by[True]}", url=filled.url)
-    assert "nothing similar in the archive: its nearest films are farther away" in said.stderr
+    assert "nothing similar in the archive: the nearest films are farther away" in said.stderr
     assert "likely (" not in said.stdout
 
 
