@@ -66,8 +66,7 @@ class ContentStore:
         """
         path = self.path(draft.sha256)
         with store_errors(self.folder):
-            if _holds(path, draft.sha256):
-                sync_file(path)
+            if _holds(path, draft.sha256) and _synced(path):
                 return
             self.access.make_folders(self.folder, path.parent)
             with replacing(path, parents=True, draft=draft.path) as place:
@@ -128,11 +127,19 @@ class ContentStore:
     def _write(self, path: Path, data: bytes, there: bool) -> None:
         """Write a file; of one that is there already, bring it and its names to the disk."""
         with store_errors(self.folder):
-            if there:
-                sync_file(path)
+            if there and _synced(path):
                 return
             self.access.make_folders(self.folder, path.parent)
             write_bytes(path, data, mode=self.access.file_mode, owner=self.access.owner, parents=True)
+
+
+def _synced(path: Path) -> bool:
+    """Bring a file and its names to the disk; False where it was deleted meanwhile: an intake may take it any time."""
+    try:
+        sync_file(path)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _holds(path: Path, sha256: bytes) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from radretrieval.storage import content_store
 from radretrieval.storage.content_store import ContentStore
 from radretrieval.storage.draft import IN_MEMORY
 
@@ -32,3 +33,25 @@ def test_a_file_that_comes_in_pieces_is_kept_under_its_hash(tmp_path: Path, size
     draft.close()
     assert [one for one in store.folder.rglob("*") if one.is_file()] == [path]
     assert store.put(data) == draft.sha256
+
+
+@pytest.mark.parametrize("way", ["put", "keep"])
+def test_a_file_that_an_intake_takes_at_that_moment_is_written_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    store = ContentStore(tmp_path / "store")
+    path = store.path(store.put(b"a film"))
+
+    def taken(file: Path) -> None:
+        file.unlink()
+        raise FileNotFoundError(file)
+
+    monkeypatch.setattr(content_store, "sync_file", taken)
+    if way == "put":
+        store.put(b"a film")
+    else:
+        draft = store.draft()
+        draft.write(b"a film")
+        store.keep(draft)
+        draft.close()
+    assert path.read_bytes() == b"a film"
