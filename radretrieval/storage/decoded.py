@@ -109,7 +109,7 @@ class DecodedFilms:
         self._order, self._places = order, {key: place for place, key in enumerate(order)}
 
     def _index(self) -> None:
-        """Find the records; the first one that is not whole, and what follows, is cut off."""
+        """Find the records; the first one that is not whole, and what follows, is left out."""
         with open(self._file, "rb", closefd=False) as file:
             while records := file.read(_BLOCK * self.record.itemsize):
                 whole = len(records) // self.record.itemsize
@@ -120,7 +120,9 @@ class DecodedFilms:
                     self._note(record["key"].tobytes())
                 if whole < _BLOCK:
                     break
-        os.ftruncate(self._file, len(self._order) * self.record.itemsize)
+        if os.fstat(self._file).st_size > len(self._order) * self.record.itemsize:
+            # into another file: a training that has mapped this one would end with SIGBUS, were it cut off
+            self._rewrite(self._order)
 
     def _note(self, key: bytes) -> None:
         self._places[key] = len(self._order)
