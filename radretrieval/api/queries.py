@@ -177,40 +177,42 @@ class BatchSearch:
         UsageError : the file cannot be written; a number or filter is not possible; no query.
         """
         from radretrieval.results.rows import check_hits_file, hits_file
+        from radretrieval.search.batch.run import BatchReport
 
         target = check_hits_file(Path(out))
         queries = self._source(target)
         searcher = self._searcher()
-        total = sum(1 for _ in queries(searcher)) if progress else None
+        total = sum(1 for _ in queries(searcher, BatchReport())) if progress else None
         with hits_file(target) as append:
             for rows in self._run(searcher, queries, counted(progress, total)):
                 append(rows)
         return self.report
 
-    def _source(self, leave_out: Path | None) -> Callable[[Searcher], Iterator[BatchQuery]]:
-        """The queries, read anew at each call."""
+    def _source(self, leave_out: Path | None) -> Callable[[Searcher, BatchReport], Iterator[BatchQuery]]:
+        """The queries, read anew at each call; files that are passed over are counted in the report."""
         from radretrieval.archive.search.stored import coded_ids
         from radretrieval.search.batch.sources import batch_query, query_source
 
         given = self._queries
         if given is None:
-            return lambda searcher: map(batch_query, coded_ids(searcher.connection, searcher.encoder.id))
+            return lambda searcher, report: map(batch_query, coded_ids(searcher.connection, searcher.encoder.id))
         if isinstance(given, str | os.PathLike):
             source = query_source(Path(given), leave_out=leave_out)
-            return lambda searcher: source()
+            return lambda searcher, report: source(report.pass_over)
         several = list(given)
-        return lambda searcher: map(batch_query, several)
+        return lambda searcher, report: map(batch_query, several)
 
     def _run(
         self,
         searcher: Searcher,
-        queries: Callable[[Searcher], Iterator[BatchQuery]],
+        queries: Callable[[Searcher, BatchReport], Iterator[BatchQuery]],
         advance: Callable[[int], None] | None = None,
     ) -> Iterator[list[HitRow]]:
         from radretrieval.search.batch.run import BatchReport, search_batch
 
-        self.report = BatchReport()
-        return search_batch(searcher, self._request, queries(searcher), self.report, advance or (lambda count: None))
+        report = self.report = BatchReport()
+        asked = queries(searcher, report)
+        return search_batch(searcher, self._request, asked, report, advance or (lambda count: None))
 
 
 def conditions(where: Where) -> tuple[Condition, ...]:

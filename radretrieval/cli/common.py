@@ -107,6 +107,11 @@ def tell_failures(failures: FailureList, most: int = 20) -> None:
         tell(f"… and {failures.total - most} more ({kept} with --json)")
 
 
+def tell_passed_over(files: int) -> None:
+    """How many files of a folder are known by name to be no images."""
+    tell(f"{files} files beside the images were passed over (labels.csv, DICOMDIR, Thumbs.db, …)")
+
+
 def tell_problems(problems: list[dict[str, str]], most: int = 3) -> None:
     """Count the problems by kind, and name the first of each, on stderr."""
     from radretrieval.report.problems import by_kind

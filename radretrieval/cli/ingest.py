@@ -19,6 +19,7 @@ from radretrieval.cli.common import (
     stop_on_signals,
     tell,
     tell_failures,
+    tell_passed_over,
     tell_problems,
 )
 
@@ -120,7 +121,7 @@ def _print(report: rr.IngestReport, labels: Path | None, watched: bool, as_json:
         tell_failures(report.failures)
     tell_problems(report.problems)
     if report.passed_over and not as_json:
-        tell(f"{report.passed_over} files beside the images were passed over (labels.csv, DICOMDIR, Thumbs.db, …)")
+        tell_passed_over(report.passed_over)
     unnamed = report.unlabelled - sum(problem["error"] == "ImageWithoutRow" for problem in report.problems)
     if unnamed:
         tell(f"{unnamed} files have no row in {labels or 'the codes of the release, and no code by it'}")

@@ -18,6 +18,7 @@ from radretrieval.cli.common import (
     print_json,
     tell,
     tell_failures,
+    tell_passed_over,
 )
 
 Picture = Annotated[
@@ -240,10 +241,14 @@ def _search_many(archive: rr.Archive, batch: Path | None, out: Path, conditions:
         ways = ", ".join(f"{name} ({count})" for name, count in document["path"].items())
         print_document(document | {"path": ways or None}, as_json)
         tell_failures(report.failures)
+        if report.passed_over:
+            tell_passed_over(report.passed_over)
     if report.flat:
         tell(
             f"{report.flat} queries are flat: nearly all their pixels have one grey value, and their hits mean nothing"
         )
+    if report.nothing_similar:
+        tell(f"{report.nothing_similar} queries have nothing similar in the archive; their hits have no probabilities")
     if report.short:
         tell(f"{report.short} queries have fewer than {conditions['top']} hits: no more coded images pass for them")
     if report.path["hnsw"]:

@@ -175,6 +175,13 @@ def test_nothing_refers_to_notes_that_are_not_in_the_repository() -> None:
             assert not any(word in (ROOT / name).read_text(encoding="utf-8") for word in words), name
 
 
+def test_the_page_of_batches_has_the_columns_in_their_order() -> None:
+    from radretrieval.results.rows import COLUMNS
+
+    rows = re.findall(r"^\| (`.*?) \|", TEXTS["docs/batch.md"], re.MULTILINE)
+    assert [name for row in rows for name in re.findall(r"`(\w+)`", row)] == list(COLUMNS)
+
+
 def section(title: str) -> str:
     """A section of the conformance page."""
     return TEXTS["docs/dicom.md"].partition(f"\n### {title}\n")[2].partition("\n#")[0]

@@ -251,6 +251,9 @@ def test_sources_that_hold_no_query(tmp_path: Path) -> None:
         query_source(tmp_path / "none")
     with pytest.raises(UsageError, match="no file in it"):
         query_source(tmp_path)
+    (tmp_path / "labels.csv").touch()
+    with pytest.raises(UsageError, match="no file in it that may be an image"):
+        query_source(tmp_path)
     listed = tmp_path / "a.csv"
     for text, reason in (
         ("image_id\n", "no row"),

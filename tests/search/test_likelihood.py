@@ -105,6 +105,27 @@ def test_a_batch_has_the_numbers_of_single_searches(
         assert [row[name] for row in csv.DictReader(file) for name in names] == expected
 
 
+def test_a_batch_counts_the_queries_with_nothing_similar(
+    filled: Database, settings: Settings, inside: Callable[..., Run], tmp_path: Path
+) -> None:
+    ids = (3, 10, 77, 250, 391)
+    nothing = sum(a.similarity.nothing for a in answered(filled, settings, [Request(i) for i in ids]) if a.similarity)
+    assert 0 < nothing < len(ids)
+    (tmp_path / "ids.csv").write_text("\n".join(["id", *map(str, ids)]))
+    batch = ("search", "--batch", tmp_path / "ids.csv", "--out", tmp_path / "hits.csv")
+    done = inside(*batch, url=filled.url)
+    assert f"{nothing} queries have nothing similar in the archive" in done.stderr
+    assert ["nothing_similar", str(nothing)] in [line.split() for line in done.stdout.splitlines()]
+    assert inside(*batch, "--json", url=filled.url).json["nothing_similar"] == nothing
+    with filled.connection() as connection:
+        calibrate(connection, None)
+    try:
+        assert inside(*batch, "--json", url=filled.url).json["nothing_similar"] is None
+    finally:
+        with filled.connection() as connection:
+            calibrate(connection, replace(fitted(), far=FAR))
+
+
 def test_json_and_table_say_how_likely_and_what_is_like_nothing(
     filled: Database, settings: Settings, inside: Callable[..., Run]
 ) -> None:

@@ -20,8 +20,8 @@ from tiny import add_encoder
 from radretrieval.archive.connections import Database
 
 IMAGES = 24
-KEYS = ["encoder_id", "queries", "answered", "flat", "failed", "failures", "rows", "out", "seconds"]
-KEYS += ["queries_per_second", "path"]
+KEYS = ["encoder_id", "queries", "answered", "flat", "nothing_similar", "failed", "failures", "passed_over", "rows"]
+KEYS += ["out", "seconds", "queries_per_second", "path"]
 
 
 @pytest.fixture
@@ -89,6 +89,27 @@ def test_a_folder_with_files_that_cannot_be_read(filled: Callable[..., Run], tmp
     again = filled("search", "--batch", "new", "--out", "new/hits.csv", "--device", "cpu", "--json", check=False).json
     assert [failure["path"] for failure in again["failures"]] == [str(tmp_path / "new" / "torn.png")]
     assert rows_of(tmp_path / "new" / "hits.csv") == rows
+
+
+def test_files_beside_the_images_are_passed_over_as_ingest_does(filled: Callable[..., Run], tmp_path: Path) -> None:
+    (tmp_path / "new" / "below").mkdir()
+    for name in ("labels.csv", "below/Thumbs.db", "DICOMDIR"):
+        (tmp_path / "new" / name).write_text("no picture")
+    search = ("search", "--batch", "new", "--out", "h.csv", "--device", "cpu")
+    done = filled(*search)
+    assert "\n3 files beside the images were passed over (labels.csv" in f"\n{done.stderr}"
+    again = filled(*search, "--json").json
+    assert {name: again[name] for name in ("queries", "answered", "failed", "passed_over")} == {
+        "queries": 5,
+        "answered": 5,
+        "failed": 0,
+        "passed_over": filled("ingest", "new", "--json").json["passed_over"],
+    }
+    assert again["passed_over"] == 3
+    # one that a CSV names is a query
+    (tmp_path / "named.csv").write_text("file\nnew/labels.csv\n")
+    named = filled("search", "--batch", "named.csv", "--out", "h.csv", "--json", check=False)
+    assert (named.returncode, named.json["failed"], named.json["passed_over"]) == (1, 1, 0)
 
 
 def test_a_csv_of_ids_and_queries_without_hits(filled: Callable[..., Run], tmp_path: Path) -> None:

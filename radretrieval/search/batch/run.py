@@ -38,7 +38,9 @@ class BatchReport:
     ----------
     encoder_id : whose codes were compared. recall : as in `Answer`.
     flat : answered queries whose pixels show nothing.
+    nothing_similar : answered queries with nothing similar in the archive; None where the encoder has no calibration.
     short : answered queries with fewer hits than were asked for.
+    passed_over : files of the folder that are known to be no images, as `labels.csv`: no queries.
     path : answered queries by the way their candidates were found.
     """
 
@@ -47,11 +49,17 @@ class BatchReport:
     queries: int = 0
     answered: int = 0
     flat: int = 0
+    nothing_similar: int | None = None
     short: int = 0
+    passed_over: int = 0
     rows: int = 0
     failures: FailureList = field(default_factory=FailureList)
     path: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
+
+    def pass_over(self) -> None:
+        """Count a file of the folder that is no image."""
+        self.passed_over += 1
 
     @property
     def queries_per_second(self) -> float:
@@ -65,8 +73,10 @@ class BatchReport:
             "queries": self.queries,
             "answered": self.answered,
             "flat": self.flat,
+            "nothing_similar": self.nothing_similar,
             "failed": len(self.failures),
             "failures": self.failures,
+            "passed_over": self.passed_over,
             "rows": self.rows,
             "out": str(out),
             "seconds": round(self.seconds, 3),
@@ -102,6 +112,7 @@ def search_batch(
     check_request(request)
     started = time.monotonic()
     report.encoder_id, report.recall = searcher.encoder.id, searcher.encoder.recall
+    report.nothing_similar = None if searcher.encoder.calibration is None else 0
     with connections.database_errors(searcher.database.url), ExitStack() as stack:
         if next(stored.coded_ids(searcher.connection, searcher.encoder.id), None) is None:
             searcher.raise_no_codes(codes.pending_count(searcher.connection, searcher.encoder.id))
@@ -116,6 +127,8 @@ def search_batch(
                     continue
                 report.answered += 1
                 report.flat += query.flat
+                if report.nothing_similar is not None:
+                    report.nothing_similar += bool(answer.rows[0].nothing_similar)
                 report.short += answer.hits < request.top
                 report.path[answer.path] += 1
                 rows += answer.rows

@@ -6,10 +6,11 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from radretrieval.errors import InputMissing, LabelsError, UsageError
 from radretrieval.files.text import printable
-from radretrieval.files.walk import walk
+from radretrieval.files.walk import is_beside_images, walk
 from radretrieval.ingest.labels_csv import open_rows
 
 COLUMNS = ("file", "image_id", "id")  # of a CSV; the first of them that it has is taken
@@ -29,7 +30,10 @@ class BatchQuery:
     target: str | int | UsageError
 
 
-QuerySource = Callable[[], Iterator[BatchQuery]]
+class QuerySource(Protocol):
+    """The queries, read anew by each call; `pass_over` is called for each file of a folder that is known to be none."""
+
+    def __call__(self, pass_over: Callable[[], None] = ...) -> Iterator[BatchQuery]: ...
 
 
 def query_source(path: Path, leave_out: Path | None = None) -> QuerySource:
@@ -37,7 +41,8 @@ def query_source(path: Path, leave_out: Path | None = None) -> QuerySource:
 
     Parameters
     ----------
-    path : a folder: every file in it and below, in the order of their names. A CSV with a column `file` (relative to
+    path : a folder: every file in it and below, in the order of their names, but those that `ingest` passes over too
+        (`labels.csv`, `DICOMDIR`, …). A CSV with a column `file` (relative to
         the CSV), `image_id` or `id`: its rows, in their order.
     leave_out : a file of the folder that is no query: the output of an earlier run.
 
@@ -50,12 +55,21 @@ def query_source(path: Path, leave_out: Path | None = None) -> QuerySource:
     skip = frozenset() if leave_out is None else frozenset({os.path.abspath(leave_out)})
     folder = os.path.isdir(path)
 
-    def source() -> Iterator[BatchQuery]:
-        return map(batch_query, walk([path], skip)) if folder else _rows(path)
+    def source(pass_over: Callable[[], None] = lambda: None) -> Iterator[BatchQuery]:
+        return _files(path, skip, pass_over) if folder else _rows(path)
 
     if next(source(), None) is None:
-        raise UsageError(f"{path} holds no query: {'there is no file in it' if folder else 'it has no row'}")
+        nothing = "there is no file in it that may be an image" if folder else "it has no row"
+        raise UsageError(f"{path} holds no query: {nothing}")
     return source
+
+
+def _files(folder: Path, skip: frozenset[str], pass_over: Callable[[], None]) -> Iterator[BatchQuery]:
+    for path in walk([folder], skip):
+        if is_beside_images(path):
+            pass_over()
+        else:
+            yield batch_query(path)
 
 
 def _rows(path: Path) -> Iterator[BatchQuery]:
