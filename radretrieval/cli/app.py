@@ -143,9 +143,10 @@ def _written(stream: TextIO) -> Iterator[None]:
 def _ran(verbose: bool) -> object:
     """The exit code of the command; raises OSError where output of ours could not be written."""
     try:
-        return app(standalone_mode=False)
+        code: object = app(standalone_mode=False)
+        return _interrupted() if code == 130 else code  # so Typer answers a KeyboardInterrupt
     except typer.Abort:
-        return _told("interrupted; what was committed stays, run the command again to go on", 130)
+        return _interrupted()
     except _ClickError as error:
         with _written(sys.stderr):
             error.show()  # type: ignore[attr-defined]
@@ -154,11 +155,15 @@ def _ran(verbose: bool) -> object:
         _traceback(verbose, error)
         return _told(f"error: {error}", error.exit_code)
     except KeyboardInterrupt:
-        return _told("interrupted; what was committed stays, run the command again to go on", 130)
+        return _interrupted()
     except Exception as error:
         if isinstance(error, OSError) and error.errno in _NOT_WRITTEN:
             raise
         return _fault(error, verbose)
+
+
+def _interrupted() -> int:
+    return _told("interrupted; what was committed stays, run the command again to go on", 130)
 
 
 def _not_written(error: OSError, code: object, verbose: bool) -> object:

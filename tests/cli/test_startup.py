@@ -53,3 +53,20 @@ def test_the_version_needs_no_command() -> None:
     command = [sys.executable, "-m", "radretrieval", "--version"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout == f"{radretrieval.__version__}\n"
+
+
+def test_an_interrupted_command_says_what_stays() -> None:
+    program = """
+import sys
+from radretrieval.cli import app, main
+
+@app.command()
+def stopped() -> None:
+    raise KeyboardInterrupt
+
+sys.argv = ["radretrieval", "stopped"]
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (130, "")
+    assert done.stderr == "interrupted; what was committed stays, run the command again to go on\n"
