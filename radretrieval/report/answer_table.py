@@ -19,7 +19,7 @@ def print_answer(answer: Answer) -> None:
         likely = [in_words(hit.likelihood.code) if hit.likelihood else "-"] if judged else []
         cells = [hit.rank, hit.image_id, hit.cnnc_distance, hit.rbc_distance, hit.irma_code or "-"]
         rows.append([*cells, *likely, *(_region(hit) if with_roi else []), shown(hit.uri)])
-    optional = [*(["the query's code"] if judged else []), *(["ROI", "score"] if with_roi else [])]
+    optional = [*(["same code as query"] if judged else []), *(["ROI", "score"] if with_roi else [])]
     table(["rank", "image", "CNNC", "RBC", "IRMA code", *optional, "file"], rows)
     if answer.request.explain:
         _print_explanations(answer)
@@ -45,7 +45,7 @@ def _print_explanations(answer: Answer) -> None:
         if (why := hit.explanation) is not None
     ]
     print()
-    likely = ["likely the query's"] if judged else []
+    likely = ["same axes as query"] if judged else []
     columns = ["rank", "image", "by CNNC", "key: CNNC + RBC", "as query", "as most", *likely]
     columns.append("RBC of each projection, from 0°")
     table(columns, rows, title=f"query {answer.query_irma_code or '-'}, most hits {answer.majority_irma_code or '-'}")

@@ -30,8 +30,13 @@ def nothing_similar(similarity: Similarity, filtered: bool) -> str:
     """What is said of a query that nothing is similar to, in the archive or among what passes the filter."""
     nearer = int(similarity.farther_than * (similarity.films + 1) + 1e-6)
     share = "all" if nearer >= similarity.films else f"{nearer} of the"
-    where, which = ("passes the filter", "of those that pass are") if filtered else ("in the archive", "are")
+    which = "of those that pass are" if filtered else "are"
     return (
-        f"nothing similar {where}: the nearest films {which} farther away ({similarity.distance:.0f} of 1000 bits) "
+        f"{nothing_where(filtered)}: the nearest films {which} farther away ({similarity.distance:.0f} of 1000 bits) "
         f"than those of {share} {similarity.films} films that the encoder was tried on; do not rely on the hits"
     )
+
+
+def nothing_where(filtered: bool) -> str:
+    """In short, among what nothing is similar."""
+    return "nothing similar passes the filter" if filtered else "nothing similar in the archive"

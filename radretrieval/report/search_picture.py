@@ -25,13 +25,15 @@ from radretrieval.report.drawing import (
     Box,
     Line,
     code_lines,
+    font,
     length,
     save,
     text_height,
     tile,
+    wrapped,
     write,
 )
-from radretrieval.report.likelihood import in_words
+from radretrieval.report.likelihood import in_words, nothing_where
 from radretrieval.search.request import Answer, Explanation, Hit
 from radretrieval.search.searcher import Searcher
 
@@ -42,6 +44,11 @@ if TYPE_CHECKING:
 _COLUMNS = 5
 _QUERY, _HIT, _GAP, _MARGIN = 330, 216, 18, 24
 _BARS = 64  # the height of an explanation's bars
+_BANNER = 40  # the height of the query's warning
+_LEGEND = (
+    "TDAB: axes of the IRMA code that agree, a dot for one that does not; bars: barcode distance of each projection, "
+    "from 0°, one scale for all hits"
+)
 
 
 @dataclass(frozen=True)
@@ -56,7 +63,8 @@ class PicturedImage:
     roi : x, y, width, height of the drawn region, in pixels of `pixels`.
     cnnc_distance, rbc_distance : of a hit.
     correct : whether a hit has the query's IRMA code; None where either has none.
-    remark : how likely a hit has the query's code; of the query, that nothing is similar.
+    remark : how likely a hit has the query's code.
+    warning : of the query, what is to be known before its hits are looked at.
     explanation : of a hit, why it stands where it does.
     region : of a hit, what became of the query's region, in words.
     """
@@ -69,6 +77,7 @@ class PicturedImage:
     rbc_distance: float | None = None
     correct: bool | None = None
     remark: str | None = None
+    warning: str | None = None
     explanation: Explanation | None = None
     region: str | None = None
 
@@ -95,9 +104,10 @@ def _pictured(searcher: Searcher, answer: Answer, file_names: bool) -> tuple[Pic
         caption = [f"image {request.query}"]
     else:
         caption = [request.query.name] if file_names else []
-    nothing = "nothing similar in the archive" if answer.similarity and answer.similarity.nothing else None
+    nothing = answer.similarity is not None and answer.similarity.nothing
+    warning = f"{nothing_where(answer.effect is not None)}: do not rely on the hits".capitalize() if nothing else None
     pixels, code = searcher.query_pixels(request), answer.query_irma_code
-    query = PicturedImage(pixels, caption, code, request.roi, remark=nothing)
+    query = PicturedImage(pixels, caption, code, request.roi, warning=warning)
     return query, [_pictured_hit(searcher, hit, answer.query_irma_code, file_names) for hit in answer.hits]
 
 
@@ -117,7 +127,7 @@ def _pictured_hit(searcher: Searcher, hit: Hit, query_code: str | None, file_nam
         cnnc_distance=hit.cnnc_distance,
         rbc_distance=hit.rbc_distance,
         correct=None if query_code is None or hit.irma_code is None else hit.irma_code == query_code,
-        remark=f"right: {in_words(hit.likelihood.code)}" if hit.likelihood else None,
+        remark=f"same code: {in_words(hit.likelihood.code)}" if hit.likelihood else None,
         explanation=hit.explanation,
     )
 
@@ -127,6 +137,8 @@ def compose(query: PicturedImage, hits: Sequence[PicturedImage]) -> Image:
     from PIL import Image, ImageDraw  # heavy; only `search --picture` and `--sc` need it
 
     query_text = _text(query)
+    if any(hit.explanation for hit in hits):
+        query_text += [(line, SMALL, FAINT) for line in ("", *wrapped(_LEGEND, SMALL, _QUERY))]
     texts = [_text(hit) for hit in hits]
     columns = min(max(len(hits), 1), _COLUMNS)
     rows = -(-len(hits) // columns)
@@ -134,26 +146,38 @@ def compose(query: PicturedImage, hits: Sequence[PicturedImage]) -> Image:
     bars = _BARS if any(hit.explanation for hit in hits) else 0
     row_height = _HIT + text_height(max(texts, key=text_height, default=[])) + 34 + bars
     left = _MARGIN + _QUERY + 2 * _GAP
+    top = _MARGIN + (_BANNER + _GAP if query.warning else 0)
     width = left + columns * (_HIT + _GAP) - _GAP + _MARGIN
-    height = 2 * _MARGIN + max(rows * (row_height + _GAP) - _GAP, _QUERY + text_height(query_text) + 34)
+    height = top + _MARGIN + max(rows * (row_height + _GAP) - _GAP, _QUERY + text_height(query_text) + 34)
     canvas = Image.new("RGB", (width, height), PAPER)
     draw = ImageDraw.Draw(canvas)
-    write(draw, (_MARGIN, _MARGIN), _QUERY, [("Query", LARGE, INK)])
-    tile(canvas, (_MARGIN, _MARGIN + 30), _QUERY, query.pixels, query.roi, INK)
-    write(draw, (_MARGIN, _MARGIN + 30 + _QUERY + 8), _QUERY, query_text)
-    for rank, (hit, text) in enumerate(zip(hits, texts, strict=True), start=1):
-        x = left + (rank - 1) % columns * (_HIT + _GAP)
-        y = _MARGIN + (rank - 1) // columns * (row_height + _GAP)
-        word, colour = {True: ("same code", RIGHT), False: ("other code", WRONG), None: ("", OPEN)}[hit.correct]
-        write(draw, (x, y), _HIT, [(str(rank), LARGE, INK)])
-        write(draw, (x + _HIT - length(word, PLAIN), y + 3), _HIT, [(word, PLAIN, colour)])
-        tile(canvas, (x, y + 30), _HIT, hit.pixels, hit.roi, colour)
-        write(draw, (x, y + 30 + _HIT + 8), _HIT, text)
+    if query.warning:
+        draw.rectangle((_MARGIN, _MARGIN, width - _MARGIN - 1, _MARGIN + _BANNER - 1), fill=WRONG)
+        draw.text((_MARGIN + 12, _MARGIN + _BANNER / 2), query.warning, fill=PAPER, font=font(LARGE), anchor="lm")
+    write(draw, (_MARGIN, top), _QUERY, [("Query", LARGE, INK)])
+    tile(canvas, (_MARGIN, top + 30), _QUERY, query.pixels, query.roi, INK)
+    write(draw, (_MARGIN, top + 30 + _QUERY + 8), _QUERY, query_text)
+    for place, (hit, text) in enumerate(zip(hits, texts, strict=True)):
+        corner = left + place % columns * (_HIT + _GAP), top + place // columns * (row_height + _GAP)
+        _draw_hit(canvas, corner, place + 1, hit, text)
         if hit.explanation is not None:
-            _draw_angles(draw, (x, y + row_height - _BARS), hit.explanation.angle_distances, largest)
+            under = corner[0], corner[1] + row_height - _BARS
+            _draw_angles(draw, under, hit.explanation.angle_distances, largest)
     if not hits:
-        write(draw, (left, _MARGIN), _HIT, [("No hits", LARGE, FAINT)])
+        write(draw, (left, top), _HIT, [("No hits", LARGE, FAINT)])
     return canvas
+
+
+def _draw_hit(canvas: Image, corner: tuple[int, int], rank: int, hit: PicturedImage, text: Sequence[Line]) -> None:
+    """A hit's rank, its image, and `text` under it."""
+    from PIL import ImageDraw
+
+    draw, (x, y) = ImageDraw.Draw(canvas), corner
+    word, colour = {True: ("same code", RIGHT), False: ("other code", WRONG), None: ("", OPEN)}[hit.correct]
+    write(draw, (x, y), _HIT, [(str(rank), LARGE, INK)])
+    write(draw, (x + _HIT - length(word, PLAIN), y + 3), _HIT, [(word, PLAIN, colour)])
+    tile(canvas, (x, y + 30), _HIT, hit.pixels, hit.roi, colour)
+    write(draw, (x, y + 30 + _HIT + 8), _HIT, text)
 
 
 def _draw_angles(draw: ImageDraw, corner: tuple[int, int], distances: Sequence[int], largest: int) -> None:
@@ -172,7 +196,7 @@ def _why(explanation: Explanation | None) -> list[Line]:
     """The explanation in short lines."""
     if explanation is None:
         return []
-    key = f"rank {explanation.cnnc_rank} by CNNC; key {explanation.cnnc_part:.3f} + {explanation.rbc_part:.3f}"
+    key = f"CNNC rank {explanation.cnnc_rank}, key {explanation.cnnc_part:.3f} + {explanation.rbc_part:.3f}"
     axes = f"as query {agreeing(explanation.as_query)}, as most {agreeing(explanation.as_most)}"
     return [(key, SMALL, INK), (axes, SMALL, INK)]
 

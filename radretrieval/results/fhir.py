@@ -264,11 +264,12 @@ def _conclusion(reported: ReportedAnswer) -> str:
     answer, roi = reported.answer, reported.answer.request.roi
     exact = "approximate index (HNSW)" if answer.path == "hnsw" else "exact"
     region = f", region {','.join(map(str, roi))} of the query" if roi else ""
-    nothing = ""
+    number = f"{answer.returned} of {answer.requested}"
+    listed = f"{number} similar images"
     if answer.similarity is not None and answer.similarity.nothing:
         text = nothing_similar(answer.similarity, answer.effect is not None)
-        nothing = f"{text[0].upper()}{text[1:]}. "
+        listed = f"{text[0].upper()}{text[1:]}. The nearest films, which are not similar, are listed: {number}"
     return (
-        f"{nothing}{answer.returned} of {answer.requested} similar images, from {answer.candidates} nearest CNN codes "
+        f"{listed}, from {answer.candidates} nearest CNN codes "
         f"({exact}) {order_in_words(reported.encoder.profile)}{region}. Not reviewed by a person."
     )

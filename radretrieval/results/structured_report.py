@@ -104,7 +104,7 @@ def _content(reported: ReportedAnswer, subject: Subject, hits: Sequence[tuple[Hi
             _algorithm(answer, reported.encoder),
             nothing,
         ),
-        *(_hit_group(hit, identity) for hit, identity in hits),
+        *(_hit_group(hit, identity, nothing) for hit, identity in hits),
     ]
     encoder = reported.encoder
     device = hd.sr.DeviceObserverIdentifyingAttributes(
@@ -196,9 +196,10 @@ def irma_meaning(code: str) -> str:
     return text or "unspecified"
 
 
-def _hit_group(hit: Hit, identity: Identity | None) -> Any:
+def _hit_group(hit: Hit, identity: Identity | None, nothing_similar: bool) -> Any:
     reason = unreferable(identity)
-    name = f"hit {hit.rank}: image {hit.image_id} of the archive{f', which {reason}' if reason else ''}"
+    doubt = " (nothing similar was found)" if nothing_similar else ""
+    name = f"hit {hit.rank}{doubt}: image {hit.image_id} of the archive{f', which {reason}' if reason else ''}"
     numbers: list[tuple[str, float, str]] = [
         ("RANK", hit.rank, "1"),
         ("CNNC", hit.cnnc_distance, "bit"),

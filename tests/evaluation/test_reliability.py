@@ -37,3 +37,19 @@ def test_the_picture_has_a_bar_as_high_as_the_share_that_is_right(tmp_path: Path
     green = (abs(pixels - np.array(RIGHT)).sum(2) == 0).sum(0)
     tall, half = green.max(), np.median(green[(green > green.max() * 0.3) & (green < green.max() * 0.7)])
     assert half / tall == pytest.approx(0.5, abs=0.05)
+
+
+def test_the_picture_has_the_number_of_hits_of_each_bin_and_faint_bars_of_few(tmp_path: Path) -> None:
+    from radretrieval.report.drawing import RIGHT
+
+    pictures = []
+    for hits in (9, 10):
+        bins = [Bin(hits, 0.05, 0.0), Bin(hits, 0.55, 0.5)]
+        write_reliability(tmp_path / "r.png", Reliability(bins, 0.01, 0.02, 0.0), "Probabilities")
+        with Image.open(tmp_path / "r.png") as image:
+            pictures.append(np.asarray(image.convert("RGB")).astype(int))
+    few, enough = ((abs(pixels - np.array(RIGHT)).sum(2) == 0).any() for pixels in pictures)
+    assert (few, enough) == (False, True)
+    differ = (pictures[0] != pictures[1]).any(2)[: 740 - 66]
+    assert differ[:, 50:110].any(), "the number of a bin where none is right"
+    assert differ[:, 370:440].any()

@@ -9,7 +9,9 @@ from PIL import Image
 
 from radretrieval.errors import UsageError
 from radretrieval.report.drawing import code_lines, length, save, shortened
-from radretrieval.report.search_picture import PicturedImage, compose
+from radretrieval.report.likelihood import in_words
+from radretrieval.report.search_picture import PicturedImage, _text, compose
+from radretrieval.search.request import Explanation
 
 GREY = np.linspace(0, 1, 60 * 80, dtype=np.float32).reshape(60, 80)
 CODE = "1121-120-942-700"
@@ -117,6 +119,27 @@ def test_long_words_are_cut_in_the_middle(width: int) -> None:
         assert short.startswith("/archive")
         assert short.endswith("name.png")
     assert shortened("short", 13, 216) == "short"
+
+
+@pytest.mark.parametrize("probability", [0.999, 0.9, 0.5, 0.1, 0.001])
+def test_the_words_under_a_hit_are_not_cut(probability: float) -> None:
+    agree: dict[str, bool | None] = dict.fromkeys("TDAB", True)
+    why = Explanation(1000, 0.4444, 0.4444, (272,) * 16, agree, agree)
+    said = f"same code: {in_words(probability)}"
+    hit = PicturedImage(GREY, cnnc_distance=1000, rbc_distance=4352, remark=said, explanation=why)
+    for line, size, _ in _text(hit):
+        assert shortened(line, size, 216) == line
+
+
+@pytest.mark.parametrize("count", [0, 1, 5])
+def test_a_warning_is_a_banner_over_the_whole_width(tmp_path: Path, count: int) -> None:
+    hits = [PicturedImage(GREY)] * count
+    plain = drawn(tmp_path / "a.png", PicturedImage(GREY), *hits)
+    image = drawn(tmp_path / "b.png", PicturedImage(GREY, warning="Nothing similar in the archive"), *hits)
+    rows, columns = np.nonzero(where(image, OTHER))
+    assert (columns.min(), columns.max()) == (24, image.shape[1] - 25)
+    assert (rows.min(), rows.max()) == (24, 63)
+    assert (image[24 + 58 :] == plain[24:]).all(), "the query and the hits stand under it"
 
 
 @pytest.mark.parametrize(

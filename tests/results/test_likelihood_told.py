@@ -76,9 +76,15 @@ def test_reports_tell_that_nothing_is_similar(
         reported, subject = reported_answer(searcher, answer), subject_of(searcher, 1, "--sr")
     report = next(one["resource"] for one in bundle(reported, None)["entry"])
     assert report["conclusion"].startswith("Nothing similar in the archive: the nearest films are farther away")
+    count = f"{answer.returned} of {answer.requested}"
+    assert f". The nearest films, which are not similar, are listed: {count}, from" in report["conclusion"]
+    assert "similar images" not in report["conclusion"]
     groups = groups_of(structured_report(reported, subject), tmp_path)
     said = [one.value.value for group in groups for one in group.get_qualitative_evaluations()]
     assert said.count("NOTHING") == 1
+    names = sorted(group.tracking_identifier for group in groups)
+    assert names[-1] == "query"
+    assert all("(nothing similar was found): image" in name for name in names[:-1])
 
 
 def test_the_picture_says_both(answers: Made, calibrated: Callable[[Calibration], None], tmp_path: Path) -> None:
@@ -89,16 +95,20 @@ def test_the_picture_says_both(answers: Made, calibrated: Callable[[Calibration]
         answer = searcher.search(Request(1))
         query, hits = search_picture._pictured(searcher, answer, file_names=False)
         search_picture.write_search_picture(tmp_path / "answer.png", searcher, answer)
-    assert query.remark is None
+    assert (query.warning, query.remark) == (None, None)
     first = next(hit for hit in answer.hits if hit.likelihood)
     assert first.likelihood is not None
     lines = [line for line, *_ in _text(hits[first.rank - 1])]
-    assert f"right: {in_words(first.likelihood.code)}" in lines
+    assert f"same code: {in_words(first.likelihood.code)}" in lines
     calibrated(replace(fitted(), far=0.0))
     with answers.searcher() as searcher:
         query, hits = search_picture._pictured(searcher, searcher.search(Request(1)), file_names=False)
-    assert query.remark == "nothing similar in the archive"
+    assert query.warning == "Nothing similar in the archive: do not rely on the hits"
     assert [hit.remark for hit in hits] == [None] * len(hits)
+    with answers.searcher() as searcher:
+        filtered = searcher.search(Request(1, max_distance=1000))
+        query, _ = search_picture._pictured(searcher, filtered, file_names=False)
+    assert query.warning == "Nothing similar passes the filter: do not rely on the hits"
 
 
 def test_words() -> None:

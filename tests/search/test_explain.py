@@ -103,5 +103,9 @@ def test_the_command_explains_in_table_json_and_picture(answers: Made, tmp_path:
     assert any(line[:2] == ["1", str(first["image_id"])] and line[-16:] == bits for line in lines)
     with Image.open(tmp_path / "plain.png") as before, Image.open(tmp_path / "why.png") as after:
         assert after.height > before.height + 2 * 64
+        under_query = [
+            np.asarray(image.convert("L"))[54 + 330 + 98 : 54 + 330 + 160, 24 : 24 + 330] for image in (before, after)
+        ]
+        assert [bool((pixels < 128).any()) for pixels in under_query] == [False, True], "the legend"
     refused = answers.search("--all", "--out", tmp_path / "a.csv", "--explain", check=False)
     assert (refused.returncode, "--explain is of one query" in refused.stderr) == (2, True)

@@ -141,6 +141,7 @@ def test_json_and_table_say_how_likely_and_what_is_like_nothing(
     assert list(first["axis_probabilities"]) == ["T", "D", "A", "B"]
     table = inside("search", f"id:{by[False]}", url=filled.url)
     assert "likely (" in table.stdout
+    assert "same code as query" in table.stdout
     assert "nothing similar" not in table.stderr
 
     nothing = inside("search", f"id:{by[True]}", "--json", url=filled.url).json
