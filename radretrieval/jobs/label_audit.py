@@ -25,6 +25,7 @@ from radretrieval.files.text import shown
 from radretrieval.storage.source import SourceFile
 
 LISTED_FROM = -2.0  # suspicion: also where the votes by code and by barcode contradict each other
+MOST_THREADS = 4  # each holds the distances of a batch to every image
 BATCH = 256  # images whose neighbours are in memory at a time
 
 
@@ -193,7 +194,8 @@ def _suspicion(
 
     batches = [places[start : start + BATCH] for start in range(0, len(places), BATCH)]
     found = [np.empty(0)]
-    with ThreadPoolExecutor(os.cpu_count()) as threads:  # numpy compares codes without the interpreter's lock
+    # numpy compares codes without the interpreter's lock
+    with ThreadPoolExecutor(min(MOST_THREADS, os.cpu_count() or 1)) as threads:
         for some in threads.map(judge, batches):
             found.append(some)
             if advance is not None:
@@ -271,7 +273,9 @@ def _found(labelled: LabelledCodes, places: NDArray[np.int64]) -> Iterator[_Foun
 
 
 def _notes(labelled: LabelledCodes, places: NDArray[np.int64], worst: NDArray[np.float64]) -> Iterator[str]:
-    if not any((labelled.values[name][places] >= 0).any() for name in FIELDS):
+    if not len(places):
+        yield "no image with a code passes the filter"
+    elif not any((labelled.values[name][places] >= 0).any() for name in FIELDS):
         yield (
             "none of these images has an IRMA code, body part, view or laterality; labels come with: radretrieval "
             "ingest FOLDER --labels labels.csv"

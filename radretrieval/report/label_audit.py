@@ -11,7 +11,7 @@ from radretrieval.errors import ImageError, RadretrievalError, UsageError
 from radretrieval.files.output import check_output, output_file
 from radretrieval.files.table_files import table_file
 from radretrieval.files.text import printable
-from radretrieval.files.uris import to_path
+from radretrieval.files.uris import is_hidden, to_path
 from radretrieval.irma.tree import describe
 from radretrieval.jobs.label_audit import Finding, LabelAudit, Labels, Neighbour, Suspect
 from radretrieval.report.drawing import (
@@ -177,7 +177,8 @@ def _draw_suspect(
     sentence = f"{_votes(found)} neighbours have {found.proposed}, {found.agreeing} have {found.value}"
     lines += [(line, SMALL, INK) for line in wrapped(sentence, SMALL, _TEXT - _GAP)]
     lines += [(f"suspicion {suspect.suspicion:.2f}", SMALL, FAINT)]
-    lines += [(shortened(Path(suspect.file).name, SMALL, _TEXT - _GAP), SMALL, FAINT)]
+    if not is_hidden(audit.files[suspect.image_id].uri):  # pictures are passed on
+        lines += [(shortened(Path(suspect.file).name, SMALL, _TEXT - _GAP), SMALL, FAINT)]
     write(draw, (_MARGIN, y), _TEXT - _GAP, lines)
     x = _MARGIN + _TEXT
     _draw_film(canvas, draw, (x, y), audit.files[suspect.image_id], reading, WRONG)
