@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from radretrieval.ingest.labels_csv import read_labels
 from radretrieval.jobs import label_audit as module
 from radretrieval.jobs.label_audit import LabelAudit, audit_labels
 from radretrieval.phantom.archive import write_archive
+from radretrieval.report import label_audit as report
 from radretrieval.report.label_audit import COLUMNS, labels_path, write_audit_csv
 from radretrieval.storage.content_store import ContentStore
 from radretrieval.storage.source import SourceFile
@@ -324,3 +325,15 @@ def empty_audit(uris: list[str]) -> LabelAudit:
     suspects = [module.Suspect(n, uri, 4.0, labels, [finding], []) for n, uri in enumerate(uris)]
     files = {n: SourceFile(uri, b"x" * 32) for n, uri in enumerate(uris)}
     return LabelAudit(1, "tiny", 9, 9, len(uris), suspects, [], 0.0, files)
+
+
+@pytest.mark.parametrize(("uri", "named"), [("file:///x/doe_jane.png", True), ("file:hidden/abc", False)])
+def test_a_sheet_has_no_name_that_the_archive_hides(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uri: str, named: bool
+) -> None:
+    audit = empty_audit([uri])
+    audit = replace(audit, images=[replace(audit.images[0], file="/x/doe_jane.png")])
+    drawn: list[str] = []
+    monkeypatch.setattr(report, "write", lambda draw, corner, width, lines: drawn.extend(line[0] for line in lines))
+    report.write_contact_sheet(tmp_path / "sheet.png", audit, settings.reading)
+    assert ("doe_jane.png" in drawn) == named
