@@ -25,11 +25,23 @@ Box = tuple[float, float, float, float]
 Reals = NDArray[np.float64]
 
 _MILLION = 1_000_000
+_LEAST_SIDE = 8  # of a region, in pixels of the query: less shows nothing that could be found again
 
 
 def find_region(query: NDArray[np.float32], roi: Roi, image: NDArray[np.float32], *, polarity: str = "same") -> Region:
     """The place of the query's region in one film; see `find_regions`."""
     return find_regions(query, roi, [image], polarity=polarity)[0]
+
+
+def check_region(roi: Roi, rows: int, columns: int) -> None:
+    """Raise UsageError unless the region has 8 × 8 pixels or more and lies inside an image of rows × columns."""
+    check_roi(roi, rows, columns)
+    x, y, width, height = roi
+    if min(width, height) < _LEAST_SIDE:
+        raise UsageError(
+            f"ROI {x},{y},{width},{height} is too small: {width} × {height} pixels show too little to be found again; "
+            f"give width and height of at least {_LEAST_SIDE} (search --roi-method paper takes any)"
+        )
 
 
 def find_regions(
@@ -50,7 +62,7 @@ def find_regions(
     Parameters
     ----------
     query : float32 (rows, columns).
-    roi : x, y, width, height in pixels of the query, inside it.
+    roi : x, y, width, height in pixels of the query, inside it; width and height at least 8.
     images : float32 (rows, columns) each, of any sizes.
     polarity : `either` also finds the region where dark and bright are exchanged.
 
@@ -60,7 +72,7 @@ def find_regions(
 
     Raises
     ------
-    UsageError : the ROI is not inside the query; an unknown polarity.
+    UsageError : the ROI is not inside the query, or too small; an unknown polarity.
     ValueError : an image that is not two-dimensional or has a pixel that is NaN or infinite.
     """
     if polarity not in ROI_POLARITIES:
@@ -68,7 +80,7 @@ def find_regions(
     for given in (query, *images):
         if given.ndim != 2 or 0 in given.shape:
             raise ValueError(f"an image has the shape {given.shape}; needed is (rows, columns)")
-    check_roi(roi, *query.shape)
+    check_region(roi, *query.shape)
     either = polarity == "either"
     film = Cells.of(query)
     template = _Template(film, _in_cells(film, roi))

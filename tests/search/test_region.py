@@ -81,8 +81,8 @@ def test_flat_films_and_flat_regions_are_not_found() -> None:
     flat = np.full((64, 64), 0.5, np.float32)
     for found in (
         find_region(QUERY, ROI, flat),
-        find_region(flat, (3, 4, 5, 6), QUERY),
-        find_region(flat, (3, 4, 5, 6), flat),
+        find_region(flat, (3, 4, 9, 8), QUERY),
+        find_region(flat, (3, 4, 9, 8), flat),
     ):
         assert found.score <= 0
         assert not found.found
@@ -91,7 +91,9 @@ def test_flat_films_and_flat_regions_are_not_found() -> None:
 @pytest.mark.parametrize("shape", [(1, 1), (2, 200), (200, 2), (5, 7), (96, 97), (31, 500)])
 def test_the_box_is_inside_whatever_the_film(shape: tuple[int, int]) -> None:
     image = np.random.default_rng(2).random(shape, np.float32)
-    for query, roi, target in ((QUERY, (0, 0, 160, 192), image), (QUERY, ROI, image), (image, (0, 0, 1, 1), QUERY)):
+    asked = [(QUERY, (0, 0, 160, 192), image), (QUERY, ROI, image), (QUERY, (0, 0, 8, 8), image)]
+    asked += [(image, (0, 0, 8, 8), QUERY)] if min(shape) >= 8 else []
+    for query, roi, target in asked:
         x, y, width, height = find_region(query, roi, target)[:4]
         assert min(width, height) >= 1
         assert 0 <= x <= target.shape[1] - width
@@ -133,6 +135,14 @@ def test_equals_the_sums_by_hand() -> None:
         ]
         by_hand += [(cut * mine[1] * theirs[1]).sum(), (cut * mine[4:] * theirs[4:]).sum()]
         assert sums.tolist() == by_hand
+
+
+@pytest.mark.parametrize("roi", [(0, 0, 1, 1), (3, 4, 7, 40), (3, 4, 40, 7)])
+def test_a_region_of_a_few_pixels_is_refused_but_by_the_papers_way(roi: tuple[int, int, int, int]) -> None:
+    with pytest.raises(rr.UsageError, match=rf"ROI {','.join(map(str, roi))} is too small.*at least 8.*paper"):
+        find_region(QUERY, roi, QUERY)
+    [found] = asked_regions(QUERY, Request(1, roi=roi, roi_method="paper"), [QUERY], 512)
+    assert found.found
 
 
 def test_what_is_not_possible_is_refused() -> None:

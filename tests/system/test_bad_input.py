@@ -149,14 +149,17 @@ def test_regions(inside: Cli, few: Path) -> None:
     refused(inside("search", "id:1", "--roi", "0,0,0,5", check=False), 2, "0,0,0,5")
     refused(inside("search", "id:1", "--roi=-1,0,5,5", check=False), 2, "-1,0,5,5")
     refused(inside("search", "id:1", "--roi", "1,2,3", check=False), 2, "x,y,width,height")
+    refused(inside("search", "id:1", "--roi", "0,0,1,1", check=False), 2, "0,0,1,1", "too small", "at least 8")
+    paper = inside("search", "id:1", "--roi", "0,0,1,1", "--roi-method", "paper", "--json")
+    assert any(hit["roi"] for hit in paper.json["hits"])
 
 
 def test_a_hit_whose_file_is_gone_is_still_a_hit(inside: Cli, few: Path) -> None:
     (few / "03.png").unlink()
-    done = inside("search", "id:1", "--roi", "2,2,5,5", "--top", "11", "--json")
+    done = inside("search", "id:1", "--roi", "2,2,8,8", "--top", "11", "--json")
     gone = [hit for hit in done.json["hits"] if hit["roi"] is None]
     assert [hit["image_id"] for hit in gone] == [4]
-    assert "no ROI in image 4" in inside("search", "id:1", "--roi", "2,2,5,5", "--top", "11").stderr
+    assert "no ROI in image 4" in inside("search", "id:1", "--roi", "2,2,8,8", "--top", "11").stderr
     inside("search", "id:1", "--top", "11", "--picture", "gone.png")
 
 
@@ -167,19 +170,19 @@ def test_a_region_in_a_reduced_copy_says_so(inside: Cli, few: Path) -> None:
     inside("ingest", other, "--keep", "reduced")
     inside("work", "--once", "--device", "cpu")
     other.unlink()
-    options = ("--roi", "2,2,5,5", "--top", "12", "--candidates", "12")
+    options = ("--roi", "2,2,8,8", "--top", "12", "--candidates", "12")
     done = inside("search", "id:1", *options, "--json", "--picture", "answer.png")
     (hit,) = [hit for hit in done.json["hits"] if hit["reduced"]]
-    assert (Path(hit["uri"]).name, hit["roi"]["width"]) == ("99.png", 5)
+    assert (Path(hit["uri"]).name, hit["roi"]["width"]) == ("99.png", 8)
     assert f"the ROI in image {hit['image_id']} is of a reduced copy: its file is gone" in done.stderr
 
 
 def test_a_file_that_was_overwritten_is_never_taken_for_the_image(inside: Cli, few: Path) -> None:
     png(few / "03.png", 99)
-    done = inside("search", "id:1", "--roi", "2,2,5,5", "--top", "11", "--json")
+    done = inside("search", "id:1", "--roi", "2,2,8,8", "--top", "11", "--json")
     assert [hit["image_id"] for hit in done.json["hits"] if hit["roi"] is None] == [4]
     assert "no ROI in image 4: its file is not the file that was ingested" in done.stderr
-    refused(inside("search", "id:4", "--roi", "2,2,5,5", check=False), 2, "03.png is not the file that was ingested")
+    refused(inside("search", "id:4", "--roi", "2,2,8,8", check=False), 2, "03.png is not the file that was ingested")
 
 
 def test_fewer_than_fifty_images(inside: Cli, few: Path) -> None:
