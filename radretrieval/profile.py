@@ -157,10 +157,13 @@ class Profile:
     def from_json(cls, document: dict[str, object]) -> Profile:
         """The profile that `as_json` wrote, here or in an earlier version.
 
-        Raises EnvironmentUnusable where it has numbers that this version does not know.
+        Raises EnvironmentUnusable where it has numbers that this version does not know, or values of another type.
         """
         parts = {name: _part(kinds, document[name]) for name, kinds in KINDS.items()}
-        return cls(name=str(document["name"]), **parts)
+        name = document["name"]
+        if not isinstance(name, str):
+            raise _unknown(f"name {name!r:.40}")
+        return cls(name=name, **parts)
 
     @property
     def hash(self) -> str:
@@ -183,12 +186,25 @@ def _part(kinds: tuple[type, ...], numbers: Any) -> Any:
     known = [{one.name for one in fields(kind)} for kind in kinds]
     kind = next((kind for kind, names in zip(kinds, known, strict=True) if names >= set(numbers)), None)
     if kind is None:
-        strange = ", ".join(sorted(set(numbers) - set().union(*known))) or "another kind of profile"
-        raise EnvironmentUnusable(
-            f"an encoder was made by another version of radretrieval: its profile has {strange}, which this version "
-            "does not know; upgrade radretrieval here"
-        )
+        raise _unknown(", ".join(sorted(set(numbers) - set().union(*known))) or "another kind of profile")
+    for one in fields(kind):
+        if one.name in numbers and not _of_type(numbers[one.name], one.default):
+            raise _unknown(f"{one.name} {numbers[one.name]!r:.40}")
     return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in numbers.items()})
+
+
+def _of_type(value: Any, default: Any) -> bool:
+    """Whether a JSON value has the type of a default; a whole number is a real one, and a list stands for a tuple."""
+    if isinstance(default, tuple):
+        return isinstance(value, list) and all(_of_type(one, default[0]) for one in value)
+    return type(value) in ((int, float) if isinstance(default, float) else (type(default),))
+
+
+def _unknown(what: str) -> EnvironmentUnusable:
+    return EnvironmentUnusable(
+        f"an encoder was made by another version of radretrieval: its profile has {what}, which this version does not "
+        "know; upgrade radretrieval here"
+    )
 
 
 PAPER = Profile()

@@ -89,9 +89,25 @@ class Curve:
         return y0 + (score - x0) / (x1 - x0) * (y1 - y0)
 
     @classmethod
-    def from_json(cls, document: dict[str, Any]) -> Curve:
-        """The curve of these members; raises KeyError, TypeError or ValueError where it is none."""
-        return cls(*(tuple(float(one) for one in document[name]) for name in ("weights", "scores", "values")))
+    def from_json(cls, document: dict[str, Any], features: int) -> Curve:
+        """The curve of these members, of so many features; raises KeyError, TypeError or ValueError for no such."""
+        weights, scores, values = (tuple(map(_real, document[name])) for name in ("weights", "scores", "values"))
+        if len(weights) != features + 1:
+            raise ValueError(f"a curve of the calibration has {len(weights)} weights, not {features + 1}")
+        if not scores or len(scores) != len(values):
+            raise ValueError(f"a curve of the calibration has {len(scores)} scores and {len(values)} values")
+        if list(scores) != sorted(scores):
+            raise ValueError("the scores of a curve of the calibration do not ascend")
+        if not all(0 <= value <= 1 for value in values):
+            raise ValueError("a curve of the calibration has values outside 0 … 1")
+        return cls(weights, scores, values)
+
+
+def _real(value: Any) -> float:
+    """A number whose products and quotients with others neither overflow nor underflow, in SQL an error."""
+    if type(value) not in (int, float) or not (value == 0 or 1e-100 <= abs(value) <= 1e15):
+        raise ValueError(f"the calibration has {value!r:.40} for a number")
+    return float(value)
 
 
 @dataclass(frozen=True)
@@ -141,9 +157,14 @@ class Calibration:
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> Calibration:
         """The calibration that `as_json` wrote; raises KeyError, TypeError or ValueError for anything else."""
-        curves = {part: Curve.from_json(document["curves"][part]) for part in PARTS}
-        farther = Curve.from_json(document["farther"])
-        return cls(int(document["films"]), curves, float(document["far"]), farther)
+        curves = {part: Curve.from_json(document["curves"][part], 3) for part in PARTS}
+        farther = Curve.from_json(document["farther"], 1)
+        films, far = document["films"], _real(document["far"])
+        if type(films) is not int or not 1 <= films < 2**31:
+            raise ValueError(f"the calibration has {films!r:.40} films")
+        if not 0 <= far <= 1:
+            raise ValueError(f"the calibration has the largest distance {far}, which is not within 0 … 1")
+        return cls(films, curves, far, farther)
 
 
 def mean_distance(cnnc: Sequence[int], bits: int) -> float:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field, replace
+import math
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from radretrieval.coding.calibration import Calibration
@@ -17,8 +18,24 @@ from radretrieval.profile import Profile
 
 FORMAT = "radretrieval encoder 1"
 LARGEST = 2**30  # bytes; PostgreSQL stores no value that is larger
-_LARGEST_SIDE = 1024  # pixels of the input
 _MEMBERS = ("profile", "classes", "calibration", "metrics")
+_LONGEST_NAME = 64
+_MOST_SAMPLES = 2**24  # of a barcode, size · size · angles: the matrix of the projections stays below 1 GB
+# The least and the largest of each number of a profile, and the words that stand for something.
+RANGES: dict[str, tuple[float, float]] = {
+    **dict.fromkeys(("input_size", "convolutions", "size", "angles"), (1, 1024)),
+    **dict.fromkeys(("candidates", "hits", "epochs", "epochs_from_random", "batch"), (1, 100_000)),
+    **dict.fromkeys(("code_bits", "roi_longest_side"), (1, 8192)),
+    "kernel": (1, 31),
+    **dict.fromkeys(("dropout", "shift", "momentum", "label_smoothing", "held_out"), (0, 1)),
+    "cnnc_percent": (0, 100),
+    "rotation": (0, 360),
+    "input_mean": (-1e6, 1e6),
+    "input_scale": (1e-6, 1e6),
+    **dict.fromkeys(("learning_rate", "weight_decay", "scale", "gamma", "logit_adjustment", "axis_weight"), (0, 1e6)),
+    "patience": (0, 100_000),
+}
+WORDS = {"backbone": "efficientnet-lite0", "rule": "median-positive"}
 
 
 @dataclass(frozen=True)
@@ -87,22 +104,58 @@ class EncoderFile:
 def _decoded(members: dict[str, str], weights: bytes) -> EncoderFile:
     """Raises UsageError where what has the right hash is no encoder all the same."""
     try:
-        document, classes, calibration, metrics = (json.loads(members[name]) for name in _MEMBERS)
+        documents = [json.loads(members[name]) for name in _MEMBERS]
+        for name, value in zip(_MEMBERS, documents, strict=True):
+            if not _storable(value):
+                raise ValueError(f"{name}: numbers must be finite, and text must be of Unicode characters without NUL")
+        document, classes, calibration, metrics = documents
         profile = Profile.from_json(document)
+        _check(profile)
         if calibration is not None:
             Calibration.from_json(calibration)
-        if not isinstance(metrics, dict) or not 0 < profile.network.input_size <= _LARGEST_SIDE:
-            raise ValueError
-        if len(set(classes)) != len(classes) or [normalise(code) for code in classes] != classes:
-            raise ValueError
+        if not isinstance(metrics, dict):
+            raise ValueError("metrics: no JSON object")
+        if not classes or len(set(classes)) != len(classes) or [normalise(code) for code in classes] != classes:
+            raise ValueError("classes: not a list of different IRMA codes")
     except EnvironmentUnusable as error:  # a profile of a later version
         raise UsageError(str(error)) from None
-    except (KeyError, TypeError, ValueError, AttributeError, UsageError):
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError, UsageError) as error:
         raise UsageError(
-            "its profile, classes or metrics are not of a form that this version knows; upgrade radretrieval, or "
-            "export the encoder anew"
+            f"its profile, classes, calibration or metrics are not of a form that this version knows ({error}); "
+            "upgrade radretrieval, or export the encoder anew"
         ) from None
     return EncoderFile(weights, profile, tuple(classes), metrics, calibration)
+
+
+def _storable(value: Any) -> bool:
+    """Whether PostgreSQL stores a parsed JSON value as jsonb: no NaN, no infinity, no NUL, no lone surrogate."""
+    if isinstance(value, str):
+        return not any(c == "\0" or "\ud800" <= c <= "\udfff" for c in value)
+    if isinstance(value, dict):
+        return all(_storable(one) for pair in value.items() for one in pair)
+    if isinstance(value, list):
+        return all(map(_storable, value))
+    return not isinstance(value, float) or math.isfinite(value)
+
+
+def _check(profile: Profile) -> None:
+    """Raises ValueError for a number outside `RANGES`, an unknown word, and a name that is no line of text."""
+    if not 0 < len(profile.name) <= _LONGEST_NAME or not profile.name.isprintable():
+        raise ValueError(f"profile: a name has 1 … {_LONGEST_NAME} printable characters")
+    for part in (profile.network, profile.training, profile.barcode, profile.query):
+        for name, value in asdict(part).items():
+            if isinstance(value, str):
+                if value != WORDS[name]:
+                    raise ValueError(f"profile: {name} is {value!r:.40}, not {WORDS[name]!r}")
+                continue
+            least, largest = RANGES[name]
+            numbers = value if isinstance(value, tuple) else (value,)
+            if not numbers or not all(least <= one <= largest for one in numbers):
+                raise ValueError(f"profile: {name} is {value!r:.40}, which is not within {least:g} … {largest:g}")
+    if profile.barcode.size**2 * profile.barcode.angles > _MOST_SAMPLES:
+        raise ValueError("profile: size and angles of the barcode are too large together")
+    if profile.query.hits > profile.query.candidates:
+        raise ValueError("profile: hits are more than candidates")
 
 
 def _canonical(value: Any) -> str:

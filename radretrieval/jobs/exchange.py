@@ -105,7 +105,7 @@ def _try(file: EncoderFile) -> None:
         raise UsageError(f"its weights are not those of a network of its profile ({reason})") from None
     if classes.shape[1] != len(file.classes):
         raise UsageError(f"its network has {classes.shape[1]} classes, its list has {len(file.classes)}")
-    if not np.isfinite(reals).all():
+    if not (np.isfinite(reals).all() and np.isfinite(classes).all()):
         raise UsageError("its weights give no finite numbers")
 
 

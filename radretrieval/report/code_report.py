@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from radretrieval.files.text import printable
 from radretrieval.jobs.code_report import DISTANCE_WIDTH, CodeReport, Collisions, Distances, Spread
 from radretrieval.report.charts import axes, bars, legend
 from radretrieval.report.drawing import (
@@ -64,7 +65,7 @@ def key_figures(report: CodeReport) -> list[tuple[str, str]]:
 
 def print_code_report(report: CodeReport) -> None:
     """Print the report to stdout as tables."""
-    print(f"encoder {report.encoder_id} ({report.profile})")
+    print(f"encoder {report.encoder_id} ({printable(report.profile)})")
     density = report.density
     key_values(
         [

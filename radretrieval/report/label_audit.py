@@ -53,7 +53,7 @@ def print_label_audit(audit: LabelAudit) -> None:
     """Print the suspects to stdout as a table."""
     title = (
         f"{len(audit.images)} of {audit.suspicious} suspicious images; {audit.judged} judged by {audit.codes} codes of "
-        f"encoder {audit.encoder_id} ({audit.profile})"
+        f"encoder {audit.encoder_id} ({printable(audit.profile)})"
     )
     rows = [
         (one.image_id, f"{one.suspicion:.2f}", NAMES[found.field], found.value, found.proposed, _votes(found), one.file)

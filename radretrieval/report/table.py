@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from radretrieval.files.text import printable
+
 _WIDEST = 10_000  # characters: no cell is cut, whatever the terminal's width
 
 
@@ -50,7 +52,7 @@ def key_values(pairs: Iterable[tuple[str, object]]) -> None:
 
 
 def text(cell: object) -> str:
-    """A cell's text: `-` for None, yes or no, four significant figures, two decimals from 100 on.
+    """A cell's text, printable: `-` for None, yes or no, four significant figures, two decimals from 100 on.
 
     Examples
     --------
@@ -63,7 +65,7 @@ def text(cell: object) -> str:
         return "yes" if cell else "no"
     if isinstance(cell, float):
         return f"{cell:.2f}" if abs(cell) >= 100 else f"{cell:.4g}"
-    return str(cell)
+    return printable(str(cell))
 
 
 def _is_numeric(cells: Iterable[object]) -> bool:

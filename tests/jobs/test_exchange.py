@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from copy import deepcopy
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +18,16 @@ import safetensors.numpy
 from calibrating import fitted
 from conftest import Run
 from databases import Server
-from tiny import CLASSES, TINY, weights
+from tiny import CLASSES, FUSED, TINY, weights
 
 from radretrieval.archive import encoders
 from radretrieval.archive.connections import Database
 from radretrieval.coding.cnnc import Coder
-from radretrieval.coding.encoder_file import EncoderFile
+from radretrieval.coding.encoder_file import RANGES, WORDS, EncoderFile
 from radretrieval.config import Settings
 from radretrieval.errors import EnvironmentUnusable, InputMissing, UsageError
 from radretrieval.jobs.exchange import export_encoder, import_encoder
-from radretrieval.profile import STRONG
+from radretrieval.profile import KINDS, PROFILES, STRONG
 
 METRICS = {"split": "train", "images": 3, "losses": [1.5, 1e-7], "accuracies": [0.25, 1.0]}
 FILE = EncoderFile(weights(), TINY, CLASSES, METRICS)
@@ -140,8 +142,131 @@ def test_what_is_no_encoder_is_refused(database: Database, tmp_path: Path) -> No
     tensors = safetensors.numpy.load(weights())
     tensors["full2.bias"][7] = np.nan
     assert "no finite numbers" in why(altered(weights=safetensors.numpy.save(tensors)))
+    tensors["full2.bias"][7], tensors["full3.bias"][1] = 0, np.inf
+    assert "no finite numbers" in why(altered(weights=safetensors.numpy.save(tensors)))
     with pytest.raises(InputMissing, match="cannot read"):
         import_encoder(database, tmp_path)
+
+
+DOCUMENTS: dict[str, Any] = {
+    "profile": FUSED.as_json(),
+    "classes": list(CLASSES),
+    "calibration": json.loads(json.dumps(fitted().as_json())),
+    "metrics": METRICS,
+}
+NAN, INFINITY = float("nan"), float("inf")
+UNFIT: list[tuple[str, Any, str]] = [
+    ("metrics.losses", [NAN], "metrics: numbers must be finite"),
+    ("metrics.losses", [[-INFINITY]], "metrics: numbers must be finite"),
+    ("metrics.split", "a\0b", "without NUL"),
+    ("metrics.a\0b", 1, "without NUL"),
+    ("metrics.split", "\ud800", "Unicode"),
+    ("metrics", None, "metrics: no JSON object"),
+    ("classes", [], "classes: not a list of different IRMA codes"),
+    ("classes", "11", "classes: not a list"),
+    ("classes", [None], "not of a form"),
+    ("calibration", [1], "not of a form"),
+    ("calibration.far", NAN, "calibration: numbers must be finite"),
+    ("calibration.far", -0.5, "largest distance -0.5"),
+    ("calibration.far", 1.5, "largest distance 1.5"),
+    ("calibration.far", True, "has True for a number"),
+    ("calibration.far", 10**400, "for a number"),
+    ("calibration.films", 0, "has 0 films"),
+    ("calibration.films", 300.0, "has 300.0 films"),
+    ("calibration.films", INFINITY, "numbers must be finite"),
+    ("calibration.curves.code", {"weights": [0.0] * 4, "scores": [], "values": []}, "0 scores and 0 values"),
+    ("calibration.curves.T.values", [0.5], "20 scores and 1 values"),
+    ("calibration.curves.D.values", [5.0] * 20, "values outside 0 … 1"),
+    ("calibration.curves.A.values", [-0.1] * 20, "values outside 0 … 1"),
+    ("calibration.curves.B.scores", list(range(20, 0, -1)), "do not ascend"),
+    ("calibration.curves.B.scores", "1" * 20, "has '1' for a number"),
+    ("calibration.curves.B.scores", [0.0] * 19 + [1e300], "has 1e+300 for a number"),
+    ("calibration.curves.code.weights", [0.5], "has 1 weights, not 4"),
+    ("calibration.curves.code.weights", [0.5] * 9, "has 9 weights, not 4"),
+    ("calibration.curves.code.weights", [1e-310] * 4, "has 1e-310 for a number"),
+    ("calibration.farther.weights", [0.0], "has 1 weights, not 2"),
+    ("calibration.farther", {"weights": [0.0, 1.0], "scores": [], "values": []}, "0 scores and 0 values"),
+    ("profile", [1], "not of a form"),
+    ("profile.name", ["x"], "has name ['x'], which"),
+    ("profile.name", "", "a name has 1 … 64 printable characters"),
+    ("profile.name", "x" * 65, "a name has 1 …"),
+    ("profile.name", "\x1b[31mred\n", "a name has 1 …"),
+    ("profile.network", None, "not of a form"),
+    ("profile.network.input_size", True, "has input_size True, which"),
+    ("profile.network.input_size", 32.0, "has input_size 32.0, which"),
+    ("profile.network.convolutions", [], "convolutions is ()"),
+    ("profile.network.convolutions", [4, 8, 10**9], "not within 1 … 1024"),
+    ("profile.network.convolutions", 4, "has convolutions 4, which"),
+    ("profile.network.input_mean", NAN, "profile: numbers must be finite"),
+    ("profile.network.input_scale", 0, "input_scale is 0"),
+    ("profile.network.dropout", 7, "dropout is 7, which is not within 0 … 1"),
+    ("profile.network", {**STRONG.as_json()["network"], "backbone": "evil"}, "backbone is 'evil'"),  # type: ignore[dict-item]
+    ("profile.training.epochs", 0, "epochs is 0"),
+    ("profile.training.epochs", "x", "has epochs 'x', which"),
+    ("profile.training.batch", 0, "batch is 0"),
+    ("profile.training.learning_rate", -1.0, "learning_rate is -1.0"),
+    ("profile.barcode.size", -1, "size is -1"),
+    ("profile.barcode.size", 40_000, "size is 40000"),
+    ("profile.barcode.angles", 0, "angles is 0"),
+    ("profile.barcode.angles", "16", "has angles '16', which"),
+    ("profile.barcode.angles", 10**9, "angles is 1000000000"),
+    ("profile.barcode", {"size": 1024, "angles": 1024, "rule": "median-positive"}, "too large together"),
+    ("profile.barcode.rule", None, "has rule None, which"),
+    ("profile.barcode.rule", "evil", "rule is 'evil', not 'median-positive'"),
+    ("profile.query.hits", -1, "hits is -1"),
+    ("profile.query.hits", 51, "hits are more than candidates"),
+    ("profile.query.candidates", 0, "candidates is 0"),
+    ("profile.query.roi_longest_side", 0, "roi_longest_side is 0"),
+    ("profile.query.cnnc_percent", 50.5, "has cnnc_percent 50.5, which"),
+    ("profile.query.cnnc_percent", -100, "cnnc_percent is -100"),
+    ("profile.query.cnnc_percent", 10**30, "cnnc_percent is 1000"),
+]
+
+
+def crafted(documents: dict[str, Any]) -> bytes:
+    """A file of any documents, with the hash of them."""
+
+    class Crafted(EncoderFile):
+        def _members(self) -> dict[str, str]:
+            return {name: json.dumps(value) for name, value in documents.items()}
+
+    return Crafted(FILE.weights, TINY, CLASSES, {}).to_bytes()
+
+
+@pytest.mark.parametrize(("place", "value", "reason"), UNFIT)
+def test_what_would_break_an_archive_is_refused(place: str, value: Any, reason: str) -> None:
+    documents = deepcopy(DOCUMENTS)
+    *parents, last = place.split(".")
+    inner = documents
+    for parent in parents:
+        inner = inner[parent]
+    inner[last] = value
+    with pytest.raises(UsageError, match=re.escape(reason)):
+        EncoderFile.from_bytes(crafted(documents))
+
+
+def test_what_is_refused_says_so_and_the_rest_is_read(inside: Callable[..., Run], tmp_path: Path) -> None:
+    for metrics in ({"a": NAN}, {"a": "\0"}, {"a": "\ud800"}, json.loads("[" * 900 + "]" * 900)):
+        path = written(tmp_path, crafted(DOCUMENTS | {"metrics": metrics}))
+        run = inside("encoder", "import", path, check=False)
+        assert (run.returncode, run.stdout) == (2, "")
+        assert f"{path} cannot be imported: its profile, classes, calibration or metrics are not" in run.stderr
+    assert inside("encoder", "import", written(tmp_path, crafted(DOCUMENTS)), "--json").json["added"]
+
+
+def test_every_number_and_word_of_a_profile_is_checked_and_every_profile_passes() -> None:
+    names = {one.name for kinds in KINDS.values() for kind in kinds for one in fields(kind)}
+    assert names == RANGES.keys() | WORDS.keys()
+    for profile in PROFILES.values():
+        assert EncoderFile.from_bytes(crafted(DOCUMENTS | {"profile": profile.as_json()})).profile == profile
+
+
+def test_a_stored_name_sends_nothing_to_the_terminal(inside: Callable[..., Run], database: Database) -> None:
+    with database.connection() as connection:
+        encoders.add(connection, replace(TINY, name="\x1b[31mred\n"), weights(), CLASSES, {})
+    shown = inside("encoder", "list").stdout
+    assert "\x1b" not in shown
+    assert r"\x1b[31mred\n" in shown
 
 
 def test_a_profile_of_another_version_is_refused(database: Database, tmp_path: Path, monkeypatch: Any) -> None:
