@@ -103,6 +103,18 @@ def vote(values: NDArray[np.int32], places: NDArray[np.int64], near: Sequence[Ne
     )
 
 
+def shared(values: NDArray[np.int32], patients: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Whether an image of another patient, as far as is known, has an image's value, bool (n,); False without a value.
+
+    Where none has, no voter can be for the value, right or wrong.
+    """
+    owner = np.where(patients == NONE, -1 - np.arange(len(patients)), patients)  # not known: a patient of its own
+    _, pair, of_patient = np.unique(values.astype(np.int64) * 2**33 + owner, return_inverse=True, return_counts=True)
+    _, value, of_all = np.unique(values, return_inverse=True, return_counts=True)
+    several: NDArray[np.bool_] = (values != NONE) & (of_all[value] > of_patient[pair])
+    return several
+
+
 def _weighted(values: NDArray[np.int32], near: Neighbours) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
     """Which neighbours vote, and their weights: bool and float64 (m, k)."""
     able = near.able & (values[near.places] != NONE)

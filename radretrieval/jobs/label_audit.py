@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -18,7 +19,7 @@ from radretrieval.archive.connections import Connection, Database
 from radretrieval.archive.encoders import Encoder
 from radretrieval.archive.filters import Filter
 from radretrieval.archive.labelled_codes import FIELDS, LabelledCodes, labelled_codes
-from radretrieval.coding.label_votes import Neighbours, neighbours, vote
+from radretrieval.coding.label_votes import Neighbours, neighbours, shared, vote
 from radretrieval.coding.radon import geometry
 from radretrieval.errors import UsageError
 from radretrieval.files.text import shown
@@ -91,14 +92,24 @@ class Suspect:
 
 
 @dataclass(frozen=True)
+class UnsharedLabel:
+    """A label that no image of another patient has: no neighbour can vote for it."""
+
+    image_id: int
+    field: str
+    value: str
+
+
+@dataclass(frozen=True)
 class LabelAudit:
     """The images whose labels may be wrong; the attributes, `files` apart, are the keys of `audit labels --json`.
 
     Attributes
     ----------
     encoder_id, profile : whose codes were compared. codes : how many it has.
-    judged : images with a label, and neighbours of other patients that vote on it.
+    judged : images with a label that images of other patients have too, and neighbours of those that vote on it.
     suspicious : those with a label whose suspicion is above -2. images : the most suspicious of them.
+    unshared : labels that have voters, and are not judged, as no voter can have them; by image.
     notes : what the list leaves out. files : by id, those of `images` and of their neighbours.
     """
 
@@ -108,6 +119,7 @@ class LabelAudit:
     judged: int
     suspicious: int
     images: list[Suspect]
+    unshared: list[UnsharedLabel]
     notes: list[str]
     seconds: float
     files: dict[int, SourceFile]
@@ -155,7 +167,7 @@ def audit_labels(
         places = np.arange(len(labelled.image_ids))
         if wanted is not None:
             places = places[np.isin(labelled.image_ids, np.asarray(wanted, np.int64))]
-        worst = _suspicion(labelled, places, advance)
+        worst, unshared = _suspicion(labelled, places, advance)
         order = np.argsort(-worst, kind="stable")  # of equal ones the smaller id comes first
         order = order[worst[order] > LISTED_FROM]
         listed, files = _listed(connection, labelled, places[order[:top]], path_key)
@@ -166,7 +178,8 @@ def audit_labels(
         judged=int(np.isfinite(worst).sum()),
         suspicious=len(order),
         images=listed,
-        notes=list(_notes(labelled, places, worst)),
+        unshared=unshared,
+        notes=list(_notes(labelled, places, worst, unshared)),
         seconds=round(time.monotonic() - started, 3),
         files=files,
     )
@@ -183,24 +196,33 @@ def _require_two(encoder: Encoder, labelled: LabelledCodes) -> None:
 
 def _suspicion(
     labelled: LabelledCodes, places: NDArray[np.int64], advance: Callable[[int, int], None] | None
-) -> NDArray[np.float64]:
-    """The suspicion of the most suspicious label of each image, (m,); -inf for one that is not judged."""
+) -> tuple[NDArray[np.float64], list[UnsharedLabel]]:
+    """The suspicion of each image's most suspicious label, (m,), -inf for one that is not judged; unshared labels."""
+    judgeable = {name: shared(labelled.values[name], labelled.patients) for name in FIELDS}
 
-    def judge(some: NDArray[np.int64]) -> NDArray[np.float64]:
+    def judge(some: NDArray[np.int64]) -> tuple[NDArray[np.float64], list[UnsharedLabel]]:
         near = list(_neighbours(labelled, some).values())
-        votes = [vote(labelled.values[name], some, near).suspicion for name in FIELDS]
-        worst: NDArray[np.float64] = np.max(votes, axis=0)
-        return worst
+        votes = {name: vote(labelled.values[name], some, near).suspicion for name in FIELDS}
+        alone = [
+            UnsharedLabel(int(labelled.image_ids[place]), name, labelled.terms[name][labelled.values[name][place]])
+            for row, place in enumerate(some.tolist())
+            for name in FIELDS
+            if np.isfinite(votes[name][row]) and not judgeable[name][place]
+        ]
+        judged = [np.where(judgeable[name][some], votes[name], -np.inf) for name in FIELDS]
+        worst: NDArray[np.float64] = np.max(judged, axis=0)
+        return worst, alone
 
     batches = [places[start : start + BATCH] for start in range(0, len(places), BATCH)]
-    found = [np.empty(0)]
+    found, unshared = [np.empty(0)], list[UnsharedLabel]()
     # numpy compares codes without the interpreter's lock
     with ThreadPoolExecutor(min(MOST_THREADS, os.cpu_count() or 1)) as threads:
-        for some in threads.map(judge, batches):
-            found.append(some)
+        for worst, alone in threads.map(judge, batches):
+            found.append(worst)
+            unshared += alone
             if advance is not None:
-                advance(len(some), len(places))
-    return np.concatenate(found)
+                advance(len(worst), len(places))
+    return np.concatenate(found), unshared
 
 
 def _listed(
@@ -251,10 +273,11 @@ class _Found:
 def _found(labelled: LabelledCodes, places: NDArray[np.int64]) -> Iterator[_Found]:
     near = _neighbours(labelled, places)
     votes = {name: vote(labelled.values[name], places, list(near.values())) for name in FIELDS}
+    judgeable = {name: shared(labelled.values[name], labelled.patients)[places] for name in FIELDS}
     for row, place in enumerate(places.tolist()):
         findings = []
         for name, on in votes.items():
-            if on.suspicion[row] > LISTED_FROM:  # then some voter has another value
+            if judgeable[name][row] and on.suspicion[row] > LISTED_FROM:  # then some voter has another value
                 own, proposed = int(labelled.values[name][place]), int(on.proposed[row])
                 voters = [one.places[row][chosen[row]] for one, chosen in zip(near.values(), on.voters, strict=True)]
                 said = labelled.values[name][np.concatenate(voters)]
@@ -272,7 +295,9 @@ def _found(labelled: LabelledCodes, places: NDArray[np.int64]) -> Iterator[_Foun
         yield _Found(place, findings, by, [int(one) for one in others], [int(one) for one in distances])
 
 
-def _notes(labelled: LabelledCodes, places: NDArray[np.int64], worst: NDArray[np.float64]) -> Iterator[str]:
+def _notes(
+    labelled: LabelledCodes, places: NDArray[np.int64], worst: NDArray[np.float64], unshared: list[UnsharedLabel]
+) -> Iterator[str]:
     if not len(places):
         yield "no image with a code passes the filter"
     elif not any((labelled.values[name][places] >= 0).any() for name in FIELDS):
@@ -280,5 +305,12 @@ def _notes(labelled: LabelledCodes, places: NDArray[np.int64], worst: NDArray[np
             "none of these images has an IRMA code, body part, view or laterality; labels come with: radretrieval "
             "ingest FOLDER --labels labels.csv"
         )
-    elif not np.isfinite(worst).any():
+    elif not np.isfinite(worst).any() and not unshared:
         yield "no image has a neighbour of another patient with the same kind of label, and nothing can be compared"
+    if unshared:
+        fields = Counter(one.field for one in unshared)
+        counted = ", ".join(f"{name} {fields[name]}" for name in FIELDS if fields[name])
+        yield (
+            f"{len(unshared)} labels are not judged, as no image of another patient has them ({counted}); --json lists "
+            "them (unshared)"
+        )

@@ -174,8 +174,7 @@ def _draw_suspect(
 ) -> None:
     found = suspect.findings[0]
     lines = [(f"{number}. image {suspect.image_id}", LARGE, INK), (NAMES[found.field], PLAIN, INK)]
-    sentence = f"{_votes(found)} neighbours have {found.proposed}, {found.agreeing} have {found.value}"
-    lines += [(line, SMALL, INK) for line in wrapped(sentence, SMALL, _TEXT - _GAP)]
+    lines += [(line, SMALL, INK) for line in vote_lines(found)]
     lines += [(f"suspicion {suspect.suspicion:.2f}", SMALL, FAINT)]
     if not is_hidden(audit.files[suspect.image_id].uri):  # pictures are passed on
         lines += [(shortened(Path(suspect.file).name, SMALL, _TEXT - _GAP), SMALL, FAINT)]
@@ -190,6 +189,12 @@ def _draw_suspect(
         _draw_film(canvas, draw, (x, y), audit.files[one.image_id], reading, colour)
         caption = (f"image {one.image_id}, {one.by} {one.distance}", SMALL, FAINT)
         write(draw, (x, y + _SIDE + 4), _SIDE, [*_label_lines(one.labels, found.field), caption])
+
+
+def vote_lines(found: Finding) -> list[str]:
+    """What the contact sheet says of the votes; an IRMA code is not broken."""
+    said = f"{_votes(found)}: {found.proposed}", f"{found.agreeing}: {found.value} (its own)"
+    return [line for one in said for line in wrapped(one, SMALL, _TEXT - _GAP)]
 
 
 def _draw_film(

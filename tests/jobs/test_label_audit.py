@@ -29,7 +29,7 @@ from radretrieval.jobs import label_audit as module
 from radretrieval.jobs.label_audit import LabelAudit, audit_labels
 from radretrieval.phantom.archive import write_archive
 from radretrieval.report import label_audit as report
-from radretrieval.report.label_audit import COLUMNS, labels_path, write_audit_csv
+from radretrieval.report.label_audit import COLUMNS, labels_path, vote_lines, write_audit_csv
 from radretrieval.storage.content_store import ContentStore
 from radretrieval.storage.source import SourceFile
 
@@ -56,7 +56,10 @@ def planted(**changes: Any) -> list[Row]:
     ]
     for i in (3, 40, 77):  # of the classes 0, 1 and 2
         rows[i]["irma_code"] = CLASSES[(i + 1) % 3]
-    rows[50]["body_part"] = "HAND"
+    for i in (50, 90):
+        rows[i]["body_part"] = "HAND"
+    rows[20]["body_part"] = rows[21]["body_part"] = "FOOT"  # of one patient
+    rows[30]["body_part"] = "SKULL"
     rows[60]["irma_code"] = None
     return rows
 
@@ -100,7 +103,8 @@ def literal(rows: list[Row], near: list[Near], place: int, field: str) -> tuple[
             weights[value] = weights.get(value, 0) + math.exp(-d / scale)
         total = sum(weights.values())
         votes.append({value: weight / total for value, weight in weights.items()})
-    if own is None or not any(votes):
+    of_others = [row for row in rows if row.get(field) == own and row["patient_key"] != rows[place]["patient_key"]]
+    if own is None or not any(votes) or not of_others:
         return -math.inf, None
 
     def odds(value: str | None) -> float:
@@ -135,7 +139,33 @@ def test_the_list_is_that_of_the_vote_in_plain_python(archive: tuple[Database, l
     assert listed == [one[1:] for one in expected]
     assert [one.suspicion for one in found.images] == pytest.approx([-one[0] for one in expected])
     assert (found.codes, found.judged, found.suspicious) == (COUNT, COUNT, len(expected))
-    assert {4, 41, 78, 51} == {one.image_id for one in found.images[:4]}
+    assert {4, 41, 78, 51, 91} == {one.image_id for one in found.images[:5]}
+
+
+def test_a_label_that_only_one_patient_has_is_told_apart(
+    archive: tuple[Database, list[Row], np.ndarray], inside: Callable[..., Run]
+) -> None:
+    found = audit_labels(archive[0])
+    alone = [(one.image_id, one.field, one.value) for one in found.unshared]
+    assert alone == [(n, "body_part", value) for n, value in ((21, "FOOT"), (22, "FOOT"), (31, "SKULL"))]
+    suspected = {(one.image_id, finding.field) for one in found.images for finding in one.findings}
+    assert not {(n, "body_part") for n in (21, 22, 31)} & suspected
+    told = inside("audit", "labels", "--json")
+    assert [tuple(one.values()) for one in told.json["unshared"]] == alone
+    assert "3 labels are not judged, as no image of another patient has them (body_part 3)" in told.stderr
+
+
+def test_who_shares_a_label() -> None:
+    values, patients = (
+        np.array([0, 0, 1, 1, 2, 2, 3, -1, -1], np.int32),
+        np.array([0, 0, 0, 1, -1, -1, -1, 2, 3], np.int32),
+    )
+    assert label_votes.shared(values, patients).tolist() == [False] * 2 + [True] * 4 + [False] * 3
+
+
+def test_codes_in_the_caption_are_on_one_line() -> None:
+    finding = module.Finding("irma_code", "1310-200-500-000", "1113-200-500-000", 20, 10, 10, 1.0)
+    assert vote_lines(finding) == ["10 of 20: 1113-200-500-000", "10: 1310-200-500-000 (its own)"]
 
 
 def test_what_is_told_of_a_suspect(archive: tuple[Database, list[Row], np.ndarray]) -> None:
@@ -174,8 +204,9 @@ def test_a_filter_chooses_who_is_judged_and_all_vote(archive: tuple[Database, li
     database = archive[0]
     whole = {one.image_id: one for one in audit_labels(database).images}
     chests = audit_labels(database, where=Filter(where=(Condition("body_part", "=", "HAND"),)))
-    assert chests.judged == 1
-    assert [asdict(one) for one in chests.images] == [asdict(whole[51])]
+    assert chests.judged == 2
+    assert sorted(one.image_id for one in chests.images) == [51, 91]
+    assert [asdict(one) for one in chests.images] == [asdict(whole[one.image_id]) for one in chests.images]
     with pytest.raises(UsageError, match="nonsense"):
         audit_labels(database, where=Filter(where=(Condition("nonsense", "=", "1"),)))
 
@@ -324,7 +355,7 @@ def empty_audit(uris: list[str]) -> LabelAudit:
     labels = module.Labels(None, None, None, "L")
     suspects = [module.Suspect(n, uri, 4.0, labels, [finding], []) for n, uri in enumerate(uris)]
     files = {n: SourceFile(uri, b"x" * 32) for n, uri in enumerate(uris)}
-    return LabelAudit(1, "tiny", 9, 9, len(uris), suspects, [], 0.0, files)
+    return LabelAudit(1, "tiny", 9, 9, len(uris), suspects, [], [], 0.0, files)
 
 
 @pytest.mark.parametrize(("uri", "named"), [("file:///x/doe_jane.png", True), ("file:hidden/abc", False)])
