@@ -86,7 +86,7 @@ def test_field_24_an_encoder_goes_with_everything_of_it(
         "audits": 1,
         "cached_weights": 1,
     }
-    assert f"encoder {second} (tiny) is deleted, with 100 codes" in done.stderr
+    assert f"encoder {second} (tiny-fused) is deleted, with 100 codes" in done.stderr
     with database.connection() as connection:
         assert set(contents(connection, second).values()) == {0}
         assert contents(connection, first) == before
