@@ -151,3 +151,17 @@ class Settings(BaseSettings):
     def reading(self) -> Reading:
         """The settings that reading an image file needs."""
         return Reading(self.max_pixels, self.store_folder, self.credentials, self.path_key_file)
+
+
+class ServeSettings(BaseSettings):
+    """Settings of `radretrieval serve`.
+
+    Attributes
+    ----------
+    host, port : where it listens; port 0 takes any free one.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="RADRETRIEVAL_SERVE_", env_ignore_empty=True, extra="ignore")
+
+    host: str = "127.0.0.1"
+    port: int = 8000

@@ -6,15 +6,19 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, Self, TextIO
+from typing import TYPE_CHECKING, Any, Protocol, Self, TextIO, TypeVar
 
 from radretrieval.errors import DatabaseUnavailable, NoEncoder, UsageError
 
 if TYPE_CHECKING:
+    from pydantic_settings import BaseSettings
+
     from radretrieval.archive.connections import Database
     from radretrieval.archive.encoders import Encoder
-    from radretrieval.config import Settings
+    from radretrieval.config import ServeSettings, Settings
     from radretrieval.search.searcher import Searcher
+
+    S = TypeVar("S", bound=BaseSettings)
 
 StrPath = str | os.PathLike[str]
 
@@ -38,18 +42,29 @@ def make_settings(settings: Settings | None = None, **changes: object) -> Settin
     ------
     UsageError : a value that a setting cannot have.
     """
-    from pydantic import ValidationError
-
     from radretrieval.config import Settings
 
+    return _made(Settings, settings, changes)
+
+
+def make_serve_settings(**changes: object) -> ServeSettings:
+    """The settings of `serve`, as `make_settings` those of the archive."""
+    from radretrieval.config import ServeSettings
+
+    return _made(ServeSettings, None, changes)
+
+
+def _made(kind: type[S], settings: S | None, changes: dict[str, object]) -> S:
+    from pydantic import ValidationError
+
     try:
-        made = Settings() if settings is None else settings.model_copy()
+        made = kind() if settings is None else settings.model_copy()
         for name, value in changes.items():
             if value is not None:
                 made.__pydantic_validator__.validate_assignment(made, name, value)
     except ValidationError as error:
         first = error.errors()[0]
-        name = f"RADRETRIEVAL_{'_'.join(map(str, first['loc'])).upper()}"
+        name = f"{kind.model_config.get('env_prefix')}{'_'.join(map(str, first['loc'])).upper()}"
         raise UsageError(f"the setting {name} is not usable: {first['msg']}") from None
     return made
 

@@ -29,6 +29,7 @@ from radretrieval.cli import (
     pull,
     receive,
     search,
+    serve,
     status,
     train,
     verify,
@@ -60,6 +61,7 @@ app.command("pull")(pull.pull)
 app.command("train")(train.train)
 app.command("work")(work.work)
 app.command("search")(search.search)
+app.command("serve")(serve.serve)
 app.command("evaluate")(evaluate.evaluate)
 app.command("status")(status.status)
 app.command("export")(export.export)

@@ -1,0 +1,34 @@
+"""`radretrieval serve`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from radretrieval.cli.common import tell
+from radretrieval.errors import EnvironmentUnusable
+
+
+def serve(
+    context: typer.Context,
+    host: Annotated[
+        str | None, typer.Option("--host", metavar="ADDRESS", help="Where it listens; default 127.0.0.1.")
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option("--port", min=0, max=65535, help="Its port; default 8000; 0: any free port.")
+    ] = None,
+) -> None:
+    """Serve the page and the HTTP API of the archive. SIGTERM or Ctrl-C ends it in order."""
+    from radretrieval.api.base import make_serve_settings, make_settings
+
+    options = make_serve_settings(host=host, port=port)
+    try:
+        from radretrieval.serve.run import run
+    except ImportError as error:
+        raise EnvironmentUnusable(f"serve needs {error.name}: pip install 'radretrieval[serve]'") from None
+    run(make_settings(database_url=context.obj), options, _ready)
+
+
+def _ready(url: str) -> None:
+    tell(f"the page is at {url}; Ctrl-C or SIGTERM ends it")

@@ -1,0 +1,70 @@
+"""Errors as problem documents (RFC 9457), in the words of the command line."""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+
+from radretrieval.errors import EnvironmentUnusable, ImageError, RadretrievalError, UsageError
+
+log = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+
+
+class Problem(BaseModel):
+    """What went wrong: `title` names the status, `detail` says what, why and what to do."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+
+
+def problem(status: int, detail: str, headers: dict[str, str] | None = None) -> JSONResponse:
+    """A response that says what went wrong."""
+    body = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail)
+    return JSONResponse(body.model_dump(), status, headers, media_type=MEDIA_TYPE)
+
+
+def answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """These statuses as problem documents, for the OpenAPI document of a route."""
+    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {status: {"model": Problem, "content": content} for status in statuses}
+
+
+def add_handlers(app: FastAPI) -> None:
+    """Answer every exception with a problem document."""
+
+    @app.exception_handler(RadretrievalError)
+    async def ours(request: Request, error: RadretrievalError) -> JSONResponse:
+        return problem(status_of(error), str(error))
+
+    @app.exception_handler(RequestValidationError)
+    async def not_valid(request: Request, error: RequestValidationError) -> JSONResponse:
+        said = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+        return problem(422, said)
+
+    @app.exception_handler(HTTPException)
+    async def of_http(request: Request, error: HTTPException) -> JSONResponse:
+        return problem(error.status_code, str(error.detail), dict(error.headers or {}))
+
+    @app.exception_handler(Exception)
+    async def unexpected(request: Request, error: Exception) -> JSONResponse:
+        return problem(500, "this is a fault of radretrieval; its log shows where")
+
+
+def status_of(error: RadretrievalError) -> int:
+    """The status of an error: 503 what the environment has to mend, 422 an unreadable file, 400 a request."""
+    if isinstance(error, EnvironmentUnusable):
+        return 503
+    if isinstance(error, ImageError):
+        return 422
+    return 400 if isinstance(error, UsageError) else 500

@@ -1,0 +1,34 @@
+"""What the routes share: the archive's settings, its database, the searchers and the decoding processes."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import Any
+
+from radretrieval.archive.connections import Database
+from radretrieval.archive.opening import open_database
+from radretrieval.config import ServeSettings, Settings
+
+
+class Service:
+    """An archive that is served; a context manager.
+
+    Attributes
+    ----------
+    settings, options : of the archive, and of the service.
+    database : the archive's, from `__enter__` on.
+    """
+
+    def __init__(self, settings: Settings, options: ServeSettings) -> None:
+        self.settings = settings
+        self.options = options
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Service:
+        with self._stack as stack:
+            self.database: Database = open_database(self.settings)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *problem: Any) -> None:
+        self._stack.__exit__(*problem)

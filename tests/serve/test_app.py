@@ -1,0 +1,30 @@
+"""The application answers, and says in problem documents what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from fastapi.testclient import TestClient
+
+from radretrieval.config import ServeSettings, Settings
+from radretrieval.serve.app import create_app
+
+
+@pytest.fixture
+def client(archive_url: str, settings: Settings) -> Iterator[TestClient]:
+    settings.database_url = archive_url
+    with TestClient(create_app(settings, ServeSettings()), base_url="http://127.0.0.1") as client:
+        yield client
+
+
+def test_health(client: TestClient) -> None:
+    assert client.get("/health/live").json() == {"status": "live"}
+    assert client.get("/health/ready").json() == {"status": "ready"}
+
+
+def test_an_unknown_address_is_a_problem_document(client: TestClient) -> None:
+    answer = client.get("/api/nothing")
+    assert answer.status_code == 404
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["status"] == 404
