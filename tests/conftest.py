@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ from programs import required
 if TYPE_CHECKING:
     from anchored import Anchored
     from answering import Made
+    from browsing import Chromium, Site, Visit
 
     from radretrieval.archive.connections import Database
     from radretrieval.config import Settings
@@ -236,4 +238,41 @@ def answers(server: Server, migrated_template: str, tmp_path_factory: pytest.Tem
     from answering import made
 
     with made(server, migrated_template, tmp_path_factory.mktemp("answers")) as one:
+        yield one
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Chromium]:
+    """The session's Chromium; where it is not installed, the test is skipped."""
+    from browsing import Chromium
+
+    chromium = Chromium()
+    yield chromium
+    chromium.stop()
+
+
+@pytest.fixture
+def visits(browser: Chromium) -> Iterator[Callable[..., Visit]]:
+    """Users' browsers of this test: visits(viewport={"width": …, "height": …}, device_scale_factor=…, …).
+
+    When the test ends they are closed, and none may have met a console error or asked another host; see browsing.py.
+    """
+    from browsing import visiting
+
+    with browser.driven() as driven, ExitStack() as stack:
+        yield lambda **options: stack.enter_context(visiting(driven, **options))
+
+
+@pytest.fixture
+def visit(visits: Callable[..., Visit]) -> Visit:
+    """One user's browser."""
+    return visits()
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    """A server of the page's files alone, to which the test adds its own; see browsing.py."""
+    from browsing import Site, serving_files
+
+    with serving_files(Site()) as one:
         yield one

@@ -30,6 +30,7 @@ PACKAGES = {
     "curl": "curl",
     "openssl": "openssl",
     "pgbouncer": "pgbouncer",
+    "chromium": "chromium",
 }
 NAMES = {"Orthanc": "orthanc", "ip": "netns", **dict.fromkeys(DCMTK, "dcmtk")}
 
