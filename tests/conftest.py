@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from anchored import Anchored
     from answering import Made
     from browsing import Chromium, Site, Visit
+    from serving import Films, Served
 
     from radretrieval.archive.connections import Database
     from radretrieval.config import Settings
@@ -276,3 +277,28 @@ def site() -> Iterator[Site]:
 
     with serving_files(Site()) as one:
         yield one
+
+
+@pytest.fixture(scope="session")
+def films(server: Server, migrated_template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Films]:
+    """A filled archive of DICOM films, as a template to be copied; see serving.py."""
+    from serving import made
+
+    with made(server, migrated_template, tmp_path_factory.mktemp("films")) as one:
+        yield one
+
+
+@pytest.fixture
+def films_url(server: Server, films: Films) -> Iterator[str]:
+    """The URL of a copy of it of this test's own."""
+    with films.copy(server) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def served(server: Server, films: Films) -> Iterator[Served]:
+    """`radretrieval serve` on a copy of it, for tests that need no settings of their own."""
+    from serving import serving
+
+    with films.copy(server) as url, serving(films, url) as running:
+        yield running
