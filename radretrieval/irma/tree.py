@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from functools import lru_cache
 from importlib import resources
 from typing import NamedTuple
@@ -14,6 +15,7 @@ from radretrieval.errors import UsageError
 from radretrieval.irma.code import AXES, axes
 
 UNSPECIFIED = "unspecified"
+_ABBREVIATED = re.compile(r"[a-z -]+\(([A-Z]+)[^)]*\)")  # of "anteroposterior (AP, coronal)" AP is left
 
 
 class Term(NamedTuple):
@@ -88,6 +90,24 @@ def describe(code: str) -> tuple[str, str, str, str]:
     """
     technique, direction, anatomy, biosystem = axes(code, wildcard=True)
     return _phrase("T", technique), _phrase("D", direction), _phrase("A", anatomy), _phrase("B", biosystem)
+
+
+def in_short(code: str) -> tuple[str, ...]:
+    """A code for a small space: the narrowest term of its anatomy, and its direction without the plane.
+
+    Raises
+    ------
+    UsageError : `code` is not an IRMA code.
+
+    Examples
+    --------
+    >>> in_short("1123-127-500-000")
+    ('chest', 'AP / supine')
+    """
+    _, direction, anatomy, _ = axes(code, wildcard=True)
+    ways = words("D", direction)
+    way = " / ".join(_ABBREVIATED.sub(r"\1", one) for one in ways[1:] or ways)
+    return tuple(phrase for phrase in (*words("A", anatomy)[-1:], way) if phrase)
 
 
 @lru_cache(maxsize=1 << 16)

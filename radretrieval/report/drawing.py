@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -13,8 +12,7 @@ from numpy.typing import NDArray
 
 from radretrieval.errors import UsageError
 from radretrieval.files.output import check_output, output_file
-from radretrieval.irma.code import axes
-from radretrieval.irma.tree import words
+from radretrieval.irma.tree import in_short
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -30,8 +28,6 @@ PAPER, INK, FAINT, FILM = (255, 255, 255), (25, 25, 30), (110, 110, 118), (16, 1
 ROI, HALO = (255, 190, 40), (0, 0, 0)
 # Blue and vermilion differ for people with red-green colour blindness too.
 RIGHT, WRONG, OPEN = (0, 114, 178), (213, 94, 0), (150, 150, 158)
-
-_ABBREVIATED = re.compile(r"[a-z -]+\(([A-Z]+)[^)]*\)")  # of "anteroposterior (AP, coronal)" AP is left
 
 
 def save(path: Path | str, compose: Callable[[], Image]) -> None:
@@ -50,13 +46,10 @@ def code_lines(code: str | None) -> list[Line]:
     if not code:
         return []
     try:
-        _, direction, anatomy, _ = axes(code, wildcard=True)
+        short = in_short(code)
     except UsageError:  # a foreign label is shown as it stands
         return [(code, PLAIN, INK)]
-    # in a small space: the narrowest term of the anatomy, and the direction without its plane
-    ways = words("D", direction)
-    short = *words("A", anatomy)[-1:], " / ".join(_ABBREVIATED.sub(r"\1", way) for way in ways[1:] or ways)
-    return [(code, PLAIN, INK), *((phrase, SMALL, INK) for phrase in short if phrase)]
+    return [(code, PLAIN, INK), *((phrase, SMALL, INK) for phrase in short)]
 
 
 def tile(

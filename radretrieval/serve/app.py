@@ -11,7 +11,7 @@ from starlette.staticfiles import StaticFiles
 
 from radretrieval.config import ServeSettings, Settings
 from radretrieval.serve.problems import add_handlers
-from radretrieval.serve.routes import health
+from radretrieval.serve.routes import codes, health
 from radretrieval.serve.service import Service
 
 PAGE = Path(__file__).parent / "page"
@@ -32,7 +32,7 @@ def create_app(settings: Settings, options: ServeSettings) -> FastAPI:
     app = FastAPI(title="radretrieval", lifespan=opened, docs_url=None, redoc_url=None, openapi_url="/api/openapi.json")
     app.state.service = service
     add_handlers(app)
-    for routes in (health,):
+    for routes in (codes, health):
         app.include_router(routes.router)
     app.mount("/", StaticFiles(directory=PAGE, html=True))
     return app
