@@ -1,4 +1,4 @@
-"""The reference of the settings in docs/configuration.md, made from `radretrieval.config.Settings`.
+"""The reference of the settings in docs/configuration.md, made from the classes of `radretrieval.config`.
 
 python packaging/configuration_reference.py            prints it
 python packaging/configuration_reference.py --write    puts it between the markers of docs/configuration.md
@@ -13,6 +13,7 @@ from typing import Any
 
 from generated import main
 from pydantic import ByteSize
+from pydantic_settings import BaseSettings
 
 PAGE = Path(__file__).parents[1] / "docs" / "configuration.md"
 # Their default is computed, and another one for each user.
@@ -42,23 +43,27 @@ def default(name: str, field: Any) -> str:
     return f"`{value}`" if isinstance(value, str) else f"{value}"
 
 
-def variable(word: str) -> str:
+def variable(word: str, kind: type[BaseSettings]) -> str:
     """The environment variable of a setting; any other word as it is."""
-    from radretrieval.config import Settings
+    return f"{kind.model_config.get('env_prefix')}{word.upper()}" if word in kind.model_fields else word
 
-    return f"RADRETRIEVAL_{word.upper()}" if word in Settings.model_fields else word
+
+def rows(kind: type[BaseSettings]) -> list[str]:
+    """A table of these settings."""
+    told = meanings(kind.__doc__ or "")
+    lines = ["| variable | meaning | default |", "| --- | --- | --- |"]
+    for name, field in kind.model_fields.items():
+        meaning = re.sub(r"`(\w+)`", lambda word: f"`{variable(word[1], kind)}`", told[name])
+        lines.append(f"| `{variable(name, kind)}` | {meaning[0].upper()}{meaning[1:]} | {default(name, field)} |")
+    return lines
 
 
 def real() -> str:
     """The reference of this checkout's settings."""
-    from radretrieval.config import Settings
+    from radretrieval.config import ServeSettings, Settings
 
-    told = meanings(Settings.__doc__ or "")
-    rows = ["| variable | meaning | default |", "| --- | --- | --- |"]
-    for name, field in Settings.model_fields.items():
-        meaning = re.sub(r"`(\w+)`", lambda word: f"`{variable(word[1])}`", told[name])
-        rows.append(f"| `{variable(name)}` | {meaning[0].upper()}{meaning[1:]} | {default(name, field)} |")
-    return "\n".join(rows)
+    served = "Of [`radretrieval serve`](serve.md) alone:"
+    return "\n".join([*rows(Settings), "", served, "", *rows(ServeSettings)])
 
 
 if __name__ == "__main__":

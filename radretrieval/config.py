@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import ByteSize, Field, field_validator, model_validator
+from pydantic import BeforeValidator, ByteSize, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from radretrieval.errors import UsageError
@@ -17,6 +17,13 @@ HEADER = (
     *("Modality", "BodyPartExamined", "ViewPosition", "ImageLaterality", "Laterality"),
     *("StudyDate", "Manufacturer", "PixelSpacing", "ImagerPixelSpacing", "KVP", "Exposure"),
 )
+
+
+def _split(value: Any) -> Any:
+    return tuple(name.strip() for name in value.split(",") if name.strip()) if isinstance(value, str) else value
+
+
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]  # separated by commas
 
 
 def _default_home() -> Path:
@@ -158,10 +165,61 @@ class ServeSettings(BaseSettings):
 
     Attributes
     ----------
-    host, port : where it listens; port 0 takes any free one.
+    host : address on which it listens. Any but loopback needs a login: `user_header`, `oidc_issuer` or `users_file`.
+    port : its port; 0 takes any free one.
+    url : address by which users reach it through a proxy, as `https://radret.hospital.example/films/`. Its name is
+        among the hosts, its path is where the proxy has the page, and with https cookies are sent over TLS only.
+    hosts : further names by which users reach it, separated by commas. A request with another name in its header Host
+        is refused; IP addresses and localhost are always taken.
+    tls_cert : certificate, PEM: TLS only, from 1.2 on.
+    tls_key : its key, PEM, if that is in another file.
+    user_header : header in which the proxy says who the user is, as `X-Remote-User`. Only `proxies` may send it.
+    groups_header : header in which the proxy says the user's groups, separated by commas.
+    proxies : addresses or networks of the proxy, separated by commas. Their X-Forwarded-For says where a login came
+        from.
+    users_file : file of users, one a line as `name:hash:roles`, the hash argon2's.
+    oidc_issuer : address of the OpenID provider, under which it has `.well-known/openid-configuration`.
+    oidc_client : client id of this service at the provider.
+    oidc_secret_file : file with the client secret; none for a public client.
+    oidc_scopes : scopes that are asked for, separated by blanks.
+    oidc_user : claim that is the user's name; without it in the token the claim `sub` is.
+    oidc_groups : claim that has the user's groups, a list or one name; a path as `realm_access.roles` leads into it.
+    search_groups : groups of the proxy or provider whose members may search, separated by commas; `*`: who logs in.
+    label_groups : groups whose members may say what is relevant and correct labels.
+    admin_groups : groups whose members may see the archive's state.
+    idle_minutes : a session that makes no request for so long is ended.
+    session_hours : a session is ended after so long, used or not.
+    frame_ancestors : who may show the page in a frame, separated by commas, as `https://portal.hospital.example`;
+        without it nobody.
+    largest_upload : size of the largest request body, in bytes or with a unit. A larger one is refused while it comes.
+    requests_per_minute : of one user; more are answered with 429. 0: no limit. Without a login there is none.
+    viewer_url : link to a study in the site's viewer, with `{StudyInstanceUID}` and `{SOPInstanceUID}` in it.
     """
 
     model_config = SettingsConfigDict(env_prefix="RADRETRIEVAL_SERVE_", env_ignore_empty=True, extra="ignore")
 
     host: str = "127.0.0.1"
     port: int = 8000
+    url: str | None = None
+    hosts: Names = ()
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    user_header: str | None = None
+    groups_header: str | None = None
+    proxies: Names = ()
+    users_file: Path | None = None
+    oidc_issuer: str | None = None
+    oidc_client: str | None = None
+    oidc_secret_file: Path | None = None
+    oidc_scopes: str = "openid profile"
+    oidc_user: str = "preferred_username"
+    oidc_groups: str = "groups"
+    search_groups: Names = ("*",)
+    label_groups: Names = ()
+    admin_groups: Names = ()
+    idle_minutes: Annotated[float, Field(gt=0)] = 30.0
+    session_hours: Annotated[float, Field(gt=0)] = 10.0
+    frame_ancestors: Names = ()
+    largest_upload: Annotated[ByteSize, Field(gt=0)] = ByteSize(256 * 2**20)
+    requests_per_minute: Annotated[int, Field(ge=0)] = 1200
+    viewer_url: str | None = None

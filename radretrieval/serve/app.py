@@ -10,18 +10,27 @@ from fastapi import FastAPI
 from starlette.staticfiles import StaticFiles
 
 from radretrieval.config import ServeSettings, Settings
-from radretrieval.serve.problems import add_handlers
-from radretrieval.serve.routes import codes, health
+from radretrieval.serve.access.access import Access
+from radretrieval.serve.access.gate import Gate
+from radretrieval.serve.problems import add_handlers, answers
+from radretrieval.serve.routes import codes, health, session
 from radretrieval.serve.service import Service
 
 PAGE = Path(__file__).parent / "page"
+# What the gate answers, before any route.
+OF_THE_GATE = answers(400, 401, 403, 408, 413, 421, 429)
 
 
 def create_app(settings: Settings, options: ServeSettings) -> FastAPI:
     """The application over the archive of the settings.
 
     `app.state.service` is its `Service`, which is opened and closed with it.
+
+    Raises
+    ------
+    UsageError : settings that let in whoever reaches the service.
     """
+    access = Access(options)
     service = Service(settings, options)
 
     @asynccontextmanager
@@ -32,7 +41,8 @@ def create_app(settings: Settings, options: ServeSettings) -> FastAPI:
     app = FastAPI(title="radretrieval", lifespan=opened, docs_url=None, redoc_url=None, openapi_url="/api/openapi.json")
     app.state.service = service
     add_handlers(app)
-    for routes in (codes, health):
-        app.include_router(routes.router)
+    app.add_middleware(Gate, access=access)
+    for routes in (codes, health, session):
+        app.include_router(routes.router, responses=OF_THE_GATE)
     app.mount("/", StaticFiles(directory=PAGE, html=True))
     return app

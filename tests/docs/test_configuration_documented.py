@@ -5,7 +5,7 @@ from __future__ import annotations
 from configuration_reference import PAGE, meanings, real
 from generated import written
 
-from radretrieval.config import Settings
+from radretrieval.config import ServeSettings, Settings
 
 
 def test_the_reference_is_of_the_real_settings() -> None:
@@ -14,9 +14,10 @@ def test_the_reference_is_of_the_real_settings() -> None:
 
 
 def test_every_setting_has_a_row_and_a_meaning() -> None:
-    assert meanings(Settings.__doc__ or "").keys() == Settings.model_fields.keys()
-    for name in Settings.model_fields:
-        assert real().count(f"\n| `RADRETRIEVAL_{name.upper()}` |") == 1
+    for kind, prefix in ((Settings, "RADRETRIEVAL_"), (ServeSettings, "RADRETRIEVAL_SERVE_")):
+        assert meanings(kind.__doc__ or "").keys() == kind.model_fields.keys()
+        for name in kind.model_fields:
+            assert real().count(f"\n| `{prefix}{name.upper()}` |") == 1
 
 
 def test_the_values_of_a_choice_are_named() -> None:
