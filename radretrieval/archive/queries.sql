@@ -859,3 +859,9 @@ ORDER BY s.kind, s.name;
 -- :objects_digest One digest of the files that the database's objects were applied from.
 SELECT encode(sha256(string_agg(source, ''::bytea ORDER BY kind COLLATE "C", name COLLATE "C")), 'hex') AS digest
 FROM schema_object;
+
+-- :audit_add Somebody did something.
+INSERT INTO audit (who, action, detail) VALUES (%(who)s, %(action)s, %(detail)s);
+
+-- :audit_writable Whether this session may add rows to audit.
+SELECT has_table_privilege('radretrieval.audit', 'INSERT') AND current_setting('transaction_read_only') = 'off' AS writable;

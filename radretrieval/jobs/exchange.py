@@ -9,7 +9,7 @@ import numpy as np
 
 from radretrieval.archive import encoders
 from radretrieval.archive.connections import Database
-from radretrieval.archive.schema.tables import CODE_BITS
+from radretrieval.archive.schema.metadata import CODE_BITS
 from radretrieval.coding.calibration import Calibration
 from radretrieval.coding.encoder_file import LARGEST, EncoderFile
 from radretrieval.config import Settings

@@ -353,6 +353,24 @@ def test_a_downgrade_that_would_lose_data_is_refused(empty_database_url: str) ->
             "INSERT INTO image (sha256, uri, format, rows, columns, bits_stored, photometric) "
             "VALUES (sha256('a'), 'a', 'png', 1, 1, 8, 'M')"
         )
+    said = "0010 brought hold what users have said.*restore a backup"
+    with connections.connect(empty_database_url) as connection:
+        connection.execute(
+            "INSERT INTO feedback (who, query_image_id, hit_image_id, relevant) SELECT 'a', id, id, true FROM image"
+        )
+    for done, undone in (
+        ("SELECT 1", "DELETE FROM feedback"),
+        (
+            "INSERT INTO label_report (who, image_id, remark, labels) SELECT 'a', id, 'b', '{}' FROM image",
+            "DELETE FROM label_report",
+        ),
+        (
+            "INSERT INTO audit (who, action, detail) VALUES ('a', 'b', '{}')",
+            "ALTER TABLE audit DISABLE TRIGGER append_only; DELETE FROM audit",
+        ),
+    ):
+        refused("0010", "0009", said, done, undone)
+    migrations.downgrade(empty_database_url, "0009")
     calibrated = (
         "INSERT INTO encoder (profile, profile_hash, classes, weights, weights_sha256, metrics, calibration) "
         "VALUES ('{}', '', '{}', '', '', '{}', '{}')",

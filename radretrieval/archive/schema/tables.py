@@ -12,25 +12,10 @@ from pgvector.sqlalchemy import BIT
 from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, JSONB
 
 from radretrieval.archive.schema.columns import FACETS, IMAGE
+from radretrieval.archive.schema.metadata import CODE_BITS, SCHEMA, metadata, moment
+from radretrieval.archive.schema.user_tables import audit, feedback, label_report
 
-SCHEMA = "radretrieval"
-CODE_BITS = 1000
-
-metadata = sa.MetaData(
-    schema=SCHEMA,
-    naming_convention={
-        "ix": "%(table_name)s_%(column_0_name)s_idx",
-        "uq": "%(table_name)s_%(column_0_name)s_key",
-        "ck": "%(table_name)s_%(constraint_name)s_check",
-        "fk": "%(table_name)s_%(column_0_name)s_fkey",
-        "pk": "%(table_name)s_pkey",
-    },
-)
-
-
-def _moment(name: str) -> sa.Column[object]:
-    return sa.Column(name, sa.TIMESTAMP(timezone=True), nullable=False, server_default=sa.func.now())
-
+__all__ = ("CODE_BITS", "SCHEMA", "audit", "feedback", "label_report", "metadata")
 
 _TYPES: dict[str, sa.types.TypeEngine[Any]] = {
     "bytea": BYTEA(),
@@ -74,7 +59,7 @@ image = sa.Table(
         )
         for column in IMAGE
     ),
-    _moment("ingested_at"),
+    moment("ingested_at"),
     sa.Column("gone_at", sa.TIMESTAMP(timezone=True)),
     sa.UniqueConstraint("sha256", "frame"),
     sa.Index(
@@ -92,7 +77,7 @@ patient_key_check = sa.Table(
     sa.Column("id", sa.SmallInteger, sa.CheckConstraint("id = 1", name="id"), primary_key=True, server_default="1"),
     sa.Column("check_value", sa.Text),
     sa.Column("plain_issuer", sa.Text),
-    _moment("recorded_at"),
+    moment("recorded_at"),
 )
 
 image_history = sa.Table(
@@ -100,7 +85,7 @@ image_history = sa.Table(
     metadata,
     sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
     sa.Column("image_id", sa.BigInteger, sa.ForeignKey(image.c.id, ondelete="CASCADE"), nullable=False, index=True),
-    _moment("changed_at"),
+    moment("changed_at"),
     sa.Column("origin", sa.Text),
     sa.Column("sha256", BYTEA, nullable=False),
     sa.Column("old", JSONB, nullable=False),
@@ -114,7 +99,7 @@ ingest_failure = sa.Table(
     sa.Column("error", sa.Text, nullable=False),
     sa.Column("message", sa.Text, nullable=False),
     sa.Column("attempts", sa.Integer, nullable=False, server_default="1"),
-    _moment("last_at"),
+    moment("last_at"),
 )
 
 arrival = sa.Table(
@@ -125,7 +110,7 @@ arrival = sa.Table(
     sa.Column("uri", sa.Text, nullable=False),
     sa.Column("origin", sa.Text),
     sa.Column("sop_instance_uid", sa.Text, index=True),
-    _moment("arrived_at"),
+    moment("arrived_at"),
 )
 
 pull = sa.Table(
@@ -135,7 +120,7 @@ pull = sa.Table(
     sa.Column("query", sa.Text, primary_key=True),
     sa.Column("change", sa.BigInteger),
     sa.Column("study_date", sa.Date),
-    _moment("pulled_at"),
+    moment("pulled_at"),
     sa.Column("reconciled_at", sa.TIMESTAMP(timezone=True)),
 )
 
@@ -149,7 +134,7 @@ encoder = sa.Table(
     sa.Column("weights", BYTEA, nullable=False),
     sa.Column("weights_sha256", BYTEA, nullable=False),
     sa.Column("metrics", JSONB, nullable=False),
-    _moment("created_at"),
+    moment("created_at"),
     sa.Column("active", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("calibration", JSONB),
     sa.Index("encoder_one_active", "active", unique=True, postgresql_where=sa.text("active")),
@@ -191,7 +176,7 @@ coding_failure = sa.Table(
     sa.Column("error", sa.Text, nullable=False),
     sa.Column("message", sa.Text, nullable=False),
     sa.Column("attempts", sa.Integer, nullable=False, server_default="1"),
-    _moment("last_at"),
+    moment("last_at"),
 )
 
 irma_term = sa.Table(
@@ -219,7 +204,7 @@ exact_index = sa.Table(
     sa.Column("encoder_id", sa.Integer, sa.ForeignKey(encoder.c.id, ondelete="CASCADE"), nullable=False),
     sa.Column("live", sa.Boolean, nullable=False),
     sa.Column("bypassed", sa.Boolean, nullable=False, server_default=sa.false()),
-    _moment("begun_at"),
+    moment("begun_at"),
     sa.Column("live_at", sa.TIMESTAMP(timezone=True)),
     sa.Index("exact_index_one_live", "encoder_id", unique=True, postgresql_where=sa.text("live")),
 )
@@ -267,7 +252,7 @@ hnsw_audit = sa.Table(
     sa.Column("recall_worst", sa.Double, nullable=False),
     sa.Column("sample", sa.Integer, nullable=False),
     sa.Column("codes", sa.BigInteger, nullable=False),
-    _moment("measured_at"),
+    moment("measured_at"),
 )
 
 neighbour = sa.Table(
@@ -278,7 +263,7 @@ neighbour = sa.Table(
     sa.Column("rank", sa.Integer, nullable=False),
     sa.Column("neighbour_id", sa.BigInteger, sa.ForeignKey(image.c.id, ondelete="CASCADE"), nullable=False, index=True),
     sa.Column("distance", sa.Integer, nullable=False),
-    _moment("filled_at"),
+    moment("filled_at"),
     sa.PrimaryKeyConstraint("image_id", "encoder_id", "rank"),
 )
 
@@ -292,5 +277,5 @@ schema_object = sa.Table(
     sa.Column("source", BYTEA, nullable=False),
     sa.Column("definition", BYTEA, nullable=False),
     sa.Column("server", sa.Integer, nullable=False),
-    _moment("applied_at"),
+    moment("applied_at"),
 )
