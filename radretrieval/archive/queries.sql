@@ -865,3 +865,10 @@ INSERT INTO audit (who, action, detail) VALUES (%(who)s, %(action)s, %(detail)s)
 
 -- :audit_writable Whether this session may add rows to audit.
 SELECT has_table_privilege('radretrieval.audit', 'INSERT') AND current_setting('transaction_read_only') = 'off' AS writable;
+
+-- :facet_groups Images that pass a filter, by what they have in the columns that people filter by.
+SELECT coalesce(i.modality, '') AS modality, coalesce(i.body_part, '') AS body_part,
+       coalesce(i.view_position, '') AS view_position, coalesce(i.laterality, '') AS laterality,
+       coalesce(i.manufacturer, '') AS manufacturer, coalesce(date_part('year', i.study_date)::int::text, '') AS study_date,
+       count(*) AS images
+FROM image i WHERE {images} GROUP BY 1, 2, 3, 4, 5, date_part('year', i.study_date);

@@ -9,11 +9,12 @@ from pathlib import Path
 from fastapi import FastAPI
 from starlette.staticfiles import StaticFiles
 
+from radretrieval.archive.facets import FacetCounts
 from radretrieval.config import ServeSettings, Settings
 from radretrieval.serve.access.access import Access
 from radretrieval.serve.access.gate import Gate
 from radretrieval.serve.problems import add_handlers, answers
-from radretrieval.serve.routes import codes, health, session
+from radretrieval.serve.routes import codes, facets, health, session
 from radretrieval.serve.service import Service
 
 PAGE = Path(__file__).parent / "page"
@@ -40,9 +41,10 @@ def create_app(settings: Settings, options: ServeSettings) -> FastAPI:
 
     app = FastAPI(title="radretrieval", lifespan=opened, docs_url=None, redoc_url=None, openapi_url="/api/openapi.json")
     app.state.service = service
+    app.state.facets = FacetCounts()
     add_handlers(app)
     app.add_middleware(Gate, access=access)
-    for routes in (codes, health, session):
+    for routes in (codes, facets, health, session):
         app.include_router(routes.router, responses=OF_THE_GATE)
     app.mount("/", StaticFiles(directory=PAGE, html=True))
     return app
