@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import mimetypes
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -30,6 +31,19 @@ PLAIN_HOST = "radretrieval.test"
 POLICY = "default-src 'self'; img-src 'self' blob: data:; script-src 'self'; style-src 'self'; object-src 'none'"
 
 
+def until(page: Page, expression: str, seconds: float = 10) -> Any:
+    """The value of the JavaScript expression once it is true; promises in it are awaited.
+
+    Playwright's `wait_for_function` evaluates strings within the page, which the policy forbids.
+    """
+    end = time.monotonic() + seconds
+    while not (value := page.evaluate(expression)):
+        if time.monotonic() > end:
+            raise AssertionError(f"not within {seconds} s: {expression}")
+        page.wait_for_timeout(20)
+    return value
+
+
 class Chromium:
     """The session's browser.
 
@@ -38,13 +52,29 @@ class Chromium:
     """
 
     def __init__(self) -> None:
-        program = needs_program("chromium")
+        self._program = needs_program("chromium")
         self._playwright = sync_playwright().start()
-        self.browser: Browser = self._playwright.chromium.launch(
-            executable_path=program, args=["--no-sandbox", f"--host-resolver-rules=MAP {PLAIN_HOST} 127.0.0.1"]
-        )
+        self.browser = self._launched()
         self._loop = asyncio.get_running_loop()
         asyncio.events._set_running_loop(None)
+
+    def _launched(self, *options: str) -> Browser:
+        arguments = ["--no-sandbox", f"--host-resolver-rules=MAP {PLAIN_HOST} 127.0.0.1", *options]
+        return self._playwright.chromium.launch(executable_path=self._program, args=arguments)
+
+    @contextmanager
+    def scaled(self, ratio: float, width: int, height: int) -> Iterator[Visit]:
+        """A visit on a screen of this device pixel ratio; window size in CSS pixels.
+
+        `device_scale_factor` of a context emulates one, and then rounds boxes to CSS pixels, which no real screen does.
+        """
+        with self.driven():
+            browser = self._launched(f"--force-device-scale-factor={ratio}", f"--window-size={width},{height}")
+            try:
+                with visiting(browser, no_viewport=True) as visit:
+                    yield visit
+            finally:
+                browser.close()
 
     @contextmanager
     def driven(self) -> Iterator[Browser]:
