@@ -872,3 +872,85 @@ SELECT coalesce(i.modality, '') AS modality, coalesce(i.body_part, '') AS body_p
        coalesce(i.manufacturer, '') AS manufacturer, coalesce(date_part('year', i.study_date)::int::text, '') AS study_date,
        count(*) AS images
 FROM image i WHERE {images} GROUP BY 1, 2, 3, 4, 5, date_part('year', i.study_date);
+
+-- :origins Images by the peer that they came from (NULL: files that were found), in one scan.
+SELECT origin, count(*) AS images, count(*) FILTER (WHERE gone_at IS NOT NULL) AS gone, count(*) FILTER (WHERE same_uid) AS same_uid,
+       count(*) FILTER (WHERE flat) AS flat, count(*) FILTER (WHERE ingested_at > now() - interval '1 day') AS last_day,
+       max(ingested_at) AS last_at
+FROM image GROUP BY origin ORDER BY images DESC, origin;
+
+-- :arrival_origins Files that came and are no images yet, by peer.
+SELECT origin, count(*) AS files, min(arrived_at) AS oldest FROM arrival GROUP BY origin ORDER BY origin;
+
+-- :pulls How far pulls have come.
+SELECT url, query, study_date, change, pulled_at, reconciled_at FROM pull ORDER BY pulled_at DESC, url, query LIMIT %(limit)s;
+
+-- :database_size What the database takes on its server's disk.
+SELECT pg_database_size(current_database()) AS bytes;
+
+-- :pending_oldest Since when the first image waits for a code of this encoder that was not tried in vain.
+SELECT i.ingested_at FROM image i
+WHERE NOT EXISTS (SELECT FROM cnnc c WHERE c.encoder_id = %(encoder)s AND c.image_id = i.id)
+  AND NOT EXISTS (SELECT FROM coding_failure f WHERE f.encoder_id = %(encoder)s AND f.image_id = i.id)
+ORDER BY i.id LIMIT 1;
+
+-- :failures What failed, by file and by image of the active encoder, with what a page may show of why: in `reason` stands nothing that
+-- may be of a header, a path or a patient - what follows a colon, in brackets or quotes, numbers.
+SELECT 'ingest' AS stage, left(encode(sha256, 'hex'), 12) AS file, NULL::bigint AS image_id, error, {reason} AS reason, attempts, last_at,
+       CASE WHEN uri ~ '^https?:' THEN regexp_replace(uri, '/studies/.*$', '') END AS origin
+FROM ingest_failure
+UNION ALL
+SELECT 'code', NULL, image_id, error, {reason}, attempts, last_at, NULL FROM coding_failure
+WHERE encoder_id = (SELECT e.id FROM encoder e WHERE e.active);
+
+-- :failure_reason A message without what it says of its file.
+regexp_replace(regexp_replace(regexp_replace(message, ':[^;]*| ?\([^)]*\)|/[^;]*', '', 'g'),
+                              'b?''[^'']*''|"[^"]*"', '…', 'g'), '[0-9][0-9,.×]*', 'N', 'g')
+
+-- :failure_groups Failures of one kind together.
+SELECT stage, error, reason, origin, count(*) AS files, max(attempts) AS attempts, max(last_at) AS last_at FROM ({failures}) f
+GROUP BY stage, error, reason, origin ORDER BY files DESC, stage, error, reason, origin LIMIT %(limit)s;
+
+-- :failure_page Some of the failures, the last first.
+SELECT stage, file, image_id, error, reason, attempts, last_at FROM ({failures}) f
+WHERE (%(reason)s::text IS NULL OR reason = %(reason)s)
+ORDER BY last_at DESC, stage, file, image_id LIMIT %(limit)s OFFSET %(offset)s;
+
+-- :programs Who is connected to the archive's database, by program and host; of other roles' sessions state and
+-- transaction are shown to who may see them.
+SELECT coalesce(nullif(application_name, ''), '(no name)') AS program, host(client_addr) AS host, count(*) AS sessions,
+       count(*) FILTER (WHERE state = 'active') AS active, min(backend_start) AS since, min(xact_start) AS oldest_transaction
+FROM pg_stat_activity
+WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()
+GROUP BY 1, 2 ORDER BY 1, 2;
+
+-- :classes Each IRMA code of the archive (NULL: no label), and how many of its images have a code of this encoder.
+SELECT i.irma_code, count(*) AS images, count(c.image_id) AS coded, count(*) FILTER (WHERE i.withdrawn) AS withdrawn
+FROM image i LEFT JOIN cnnc c ON c.encoder_id = %(encoder)s AND c.image_id = i.id
+GROUP BY i.irma_code ORDER BY images DESC, i.irma_code;
+
+-- :class_images Images of one class, or of none, by id, from a place on.
+SELECT i.id, i.modality, i.body_part, i.view_position, i.laterality, i.study_date, i.split, i.withdrawn,
+       EXISTS (SELECT FROM cnnc c WHERE c.encoder_id = %(encoder)s AND c.image_id = i.id) AS coded
+FROM image i WHERE {condition} AND i.id > %(after)s ORDER BY i.id LIMIT %(limit)s;
+
+-- :map_state What the map of an encoder depends on: when it was made, how many codes it has, and the last.
+SELECT count(*) AS codes, coalesce(max(image_id), 0) AS last,
+       (SELECT extract(epoch FROM e.created_at)::text FROM encoder e WHERE e.id = %(encoder)s) AS encoder
+FROM cnnc WHERE encoder_id = %(encoder)s;
+
+-- :map_sample Codes for the map, of the same images at every call: those whose numbers have the smallest hashes.
+SELECT image_id, substring(bit_send(code) FROM 5) AS code FROM cnnc WHERE encoder_id = %(encoder)s
+ORDER BY hashint8(image_id), image_id LIMIT %(most)s;
+
+-- :map_agreement Of these images that have neighbours (table neighbour): how many, by class, and the mean share of their neighbours
+-- that have their class.
+SELECT n.irma_code, count(*) AS images, avg(n.share) AS agreement
+FROM (SELECT i.irma_code, avg((o.irma_code IS NOT DISTINCT FROM i.irma_code)::int)::float8 AS share
+      FROM neighbour n JOIN image i ON i.id = n.image_id JOIN image o ON o.id = n.neighbour_id
+      WHERE n.encoder_id = %(encoder)s AND n.image_id = ANY(%(ids)s) AND n.rank <= %(k)s AND i.irma_code IS NOT NULL
+      GROUP BY n.image_id, i.irma_code) n
+GROUP BY n.irma_code;
+
+-- :map_facts What the points of the map are coloured by.
+SELECT id, irma_code, modality, body_part, view_position FROM image WHERE id = ANY(%(ids)s) ORDER BY id;

@@ -13,9 +13,11 @@ from radretrieval.archive.facets import FacetCounts
 from radretrieval.config import ServeSettings, Settings
 from radretrieval.serve.access.access import Access
 from radretrieval.serve.access.gate import Gate
+from radretrieval.serve.analysis import Analysis
 from radretrieval.serve.problems import add_handlers, answers
-from radretrieval.serve.routes import codes, facets, health, session
+from radretrieval.serve.routes import admin, analyst, codes, facets, health, session
 from radretrieval.serve.service import Service
+from radretrieval.serve.state import ArchiveState
 
 PAGE = Path(__file__).parent / "page"
 # What the gate answers, before any route.
@@ -41,10 +43,11 @@ def create_app(settings: Settings, options: ServeSettings) -> FastAPI:
 
     app = FastAPI(title="radretrieval", lifespan=opened, docs_url=None, redoc_url=None, openapi_url="/api/openapi.json")
     app.state.service = service
+    app.state.archive_state, app.state.analysis = ArchiveState(service), Analysis(service)
     app.state.facets = FacetCounts()
     add_handlers(app)
     app.add_middleware(Gate, access=access)
-    for routes in (codes, facets, health, session):
+    for routes in (admin, analyst, codes, facets, health, session):
         app.include_router(routes.router, responses=OF_THE_GATE)
     app.mount("/", StaticFiles(directory=PAGE, html=True))
     return app
