@@ -1,7 +1,8 @@
 """Labels: what a person knows of each file.
 
 A labels CSV has a header (`,` or `;`), a column `file` (relative to the CSV) and any of `COLUMNS`; other columns are
-ignored. `radretrieval.ingest.imageclef_release` makes the same `Labels` of a published data set.
+ignored, and named in a problem. `radretrieval.ingest.imageclef_release` makes the same `Labels` of a published data
+set.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import csv
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,10 @@ from radretrieval.irma.code import normalise
 # A person gives the patient's identifier; the archive keeps its pseudonym. `withdrawn` is a publisher's to say.
 COLUMNS = tuple("patient_id" if name == "patient_key" else name for name in LABELS if name != "withdrawn")
 LONGEST_VALUE = 200  # characters
+# What the CSV of `audit labels` has besides, for people.
+OF_AUDIT = ("image_id", "suspicion", "doubted", "value", "proposed", "voters", "agreeing", "against", "value_in_words",
+            "proposed_in_words", "neighbours")  # fmt: skip
+_NAMED = 20  # columns that are not read, in a message
 
 Values = tuple[str | None, ...]  # in the order of `COLUMNS`
 
@@ -121,7 +126,9 @@ def read_labels(path: Path) -> Labels:
     labels = Labels((os.path.abspath(path),))
     try:
         with open_rows(path) as reader:
-            _check_header(path, list(reader.fieldnames or []))
+            names = list(reader.fieldnames or [])
+            _check_header(path, names)
+            labels.problems.extend(_ignored(labels.sources[0], names))
             for row in reader:
                 _take(labels, row, reader.line_num)
     except FileNotFoundError:
@@ -137,6 +144,17 @@ def _check_header(path: Path, names: list[str]) -> None:
         )
     if not set(names) & set(COLUMNS):
         raise LabelsError(f"the labels {path} name no label (they have: {', '.join(names)}); needed: {legal}")
+
+
+def _ignored(source: str, names: Sequence[str]) -> list[Problem]:
+    """A problem that names the columns that are not read, if there are any."""
+    expected = {"file", *COLUMNS, "", *(OF_AUDIT if set(OF_AUDIT) <= set(names) else ())}
+    others = [printable(name)[:40] for name in names if name not in expected]
+    if not others:
+        return []
+    more = f" and {len(others) - _NAMED} more" if len(others) > _NAMED else ""
+    message = f"not read: {', '.join(others[:_NAMED])}{more}; the columns that are read: file, {', '.join(COLUMNS)}"
+    return [Problem(source, "ColumnIgnored", message)]
 
 
 def _take(labels: Labels, row: dict[str, str | None], line: int) -> None:

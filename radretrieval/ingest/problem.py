@@ -30,6 +30,7 @@ KINDS = {
     "HalfRelease": "parts of the release that are missing",
     "RowWithoutImage": "rows that name none of these files",
     "ImageWithoutRow": "images without a row",
+    "ColumnIgnored": "labels with columns that are not read",
     "RepeatedRow": "rows that say the same again",
     "RepeatedId": "images that have a second file",
     "IdNoNumber": "rows whose id is no number",

@@ -59,7 +59,7 @@ def axes(
     Parameters
     ----------
     box : left, top, right, bottom in pixels, with everything that belongs to the chart.
-    x, y : the smallest and the largest number of each axis.
+    x, y : the smallest and the largest number of each axis. Where x spans 2 or more, its ticks are whole numbers.
     title, y_label : above the plot, from its left; x_label : below it.
     text : how a tick of the y axis is written.
 
@@ -77,7 +77,8 @@ def axes(
     width = int(right - left)
     draw.text((left, top), shortened(title, LARGE, width), fill=INK, font=font(LARGE))
     draw.text((left, top + LARGE + 8), shortened(y_label, SMALL, width), fill=FAINT, font=font(SMALL))
-    _ticks(draw, plane, rises)
+    counts = x[1] - x[0] >= 2
+    _ticks(draw, plane, rises, [tick for tick in ticks(*x) if tick.is_integer() or not counts])
     middle = (plane.box[0] + plane.box[2]) / 2
     draw.text((middle, bottom - 4), x_label, fill=FAINT, font=font(SMALL), anchor="ms")
     _base(canvas, plane)
@@ -148,14 +149,14 @@ def ticks(low: float, high: float, about: int = 5) -> list[float]:
     return [round(place * step, digits) for place in range(first, last + 1)]
 
 
-def _ticks(draw: ImageDraw, plane: Plane, rises: Sequence[tuple[float, str]]) -> None:
-    """Ticks of both axes, and grid lines at those of y (`rises`)."""
+def _ticks(draw: ImageDraw, plane: Plane, rises: Sequence[tuple[float, str]], across: Sequence[float]) -> None:
+    """Ticks of both axes, those of x `across`, and grid lines at those of y (`rises`)."""
     for tick, word in rises:
         here = plane.at(plane.x[0], tick)
         draw.line((*here, plane.box[2], here[1]), fill=GRID)
         draw.line((here[0] - _TICK, here[1], *here), fill=INK)
         draw.text((here[0] - _TICK - 4, here[1]), word, fill=INK, font=font(SMALL), anchor="rm")
-    for tick in ticks(*plane.x):
+    for tick in across:
         here = plane.at(tick, plane.y[0])
         draw.line((*here, here[0], here[1] + _TICK), fill=INK)
         draw.text((here[0], here[1] + _TICK + 4), f"{tick:g}", fill=INK, font=font(SMALL), anchor="mt")

@@ -52,7 +52,8 @@ _RIGHT_TITLE = "First hit right: queries spread evenly over the right ones"
 _WRONG_TITLE = "First hit wrong: queries spread evenly from small error to large"
 EXAMPLES, HITS = 4, 5
 
-_MARGIN, _GAP, _SIDE, _CELLS, _NAMES = 24, 18, 150, 820, 230
+_MARGIN, _GAP, _CELLS, _NAMES = 24, 18, 820, 230
+_SIDE = (_CELLS + _GAP) // (1 + HITS) - _GAP  # of an image: a query and its hits are as wide as a matrix
 
 
 @dataclass(frozen=True)
@@ -120,6 +121,7 @@ def write_evaluation_picture(path: Path, result: Evaluation, reading: Reading) -
 
 
 def _compose(result: Evaluation, pixels_of: Callable[[CodeSet, int], Pixels | None]) -> Image:
+    """Two columns: matrices in two rows, and below them right answers on the left, wrong ones on the right."""
     from PIL import Image, ImageDraw  # heavy; only `evaluate --picture` needs it
 
     first = result.rows[0]
@@ -128,11 +130,10 @@ def _compose(result: Evaluation, pixels_of: Callable[[CodeSet, int], Pixels | No
     right, wrong = examples(np.array([t == p for t, p in zip(true, first.ranking.predicted, strict=True)]), each)
     lines = code_lines("1121-120-942-700")
     row = _SIDE + text_height([*lines, lines[-1]]) + _GAP
-    shown = [(place, True) for place in right] + [(place, False) for place in wrong]
-    per_side = 1 + min(HITS, first.ranking.places.shape[1])
-    left_width = 2 * _CELLS + _GAP
-    width = 2 * _MARGIN + left_width + 2 * _GAP + per_side * (_SIDE + _GAP)
-    height = 2 * _MARGIN + 60 + max(2 * (_CELLS + 40), len(shown) * row + 2 * 40)
+    matrices = confusions(true, first.ranking.predicted)
+    heights = [max(_matrix_height(one) for one in matrices[place : place + 2]) for place in (0, 2)]
+    width = 2 * _MARGIN + 2 * _CELLS + _GAP
+    height = 2 * _MARGIN + 60 + sum(heights) + 40 + max(len(right), len(wrong)) * row
     canvas = Image.new("RGB", (width, height), PAPER)
     draw = ImageDraw.Draw(canvas)
     title = (
@@ -141,18 +142,29 @@ def _compose(result: Evaluation, pixels_of: Callable[[CodeSet, int], Pixels | No
     )
     key = "Numbers and shades: per cent of a row's queries. Blue is right, orange is wrong."
     write(draw, (_MARGIN, _MARGIN), width - 2 * _MARGIN, [(title, LARGE, INK), (key, SMALL, FAINT)])
-    for place, confusion in enumerate(confusions(true, first.ranking.predicted)):
-        corner = (_MARGIN + place % 2 * (_CELLS + _GAP), _MARGIN + 60 + place // 2 * (_CELLS + 40))
-        _matrix(draw, corner, confusion)
-    x, y = _MARGIN + left_width + 2 * _GAP, _MARGIN + 60
-    for number, (place, good) in enumerate(shown):
-        if number in (0, len(right)):
-            word, colour = (_RIGHT_TITLE, RIGHT) if good else (_WRONG_TITLE, WRONG)
-            write(draw, (x, y), per_side * _SIDE, [(word, LARGE, colour)])
-            y += 40
-        _example(canvas, draw, (x, y), result, place, float(each[place]), pixels_of)
-        y += row
+    columns = (_MARGIN, _MARGIN + _CELLS + _GAP)
+    top = _MARGIN + 60
+    for place, confusion in enumerate(matrices):
+        _matrix(draw, (columns[place % 2], top + place // 2 * heights[0]), confusion)
+    named = ((_RIGHT_TITLE, RIGHT, right), (_WRONG_TITLE, WRONG, wrong))
+    for x, (word, colour, shown) in zip(columns, named, strict=True):
+        y = top + sum(heights)
+        if shown:
+            write(draw, (x, y), _CELLS, [(word, LARGE, colour)])
+        for number, place in enumerate(shown):
+            corner = (x, y + 40 + number * row)
+            _example(canvas, draw, corner, result, place, float(each[place]), pixels_of)
     return canvas
+
+
+def _cell(confusion: Confusion) -> int:
+    """The side of a cell in pixels."""
+    return min((_CELLS - _NAMES) // len(confusion.groups), 110)
+
+
+def _matrix_height(confusion: Confusion) -> int:
+    """Pixels that a matrix takes, with its title and a margin below."""
+    return 54 + _cell(confusion) * len(confusion.groups) + 40
 
 
 def _matrix(draw: ImageDraw, corner: tuple[int, int], confusion: Confusion) -> None:
@@ -167,7 +179,7 @@ def _matrix(draw: ImageDraw, corner: tuple[int, int], confusion: Confusion) -> N
         _CELLS,
         [(f"{confusion.axis}, by its {first}: rows are the truth, columns the answer", PLAIN, INK)],
     )
-    cell = min((_CELLS - _NAMES) // n, 110)
+    cell = _cell(confusion)
     top, left, size = y + 54, x + _NAMES, SMALL if cell >= 16 else 11
     for i, group in enumerate(confusion.groups):
         total = int(counts[i].sum())

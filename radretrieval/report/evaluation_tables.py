@@ -18,6 +18,10 @@ def print_evaluation(result: Evaluation) -> None:
         f"of {searched}; error: {RULE_NAMES[options.rule]}"
     )
     _rankings(result)
+    print(
+        "CNNC(128): the 1000-bit CNN codes of a network whose input is 128 x 128 pixels; RBC: Radon barcodes; "
+        "alone: images are ordered by these only"
+    )
     print(result.caveat)
     print()
     _axes(result)
@@ -26,8 +30,9 @@ def print_evaluation(result: Evaluation) -> None:
     if result.reliability:
         told = result.reliability
         print(
-            f"probabilities of the hits: calibration error {told.calibration_error:.4f}, of first hits "
-            f"{told.first_hit_error:.4f}; nothing similar to {told.nothing_similar:.1%} of the queries"
+            f"probabilities of the hits of encoder {result.runs[0].encoder.id}: calibration error "
+            f"{told.calibration_error:.4f}, of first hits {told.first_hit_error:.4f}; nothing similar to "
+            f"{told.nothing_similar:.1%} of the queries"
         )
     if result.comparison:
         print()

@@ -12,6 +12,7 @@ from radretrieval.files.output import check_output, output_file
 from radretrieval.files.table_files import table_file
 from radretrieval.files.text import printable
 from radretrieval.files.uris import is_hidden, to_path
+from radretrieval.ingest.labels_csv import OF_AUDIT
 from radretrieval.irma.tree import describe
 from radretrieval.jobs.label_audit import Finding, LabelAudit, Labels, Neighbour, Suspect
 from radretrieval.report.drawing import (
@@ -42,8 +43,7 @@ if TYPE_CHECKING:
 
 NAMES = {"irma_code": "IRMA code", "body_part": "body part", "view_position": "view", "laterality": "laterality"}
 # The columns that `ingest --labels` reads are empty: an empty cell leaves the label as it is.
-COLUMNS = ("file", *NAMES, "image_id", "suspicion", "doubted", "value", "proposed", "voters", "agreeing", "against",
-           "value_in_words", "proposed_in_words", "neighbours")  # fmt: skip
+COLUMNS = ("file", *NAMES, *OF_AUDIT)
 MOST_SHOWN = 40  # films of the contact sheet: more make a picture that viewers do not open
 _NEAREST = {"code": 3, "barcode": 2}  # neighbours that are shown beside a film
 _SHOWN, _SIDE, _GAP, _MARGIN, _TEXT = sum(_NEAREST.values()), 180, 16, 24, 250

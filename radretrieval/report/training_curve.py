@@ -56,7 +56,8 @@ def _summary(report: TrainReport) -> str:
 def _chart(canvas: Image, box: Box, name: str, top: float, values: tuple[Sequence[float], Sequence[float]]) -> None:
     """One figure over the epochs: `values` of the films learnt, and of those held out."""
     epochs = len(values[0])
-    plane = axes(canvas, box, (0.0, float(epochs)), (0.0, top), title=name, y_label="of each epoch", x_label="epoch")
+    span = (0.0, max(epochs, 2.0))  # ticks at whole epochs
+    plane = axes(canvas, box, span, (0.0, top), title=name, y_label="of each epoch", x_label="epoch")
     named = list(zip(("learnt", "held out"), (RIGHT, WRONG), values, strict=True))
     for _, colour, each in named:
         points = [(epoch + 1.0, value) for epoch, value in enumerate(each) if math.isfinite(value)]

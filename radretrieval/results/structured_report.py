@@ -163,22 +163,29 @@ def equipment() -> dict[str, str]:
 
 
 def remarks(reported: ReportedAnswer) -> list[str]:
-    """Remarks on hits that the report cannot refer to, or whose UID another image has too."""
+    """A remark on the hits that the report cannot refer to, and one on each whose UID another image has too."""
     found = []
+    nameless: list[tuple[Hit, str]] = []
     for hit in reported.answer.hits:
         identity = reported.identities.get(hit.image_id)
         reason = unreferable(identity)
         if reason is not None:
-            region = ", nor hold its region" if hit.roi and hit.roi.found else ""
-            found.append(
-                f"hit {hit.rank} (image {hit.image_id}) {reason}: the report names it in words, and cannot refer to "
-                f"it{region}"
-            )
+            nameless.append((hit, reason))
         elif identity is not None and identity.same_uid:
             found.append(
                 f"hit {hit.rank} (image {hit.image_id}) has the SOP Instance UID of another image, whose pixels "
                 "differ: the report may lead to either"
             )
+    if nameless:
+        (hit, reason), more = nameless[0], [one.rank for one, _ in nameless[1:]]
+        region = ", nor hold its region" if any(one.roi and one.roi.found for one, _ in nameless) else ""
+        ranks = ", ".join(map(str, more[:20])) + (", …" if len(more) > 20 else "")
+        others = f"; the same holds for {len(more)} more hit{'s'[: len(more) > 1]}: {ranks}" if more else ""
+        found.insert(
+            0,
+            f"hit {hit.rank} (image {hit.image_id}) {reason}: the report names it in words, and cannot refer to "
+            f"it{region}{others}",
+        )
     return found
 
 

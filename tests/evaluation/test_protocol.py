@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from calibrating import fitted
 from PIL import Image
 from tiny import FUSED, TINY, weights
 
@@ -33,6 +35,7 @@ from radretrieval.jobs.encode import encode
 from radretrieval.profile import Profile
 from radretrieval.report.evaluation_csv import COLUMNS, write_evaluation_csv
 from radretrieval.report.evaluation_picture import confusions, examples, write_evaluation_picture
+from radretrieval.report.evaluation_tables import print_evaluation
 from radretrieval.search.request import Request
 from radretrieval.search.searcher import Searcher
 
@@ -292,6 +295,18 @@ class TestEncoders:
         first, second = (row.score.error_score for row in result.rows if row.ranking.kind == "cnnc+rbc")
         assert result.comparison.difference == pytest.approx(first - second)
 
+    def test_the_tables_say_whose_probabilities_they_are_and_what_the_names_mean(
+        self, database: Database, settings: Settings, connection: Any, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        fill(connection, 20, 10)
+        add_codes(connection, 30, np.random.default_rng(1))
+        connection.execute("UPDATE encoder SET calibration = %s WHERE id = 1", (json.dumps(fitted().as_json()),))
+        connection.commit()
+        print_evaluation(evaluate(database, settings, replace(STORED, compare=("1", "2"))))
+        told = capsys.readouterr().out
+        assert "probabilities of the hits of encoder 1: calibration error " in told
+        assert "CNNC(128): the 1000-bit CNN codes of a network whose input is 128 x 128 pixels; RBC: Radon" in told
+
     def test_others_must_search_the_same_images(self, database: Database, settings: Settings, connection: Any) -> None:
         fill(connection, 20, 10)
         add_codes(connection, 30, np.random.default_rng(1), self.SMALL)
@@ -468,7 +483,7 @@ class TestReports:
         fill(connection, 20, 10)
         write_evaluation_picture(tmp_path / "e.png", evaluate(database, settings, STORED), settings.reading)
         with Image.open(tmp_path / "e.png") as picture:
-            assert picture.width > 1500
+            assert 1500 < picture.width < 1800, "no wider than two matrices"
             assert picture.height > 1000
 
 

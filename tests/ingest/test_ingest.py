@@ -167,6 +167,20 @@ def test_rows_without_files_are_named(database: Database, settings: Settings, tm
     assert f"{csv} has a row for it" in report.problems[0]["message"]
 
 
+def test_columns_that_are_not_read_are_named(database: Database, settings: Settings, tmp_path: Path) -> None:
+    png(tmp_path / "in" / "a.png", 1)
+    csv = tmp_path / "in" / "labels.csv"
+    csv.write_text("file,Split,irma_code,patient,\na.png,train,1121-120-942-700,7,\n")
+    report = ingest(database, settings, [tmp_path / "in"], labels=read_labels(csv))
+    assert [(one["path"], one["error"]) for one in report.problems] == [(str(csv), "ColumnIgnored")]
+    assert report.problems[0]["message"].startswith("not read: Split, patient; the columns that are read: file, irma_")
+    assert not report.unsound
+    csv.write_text("file,irma_code," + ",".join(f"c{number}" for number in range(25)) + "\n")
+    assert "c19 and 5 more; the columns" in read_labels(csv).problems[0].message
+    csv.write_text("file,irma_code,split\na.png,1121-120-942-700,train\n")
+    assert read_labels(csv).problems == []
+
+
 def test_of_two_equal_files_with_other_labels_the_first_counts(
     database: Database, settings: Settings, tmp_path: Path
 ) -> None:

@@ -17,7 +17,7 @@ from radretrieval.coding.code_statistics import Duplicates
 from radretrieval.jobs.code_report import CodeReport, Dead, Density, Distances, Nearest, Spread
 from radretrieval.report.charts import Plane, axes, bars, ticks
 from radretrieval.report.code_report import code_report_picture, key_figures, print_code_report
-from radretrieval.report.drawing import RIGHT, WRONG, length, wrapped
+from radretrieval.report.drawing import INK, RIGHT, WRONG, length, wrapped
 
 
 def spread(*bins: int) -> Spread:
@@ -119,6 +119,16 @@ def test_ticks_are_round_and_inside(low: float, width: float, about: int) -> Non
 def test_ticks_of_the_examples() -> None:
     assert ticks(0, 1) == [0, 0.2, 0.4, 0.6, 0.8, 1]
     assert ticks(0, 730) == [0, 200, 400, 600]
+
+
+@pytest.mark.parametrize(("last", "between", "marked"), [(1, 0.2, True), (2, 0.5, False), (3, 0.5, False)])
+def test_a_span_of_two_or_more_has_ticks_at_whole_numbers(last: int, between: float, marked: bool) -> None:
+    canvas = Image.new("RGB", (600, 300), (255, 255, 255))
+    plane = axes(canvas, (0, 0, 600, 300), (0, last), (0, 1), title="t", x_label="x", y_label="y")
+    places = [plane.at(x, 0) for x in (between, last)]
+    below = np.asarray(canvas)[round(places[0][1]) + 3]
+    found = [bool((below[round(x) - 1 : round(x) + 2] == INK).all(-1).any()) for x, _ in places]
+    assert found == [marked, True]
 
 
 def test_bars_reach_their_heights() -> None:
