@@ -194,6 +194,8 @@ class ServeSettings(BaseSettings):
     largest_upload : size of the largest request body, in bytes or with a unit. A larger one is refused while it comes.
     requests_per_minute : of one user; more are answered with 429. 0: no limit. Without a login there is none.
     viewer_url : link to a study in the site's viewer, with `{StudyInstanceUID}` and `{SOPInstanceUID}` in it.
+    film_cache : size of the folder films in `home`, in bytes or with a unit. It keeps the pixels of films as browsers
+        get them, 5 to 10 MB a film of 12 bits; those that were shown least recently are deleted first.
     """
 
     model_config = SettingsConfigDict(env_prefix="RADRETRIEVAL_SERVE_", env_ignore_empty=True, extra="ignore")
@@ -223,3 +225,4 @@ class ServeSettings(BaseSettings):
     largest_upload: Annotated[ByteSize, Field(gt=0)] = ByteSize(256 * 2**20)
     requests_per_minute: Annotated[int, Field(ge=0)] = 1200
     viewer_url: str | None = None
+    film_cache: Annotated[ByteSize, Field(ge=0)] = ByteSize(2 * 2**30)

@@ -233,6 +233,11 @@ def identities(connection: Connection, ids: Sequence[int]) -> dict[int, Identity
     return {row.pop("id"): Identity(**row) for row in rows}
 
 
+def row(connection: Connection, image_id: int) -> dict[str, Any] | None:
+    """What is shown of an image: columns by name, `uri` and `sha256` of its file among them; None for an unknown id."""
+    return connection.execute(sql("image_row"), {"id": image_id}).fetchone()
+
+
 def training(connection: Connection, split: str) -> list[dict[str, Any]]:
     """Images of a split with a class: uri, sha256, irma_code, patient_key, by id; a withdrawn class does not count.
 

@@ -158,6 +158,13 @@ SELECT id, sop_class_uid, sop_instance_uid, series_instance_uid, study_instance_
        patient_key, uri, sha256
 FROM image WHERE id = ANY(%(ids)s);
 
+-- :image_row What the page and the API show of an image.
+SELECT id, uri, sha256, format, rows, columns, bits_stored, photometric, irma_code, split, patient_key, modality,
+       body_part, view_position, laterality, withdrawn, sop_instance_uid, series_instance_uid, study_instance_uid,
+       sop_class_uid, frame, same_uid, study_date, manufacturer, row_spacing, column_spacing, kvp, exposure, flat, header,
+       gone_at
+FROM image WHERE id = %(id)s;
+
 -- :training Images of a split that have a class; a class that was taken back teaches nothing.
 SELECT uri, sha256, irma_code, patient_key FROM image
 WHERE split = %(split)s AND irma_code IS NOT NULL AND NOT withdrawn ORDER BY id;

@@ -21,7 +21,7 @@ from radretrieval.imaging.frames import with_delimiter
 from radretrieval.imaging.grey import Grey, grey_pixels, palette_pixels
 from radretrieval.imaging.header import described, in_frame, more_of
 from radretrieval.imaging.radiograph import Radiograph, nearly_constant
-from radretrieval.imaging.raster import luminance
+from radretrieval.imaging.raster import Samples, shades
 from radretrieval.imaging.stored import Stored, stored_values
 
 _IMPLICIT, _EXPLICIT, _BIG_ENDIAN = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"
@@ -67,10 +67,12 @@ def read_dicom(data: bytes, max_pixels: int, frame: int = 1) -> Radiograph:
         stored, frames = stored_values(ds, syntax, max_pixels, frame)
         in_frame(ds, frame)
         little_endian = syntax != _BIG_ENDIAN
+        values: Samples | None = stored.values
         if stored.photometric == "PALETTE COLOR":
             grey = Grey(pixels := palette_pixels(ds, stored, little_endian), nearly_constant(pixels))
         elif stored.values.ndim == 3:
-            grey = Grey(pixels := luminance(stored.values, 2**stored.bits - 1), nearly_constant(pixels))
+            pixels, values, display = shades(stored.values, 2**stored.bits - 1)
+            grey = Grey(pixels, nearly_constant(pixels), display)
         else:
             grey = grey_pixels(ds, stored, little_endian)
         return Radiograph(
@@ -83,6 +85,8 @@ def read_dicom(data: bytes, max_pixels: int, frame: int = 1) -> Radiograph:
             pixels_sha256=_hash(stored),
             flat=grey.flat,
             ignored=grey.ignored,
+            stored=None if grey.display is None else values,
+            display=grey.display,
             **described(ds),
         )
 

@@ -1,9 +1,10 @@
-"""Stored values become grey: the greyscale and palette pipelines of DICOM (PS3.3 C.7.6.3, C.11)."""
+"""What a DICOM header says of how stored values become grey (PS3.3 C.7.6.3, C.11), made a `Display`."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import zip_longest
 from typing import Any, NamedTuple
 
@@ -11,20 +12,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radretrieval.errors import ImageError
+from radretrieval.imaging.display import Display, Function, Lut, Rescale, Window, counted, looked_up
 from radretrieval.imaging.elements import code, integer, numbers, said, values
 from radretrieval.imaging.radiograph import nearly_constant
-from radretrieval.imaging.raster import Pixels, Samples, luminance
+from radretrieval.imaging.raster import Pixels, luminance
 from radretrieval.imaging.stored import Stored
 
 
 class Grey(NamedTuple):
     """Grey pixels, float32 (rows, columns), 0…1.
 
+    display : what made them of the stored values; None of a palette.
     flat, ignored : as of a `Radiograph`.
     """
 
     pixels: Pixels
     flat: bool
+    display: Display | None = None
     ignored: tuple[str, ...] = ()
 
 
@@ -35,149 +39,128 @@ def grey_pixels(ds: Any, stored: Stored, little_endian: bool) -> Grey:
 
     def seen() -> NDArray[np.bool_]:
         """Which of the values the image has: a pass over it that a window makes needless."""
-        counts = np.zeros(len(span), dtype=np.intp)
-        for rows in _bands(stored.values):
-            counts += np.bincount(stored.values[rows].ravel().astype(np.intp) - low, minlength=len(span))
-        return counts > 0
+        return counted(stored.values, low, len(span)) > 0
 
-    padding = _padding(ds, stored, span)
     ignored: list[str] = []
-    modality = _modality(ds, span, ~padding, little_endian, ignored)
-    pixels, stretched = _voi(ds, modality, _Used(~padding, seen), little_endian, ignored)
-    if stored.photometric == "MONOCHROME1" or code(ds, "PresentationLUTShape") == "INVERSE":
-        pixels = 1 - pixels
-    pixels[padding] = 0
-    if not np.isfinite(pixels).all() and not np.isfinite(pixels[seen()]).all():
+    display = _display(ds, stored, _Span(span, seen, little_endian), ignored)
+    table = display.grey(span)
+    if not np.isfinite(table).all() and not np.isfinite(table[seen()]).all():
         raise ImageError("the DICOM header gives no finite grey values: rescale or window is not a number")
-    found = _looked_up(pixels.astype(np.float32), stored.values, low)
-    shown = ~padding[stored.values.astype(np.intp) - low] if padding.any() else slice(None)
+    found = looked_up(table.astype(np.float32), stored.values, low)
+    shown = ~display.is_padding(stored.values) if display.is_padding(span).any() else slice(None)
     # Stretched, the noise of a blank film fills the range: its stored values tell, of which 12 bits are many
     flat = nearly_constant(found[shown]) or (
-        stretched and nearly_constant(stored.values[shown], 2 ** min(stored.bits, 12))
+        display.initial == "range" and nearly_constant(stored.values[shown], 2 ** min(stored.bits, 12))
     )
-    return Grey(found, flat, tuple(ignored))
+    return Grey(found, flat, display, tuple(ignored))
 
 
-def _bands(values: Samples) -> list[slice]:
-    """Rows in bands of about a hundred thousand pixels, whose indices, of eight bytes each, the cache holds."""
-    step = max(1, 2**17 // values.shape[1])
-    return [slice(start, start + step) for start in range(0, values.shape[0], step)]
+class _Span(NamedTuple):
+    """The stored values that an image can have; which of them it has, found when asked; the order of its bytes."""
+
+    values: NDArray[Any]
+    seen: Callable[[], NDArray[np.bool_]]
+    little_endian: bool
 
 
-def _looked_up(table: Pixels, values: Samples, low: int) -> Pixels:
-    """table[values - low], float32 (rows, columns)."""
-    result = np.empty(values.shape, dtype=np.float32)
-    for rows in _bands(values):
-        # "clip", for no index is out of range: else numpy would copy what it writes
-        np.take(table, values[rows].astype(np.intp) - low, out=result[rows], mode="clip")
-    return result
+def _display(ds: Any, stored: Stored, span: _Span, ignored: list[str]) -> Display:
+    inverted = stored.photometric == "MONOCHROME1" or code(ds, "PresentationLUTShape") == "INVERSE"
+    display = Display(inverted=inverted, padding=_padding(ds, stored))
+    unpadded = ~display.is_padding(span.values)
+    display = replace(display, modality=_modality(ds, span, unpadded, ignored))
+    modality = display.modality.of(span.values)
+    lut = _voi_lut(ds, modality, unpadded, span.little_endian, ignored)
+    windows = _windows(ds, ignored if lut is None else [])
+    display = replace(display, lut=lut, largest=_full(lut) if lut else 1, windows=windows)
+    if display.initial != "range":
+        return display
+    met = modality[span.seen() & unpadded]
+    return replace(display, range=(float(met.min()), float(met.max())) if len(met) else (0.0, 0.0))
 
 
-def _padding(ds: Any, stored: Stored, values: NDArray[Any]) -> NDArray[np.bool_]:
+def _full(lut: Lut) -> int:
+    """What the entries of a VOI LUT are divided by: all bits that the largest one uses.
+
+    The bits that the descriptor declares do not tell it: tables that declare 16 and hold 12 are common.
+    """
+    return int(2 ** max(1, int(lut.table.max()).bit_length()) - 1)
+
+
+def _padding(ds: Any, stored: Stored) -> tuple[int, int] | None:
     """Which values are padding (PS3.3 C.7.5.1.1.2), masked to the bits stored, as the pixels were."""
     first = integer(ds, "PixelPaddingValue", None)
     if first is None:
-        return np.zeros(len(values), dtype=bool)
+        return None
     span = [first, integer(ds, "PixelPaddingRangeLimit", first)]
     for i, value in enumerate(span):
         value &= 2**stored.bits - 1
         span[i] = value - 2**stored.bits if stored.signed and value >= 2 ** (stored.bits - 1) else value
-    padding: NDArray[np.bool_] = (values >= min(span)) & (values <= max(span))
-    return padding
+    return min(span), max(span)
 
 
-class _Used(NamedTuple):
-    """Which of a span of values count: those that are no padding; and, found when asked, those that the image has."""
-
-    unpadded: NDArray[np.bool_]
-    seen: Callable[[], NDArray[np.bool_]]
-
-
-def _modality(
-    ds: Any, span: NDArray[Any], unpadded: NDArray[np.bool_], little_endian: bool, ignored: list[str]
-) -> NDArray[Any]:
+def _modality(ds: Any, span: _Span, unpadded: NDArray[np.bool_], ignored: list[str]) -> Rescale | Lut:
     """Stored values → modality values (PS3.3 C.11.1)."""
     if tables := values(ds, "ModalityLUTSequence"):
-        return _mapped(tables[0], span, unpadded, little_endian)[0]
+        return _lut(tables[0], span.values, unpadded, span.little_endian)
     slope, intercept = (numbers(ds, "RescaleSlope") or [1.0])[0], (numbers(ds, "RescaleIntercept") or [0.0])[0]
     empty = "RescaleSlope" in ds and not values(ds, "RescaleSlope") and intercept != 0  # absent it would be 1
     if slope == 0 or empty or not math.isfinite(slope + intercept):
         ignored.append(f"{said(ds, 'RescaleSlope', 'RescaleIntercept')} is no rescale and is ignored")
-        slope, intercept = 1.0, 0.0
-    return np.asarray(span * slope + intercept)
+        return Rescale()
+    return Rescale(slope, intercept)
 
 
-def _voi(
-    ds: Any, modality: NDArray[Any], used: _Used, little_endian: bool, ignored: list[str]
-) -> tuple[NDArray[np.float64], bool]:
-    """Modality values → 0…1 by VOI LUT or window, else stretched by the extremes of those `used` (PS3.3 C.11.2).
-
-    The second value tells whether they were stretched.
-    """
-    for table in values(ds, "VOILUTSequence"):
+def _voi_lut(
+    ds: Any, modality: NDArray[Any], unpadded: NDArray[np.bool_], little_endian: bool, ignored: list[str]
+) -> Lut | None:
+    """The first VOI LUT that can be read (PS3.3 C.11.2.1.1); None where none can."""
+    for item in values(ds, "VOILUTSequence"):
         try:
-            mapped, largest = _mapped(table, modality, used.unpadded, little_endian)
+            return _lut(item, modality, unpadded, little_endian)
         except ImageError as error:
             ignored.append(f"{error}; it is ignored")
-        else:
-            return mapped / (2.0 ** max(1, largest.bit_length()) - 1), False
-    function = code(ds, "VOILUTFunction")
-    window = _window(ds, "LINEAR" if function not in ("LINEAR_EXACT", "SIGMOID") else function, ignored)
-    if window is not None:
-        centre, width = window
-        if function == "SIGMOID":
-            with np.errstate(over="ignore"):
-                return np.asarray(1 / (1 + np.exp(-4 * (modality - centre) / width))), False
-        if function != "LINEAR_EXACT":
-            centre, width = centre - 0.5, width - 1
-        if width == 0:  # a threshold: the centre itself is black (PS3.3 C.11.2.1.2.1)
-            return np.asarray(modality > centre, dtype=np.float64), False
-        return np.clip((modality - centre) / width + 0.5, 0, 1), False
-    met = modality[used.seen() & used.unpadded]
-    low, high = (met.min(), met.max()) if len(met) else (0, 0)
-    if not high > low:
-        return np.zeros(len(modality)), True
-    return np.clip((modality - low) / (float(high) - float(low)), 0, 1), True
-
-
-def _window(ds: Any, function: str, ignored: list[str]) -> tuple[float, float] | None:
-    """Centre and width of the first window that can be read; None where none can.
-
-    LINEAR asks for a width of at least 1, the others for a positive one (PS3.3 C.11.2.1.2).
-    """
-    windows = list(zip_longest(numbers(ds, "WindowCenter"), numbers(ds, "WindowWidth"), fillvalue=math.nan))
-    for place, (centre, width) in enumerate(windows):
-        if math.isfinite(centre) and width > 0 and (width >= 1 or function != "LINEAR"):
-            if place:
-                ignored.append(f"{said(ds, 'WindowCenter', 'WindowWidth')}: the first that is a window is taken")
-            return centre, width
-    if windows:
-        ignored.append(f"{said(ds, 'WindowCenter', 'WindowWidth')} is no window and is ignored")
     return None
 
 
-def _mapped(
-    item: Any, span: NDArray[Any], unpadded: NDArray[np.bool_], little_endian: bool, kind: str = "LUT"
-) -> tuple[NDArray[Any], int]:
-    """Values through one LUT item, and the largest entry of its table (PS3.3 C.11.1.1.1, C.11.2.1.1, C.7.6.3.1.5).
+def _windows(ds: Any, ignored: list[str]) -> tuple[Window, ...]:
+    """The windows that can be read, in their order.
 
-    The bits that the descriptor declares only tell whether entries of 8 bits lie two in a word: how many bits the
-    entries use is seen from the largest, for tables that declare 16 and hold 12 are common.
+    LINEAR asks for a width of at least 1, the others for a positive one (PS3.3 C.11.2.1.2).
+    """
+    named = code(ds, "VOILUTFunction")
+    function: Function = "SIGMOID" if named == "SIGMOID" else "LINEAR_EXACT" if named == "LINEAR_EXACT" else "LINEAR"
+    said_windows = list(zip_longest(numbers(ds, "WindowCenter"), numbers(ds, "WindowWidth"), fillvalue=math.nan))
+    names = [str(name).replace("\0", "").strip() for name in values(ds, "WindowCenterWidthExplanation")]
+    found: list[Window] = []
+    for place, (centre, width) in enumerate(said_windows):
+        if math.isfinite(centre) and width > 0 and (width >= 1 or function != "LINEAR"):
+            if place and not found:
+                ignored.append(f"{said(ds, 'WindowCenter', 'WindowWidth')}: the first that is a window is taken")
+            found.append(Window(centre, width, function, (names[place : place + 1] or [""])[0] or None))
+    if said_windows and not found:
+        ignored.append(f"{said(ds, 'WindowCenter', 'WindowWidth')} is no window and is ignored")
+    return tuple(found)
+
+
+def _lut(item: Any, span: NDArray[Any], unpadded: NDArray[np.bool_], little_endian: bool, kind: str = "LUT") -> Lut:
+    """One LUT item, for values of a span (PS3.3 C.11.1.1.1, C.11.2.1.1, C.7.6.3.1.5); raises ImageError.
+
+    The bits that the descriptor declares only tell whether entries of 8 bits lie two in a word.
     """
     descriptor = numbers(item, f"{kind}Descriptor")
     if len(descriptor) != 3 or not all(math.isfinite(part) for part in descriptor):
         raise ImageError("a look-up table in the DICOM header has no descriptor of three numbers")
-    entries, first, bits = (int(part) for part in descriptor)
+    entries, said_first, bits = (int(part) for part in descriptor)
     entries = entries & 0xFFFF or 65536
     words = _words(values(item, f"{kind}Data"), little_endian)
     if bits <= 8 and entries <= 2 * len(words) < 2 * entries:
         words = words.astype("<u2").view("u1")
-    table = words[:entries]
-    index = np.rint(np.nan_to_num(span)) - _first(first, entries, span)
-    index = np.clip(index, 0, entries - 1).astype(np.intp)
-    if not len(table) or index[unpadded].max(initial=0) >= len(table):
+    table = words[:entries].astype(np.uint16)
+    first = _first(said_first, entries, span)
+    needed = np.clip(np.rint(np.nan_to_num(span)) - first, 0, entries - 1)[unpadded].max(initial=0)
+    if not len(table) or needed >= len(table):
         raise ImageError(f"a look-up table in the DICOM header is cut off: {len(table)} of {entries} entries")
-    return table[np.minimum(index, len(table) - 1)].astype(np.int64), int(table.max())
+    return Lut(first, table)
 
 
 def _words(data: list[Any], little_endian: bool) -> NDArray[np.uint16]:
@@ -207,11 +190,11 @@ def palette_pixels(ds: Any, stored: Stored, little_endian: bool) -> Pixels:
     span = np.arange(low, int(stored.values.max()) + 1)
     if "RedPaletteColorLookupTableData" in ds:
         kinds = [f"{colour}PaletteColorLookupTable" for colour in ("Red", "Green", "Blue")]
-        tables = [_mapped(ds, span, np.ones(len(span), dtype=bool), little_endian, kind) for kind in kinds]
-        colours = np.stack([mapped for mapped, _ in tables], axis=-1)
-        maximum = 255 if max(largest for _, largest in tables) < 256 else 65535
+        luts = [_lut(ds, span, np.ones(len(span), dtype=bool), little_endian, kind) for kind in kinds]
+        colours = np.stack([lut.of(span).astype(np.int64) for lut in luts], axis=-1)
+        maximum = 255 if max(int(lut.table.max()) for lut in luts) < 256 else 65535
     else:  # segmented
         colours = apply_color_lut(span, ds)
         maximum = 2 ** int(ds.RedPaletteColorLookupTableDescriptor[2]) - 1
     table = luminance(np.minimum(colours[None, :, :3], maximum), maximum)[0]
-    return _looked_up(table, stored.values, low)
+    return looked_up(table, stored.values, low)

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from radretrieval.imaging.display import Display
+
 
 @dataclass(frozen=True)
 class Radiograph:
@@ -31,6 +33,8 @@ class Radiograph:
     unreachable : why the original could not be read; then the pixels are of a reduced copy.
     flat : the pixels show nothing: `nearly_constant`.
     ignored : what of the header should say how to show the pixels and cannot be read, one sentence each.
+    stored, display : stored values, integers (rows, columns), and what makes `pixels` of them; None of colours, a
+        palette and a reduced copy.
     """
 
     pixels: NDArray[np.float32]
@@ -61,6 +65,8 @@ class Radiograph:
     unreachable: str | None = None
     flat: bool = False
     ignored: tuple[str, ...] = ()
+    stored: NDArray[Any] | None = None
+    display: Display | None = None
 
     @property
     def shown_sha256(self) -> bytes | None:

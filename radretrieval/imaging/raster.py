@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radretrieval.errors import ImageError
+from radretrieval.imaging.display import Display, identity
 from radretrieval.imaging.radiograph import Radiograph
 
 Samples = NDArray[Any]
@@ -37,18 +38,44 @@ def luminance(samples: Samples, maximum: int) -> Pixels:
     that channel, so that a grey radiograph saved in colour gives the same pixels. The alpha channel is
     ignored. Source: ITU-R BT.601, section 2.5.1.
     """
-    if samples.ndim == 2:
-        return np.divide(samples, np.float32(maximum), dtype=np.float32)
-    red = samples[..., 0]
-    if samples.shape[-1] < 3:
-        return np.divide(red, np.float32(maximum), dtype=np.float32)
-    green, blue = samples[..., 1], samples[..., 2]
-    if np.array_equal(red, green) and np.array_equal(red, blue):
-        return np.divide(red, np.float32(maximum), dtype=np.float32)
+    grey = _grey_channel(samples)
+    if grey is not None:
+        return np.divide(grey, np.float32(maximum), dtype=np.float32)
+    red, green, blue = (samples[..., channel] for channel in range(3))
     pixels = np.multiply(red, np.float32(0.299 / maximum), dtype=np.float32)
     pixels += np.multiply(green, np.float32(0.587 / maximum), dtype=np.float32)
     pixels += np.multiply(blue, np.float32(0.114 / maximum), dtype=np.float32)
     return np.minimum(pixels, 1, out=pixels)
+
+
+def _grey_channel(samples: Samples) -> Samples | None:
+    """Samples (rows, columns) of what is grey, as `luminance` takes it; None of colours."""
+    if samples.ndim == 2:
+        return samples
+    red = samples[..., 0]
+    grey = samples.shape[-1] < 3 or all(np.array_equal(red, samples[..., channel]) for channel in (1, 2))
+    return red if grey else None
+
+
+class Shades(NamedTuple):
+    """Grey of samples.
+
+    pixels : float32 (rows, columns), 0…1.
+    stored, display : as of a `Radiograph`.
+    """
+
+    pixels: Pixels
+    stored: Samples | None
+    display: Display | None
+
+
+def shades(samples: Samples, maximum: int, inverted: bool = False) -> Shades:
+    """Samples as `luminance` takes them, 0 … maximum, as grey; inverted where 0 is white."""
+    channel = _grey_channel(samples)
+    pixels = luminance(samples if channel is None else channel, maximum)
+    if inverted:
+        np.subtract(1, pixels, out=pixels)
+    return Shades(pixels, channel, None if channel is None else identity(maximum, inverted))
 
 
 def read_png(data: bytes, max_pixels: int) -> Radiograph:
@@ -62,7 +89,8 @@ def read_png(data: bytes, max_pixels: int) -> Radiograph:
     photometric = {0: "MONOCHROME2", 2: "RGB", 3: "PALETTE COLOR", 4: "MONOCHROME2", 6: "RGB"}.get(colour, "RGB")
     bits = 8 if colour == 3 else depth
     # libpng widens 1, 2 and 4 bits to 8 by v·255/(2^bits − 1), so that the quotient is the same
-    return Radiograph(luminance(samples, np.iinfo(samples.dtype).max), "png", bits, photometric)
+    pixels, stored, display = shades(samples, np.iinfo(samples.dtype).max)
+    return Radiograph(pixels, "png", bits, photometric, stored=stored, display=display)
 
 
 def png_samples(data: bytes) -> Samples:
@@ -155,10 +183,11 @@ def read_jpeg(data: bytes, max_pixels: int) -> Radiograph:
     photometric = "MONOCHROME2" if frame.components == 1 else "YBR_FULL"
     if frame.bits != 8 or frame.process == 3:
         maximum = 2**frame.bits - 1
-        pixels = luminance(np.minimum(decode_deep_jpeg(data), maximum), maximum)
         exif = data.find(b"Exif\0\0", 0, data.find(b"\xff\xda"))
         orientation = 1 if exif < 0 else _orientation(data[exif + 6 : exif + 2**16])
-        return Radiograph(_upright(pixels, orientation), "jpeg", frame.bits, photometric)
+        samples = _upright(np.minimum(decode_deep_jpeg(data), maximum), orientation)
+        pixels, stored, display = shades(samples, maximum)
+        return Radiograph(pixels, "jpeg", frame.bits, photometric, stored=stored, display=display)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -174,7 +203,8 @@ def read_jpeg(data: bytes, max_pixels: int) -> Radiograph:
             orientation = image.getexif().get(0x0112, 1)
         except Exception:  # damaged EXIF says nothing about the picture
             orientation = 1
-    return Radiograph(_upright(luminance(samples, 255), orientation), "jpeg", 8, photometric)
+    pixels, stored, display = shades(_upright(samples, orientation), 255)
+    return Radiograph(pixels, "jpeg", 8, photometric, stored=stored, display=display)
 
 
 def _orientation(exif: bytes) -> object:
@@ -229,11 +259,9 @@ def read_tiff(data: bytes, max_pixels: int) -> Radiograph:
             samples = np.moveaxis(samples, 0, -1)
         if photometric == 3:
             samples = np.moveaxis(np.asarray(page.colormap), 0, -1)[samples]
-        pixels = luminance(samples, 65535 if photometric == 3 else 2**bits - 1)
-        if photometric == 0:
-            np.subtract(1, pixels, out=pixels)
-        orientation = page.tags.valueof(274, 1)
-    return Radiograph(_upright(pixels, orientation), "tiff", bits, _TIFF_PHOTOMETRICS[photometric])
+        samples = _upright(samples, page.tags.valueof(274, 1))
+    pixels, stored, display = shades(samples, 65535 if photometric == 3 else 2**bits - 1, inverted=photometric == 0)
+    return Radiograph(pixels, "tiff", bits, _TIFF_PHOTOMETRICS[photometric], stored=stored, display=display)
 
 
 def _single_page(file: Any) -> Any:

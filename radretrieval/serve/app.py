@@ -15,7 +15,7 @@ from radretrieval.serve.access.access import Access
 from radretrieval.serve.access.gate import Gate
 from radretrieval.serve.analysis import Analysis
 from radretrieval.serve.problems import add_handlers, answers
-from radretrieval.serve.routes import admin, analyst, codes, facets, health, session
+from radretrieval.serve.routes import admin, analyst, codes, facets, health, images, session
 from radretrieval.serve.service import Service
 from radretrieval.serve.state import ArchiveState
 
@@ -47,7 +47,7 @@ def create_app(settings: Settings, options: ServeSettings) -> FastAPI:
     app.state.facets = FacetCounts()
     add_handlers(app)
     app.add_middleware(Gate, access=access)
-    for routes in (admin, analyst, codes, facets, health, session):
+    for routes in (admin, analyst, codes, facets, health, images, session):
         app.include_router(routes.router, responses=OF_THE_GATE)
     app.mount("/", StaticFiles(directory=PAGE, html=True))
     return app

@@ -8,6 +8,7 @@ from typing import Any
 from radretrieval.archive.connections import Database
 from radretrieval.archive.opening import open_database
 from radretrieval.config import ServeSettings, Settings
+from radretrieval.serve.archive_films import ArchiveFilms
 
 
 class Service:
@@ -16,7 +17,7 @@ class Service:
     Attributes
     ----------
     settings, options : of the archive, and of the service.
-    database : the archive's, from `__enter__` on.
+    database : the archive's, from `__enter__` on. films : of its images, from `__enter__` on.
     """
 
     def __init__(self, settings: Settings, options: ServeSettings) -> None:
@@ -27,6 +28,7 @@ class Service:
     def __enter__(self) -> Service:
         with self._stack as stack:
             self.database: Database = open_database(self.settings)
+            self.films = stack.enter_context(ArchiveFilms(self.settings, self.options))
             self._stack = stack.pop_all()
         return self
 

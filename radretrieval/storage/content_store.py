@@ -90,8 +90,13 @@ class ContentStore:
         path = self.reduced_path(sha256, frame)
         self._write(path, buffer.getvalue(), there=path.exists())
 
-    def reduced(self, sha256: bytes, frame: int = 1) -> NDArray[np.float32] | None:
-        """Reduced pixels brought back to the size of the original, float32 (rows, columns), 0…1; None if not kept."""
+    def reduced(self, sha256: bytes, frame: int = 1, *, whole: bool = True) -> NDArray[np.float32] | None:
+        """Reduced pixels, float32 (rows, columns), 0…1, brought back to the size of the original; None if not kept.
+
+        Parameters
+        ----------
+        whole : False leaves them at the size in which they are kept.
+        """
         from PIL import Image
 
         try:
@@ -100,7 +105,7 @@ class ContentStore:
                 small = np.asarray(image, np.float32) / np.float32(65535)
         except FileNotFoundError:
             return None
-        return resample(small, (rows, columns))
+        return resample(small, (rows, columns)) if whole else small
 
     def files(self) -> Iterator[tuple[Path, bytes]]:
         """Every file of the store with the SHA-256 in its name, b"" for drafts that a killed process left."""

@@ -1,0 +1,151 @@
+"""Films of the archive as browsers get them: made in decoding processes at the first view, then kept on the disk.
+
+A description is kept under the SHA-256 of the file, with the frame; pixels under the SHA-256 of what is sent, so that
+equal pixels of two files are kept once.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import Future
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from radretrieval.config import Reading, ServeSettings, Settings
+from radretrieval.files.uris import frame_of
+from radretrieval.files.versions import code_digest
+from radretrieval.serve.film import Film
+from radretrieval.serve.film_cache import FilmCache
+from radretrieval.serve.films import MadeFilm, made_film, thumbnail
+from radretrieval.storage.content_store import ContentStore
+from radretrieval.storage.source import SourceFile, read_source
+from radretrieval.storage.worker_pool import WorkerPool
+
+_SOURCES = ("imaging", "serve/film.py", "serve/films.py", "serve/archive_films.py")
+_LIBRARIES = ("numpy", "pillow", "tifffile", "imagecodecs", "pydicom", "pylibjpeg", "pylibjpeg-openjpeg", "pyjpegls")
+_REDUCED_SECONDS = 60.0  # how long the film of a reduced copy is taken: its file may be brought back
+
+
+class KnownFilm(BaseModel):
+    """The description of a film, and the SHA-256 of its pixels as they are sent, in hexadecimal digits."""
+
+    film: Film
+    key: str
+
+
+@dataclass(frozen=True)
+class FilmTask:
+    """A file of the archive whose film is to be made, or its thumbnail only."""
+
+    file: SourceFile
+    thumbnail: bool = False
+
+
+def make(task: FilmTask, reading: Reading) -> MadeFilm | bytes:
+    """The film of a file, or its thumbnail as PNG, of the reduced copy where one is kept; raises as `read_source`."""
+    uri, sha256 = task.file.uri, task.file.sha256
+    if task.thumbnail and reading.store is not None:
+        small = ContentStore(reading.store).reduced(sha256, frame_of(uri), whole=False)
+        if small is not None:
+            return thumbnail(small)
+    radiograph = read_source(uri, sha256, reading)
+    return thumbnail(radiograph.pixels) if task.thumbnail else made_film(radiograph)
+
+
+class ArchiveFilms:
+    """The films of an archive; a context manager, which several threads use.
+
+    Raises ImageError where a file is gone or cannot be decoded and there is no reduced copy.
+    """
+
+    def __init__(self, settings: Settings, options: ServeSettings) -> None:
+        version = code_digest(_SOURCES, _LIBRARIES)
+        self._cache = FilmCache(settings.home / "films", version, int(options.film_cache))
+        self._pool = WorkerPool.of(settings, partial(make, reading=settings.reading))
+        self._lock = threading.Lock()
+        self._making: dict[FilmTask, Future[MadeFilm | bytes]] = {}
+        self._reduced: dict[SourceFile, tuple[float, KnownFilm]] = {}
+
+    def __enter__(self) -> ArchiveFilms:
+        return self
+
+    def __exit__(self, *problem: Any) -> None:
+        self._pool.close()
+
+    def film(self, file: SourceFile) -> KnownFilm:
+        """The description of a film."""
+        return self._known(file) or self._made(file)[0]
+
+    def pixels(self, file: SourceFile, film: KnownFilm, level: int) -> bytes:
+        """The pixels of a level of that film, as they are sent."""
+        found = self._cache.get(_pixels_name(film.key, level))
+        return self._made(file)[1].levels[level] if found is None else found
+
+    def thumbnail(self, file: SourceFile) -> bytes:
+        """The thumbnail, as PNG."""
+        name = f"{_name(file)}.png"
+        found = self._cache.get(name)
+        if found is None:
+            made, first = self._make(FilmTask(file, thumbnail=True))
+            assert isinstance(made, bytes)
+            found = made
+            if first:
+                self._cache.put(name, found)
+        return found
+
+    def _known(self, file: SourceFile) -> KnownFilm | None:
+        with self._lock:
+            until, reduced = self._reduced.get(file, (0.0, None))
+            if time.monotonic() < until:
+                return reduced
+        if (data := self._cache.get(f"{_name(file)}.json")) is not None:
+            try:
+                return KnownFilm.model_validate_json(data)
+            except ValidationError:  # a file system that lost its content
+                return None
+        return None
+
+    def _made(self, file: SourceFile) -> tuple[KnownFilm, MadeFilm]:
+        made, first = self._make(FilmTask(file))
+        assert isinstance(made, MadeFilm)
+        known = KnownFilm(film=made.film, key=made.key)
+        if first:
+            for level, data in made.levels.items():
+                self._cache.put(_pixels_name(made.key, level), data)
+            if made.film.reduced is None:
+                self._cache.put(f"{_name(file)}.png", made.thumbnail)
+                self._cache.put(f"{_name(file)}.json", known.model_dump_json().encode())
+            else:
+                self._note_reduced(file, known)
+        return known, made
+
+    def _note_reduced(self, file: SourceFile, known: KnownFilm) -> None:
+        now = time.monotonic()
+        with self._lock:
+            current = {one: (until, film) for one, (until, film) in self._reduced.items() if now < until}
+            self._reduced = {**current, file: (now + _REDUCED_SECONDS, known)}
+
+    def _make(self, task: FilmTask) -> tuple[MadeFilm | bytes, bool]:
+        """What is made of a task, once for all who ask meanwhile; and whether this caller was the first of them."""
+        with self._lock:
+            future = self._making.get(task)
+            if first := future is None:
+                future = self._making[task] = self._pool.submit(task)
+        try:
+            return future.result(), first
+        finally:
+            if first:
+                with self._lock:
+                    del self._making[task]
+
+
+def _name(file: SourceFile) -> str:
+    return f"{file.sha256.hex()}.{frame_of(file.uri)}"
+
+
+def _pixels_name(key: str, level: int) -> str:
+    return f"{key}.{level}.gz"

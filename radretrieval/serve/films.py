@@ -1,0 +1,185 @@
+"""A film as it reaches the browser: 16-bit pixels at three sizes, a thumbnail, and pictures of 8 bits.
+
+This module is imported in decoding processes, which know neither the web framework nor the database.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zlib
+from dataclasses import replace
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from radretrieval.imaging.display import Display, Window, counted, identity
+from radretrieval.imaging.radiograph import Radiograph
+from radretrieval.imaging.reader import decode_image
+from radretrieval.imaging.resample import resample
+from radretrieval.serve.film import LARGEST, Film, Level, described
+
+LEVELS: tuple[Literal[1, 2, 4], ...] = (1, 2, 4)
+THUMBNAIL = 256  # longest side in pixels
+GZIP = 16 + zlib.MAX_WBITS  # `wbits` of zlib
+
+
+class MadeFilm(NamedTuple):
+    """A film that was made.
+
+    film : its description, without URLs.
+    key : SHA-256 of the pixels as they are sent, in hexadecimal digits.
+    levels : the pixels of each level as they are sent (`encoded`).
+    thumbnail : PNG.
+    """
+
+    film: Film
+    key: str
+    levels: dict[int, bytes]
+    thumbnail: bytes
+
+
+def film_of(data: bytes, max_pixels: int, frame: int = 1) -> MadeFilm:
+    """The film of a PNG, JPEG, TIFF or DICOM file's bytes; raises ImageError as `decode_image` does."""
+    return made_film(decode_image(data, max_pixels=max_pixels, frame=frame))
+
+
+def made_film(radiograph: Radiograph) -> MadeFilm:
+    """The film of a radiograph.
+
+    Colours, a palette and a reduced copy, which have no stored grey values, are sent as their luminance in 16 bits.
+    """
+    values, display = _stored(radiograph)
+    low, high = int(values.min()), int(values.max())
+    offset = -(2**15) if low < 0 else 0
+    sent = (values.astype(np.int32) - offset).astype(np.uint16)
+    padding = None if display.padding is None else (display.padding[0] - offset, display.padding[1] - offset)
+    levels = {level: area_mean(sent, level, padding) for level in LEVELS}
+    spacing = radiograph.row_spacing, radiograph.column_spacing
+    film = Film(
+        rows=radiograph.rows,
+        columns=radiograph.columns,
+        bits=max(radiograph.bits_stored, high.bit_length()),  # samples of 1, 2 and 4 bits were widened to 8
+        offset=offset,
+        levels=[Level(level=level, rows=one.shape[0], columns=one.shape[1]) for level, one in levels.items()],
+        **described(display),
+        range=_range(values, display, low, high),
+        spacing=None if spacing[0] is None or spacing[1] is None else (spacing[0], spacing[1]),
+        presets=[],
+        ignored=list(radiograph.ignored),
+        reduced=radiograph.unreachable,
+    )
+    key = hashlib.sha256(f"{sent.shape}".encode() + sent.astype("<u2").tobytes()).hexdigest()
+    small = levels[level_for(film, THUMBNAIL).level].astype(np.int32) + offset
+    pixels = {level: encoded(one) for level, one in levels.items()}
+    return MadeFilm(film, key, pixels, thumbnail(display.pixels(small)))
+
+
+def _stored(radiograph: Radiograph) -> tuple[NDArray[Any], Display]:
+    """Stored values, integers, and how they are shown."""
+    if radiograph.stored is None or radiograph.display is None:
+        return np.rint(radiograph.pixels * np.float32(65535)).astype(np.uint16), identity(65535)
+    return radiograph.stored, radiograph.display
+
+
+def _range(values: NDArray[Any], display: Display, low: int, high: int) -> tuple[float, float]:
+    """Lowest and highest modality value of the stored values that are no padding."""
+    if display.range is not None:
+        return display.range
+    span = np.arange(low, high + 1)
+    met = display.modality.of(span[(counted(values, low, len(span)) > 0) & ~display.is_padding(span)])
+    met = np.clip(met, -LARGEST, LARGEST)
+    return (float(met.min()), float(met.max())) if len(met) else (0.0, 0.0)
+
+
+def area_mean(values: NDArray[np.uint16], level: int, padding: tuple[int, int] | None) -> NDArray[np.uint16]:
+    """Means of blocks of level × level stored values, rounded to the nearest whole number, halves up.
+
+    Blocks at the right and lower edge have fewer values where the size is no multiple of `level`. Padding, from
+    padding[0] to padding[1], takes no part in a mean; a block is padding where all of its values are, and never else.
+    """
+    if level == 1:
+        return values
+    real = np.ones(values.shape, np.uint16)
+    if padding is not None:
+        real = ((values < padding[0]) | (values > padding[1])).astype(np.uint16)
+    counts = _sums(real, level)
+    sums = _sums(values * real, level)
+    mean = ((sums + counts // 2) // np.maximum(counts, 1)).astype(np.int64)
+    if padding is not None:
+        within = (mean >= padding[0]) & (mean <= padding[1])
+        upper = 2 * sums > (padding[0] + padding[1]) * counts.astype(np.int64)
+        mean = np.where(within, np.where(upper, padding[1] + 1, padding[0] - 1), mean)
+        mean = np.where(counts == 0, values[::level, ::level], mean)
+    return mean.astype(np.uint16)
+
+
+def _sums(values: NDArray[np.uint16], level: int) -> NDArray[np.uint32]:
+    """Sums of blocks of level × level values."""
+    rows, columns = values.shape
+    whole = np.pad(values, ((0, -rows % level), (0, -columns % level)))
+    down = whole[::level].astype(np.uint32)
+    for place in range(1, level):
+        down += whole[place::level]
+    across = down[:, ::level].copy()
+    for place in range(1, level):
+        across += down[:, place::level]
+    return across
+
+
+def encoded(values: NDArray[np.uint16]) -> bytes:
+    """Pixels as they are sent.
+
+    Of each row the differences to the left neighbour (the first one to 0) modulo 65,536; the low bytes of all, then
+    the high bytes of all; gzip, level 1.
+    """
+    differences = values.astype("<u2")
+    differences[:, 1:] -= values[:, :-1]
+    planes = np.ascontiguousarray(differences.view(np.uint8).reshape(-1, 2).T)
+    packer = zlib.compressobj(1, zlib.DEFLATED, GZIP)
+    return packer.compress(planes.data) + packer.flush()
+
+
+def decoded(data: bytes, rows: int, columns: int) -> NDArray[np.uint16]:
+    """What was `encoded`, (rows, columns)."""
+    planes = np.frombuffer(zlib.decompress(data, GZIP), np.uint8).reshape(2, rows, columns)
+    differences = planes[0] | planes[1].astype(np.uint16) << 8
+    return np.cumsum(differences, axis=1, dtype=np.uint16)
+
+
+def level_for(film: Film, size: int) -> Level:
+    """The smallest level whose longest side has at least `size` pixels, else the full size."""
+    return next((one for one in reversed(film.levels) if max(one.rows, one.columns) >= size), film.levels[0])
+
+
+def rendered(film: Film, level: Level, data: bytes, size: int, window: Window | None = None) -> bytes:
+    """The PNG of a film, grey of 8 bits, its longest side at most `size` pixels.
+
+    Parameters
+    ----------
+    data : the pixels of the level, as they are sent.
+    window : None for what is shown first.
+    """
+    display = film.display()
+    if window is not None:
+        display = replace(display, lut=None, windows=(window,))
+    values = decoded(data, level.rows, level.columns).astype(np.int32) + film.offset
+    return _png(display.pixels(values), size)
+
+
+def thumbnail(pixels: NDArray[np.float32]) -> bytes:
+    """The PNG of pixels, 0…1, its longest side at most `THUMBNAIL`."""
+    return _png(pixels, THUMBNAIL)
+
+
+def _png(pixels: NDArray[np.float32], size: int) -> bytes:
+    """A PNG of 8 bits, floor(255 p + 0.5), of pixels of 0…1, resampled to `size` where a side is longer."""
+    from PIL import Image
+
+    scale = min(1.0, size / max(pixels.shape))
+    rows, columns = (max(1, round(side * scale)) for side in pixels.shape)
+    grey = np.floor(resample(pixels, (rows, columns)).astype(np.float64) * 255 + 0.5).astype(np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(grey).save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()

@@ -1,0 +1,213 @@
+"""Images of the archive: what is known of one, its pixels, its thumbnail, and pictures of it."""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date, datetime
+from enum import IntEnum
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Header, HTTPException, Path, Query, Response
+from pydantic import BaseModel
+
+from radretrieval.archive import images
+from radretrieval.errors import ImageError
+from radretrieval.files.uris import is_hidden
+from radretrieval.imaging.display import Window
+from radretrieval.irma.tree import describe
+from radretrieval.serve.access.user import Role, User, require
+from radretrieval.serve.dependencies import Served
+from radretrieval.serve.film import Film
+from radretrieval.serve.films import GZIP, level_for, rendered
+from radretrieval.serve.problems import answers
+from radretrieval.serve.service import Service
+from radretrieval.storage.source import SourceFile
+
+router = APIRouter(tags=["images"])
+
+ImageId = Annotated[int, Path(ge=0, le=2**63 - 1)]
+Searcher = Annotated[User, Depends(require(Role.SEARCH))]
+Known = Annotated[str | None, Header(alias="If-None-Match")]
+
+_PIXELS = (
+    "Of each row the differences to the left neighbour (of the first pixel to 0) modulo 65,536; the low bytes of all "
+    "rows, then the high bytes of all. A pixel plus `offset` of the film is the stored value."
+)
+_WINDOW = r"^-?[0-9]{1,7}(\.[0-9]{1,6})?,[0-9]{1,7}(\.[0-9]{1,6})?$"
+
+
+class LevelName(IntEnum):
+    """Full size, half, quarter."""
+
+    FULL = 1
+    HALF = 2
+    QUARTER = 4
+
+
+class ImageRow(BaseModel):
+    """What the archive knows of an image.
+
+    uri : where its file is; None where paths are hidden.
+    code_words : the code in words: technique, direction, anatomy, biosystem.
+    patient_key : the pseudonym of the patient.
+    film : how it is shown; None where it cannot be read, as `problem` says.
+    """
+
+    id: int
+    uri: str | None
+    format: str
+    rows: int
+    columns: int
+    bits_stored: int
+    photometric: str
+    irma_code: str | None
+    code_words: tuple[str, str, str, str] | None
+    split: str | None
+    patient_key: str | None
+    modality: str | None
+    body_part: str | None
+    view_position: str | None
+    laterality: str | None
+    withdrawn: bool
+    sop_instance_uid: str | None
+    series_instance_uid: str | None
+    study_instance_uid: str | None
+    sop_class_uid: str | None
+    frame: int
+    same_uid: bool
+    study_date: date | None
+    manufacturer: str | None
+    row_spacing: float | None
+    column_spacing: float | None
+    kvp: float | None
+    exposure: float | None
+    flat: bool | None
+    header: dict[str, str] | None
+    gone_at: datetime | None
+    film: Film | None
+    problem: str | None
+
+
+def _bodies(media_type: str, description: str = "") -> dict[int | str, dict[str, Any]]:
+    """The answers of a route of bytes, for the OpenAPI document."""
+    found: dict[str, Any] = {"content": {media_type: {"schema": {"type": "string", "format": "binary"}}}}
+    if description:
+        found["description"] = description
+    return {200: found, 304: {"description": "what If-None-Match names is the current one"}} | answers(
+        401, 403, 404, 422
+    )
+
+
+@router.get("/api/images/{image_id}", responses=answers(401, 403, 404, 422))
+def image(image_id: ImageId, service: Served, user: Searcher) -> ImageRow:
+    """What the archive knows of an image, and how it is shown."""
+    row = _row(service, image_id)
+    film, problem = None, None
+    try:
+        with _named(image_id):
+            film = service.films.film(_file(row)).film.at(f"api/images/{image_id}/pixels")
+    except ImageError as error:
+        problem = str(error)
+    code = row["irma_code"]
+    shown = {"uri": None if is_hidden(row["uri"]) else row["uri"], "code_words": describe(code) if code else None}
+    return ImageRow(**{**row, **shown}, film=film, problem=problem)
+
+
+@router.get(
+    "/api/images/{image_id}/pixels", response_class=Response, responses=_bodies("application/octet-stream", _PIXELS)
+)
+def pixels(
+    image_id: ImageId,
+    service: Served,
+    user: Searcher,
+    level: LevelName = LevelName.FULL,
+    accept_encoding: Annotated[str, Header()] = "",
+    known: Known = None,
+) -> Response:
+    """The pixels of an image, full size, half or quarter; compressed by gzip where the request accepts it."""
+    file = _file(_row(service, image_id))
+    with _named(image_id):
+        film = service.films.film(file)
+        packed = "gzip" in accept_encoding
+        headers = _headers(f"{film.key}.{level.value}.{'gz' if packed else 'raw'}") | {"Vary": "Accept-Encoding"}
+        if _has(known, headers["ETag"]):
+            return Response(status_code=304, headers=headers)
+        data = service.films.pixels(file, film, level.value)
+    if packed:
+        return Response(data, 200, headers | {"Content-Encoding": "gzip"}, "application/octet-stream")
+    return Response(zlib.decompress(data, GZIP), 200, headers, "application/octet-stream")
+
+
+@router.get("/api/images/{image_id}/thumbnail", response_class=Response, responses=_bodies("image/png"))
+def thumbnail(image_id: ImageId, service: Served, user: Searcher, known: Known = None) -> Response:
+    """A picture of an image as it is shown first, 8 bits, its longest side at most 256 pixels."""
+    file = _file(_row(service, image_id))
+    with _named(image_id):
+        return _picture(service.films.thumbnail(file), known)
+
+
+@router.get("/api/images/{image_id}/rendered", response_class=Response, responses=_bodies("image/png"))
+def render(
+    image_id: ImageId,
+    service: Served,
+    user: Searcher,
+    window: Annotated[str | None, Query(pattern=_WINDOW, description="centre,width in modality values")] = None,
+    size: Annotated[int, Query(ge=16, le=8192, description="of the longest side, in pixels, at most")] = 1024,
+    known: Known = None,
+) -> Response:
+    """A picture of an image, 8 bits: as it is shown first, or by a window (PS3.3 C.11.2.1.2, LINEAR)."""
+    chosen = None
+    if window is not None:
+        centre, width = map(float, window.split(","))
+        chosen = Window(centre, width)
+        if chosen.width < 1:
+            raise HTTPException(422, f"the window is {window}, and the width of a window is at least 1")
+    file = _file(_row(service, image_id))
+    with _named(image_id):
+        film = service.films.film(file)
+        level = level_for(film.film, size)
+        data = service.films.pixels(file, film, level.level)
+    return _picture(rendered(film.film, level, data, size, chosen), known)
+
+
+def _row(service: Service, image_id: int) -> dict[str, Any]:
+    with service.database.connection() as connection:
+        row = images.row(connection, image_id)
+    if row is None:
+        raise HTTPException(404, f"the archive has no image {image_id}")
+    return row
+
+
+def _file(row: dict[str, Any]) -> SourceFile:
+    return SourceFile(row["uri"], bytes(row["sha256"]))
+
+
+@contextmanager
+def _named(image_id: int) -> Iterator[None]:
+    """Have an ImageError name the image."""
+    try:
+        yield
+    except ImageError as error:
+        raise ImageError(f"image {image_id} {error}") from error
+
+
+def _picture(png: bytes, known: str | None) -> Response:
+    headers = _headers(hashlib.sha256(png).hexdigest())
+    return (
+        Response(status_code=304, headers=headers)
+        if _has(known, headers["ETag"])
+        else Response(png, 200, headers, "image/png")
+    )
+
+
+def _headers(tag: str) -> dict[str, str]:
+    """For what only this user may keep, and asks for again: an id may get another file, and a session ends."""
+    return {"ETag": f'"{tag}"', "Cache-Control": "private, no-cache"}
+
+
+def _has(known: str | None, tag: str) -> bool:
+    """Whether If-None-Match names a tag."""
+    return known is not None and (tag in known or known.strip() == "*")
