@@ -72,7 +72,7 @@ def made_film(radiograph: Radiograph) -> MadeFilm:
     )
     key = hashlib.sha256(f"{sent.shape}".encode() + sent.astype("<u2").tobytes()).hexdigest()
     small = levels[level_for(film, THUMBNAIL).level].astype(np.int32) + offset
-    pixels = {level: encoded(one) for level, one in levels.items()}
+    pixels: dict[int, bytes] = {level: encoded(one) for level, one in levels.items()}
     return MadeFilm(film, key, pixels, thumbnail(display.pixels(small)))
 
 
