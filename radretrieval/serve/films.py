@@ -131,20 +131,24 @@ def _sums(values: NDArray[np.uint16], level: int) -> NDArray[np.uint32]:
 def encoded(values: NDArray[np.uint16]) -> bytes:
     """Pixels as they are sent.
 
-    Of each row the differences to the left neighbour (the first one to 0) modulo 65,536; the low bytes of all, then
-    the high bytes of all; gzip, level 1.
+    Of each row the differences d to the left neighbour (of the first pixel to 0), -32768 ≤ d < 32768, folded: 2 d where
+    d ≥ 0, else -2 d - 1, so that the high byte of a small one is 0. The low bytes of all, then the high bytes of all;
+    gzip. Deflate looks for runs alone: on noise it finds no other repetition, and searching takes five times as long.
     """
     differences = values.astype("<u2")
     differences[:, 1:] -= values[:, :-1]
-    planes = np.ascontiguousarray(differences.view(np.uint8).reshape(-1, 2).T)
-    packer = zlib.compressobj(1, zlib.DEFLATED, GZIP)
+    signed = differences.view("<i2")
+    folded = (signed << 1) ^ (signed >> 15)
+    planes = np.ascontiguousarray(folded.view(np.uint8).reshape(-1, 2).T)
+    packer = zlib.compressobj(1, zlib.DEFLATED, GZIP, strategy=zlib.Z_RLE)
     return packer.compress(planes.data) + packer.flush()
 
 
 def decoded(data: bytes, rows: int, columns: int) -> NDArray[np.uint16]:
     """What was `encoded`, (rows, columns)."""
     planes = np.frombuffer(zlib.decompress(data, GZIP), np.uint8).reshape(2, rows, columns)
-    differences = planes[0] | planes[1].astype(np.uint16) << 8
+    folded = planes[0] | planes[1].astype(np.uint16) << 8
+    differences = (folded >> 1) ^ -(folded & 1)
     return np.cumsum(differences, axis=1, dtype=np.uint16)
 
 

@@ -65,7 +65,8 @@ def sent(film: MadeFilm, level: int = 1) -> NDArray[np.int64]:
     size = next(one for one in film.film.levels if one.level == level)
     body = np.frombuffer(gzip.decompress(film.levels[level]), np.uint8)
     half = len(body) // 2
-    differences = body[:half].astype(int) + 256 * body[half:].astype(int)
+    folded = body[:half].astype(int) + 256 * body[half:].astype(int)
+    differences = np.where(folded % 2, -(folded + 1) // 2, folded // 2)
     return np.cumsum(differences.reshape(size.rows, size.columns), axis=1) % 65536 + film.film.offset
 
 

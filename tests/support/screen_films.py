@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 from typing import Any
 
@@ -10,18 +9,13 @@ import numpy as np
 from browsing import Site
 from numpy.typing import NDArray
 
+from radretrieval.serve.films import encoded
+
 # One block a view, side by side as flex columns share a width that is no multiple of their number.
 PAGE = b"""<!doctype html><html lang="en"><title>Films</title><link rel="icon" href="data:,">
 <link rel="stylesheet" href="films.css"><main id="films"></main>"""
 STYLE = b"""body { margin: 0 } .film-line { display: none }
 main { display: flex; gap: 7px; height: 100vh } main > div { flex: 1; min-width: 0 }"""
-
-
-def encoded(values: NDArray[np.uint16]) -> bytes:
-    """Each row's differences to the left, modulo 65536, as a plane of low bytes and one of high bytes, gzipped."""
-    left = np.pad(values, ((0, 0), (1, 0)))[:, :-1]
-    planes = (values - left).astype("<u2").reshape(-1, 1).view(np.uint8)
-    return gzip.compress(planes[:, 0].tobytes() + planes[:, 1].tobytes(), 1)
 
 
 def reduced(values: NDArray[np.uint16], level: int) -> NDArray[np.uint16]:

@@ -79,13 +79,15 @@ async function problem(response) {
   return told.detail ?? told.title ?? `${response.status} ${response.statusText}`;
 }
 
-/* Pixels from the plane of low bytes and the plane of high bytes of each row's differences to the left. */
+/* Pixels from each row's differences to the left, folded (2d, or -2d - 1 of a negative one): the plane of their low
+   bytes, then that of the high bytes. */
 export function decoded(bytes, rows, columns) {
   const count = rows * columns;
   const pixels = new Uint16Array(count);
   for (let row = 0, i = 0; row < rows; row++) {
     for (let value = 0, end = i + columns; i < end; i++) {
-      value = (value + bytes[i] + (bytes[count + i] << 8)) & 0xffff;
+      const folded = bytes[i] | (bytes[count + i] << 8);
+      value = (value + ((folded >> 1) ^ -(folded & 1))) & 0xffff;
       pixels[i] = value;
     }
   }

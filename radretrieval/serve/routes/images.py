@@ -33,8 +33,9 @@ Searcher = Annotated[User, Depends(require(Role.SEARCH))]
 Known = Annotated[str | None, Header(alias="If-None-Match")]
 
 _PIXELS = (
-    "Of each row the differences to the left neighbour (of the first pixel to 0) modulo 65,536; the low bytes of all "
-    "rows, then the high bytes of all. A pixel plus `offset` of the film is the stored value."
+    "Of each row the differences d to the left neighbour (of the first pixel to 0), -32768 ≤ d < 32768, in 16 bits as "
+    "2 d where d ≥ 0, else -2 d - 1; the low bytes of all rows, then the high bytes of all. A pixel plus `offset` of "
+    "the film is the stored value."
 )
 _WINDOW = r"^-?[0-9]{1,7}(\.[0-9]{1,6})?,[0-9]{1,7}(\.[0-9]{1,6})?$"
 
