@@ -1,0 +1,100 @@
+/* What the page's modules share: elements, texts in the reader's language, requests, choices that the browser keeps. */
+
+export const $ = (selector, root = document) => root.querySelector(selector);
+
+/* An element with properties (with a dash, or role: attributes; on…: listeners) and children. Data never becomes markup. */
+export function h(tag, properties = {}, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(properties)) {
+    if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
+    else if (/-|^role$/.test(name)) made.setAttribute(name, value);
+    else made[name] = value;
+  }
+  made.append(...children.flat().filter((child) => child != null && child !== false && child !== ""));
+  return made;
+}
+
+/* What the reader chose; a browser that keeps nothing forgets it. */
+export function kept(name, value) {
+  try {
+    if (value !== undefined) localStorage.setItem(`radretrieval.${name}`, value);
+    return localStorage.getItem(`radretrieval.${name}`);
+  } catch {
+    return null;
+  }
+}
+
+let words = {};
+export let language;
+
+/* Load the texts of a language: the one asked for, that of the last visit, the browser's, or English. */
+export async function load(wanted) {
+  if (wanted) kept("language", wanted);
+  language = [kept("language"), ...navigator.languages].map((one) => one?.slice(0, 2)).find((one) => /en|de/.test(one)) ?? "en";
+  words = await (await fetch(`texts/${language}.json`)).json();
+  document.documentElement.lang = language;
+  for (const one of document.querySelectorAll("[data-t]")) one.textContent = t(one.dataset.t);
+  for (const one of document.querySelectorAll("[data-p]")) one.placeholder = t(one.dataset.p);
+  for (const one of document.querySelectorAll("[data-l]")) {
+    one.ariaLabel = t(one.dataset.l);
+    if (one.dataset.key) one.title = `${one.ariaLabel} (${one.dataset.key.toUpperCase()})`;
+  }
+}
+
+/* A text with its values: t("rank", { rank: 3 }). */
+export const t = (key, values) => words[key]?.replace?.(/\{(\w+)\}/g, (_, name) => values[name]) ?? words[key] ?? key;
+export const number = (value, digits = 0) => value.toLocaleString(language, { minimumFractionDigits: digits, maximumFractionDigits: digits });
+export const day = (iso) => new Date(iso).toLocaleDateString(language, { dateStyle: "medium", timeZone: "UTC" });
+export const side = (value) => words[`side${value}`] ?? value;
+/* Whole percent, never 0 or 100; and the step of the words for it, as the command line has both. */
+export const percent = (share) => `${Math.min(Math.max(Math.round(100 * share), 1), 99)} %`;
+export const step = (share) => [95, 75, 25, 5, 0].find((one) => 100 * share >= one);
+
+/* A refusal of the service: a problem document (RFC 9457), status 0 where it was not reached. */
+export class Problem extends Error {
+  constructor(status, detail = "") {
+    super(detail);
+    this.status = status;
+    this.title = words[`status${status}`] ?? words[status < 500 ? "status400" : "status500"];
+  }
+}
+
+let token = "";
+
+/* Ask the service: GET, or POST of a form or an object; `sent` is called with the share of an upload. `file`: the answer is one. */
+export function call(path, content, { signal, sent, file } = {}) {
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest(); // fetch says nothing of an upload's progress
+    request.open(content ? "POST" : "GET", path);
+    request.responseType = "blob";
+    const object = content && !(content instanceof FormData);
+    if (object) request.setRequestHeader("Content-Type", "application/json");
+    if (content) request.setRequestHeader("X-CSRF-Token", token);
+    request.upload.onprogress = ({ loaded, total }) => sent?.(loaded / total);
+    request.onerror = () => reject(new Problem(0));
+    request.onabort = () => reject(new DOMException("", "AbortError"));
+    request.onload = async () => {
+      const { status, response } = request;
+      if (status < 300 && file) return resolve(response);
+      // a proxy answers errors in HTML: then the status says enough
+      const body = await response.text().then(JSON.parse).catch(() => ({}));
+      if (body.csrf) token = body.csrf;
+      return status < 300 ? resolve(body) : reject(new Problem(status, body.detail));
+    };
+    signal?.addEventListener("abort", () => request.abort());
+    request.send(object ? JSON.stringify(content) : content);
+  });
+}
+
+/* Copy text; whether the browser let it. Plain HTTP has no clipboard API: there a selection is copied. */
+export async function copy(text) {
+  if (navigator.clipboard) return navigator.clipboard.writeText(text).then(() => true, () => false);
+  const field = h("textarea", { value: text, className: "hidden" });
+  const focused = document.activeElement;
+  document.body.append(field);
+  field.select();
+  const done = document.execCommand("copy");
+  field.remove();
+  focused.focus();
+  return done;
+}
