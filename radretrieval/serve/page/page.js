@@ -30,7 +30,7 @@ export let language;
 /* Load the texts of a language: the one asked for, that of the last visit, the browser's, or English. */
 export async function load(wanted) {
   if (wanted) kept("language", wanted);
-  language = [kept("language"), ...navigator.languages].map((one) => one?.slice(0, 2)).find((one) => /en|de/.test(one)) ?? "en";
+  language = [kept("language"), ...navigator.languages].map((one) => one?.slice(0, 2)).find((one) => /^(en|de)$/.test(one)) ?? "en";
   words = await (await fetch(`texts/${language}.json`)).json();
   document.documentElement.lang = language;
   for (const one of document.querySelectorAll("[data-t]")) one.textContent = t(one.dataset.t);
