@@ -1,4 +1,4 @@
-"""Accessibility of a page by axe-core, which a wheel brings; it is run as script text, which a policy does not forbid."""
+"""Accessibility of a page by axe-core from a wheel; it runs as script text, which the policy does not forbid."""
 
 from __future__ import annotations
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
-import pytest
 from accessible import violations
 from browsing import PAGE, Visit
 from playwright.sync_api import expect
