@@ -177,7 +177,7 @@ class ServeSettings(BaseSettings):
     groups_header : header in which the proxy says the user's groups, separated by commas.
     proxies : addresses or networks of the proxy, separated by commas. Their X-Forwarded-For says where a login came
         from.
-    users_file : file of users, one a line as `name:hash:roles`, the hash argon2's.
+    users_file : file of users, one a line as `name:hash:roles`; `radretrieval users add` writes a line.
     oidc_issuer : address of the OpenID provider, under which it has `.well-known/openid-configuration`.
     oidc_client : client id of this service at the provider.
     oidc_secret_file : file with the client secret; none for a public client.

@@ -32,6 +32,7 @@ from radretrieval.cli import (
     serve,
     status,
     train,
+    users,
     verify,
     work,
 )
@@ -72,6 +73,7 @@ app.add_typer(db.app, name="db")
 app.add_typer(encoder.app, name="encoder")
 app.add_typer(index.app, name="index")
 app.add_typer(patient_key.app, name="patient-key")
+app.add_typer(users.app, name="users")
 
 
 def _version(wanted: bool) -> None:

@@ -15,7 +15,7 @@ from radretrieval.serve.access.access import Access
 from radretrieval.serve.access.gate import Gate
 from radretrieval.serve.analysis import Analysis
 from radretrieval.serve.problems import add_handlers, answers
-from radretrieval.serve.routes import admin, analyst, codes, facets, health, images, session
+from radretrieval.serve.routes import admin, analyst, codes, facets, health, images, login, session
 from radretrieval.serve.service import Service
 from radretrieval.serve.state import ArchiveState
 
@@ -42,12 +42,12 @@ def create_app(settings: Settings, options: ServeSettings) -> FastAPI:
             yield
 
     app = FastAPI(title="radretrieval", lifespan=opened, docs_url=None, redoc_url=None, openapi_url="/api/openapi.json")
-    app.state.service = service
+    app.state.service, app.state.access = service, access
     app.state.archive_state, app.state.analysis = ArchiveState(service), Analysis(service)
     app.state.facets = FacetCounts()
     add_handlers(app)
     app.add_middleware(Gate, access=access)
-    for routes in (admin, analyst, codes, facets, health, images, session):
+    for routes in (admin, analyst, codes, facets, health, images, login, session):
         app.include_router(routes.router, responses=OF_THE_GATE)
     app.mount("/", StaticFiles(directory=PAGE, html=True))
     return app

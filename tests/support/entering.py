@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Annotated, Any
+from typing import Any
 
 from fastapi import Depends, FastAPI, Request, UploadFile
 from fastapi.testclient import TestClient
@@ -41,22 +41,24 @@ def serving(settings: Settings) -> Iterator[Served]:
 def _add_routes(app: FastAPI) -> None:
     page = app.router.routes.pop()
 
-    @app.post("/api/taken")
+    searching = [Depends(require(Role.SEARCH))]
+
+    @app.post("/api/taken", dependencies=searching)
     def taken(file: UploadFile) -> int:
         return len(file.file.read())
 
-    @app.post("/api/read")
+    @app.post("/api/read", dependencies=searching)
     async def read(request: Request) -> int:
         return len(await request.body())
 
-    @app.get("/api/fails")
+    @app.get("/api/fails", dependencies=searching)
     def fails() -> None:
         raise RuntimeError("secret")
 
     for role in Role:
 
         @app.get(f"/api/of/{role}")
-        def of_role(user: Annotated[User, Depends(require(role))]) -> str:
+        def of_role(user: User = Depends(require(role))) -> str:  # noqa: B008
             return user.name
 
     app.router.routes.append(page)

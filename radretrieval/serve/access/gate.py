@@ -19,6 +19,7 @@ from radretrieval.serve.problems import problem
 OPEN = frozenset({"/health/live", "/health/ready", "/login", "/callback"})
 STYLE = (".css", ".ico", ".svg")  # of the page, as its login needs them
 SMALL_BODY = 2**20  # of what is not an upload
+FORM_BODY = 16 * 1024  # of who has not logged in
 
 
 class Gate:
@@ -69,8 +70,9 @@ class Gate:
         return dict(scope, path=path, root_path=self._prefix, state=dict(scope.get("state") or {}))
 
     def _largest(self, request: Request) -> int:
-        known = getattr(request.state, "caller", None) is not None
-        upload = known and request.headers.get("content-type", "").lower().startswith("multipart/form-data")
+        if request.state.caller is None:
+            return FORM_BODY
+        upload = request.headers.get("content-type", "").lower().startswith("multipart/form-data")
         return int(self.options.largest_upload) if upload else SMALL_BODY
 
     async def _refusal(self, request: Request) -> Response | None:
@@ -84,7 +86,7 @@ class Gate:
                     self._check_length(request)
                     return None
                 return self._log_in(request, path)
-            self.access.check_caller(request, caller, login=path == "/login")
+            self.access.check(request, caller, login=path == "/login")
             self._check_length(request)
         except HTTPException as refused:
             # The body is not read: the connection cannot take another request behind it.
@@ -111,6 +113,7 @@ class Gate:
     def _log_in(self, request: Request, path: str) -> Response:
         """The way to the login, for a person who opens the page; for all else a refusal."""
         page = request.method == "GET" and "text/html" in request.headers.get("accept", "")
-        if not page or path.startswith("/api/") or not self.access.has_login:
-            raise HTTPException(401, self.access.how_to_log_in)
-        return Response(status_code=303, headers={"Location": self.access.login_for(request)})
+        way = self.access.login_for(path, request.scope["query_string"].decode("latin-1"))
+        if way is None or not page or path.startswith("/api/"):
+            raise HTTPException(401, self.access.login.value)
+        return Response(status_code=303, headers={"Location": way})
