@@ -78,26 +78,23 @@ class ArchiveFilms:
 
     def film(self, file: SourceFile) -> KnownFilm:
         """The description of a film."""
-        return self._known(file) or self._made(file)[0]
+        return self._found(file) or _known(self._made_film(file))
 
     def pixels(self, file: SourceFile, film: KnownFilm, level: int) -> bytes:
         """The pixels of a level of that film, as they are sent."""
         found = self._cache.get(_pixels_name(film.key, level))
-        return self._made(file)[1].levels[level] if found is None else found
+        return self._made_film(file).levels[level] if found is None else found
 
     def thumbnail(self, file: SourceFile) -> bytes:
         """The thumbnail, as PNG."""
-        name = f"{_name(file)}.png"
-        found = self._cache.get(name)
-        if found is None:
-            made, first = self._make(FilmTask(file, thumbnail=True))
-            assert isinstance(made, bytes)
-            found = made
-            if first:
-                self._cache.put(name, found)
-        return found
+        found = self._cache.get(f"{_name(file)}.png")
+        if found is not None:
+            return found
+        made = self._made(FilmTask(file, thumbnail=True))
+        assert isinstance(made, bytes)
+        return made
 
-    def _known(self, file: SourceFile) -> KnownFilm | None:
+    def _found(self, file: SourceFile) -> KnownFilm | None:
         with self._lock:
             until, reduced = self._reduced.get(file, (0.0, None))
             if time.monotonic() < until:
@@ -109,38 +106,45 @@ class ArchiveFilms:
                 return None
         return None
 
-    def _made(self, file: SourceFile) -> tuple[KnownFilm, MadeFilm]:
-        made, first = self._make(FilmTask(file))
+    def _made_film(self, file: SourceFile) -> MadeFilm:
+        made = self._made(FilmTask(file))
         assert isinstance(made, MadeFilm)
-        known = KnownFilm(film=made.film, key=made.key)
-        if first:
-            for level, data in made.levels.items():
-                self._cache.put(_pixels_name(made.key, level), data)
-            if made.film.reduced is None:
-                self._cache.put(f"{_name(file)}.png", made.thumbnail)
-                self._cache.put(f"{_name(file)}.json", known.model_dump_json().encode())
-            else:
-                self._note_reduced(file, known)
-        return known, made
+        return made
 
-    def _note_reduced(self, file: SourceFile, known: KnownFilm) -> None:
-        now = time.monotonic()
-        with self._lock:
-            current = {one: (until, film) for one, (until, film) in self._reduced.items() if now < until}
-            self._reduced = {**current, file: (now + _REDUCED_SECONDS, known)}
-
-    def _make(self, task: FilmTask) -> tuple[MadeFilm | bytes, bool]:
-        """What is made of a task, once for all who ask meanwhile; and whether this caller was the first of them."""
+    def _made(self, task: FilmTask) -> MadeFilm | bytes:
+        """What is made of a task, once for all who ask meanwhile, and kept."""
         with self._lock:
             future = self._making.get(task)
             if first := future is None:
                 future = self._making[task] = self._pool.submit(task)
         try:
-            return future.result(), first
+            made = future.result()
+            if first:
+                self._keep(task.file, made)
+            return made
         finally:
             if first:
                 with self._lock:
                     del self._making[task]
+
+    def _keep(self, file: SourceFile, made: MadeFilm | bytes) -> None:
+        if isinstance(made, bytes):
+            self._cache.put(f"{_name(file)}.png", made)
+            return
+        for level, data in made.levels.items():
+            self._cache.put(_pixels_name(made.key, level), data)
+        if made.film.reduced is None:
+            self._cache.put(f"{_name(file)}.png", made.thumbnail)
+            self._cache.put(f"{_name(file)}.json", _known(made).model_dump_json().encode())
+            return
+        now = time.monotonic()
+        with self._lock:
+            current = {one: (until, film) for one, (until, film) in self._reduced.items() if now < until}
+            self._reduced = {**current, file: (now + _REDUCED_SECONDS, _known(made))}
+
+
+def _known(made: MadeFilm) -> KnownFilm:
+    return KnownFilm(film=made.film, key=made.key)
 
 
 def _name(file: SourceFile) -> str:

@@ -17,6 +17,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from PIL import Image
 from pydicom.uid import ExplicitVRLittleEndian
+from screen_films import received
 
 from radretrieval.imaging.display import Window
 from radretrieval.imaging.radiograph import Radiograph
@@ -63,11 +64,7 @@ def windowed(window: dict[str, Any], value: float) -> float:
 def sent(film: MadeFilm, level: int = 1) -> NDArray[np.int64]:
     """The stored values of a level, read as a browser reads them."""
     size = next(one for one in film.film.levels if one.level == level)
-    body = np.frombuffer(gzip.decompress(film.levels[level]), np.uint8)
-    half = len(body) // 2
-    folded = body[:half].astype(int) + 256 * body[half:].astype(int)
-    differences = np.where(folded % 2, -(folded + 1) // 2, folded // 2)
-    return np.cumsum(differences.reshape(size.rows, size.columns), axis=1) % 65536 + film.film.offset
+    return received(gzip.decompress(film.levels[level]), size.rows, size.columns) + film.film.offset
 
 
 def picture(png: bytes) -> NDArray[np.uint8]:

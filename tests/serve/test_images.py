@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import io
-import zlib
 
 import httpx
 import numpy as np
 import pytest
 from PIL import Image
+from screen_films import received
 from serving import Served
 
 from radretrieval.imaging.reader import read_image
 from radretrieval.serve.film import Film
-from radretrieval.serve.films import decoded
 
 
 @pytest.fixture
@@ -35,8 +34,8 @@ def test_the_row_and_the_pixels_of_an_image(served: Served, client: httpx.Client
         assert answer.headers["Content-Encoding"] == "gzip"
         assert answer.headers["Cache-Control"] == "private, no-cache"
         assert len(answer.content) == 2 * level.rows * level.columns
-    values = decoded(zlib.compress(client.get(f"/{film.levels[0].url}").content, wbits=31), film.rows, film.columns)
-    np.testing.assert_array_equal(film.display().pixels(values.astype(int) + film.offset), radiograph.pixels)
+    values = received(client.get(f"/{film.levels[0].url}").content, film.rows, film.columns)
+    np.testing.assert_array_equal(film.display().pixels(values + film.offset), radiograph.pixels)
     assert [window.name for window in film.windows] == ["whole", "dense"]
 
 
