@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -11,7 +13,7 @@ from radretrieval.profile import Profile
 
 
 class Coder:
-    """A trained network on a device, ready to encode.
+    """A trained network on a device, ready to encode for one thread at a time: each uses all cores.
 
     Parameters
     ----------
@@ -35,6 +37,7 @@ class Coder:
         if self.device.type == "cpu":  # pooling is vectorised over channels: 1.5 times as fast
             model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.model = model.to(self.device)
+        self._lock = threading.Lock()
 
     def preactivations(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """The code layer before binarization: float32 (n, code_bits) of images (n, size, size) in 0…1."""
@@ -58,8 +61,9 @@ class Coder:
         side = self.profile.network.input_size
         if images.ndim != 3 or images.shape[1:] != (side, side):
             raise ValueError(f"images must have the shape (n, {side}, {side}); these have {images.shape}")
-        reals = self.model.preactivations(torch.from_numpy(images[:, None]).to(self.device))
-        return reals.cpu().numpy(), self.model.logits(reals).softmax(1).cpu().numpy()
+        with self._lock:
+            reals = self.model.preactivations(torch.from_numpy(images[:, None]).to(self.device))
+            return reals.cpu().numpy(), self.model.logits(reals).softmax(1).cpu().numpy()
 
 
 def pack(preactivations: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -18,6 +18,7 @@ from radretrieval.files.uris import frame_of
 from radretrieval.imaging.dicom import is_dicom, read_data_set
 from radretrieval.imaging.header import described
 from radretrieval.imaging.reader import read_bytes
+from radretrieval.search.query import Query, QueryFile
 from radretrieval.search.request import Answer
 from radretrieval.search.searcher import Searcher
 from radretrieval.storage.source import source_bytes
@@ -79,7 +80,7 @@ def reported_answer(searcher: Searcher, answer: Answer) -> ReportedAnswer:
     return ReportedAnswer(answer, searcher.encoder, identities)
 
 
-def subject_of(searcher: Searcher, query: Path | int, what: str) -> Subject:
+def subject_of(searcher: Searcher, query: Query, what: str) -> Subject:
     """Read the query's file as the subject of a DICOM object.
 
     Parameters
@@ -88,7 +89,7 @@ def subject_of(searcher: Searcher, query: Path | int, what: str) -> Subject:
 
     Raises UsageError where the query is no DICOM object, its UIDs are missing or its file cannot be read.
     """
-    name = f"id:{query}" if isinstance(query, int) else printable(str(query))
+    name = f"id:{query}" if isinstance(query, int) else _name(query)
     data, frame = _query_bytes(searcher, query, name, what)
     if not is_dicom(data):
         raise UsageError(
@@ -103,7 +104,7 @@ def subject_of(searcher: Searcher, query: Path | int, what: str) -> Subject:
     return Subject(replace(identity, frame=frame), _completed(header))
 
 
-def query_identity(searcher: Searcher, query: Path | int, image_id: int | None) -> Identity | None:
+def query_identity(searcher: Searcher, query: Query, image_id: int | None) -> Identity | None:
     """The UIDs of the query: from its row if it is in the archive, from its header if it is a DICOM file; else None.
 
     Parameters
@@ -112,10 +113,11 @@ def query_identity(searcher: Searcher, query: Path | int, image_id: int | None) 
     """
     if image_id is not None:
         return _identities(searcher, [image_id]).get(image_id)
-    data, _ = _query_bytes(searcher, query, str(query), "--fhir")
+    name = str(query) if isinstance(query, int) else _name(query)
+    data, _ = _query_bytes(searcher, query, name, "--fhir")
     if not is_dicom(data):
         return None
-    identity, header = _from_file(data, searcher.settings.max_pixels, str(query))
+    identity, header = _from_file(data, searcher.settings.max_pixels, name)
     values = described(header)
     if values["patient_id"] is None:
         return identity
@@ -168,14 +170,21 @@ def _identities(searcher: Searcher, ids: Sequence[int]) -> dict[int, Identity]:
     return found
 
 
-def _query_bytes(searcher: Searcher, query: Path | int, name: str, what: str) -> tuple[bytes, int]:
+def _name(query: Path | QueryFile) -> str:
+    return printable(query.name if isinstance(query, QueryFile) else str(query))
+
+
+def _query_bytes(searcher: Searcher, query: Query, name: str, what: str) -> tuple[bytes, int]:
     """The query's file, and the number of its frame; of one that was corrected since, the file that the archive has."""
     try:
         if isinstance(query, int):
             with connections.database_errors(searcher.database.url):
                 known = searcher.stored_query(query)
             return source_bytes(known.uri, known.sha256, searcher.settings.reading), frame_of(known.uri)
-        data = read_bytes(query, max_pixels=searcher.settings.max_pixels)
+        if isinstance(query, QueryFile):
+            data = query.data
+        else:
+            data = read_bytes(query, max_pixels=searcher.settings.max_pixels)
         with connections.database_errors(searcher.database.url):
             corrected = history.replaced(searcher.connection, hashlib.sha256(data).digest())
         return (data, 1) if corrected is None else _query_bytes(searcher, corrected, name, what)

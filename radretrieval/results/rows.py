@@ -12,6 +12,7 @@ from radretrieval.files.output import check_output, output_file
 from radretrieval.files.table_files import AppendRows, load_pyarrow, table_file
 from radretrieval.files.text import printable
 from radretrieval.search.batch.execute import HitRow, hit_rows
+from radretrieval.search.query import QueryFile
 from radretrieval.search.request import Answer
 
 SUFFIXES = (".csv", ".parquet")
@@ -62,6 +63,9 @@ def hits_file(path: Path) -> Iterator[AppendRows]:
 def answer_rows(answer: Answer) -> list[HitRow]:
     """The answer to one query as the rows that a batch writes for it; a region only one query has."""
     query = answer.request.query
-    name = f"id:{query}" if isinstance(query, int) else printable(os.path.abspath(query))
+    if isinstance(query, int):
+        name = f"id:{query}"
+    else:
+        name = printable(query.name if isinstance(query, QueryFile) else os.path.abspath(query))
     head = (name, answer.query_image_id, answer.query_irma_code)
     return hit_rows(head, answer.hits, answer.similarity, answer.path, answer.encoder_id)

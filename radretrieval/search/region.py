@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from radretrieval.errors import UsageError
 from radretrieval.profile import REGION
 from radretrieval.search.cells import TRANSFORM, Cells, transform
-from radretrieval.search.request import ROI_POLARITIES, Request
-from radretrieval.search.roi import Region, Roi, check_roi, correlation, match_all
+from radretrieval.search.request import ROI_POLARITIES
+from radretrieval.search.roi import Region, Roi, check_roi, correlation
 
 Box = tuple[float, float, float, float]
 Reals = NDArray[np.float64]
@@ -81,20 +81,14 @@ def find_regions(
         if given.ndim != 2 or 0 in given.shape:
             raise ValueError(f"an image has the shape {given.shape}; needed is (rows, columns)")
     check_region(roi, *query.shape)
-    either = polarity == "either"
-    film = Cells.of(query)
-    template = _Template(film, _in_cells(film, roi))
-    return [_find(template, Cells.of(image), either) for image in images]
+    return regions_of(Cells.of(query), roi, [Cells.of(image) for image in images], polarity=polarity)
 
 
-def asked_regions(
-    query: NDArray[np.float32], request: Request, images: Sequence[NDArray[np.float32]], longest_side: int
-) -> list[Region]:
-    """The place of a request's region in each film, in the way that it names; `longest_side` is the paper's."""
-    assert request.roi is not None
-    if request.roi_method == "paper":
-        return match_all(query, request.roi, images, longest_side)
-    return find_regions(query, request.roi, images, polarity=request.roi_polarity)
+def regions_of(query: Cells, roi: Roi, films: Sequence[Cells], *, polarity: str = "same") -> list[Region]:
+    """The place of the query's region, in pixels of the query, in each film; see `find_regions`."""
+    check_region(roi, *query.shape)
+    template = _Template(query, _in_cells(query, roi))
+    return [_find(template, film, polarity == "either") for film in films]
 
 
 def _find(template: _Template, film: Cells, either: bool) -> Region:

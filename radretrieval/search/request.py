@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from radretrieval.archive.filters import ONE_PER, Condition, Filter
@@ -14,6 +13,7 @@ from radretrieval.archive.search.nearest import FilterEffect
 from radretrieval.archive.search.stored import HitFacts
 from radretrieval.coding.calibration import Likelihood
 from radretrieval.errors import UsageError
+from radretrieval.search.query import Query
 
 if TYPE_CHECKING:
     from radretrieval.search.roi import Region
@@ -29,7 +29,7 @@ class Request:
 
     Attributes
     ----------
-    query : a file, or the id of an image of the archive.
+    query : a file, the id of an image of the archive, or a file in memory.
     top, candidates : how many hits, from how many of the nearest codes.
     roi : x, y, width, height in pixels of the query's original image.
     roi_method : `context`, the region with its surroundings (`search.region`), or `paper`, the paper's correlation.
@@ -39,7 +39,7 @@ class Request:
     explain : whether each hit gets an `Explanation`.
     """
 
-    query: Path | int
+    query: Query
     top: int = 10
     candidates: int = 50
     roi: tuple[int, int, int, int] | None = None

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -15,42 +14,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radretrieval.archive import codes, connections, encoders
+from radretrieval.archive.coder import Coders
 from radretrieval.archive.connections import Connection, Database
 from radretrieval.archive.search import nearest, stored
 from radretrieval.archive.search.nearest import Candidate, FilterEffect
 from radretrieval.archive.search.stored import StoredQuery
 from radretrieval.coding.rerank import Weights, rerank
 from radretrieval.config import Settings
-from radretrieval.errors import ImageError, RadretrievalError, UsageError
-from radretrieval.files.text import printable, shown
-from radretrieval.files.uris import to_uri
+from radretrieval.errors import RadretrievalError, UsageError
 from radretrieval.imaging import Radiograph
-from radretrieval.ingest.problem import of_pixels
+from radretrieval.search.film_cells import FilmCells, FoundRegion
 from radretrieval.search.judge import considered, judge
+from radretrieval.search.query import QueryFile, SearchQuery
 from radretrieval.search.request import Answer, Hit, Request, Similarity, StageTimer, check_request
+from radretrieval.storage.source import SourceFile
 
 if TYPE_CHECKING:
     from radretrieval.coding.cnnc import Coder
 
 
 log = logging.getLogger(__name__)
-
-
-@dataclass
-class SearchQuery:
-    """A query while it is searched: its file, pixels, codes and identity, as far as they are known."""
-
-    uri: str
-    sha256: bytes
-    data: bytes | None = None
-    radiograph: Radiograph | None = None
-    image_id: int | None = None
-    patient_key: str | None = None
-    irma_code: str | None = None
-    flat: bool = False
-    problems: list[str] = field(default_factory=list)
-    cnnc: NDArray[np.uint8] | None = None
-    rbc: NDArray[np.uint8] | None = None
 
 
 class Searcher:
@@ -63,15 +46,26 @@ class Searcher:
     ----------
     device : where new files are encoded: `auto`, `cpu`, `cuda`, …
     encoder_id : None for the active encoder.
+    coders : loaded networks that this searcher shares with others; None for its own on `device`.
+    films : films that were read for a region, likewise.
     """
 
     def __init__(
-        self, database: Database, settings: Settings, device: str = "auto", encoder_id: int | None = None
+        self,
+        database: Database,
+        settings: Settings,
+        device: str = "auto",
+        encoder_id: int | None = None,
+        *,
+        coders: Coders | None = None,
+        films: FilmCells | None = None,
     ) -> None:
         self.database = database
         self.settings = settings
         self.device = device
         self.encoder_id = encoder_id
+        self._coders = coders or Coders(settings, device)
+        self._films = films or FilmCells()
         self._stack = ExitStack()
 
     def __enter__(self) -> Searcher:
@@ -104,9 +98,7 @@ class Searcher:
     @cached_property
     def coder(self) -> Coder:
         """The network on its device."""
-        from radretrieval.archive.coder import load_coder
-
-        return load_coder(self.connection, self.encoder, self.settings, self.device)
+        return self._coders.of(self.connection, self.encoder)
 
     def search(self, request: Request) -> Answer:
         """Answer one request.
@@ -125,6 +117,7 @@ class Searcher:
                     self._check_roi(query, request.roi, request.roi_method)
             self._encode(query, timer)
             found, path, effect = self._candidates_and_barcode(query, request, timer)
+            self._remember(query, request)
             # counted only where it explains a short answer: the count reads every image
             pending = codes.pending_count(self.connection, self.encoder.id) if len(found) < request.candidates else 0
             if not found and effect is None:
@@ -159,7 +152,7 @@ class Searcher:
 
     def query_pixels(self, request: Request) -> NDArray[np.float32]:
         """The query's pixels, float32 (rows, columns), 0…1. Raises UsageError when its file cannot be read."""
-        return self._radiograph(self._load(request)).pixels
+        return self._load(request).read(self.settings).pixels
 
     def hit_radiograph(self, hit: Hit) -> Radiograph | str:
         """The radiograph of a hit, possibly from a reduced copy, or the reason why its file cannot be read."""
@@ -188,6 +181,23 @@ class Searcher:
             raise UsageError(f"the archive has no image {image_id}; `radretrieval search FILE` takes a file instead")
         return found
 
+    def regions(self, request: Request, image_ids: Sequence[int]) -> list[FoundRegion]:
+        """The place of the request's region in images of the archive, by the way of `context`.
+
+        Raises
+        ------
+        UsageError : a region that does not lie inside the query, an id or a file that cannot be read.
+        """
+        check_request(request)
+        with connections.database_errors(self.database.url):
+            query = self._load(request)
+            facts = stored.hit_facts(self.connection, image_ids)
+        known = [one for one in image_ids if one in facts]
+        files = [SourceFile(facts[one].uri, facts[one].sha256) for one in known]
+        found = dict(zip(known, self._regions(query, request, files), strict=True))
+        gone = FoundRegion(None, "is not in the archive any more")
+        return [found.get(one, gone) for one in image_ids]
+
     def _load(self, request: Request) -> SearchQuery:
         """The query with its codes where the archive has them, else with its pixels."""
         known: StoredQuery | None
@@ -195,44 +205,19 @@ class Searcher:
             known = self.stored_query(request.query)
             query = SearchQuery(known.uri, known.sha256)
         else:
-            from radretrieval.imaging.reader import read_bytes
-
-            try:
-                data = read_bytes(request.query, max_pixels=self.settings.max_pixels)
-            except ImageError as error:
-                raise UsageError(f"{printable(str(request.query))} {error}") from error
-            query = SearchQuery(to_uri(request.query), hashlib.sha256(data).digest(), data)
+            query = SearchQuery.of(request.query, self.settings)
             where = (self.connection, self.encoder.id, self.geometry)
             known = stored.by_contents(*where, [query.sha256]).get(query.sha256)
             if known is None:
-                radiograph = self._radiograph(query)
+                radiograph = query.read(self.settings)
                 known = stored.same_film(*where, radiograph.sop_instance_uid, radiograph.pixels_sha256)
         if known is not None:
-            query.image_id, query.patient_key, query.irma_code = known.image_id, known.patient_key, known.irma_code
-            query.cnnc, query.rbc = known.cnnc, known.rbc
-            query.flat = query.flat or bool(known.flat)
+            query.use(known)
         if query.cnnc is None:
-            self._radiograph(query)
+            query.read(self.settings)
+            if isinstance(request.query, QueryFile):
+                query.cnnc, query.rbc = request.query.codes.get(self.encoder.id, (None, None))
         return query
-
-    def _radiograph(self, query: SearchQuery) -> Radiograph:
-        """The query's radiograph, read when first needed."""
-        if query.radiograph is None:
-            from radretrieval.imaging.reader import decode_image
-            from radretrieval.storage.source import read_source
-
-            try:
-                if query.data is not None:
-                    query.radiograph = decode_image(query.data, max_pixels=self.settings.max_pixels)
-                else:
-                    query.radiograph = read_source(query.uri, query.sha256, self.settings.reading)
-            except ImageError as error:
-                raise UsageError(f"{shown(query.uri)} {error}") from error
-            query.flat = query.flat or query.radiograph.flat
-            if query.data is not None:
-                found = of_pixels(shown(query.uri), query.radiograph)
-                query.problems = [problem.message for problem in found if problem.error != "Flat"]
-        return query.radiograph
 
     def patient_key(self, patient_id: str, issuer: str | None) -> str:
         """The pseudonym of a patient's identifier. Raises WrongPatientKey where the key here is not the archive's."""
@@ -247,7 +232,7 @@ class Searcher:
         from radretrieval.imaging.resample import resample
 
         with timer.stage("encode"):
-            pixels = resample(self._radiograph(query).pixels, self.encoder.profile.network.input_size)
+            pixels = resample(query.read(self.settings).pixels, self.encoder.profile.network.input_size)
             query.cnnc = self.coder.codes(pixels[None])[0]
 
     def _candidates_and_barcode(
@@ -264,10 +249,15 @@ class Searcher:
             candidates = thread.submit(self._candidates, query, request)
             with timer.stage("barcode"):
                 shape = self.encoder.profile.barcode
-                square = resample(self._radiograph(query).pixels, shape.size)
+                square = resample(query.read(self.settings).pixels, shape.size)
                 query.rbc = barcode(square[None], shape.size, shape.angles)[0]
             with timer.stage("candidates"):
                 return candidates.result()
+
+    def _remember(self, query: SearchQuery, request: Request) -> None:
+        """Keep the codes of a file in memory for its next search."""
+        if isinstance(request.query, QueryFile) and query.cnnc is not None and query.rbc is not None:
+            request.query.codes[self.encoder.id] = query.cnnc, query.rbc
 
     def _candidates(self, query: SearchQuery, request: Request) -> tuple[list[Candidate], str, FilterEffect | None]:
         read = query.radiograph
@@ -307,22 +297,17 @@ class Searcher:
         from radretrieval.search.region import check_region
         from radretrieval.search.roi import check_roi
 
-        radiograph = self._radiograph(query)
+        radiograph = query.read(self.settings)
         check = check_roi if method == "paper" else check_region
         check(roi, radiograph.rows, radiograph.columns)
 
     def _find_roi(self, query: SearchQuery, request: Request, hits: list[Hit]) -> list[Hit]:
         """Find the region in each hit whose file can be read."""
-        from radretrieval.search.region import asked_regions
-
-        with ThreadPoolExecutor(4) as threads:
-            read = list(threads.map(self.hit_radiograph, hits))
-        able = [one for one in read if not isinstance(one, str)]
-        pixels, longest = [one.pixels for one in able], self.encoder.profile.query.roi_longest_side
-        regions = iter(asked_regions(self._radiograph(query).pixels, request, pixels, longest))
+        found = self._regions(query, request, [SourceFile(hit.uri, hit.sha256) for hit in hits])
         return [
-            replace(hit, roi_error=one)
-            if isinstance(one, str)
-            else replace(hit, roi=next(regions), reduced=one.unreachable)
-            for hit, one in zip(hits, read, strict=True)
+            replace(hit, roi=one.region, roi_error=one.error, reduced=one.reduced)
+            for hit, one in zip(hits, found, strict=True)
         ]
+
+    def _regions(self, query: SearchQuery, request: Request, files: list[SourceFile]) -> list[FoundRegion]:
+        return self._films.find(query, request, files, self.settings, self.encoder.profile.query.roi_longest_side)

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
+from PIL import Image
 
 import radretrieval as rr
+from radretrieval.config import Settings
 from radretrieval.profile import REGION
 from radretrieval.search import cells, region
 from radretrieval.search.cells import Cells
-from radretrieval.search.region import asked_regions, find_region, find_regions
+from radretrieval.search.film_cells import FilmCells
+from radretrieval.search.query import SearchQuery
+from radretrieval.search.region import find_region, find_regions
 from radretrieval.search.request import Request, check_request
-from radretrieval.search.roi import match, match_all
+from radretrieval.search.roi import Region, match, match_all
+from radretrieval.storage.source import SourceFile
 
 ROI = (60, 50, 40, 36)
 
@@ -141,7 +150,7 @@ def test_equals_the_sums_by_hand() -> None:
 def test_a_region_of_a_few_pixels_is_refused_but_by_the_papers_way(roi: tuple[int, int, int, int]) -> None:
     with pytest.raises(rr.UsageError, match=rf"ROI {','.join(map(str, roi))} is too small.*at least 8.*paper"):
         find_region(QUERY, roi, QUERY)
-    [found] = asked_regions(QUERY, Request(1, roi=roi, roi_method="paper"), [QUERY], 512)
+    [found] = match_all(QUERY, roi, [QUERY], 512)
     assert found.found
 
 
@@ -156,16 +165,30 @@ def test_what_is_not_possible_is_refused() -> None:
         find_region(QUERY, ROI, np.zeros((9, 9, 3), np.float32))  # type: ignore[arg-type]
 
 
-def test_a_request_names_the_way_and_the_polarity() -> None:
+def test_a_request_names_the_way_and_the_polarity(tmp_path: Path) -> None:
     images = [film(1), 1 - QUERY]
+    settings, files = Settings(home=tmp_path), []
+    for place, pixels in enumerate([QUERY, *images]):
+        path = tmp_path / f"{place}.png"
+        Image.fromarray(np.rint(pixels * 65535).astype(np.uint16)).save(path)
+        files.append(SourceFile(path.as_uri(), hashlib.sha256(path.read_bytes()).digest()))
+    query, *images = (rr.read_image(tmp_path / f"{place}.png").pixels for place in range(3))
+
+    def asked(request: Request, films: FilmCells) -> list[Region | None]:
+        asking = SearchQuery.of(tmp_path / "0.png", settings)
+        return [one.region for one in films.find(asking, request, files[1:], settings, 512)]
+
     ways = {
-        "paper": match_all(QUERY, ROI, images, 512),
-        "context": find_regions(QUERY, ROI, images),
+        "paper": match_all(query, ROI, images, 512),
+        "context": find_regions(query, ROI, images),
     }
     for way, expected in ways.items():
-        assert asked_regions(QUERY, Request(1, roi=ROI, roi_method=way), images, 512) == expected
-    either = Request(1, roi=ROI, roi_polarity="either")
-    assert asked_regions(QUERY, either, images, 512) == find_regions(QUERY, ROI, images, polarity="either")
+        assert asked(Request(1, roi=ROI, roi_method=way), FilmCells()) == expected
+    either, kept = Request(1, roi=ROI, roi_polarity="either"), FilmCells(most=2)
+    expected = find_regions(query, ROI, images, polarity="either")
+    assert asked(either, kept) == asked(either, kept) == expected
+    other = replace(either, roi=(20, 30, 40, 50))  # a region that is moved meets the films that are kept
+    assert asked(other, kept) == find_regions(query, (20, 30, 40, 50), images, polarity="either")
     for wrong in ({"roi_method": "edges"}, {"roi_polarity": "both"}, {"roi_method": "paper", "roi_polarity": "either"}):
         with pytest.raises(rr.UsageError, match="--roi-"):
             check_request(Request(1, roi=ROI, **wrong))  # type: ignore[arg-type]
