@@ -193,6 +193,10 @@ class ServeSettings(BaseSettings):
         without it nobody.
     largest_upload : size of the largest request body, in bytes or with a unit. A larger one is refused while it comes.
     requests_per_minute : of one user; more are answered with 429. 0: no limit. Without a login there is none.
+    searches : how many searches run at a time, each with a connection to the database; further ones wait.
+    kept_uploads : memory for the files that users search with, in bytes or with a unit. The least recently used go
+        first.
+    kept_minutes : an upload that is not used for so long is dropped.
     viewer_url : link to a study in the site's viewer, with `{StudyInstanceUID}` and `{SOPInstanceUID}` in it.
     film_cache : size of the folder films in `home`, in bytes or with a unit. It keeps the pixels of films as browsers
         get them, 5 to 10 MB a film of 12 bits; those that were shown least recently are deleted first.
@@ -224,5 +228,8 @@ class ServeSettings(BaseSettings):
     frame_ancestors: Names = ()
     largest_upload: Annotated[ByteSize, Field(gt=0)] = ByteSize(256 * 2**20)
     requests_per_minute: Annotated[int, Field(ge=0)] = 1200
+    searches: Annotated[int, Field(gt=0)] = 8
+    kept_uploads: Annotated[ByteSize, Field(gt=0)] = ByteSize(2**30)
+    kept_minutes: Annotated[float, Field(gt=0)] = 30.0
     viewer_url: str | None = None
     film_cache: Annotated[ByteSize, Field(ge=0)] = ByteSize(2 * 2**30)

@@ -49,6 +49,10 @@ class InputMissing(UsageError):
     """A file or folder that was named does not exist or cannot be opened."""
 
 
+class NotInArchive(UsageError):
+    """The archive has no image with this id or UID."""
+
+
 class LabelsError(UsageError):
     """A labels CSV does not have the form that is needed."""
 

@@ -134,6 +134,12 @@ def by_sop_instance(connection: Connection, uids: Sequence[str]) -> list[dict[st
     return connection.execute(statement, {"uids": list(uids)}).fetchall()
 
 
+def first_of_study(connection: Connection, uid: str) -> int | None:
+    """The image with the lowest id of those with this Study Instance UID; None where there is none."""
+    row = connection.execute(sql("image_of_study"), {"uid": uid}).fetchone()
+    return None if row is None else int(row["id"])
+
+
 def relabel(connection: Connection, image_id: int, labels: dict[str, Any], no_code: bool = False) -> bool:
     """Set those of `LABELS` that are named and not None; returns whether anything changed.
 

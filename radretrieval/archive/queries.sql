@@ -71,6 +71,9 @@ ON CONFLICT DO NOTHING RETURNING sha256, id;
 SELECT sop_instance_uid, id, uri, frame, pixels_sha256, shown_sha256, sha256, gone_at, labelled, {header}
 FROM image WHERE sop_instance_uid = ANY(%(uids)s) ORDER BY id;
 
+-- :image_of_study The first image of a study.
+SELECT id FROM image WHERE study_instance_uid = %(uid)s ORDER BY id LIMIT 1;
+
 -- :image_relabel Labels given for an image that is in the archive already; NULL leaves a column as it is, `no_code` sets
 -- the IRMA code to NULL, and another code resets `withdrawn`.
 UPDATE image i SET ({labels}) = ({new})

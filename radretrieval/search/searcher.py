@@ -21,7 +21,7 @@ from radretrieval.archive.search.nearest import Candidate, FilterEffect
 from radretrieval.archive.search.stored import StoredQuery
 from radretrieval.coding.rerank import Weights, rerank
 from radretrieval.config import Settings
-from radretrieval.errors import RadretrievalError, UsageError
+from radretrieval.errors import NotInArchive, RadretrievalError, UsageError
 from radretrieval.imaging import Radiograph
 from radretrieval.search.film_cells import FilmCells, FoundRegion
 from radretrieval.search.judge import considered, judge
@@ -175,10 +175,10 @@ class Searcher:
         )
 
     def stored_query(self, image_id: int) -> StoredQuery:
-        """An image of the archive with its codes; raises UsageError for an id that it does not have."""
+        """An image of the archive with its codes; raises NotInArchive for an id that it does not have."""
         found = stored.by_ids(self.connection, self.encoder.id, self.geometry, [image_id]).get(image_id)
         if found is None:
-            raise UsageError(f"the archive has no image {image_id}; `radretrieval search FILE` takes a file instead")
+            raise NotInArchive(f"the archive has no image {image_id}; `radretrieval search FILE` takes a file instead")
         return found
 
     def regions(self, request: Request, image_ids: Sequence[int]) -> list[FoundRegion]:

@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from radretrieval.errors import EnvironmentUnusable, ImageError, RadretrievalError, UsageError
+from radretrieval.errors import EnvironmentUnusable, ImageError, NotInArchive, RadretrievalError, UsageError
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +62,9 @@ def add_handlers(app: FastAPI) -> None:
 
 
 def status_of(error: RadretrievalError) -> int:
-    """The status of an error: 503 what the environment has to mend, 422 an unreadable file, 400 a request."""
+    """The status of an error: 503 what the environment has to mend, 422 an unreadable file, 404 or 400 a request."""
+    if isinstance(error, NotInArchive):
+        return 404
     if isinstance(error, EnvironmentUnusable):
         return 503
     if isinstance(error, ImageError):

@@ -1,17 +1,28 @@
-"""What the routes share: the archive's settings, its database, the searchers and the decoding processes."""
+"""What the routes share: the archive's settings, its database, the searchers, uploads and decoding processes."""
 
 from __future__ import annotations
 
+import logging
 import threading
+from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 from radretrieval.api.archive import Archive
+from radretrieval.archive import audit
 from radretrieval.archive.connections import Database
 from radretrieval.archive.opening import open_database
 from radretrieval.config import ServeSettings, Settings
 from radretrieval.serve.archive_films import ArchiveFilms
+from radretrieval.imaging.reader import decode_image
 from radretrieval.serve.searchers import Searchers
+from radretrieval.serve.uploads import Uploads
+from radretrieval.storage.worker_pool import WorkerPool, call
+
+log = logging.getLogger(__name__)
+
+_TIDY_SECONDS = 30.0
 
 
 class Service:
@@ -20,13 +31,16 @@ class Service:
     Attributes
     ----------
     settings, options : of the archive, and of the service.
-    database : the archive's, from `__enter__` on. films : of its images, from `__enter__` on.
-    database : the archive's, from `__enter__` on. searchers : of it.
+    database, films, searchers : of the archive, from `__enter__` on.
+    uploads : of all users.
+    decoders : processes that run tasks (`functools.partial`) on bytes that strangers sent.
+    audited : whether rows of the audit can be written.
     """
 
     def __init__(self, settings: Settings, options: ServeSettings) -> None:
         self.settings = settings
         self.options = options
+        self.uploads = Uploads(int(options.kept_uploads), 60 * options.kept_minutes)
         self._stack = ExitStack()
 
     def __enter__(self) -> Service:
@@ -36,9 +50,27 @@ class Service:
             self.films = stack.enter_context(ArchiveFilms(self.settings, self.options))
             self.searchers = Searchers(self.database, self.settings, self.options.searches)
             stack.callback(self.searchers.close)
-            threading.Thread(target=self.searchers.warm_up, name="warm-up", daemon=True).start()
+            self.decoders: WorkerPool[Callable[[], Any], Any] = WorkerPool.of(self.settings, call)
+            stack.enter_context(self.decoders)
+            with self.database.connection() as connection:
+                self.audited = audit.writable(connection)
+            if not self.audited:
+                log.warning("the database takes no rows of the audit from this role: searches are not recorded")
+            ended = threading.Event()
+            stack.callback(ended.set)
+            for work in (self._warm_up, partial(self._tidy, ended)):
+                threading.Thread(target=work, name="service", daemon=True).start()
             self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *problem: Any) -> None:
         self._stack.__exit__(*problem)
+
+    def _warm_up(self) -> None:
+        """Load what the first new film would else wait for."""
+        self.decoders.submit(partial(decode_image, b""))
+        self.searchers.warm_up()
+
+    def _tidy(self, ended: threading.Event) -> None:
+        while not ended.wait(_TIDY_SECONDS):
+            self.uploads.drop_unused()

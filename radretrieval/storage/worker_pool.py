@@ -166,6 +166,11 @@ class WorkerPool(Generic[T, R]):
         raise value
 
 
+def call(task: Callable[[], R]) -> R:
+    """What a task returns: as its job, a pool runs tasks of any kind, each a `functools.partial`."""
+    return task()
+
+
 def outcome(future: Future[Any]) -> Any:
     """The result of an item or its exception; raises EnvironmentUnusable, which no item causes."""
     try:

@@ -1,0 +1,95 @@
+"""Searches, and regions of a query in its hits."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Form
+
+from radretrieval.archive import audit, connections
+from radretrieval.search.duplicates import duplicates
+from radretrieval.search.request import Answer, Request
+from radretrieval.search.searcher import Searcher
+from radretrieval.serve.access.user import Role, User, require
+from radretrieval.serve.asking import asked, region_request, search_request
+from radretrieval.serve.dependencies import Served
+from radretrieval.serve.documents import AnswerDocument, ImageRegion, QueryDocument, RegionDocument, RegionsDocument
+from radretrieval.serve.forms import RegionForm, SearchForm
+from radretrieval.serve.problems import answers
+from radretrieval.serve.service import Service
+from radretrieval.serve.uploads import Upload
+
+router = APIRouter(prefix="/api", tags=["search"], responses=answers(400, 404, 422, 503))
+Searching = Annotated[User, Depends(require(Role.SEARCH))]
+Search = Annotated[SearchForm, Form(media_type="multipart/form-data")]
+Region = Annotated[RegionForm, Form(media_type="multipart/form-data")]
+
+
+@router.post("/search")
+def search(service: Served, user: Searching, form: Search) -> AnswerDocument:
+    """Find the images most like a query; it is never among its own hits."""
+    query, upload = asked(service, user, form)
+    request = search_request(query, form)
+    with service.searchers.one(form.encoder) as searcher:
+        answer = searcher.search(request)
+        folded = duplicates(searcher, [hit.image_id for hit in answer.hits])
+        _record(service, searcher, user, answer, upload)
+    document = answer.document()
+    for hit in document["hits"]:
+        hit["duplicate_of"] = folded.get(hit["image_id"])
+    return AnswerDocument(**document, query=_query(answer, upload))
+
+
+@router.post("/region")
+def region(service: Served, user: Searching, form: Region) -> RegionsDocument:
+    """Find a region of a query in images, as `search` finds it in hits."""
+    query, _ = asked(service, user, form)
+    request = region_request(query, form)
+    with service.searchers.one() as searcher:
+        found = searcher.regions(request, form.images)
+    return RegionsDocument(
+        regions=[
+            ImageRegion(
+                image_id=image_id,
+                roi=None if one.region is None else RegionDocument(**one.region._asdict()),
+                error=one.error,
+            )
+            for image_id, one in zip(form.images, found, strict=True)
+        ]
+    )
+
+
+def _query(answer: Answer, upload: Upload | None) -> QueryDocument:
+    query = answer.request.query
+    return QueryDocument(
+        name=f"id:{query}" if upload is None else upload.file.name,
+        upload=None if upload is None else upload.token,
+        image_id=answer.query_image_id,
+        irma_code=answer.query_irma_code,
+        problems=answer.query_problems,
+    )
+
+
+def _record(service: Service, searcher: Searcher, user: User, answer: Answer, upload: Upload | None) -> None:
+    """Write who searched with what, how, and what was found, to the audit."""
+    if not service.audited:
+        return
+    detail = {
+        "query_image_id": answer.query_image_id,
+        "query_sha256": None if upload is None else upload.sha256.hex(),
+        "encoder_id": answer.encoder_id,
+        "parameters": _parameters(answer.request),
+        "hits": [hit.image_id for hit in answer.hits],
+    }
+    with connections.database_errors(service.database.url):
+        audit.record(searcher.connection, user.name, "search", detail)
+
+
+def _parameters(request: Request) -> dict[str, Any]:
+    """What a request says beside its query and its defaults."""
+    usual = Request(-1)
+    changed = {name: value for name, value in vars(request).items() if value != getattr(usual, name)}
+    del changed["query"]
+    if request.where:
+        changed["where"] = [f"{one.column}{one.operator}{one.value}" for one in request.where]
+    return changed

@@ -1,0 +1,83 @@
+"""Files that users search with: in memory alone, bounded in bytes and time, each of one user."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import threading
+import time
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from radretrieval.errors import NotInArchive
+from radretrieval.search.query import QueryFile
+
+
+@dataclass
+class Upload:
+    """A file that was uploaded.
+
+    Attributes
+    ----------
+    token : names it in requests; nobody can guess it.
+    user : whose it is. file : with its radiograph.
+    """
+
+    token: str
+    user: str
+    file: QueryFile
+    used: float = field(default_factory=time.monotonic)
+
+    @property
+    def size(self) -> int:
+        """Bytes in memory."""
+        return len(self.file.data) + self.file.radiograph.pixels.nbytes
+
+    @cached_property
+    def sha256(self) -> bytes:
+        """Hash of the file."""
+        return hashlib.sha256(self.file.data).digest()
+
+
+class Uploads:
+    """The uploads of all users; threads may share it.
+
+    Parameters
+    ----------
+    most : bytes; the least recently used are dropped first, never the last one. seconds : for which one is kept unused.
+    """
+
+    def __init__(self, most: int, seconds: float) -> None:
+        self._most = most
+        self._seconds = seconds
+        self._kept: OrderedDict[str, Upload] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def add(self, user: str, file: QueryFile) -> Upload:
+        """Keep a file of a user."""
+        upload = Upload(secrets.token_urlsafe(24), user, file)
+        with self._lock:
+            self._kept[upload.token] = upload
+            size = sum(one.size for one in self._kept.values())
+            while size > self._most and len(self._kept) > 1:
+                size -= self._kept.popitem(last=False)[1].size
+        return upload
+
+    def get(self, user: str, token: str) -> Upload:
+        """The upload of this token; raises NotInArchive where it is another user's, or not kept any more."""
+        self.drop_unused()
+        with self._lock:
+            upload = self._kept.get(token)
+            if upload is None or upload.user != user:
+                raise NotInArchive("the upload is not kept any more; upload the file again")
+            upload.used = time.monotonic()
+            self._kept.move_to_end(token)
+            return upload
+
+    def drop_unused(self) -> None:
+        """Drop what was not used for so long that it is not kept any more."""
+        since = time.monotonic() - self._seconds
+        with self._lock:
+            while self._kept and next(iter(self._kept.values())).used < since:
+                self._kept.popitem(last=False)
