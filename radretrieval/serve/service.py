@@ -14,8 +14,8 @@ from radretrieval.archive import audit
 from radretrieval.archive.connections import Database
 from radretrieval.archive.opening import open_database
 from radretrieval.config import ServeSettings, Settings
-from radretrieval.serve.archive_films import ArchiveFilms
 from radretrieval.imaging.reader import decode_image
+from radretrieval.serve.archive_films import ArchiveFilms
 from radretrieval.serve.searchers import Searchers
 from radretrieval.serve.uploads import Uploads
 from radretrieval.storage.worker_pool import WorkerPool, call
