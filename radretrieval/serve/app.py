@@ -16,27 +16,20 @@ from radretrieval.serve.access.gate import Gate
 from radretrieval.serve.analysis import Analysis
 from radretrieval.serve.problems import add_handlers, answers
 from radretrieval.serve.routes import (
-    ArchiveState,
-    PAGE,
-    Path,
-    Service,
-    __file__,
     admin,
     analyst,
     codes,
     facets,
-    from,
     health,
     images,
-    import,
     login,
-    radretrieval,
     search,
-    serve,
-    service,
     session,
-    state,
-).parent / "page"
+)
+from radretrieval.serve.service import Service
+from radretrieval.serve.state import ArchiveState
+
+PAGE = Path(__file__).parent / "page"
 # What the gate answers, before any route.
 OF_THE_GATE = answers(400, 401, 403, 408, 413, 421, 429)
 
@@ -65,26 +58,15 @@ def create_app(settings: Settings, options: ServeSettings) -> FastAPI:
     add_handlers(app)
     app.add_middleware(Gate, access=access)
     for routes in (
-        ArchiveState,
-        PAGE,
-        Path,
-        Service,
-        __file__,
         admin,
         analyst,
         codes,
         facets,
-        from,
         health,
         images,
-        import,
         login,
-        radretrieval,
         search,
-        serve,
-        service,
         session,
-        state,
     ):
         app.include_router(routes.router, responses=OF_THE_GATE)
     app.mount("/", StaticFiles(directory=PAGE, html=True))
