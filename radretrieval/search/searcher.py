@@ -113,8 +113,7 @@ class Searcher:
         with connections.database_errors(self.database.url):
             with timer.stage("read"):
                 query = self._load(request)
-                if request.roi is not None:
-                    self._check_roi(query, request.roi, request.roi_method)
+                self._check_roi(query, request)
             self._encode(query, timer)
             found, path, effect = self._candidates_and_barcode(query, request, timer)
             self._remember(query, request)
@@ -293,13 +292,15 @@ class Searcher:
             hits.append(Hit(**vars(best.facts), rank=rank, image_id=best.image_id, **distances))
         return judge(hits, near, request, self.encoder)
 
-    def _check_roi(self, query: SearchQuery, roi: tuple[int, int, int, int], method: str) -> None:
+    def _check_roi(self, query: SearchQuery, request: Request) -> None:
+        if request.roi is None:
+            return
         from radretrieval.search.region import check_region
         from radretrieval.search.roi import check_roi
 
         radiograph = query.read(self.settings)
-        check = check_roi if method == "paper" else check_region
-        check(roi, radiograph.rows, radiograph.columns)
+        check = check_roi if request.roi_method == "paper" else check_region
+        check(request.roi, radiograph.rows, radiograph.columns)
 
     def _find_roi(self, query: SearchQuery, request: Request, hits: list[Hit]) -> list[Hit]:
         """Find the region in each hit whose file can be read."""
