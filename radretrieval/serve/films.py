@@ -19,6 +19,7 @@ from radretrieval.imaging.radiograph import Radiograph
 from radretrieval.imaging.reader import decode_image
 from radretrieval.imaging.resample import resample
 from radretrieval.serve.film import LARGEST, Film, Level, described
+from radretrieval.serve.presets import presets
 
 LEVELS: tuple[Literal[1, 2, 4], ...] = (1, 2, 4)
 THUMBNAIL = 256  # longest side in pixels
@@ -70,6 +71,7 @@ def made_film(radiograph: Radiograph) -> MadeFilm:
         ignored=list(radiograph.ignored),
         reduced=radiograph.unreachable,
     )
+    film.presets = presets(film, radiograph.modality, radiograph.body_part)
     key = hashlib.sha256(f"{sent.shape}".encode() + sent.astype("<u2").tobytes()).hexdigest()
     small = levels[level_for(film, THUMBNAIL).level].astype(np.int32) + offset
     pixels: dict[int, bytes] = {level: encoded(one) for level, one in levels.items()}

@@ -23,6 +23,7 @@ from radretrieval.imaging.display import Window
 from radretrieval.imaging.radiograph import Radiograph
 from radretrieval.imaging.reader import MAX_PIXELS, decode_image
 from radretrieval.serve.films import MadeFilm, area_mean, decoded, encoded, film_of, level_for, made_film, rendered
+from radretrieval.serve.presets import presets
 
 
 def grey(film: dict[str, Any], stored: int) -> float:
@@ -142,6 +143,40 @@ def test_white_is_black_inverted_after_the_window(photometric: str) -> None:
     assert told["inverted"] == (photometric == "MONOCHROME1")
     assert grey(told, 0) == told["inverted"]
     assert grey(told, 200) == (not told["inverted"])
+
+
+@pytest.mark.parametrize(
+    ("said", "first"),
+    [
+        ({"WindowCenter": 600, "WindowWidth": 1000}, (250, 850)),
+        ({"WindowCenter": 600, "WindowWidth": 1000, "PhotometricInterpretation": "MONOCHROME1"}, (950, 350)),
+        ({}, (0.15 * 1023, 0.75 * 1023)),
+        ({"VOILUTSequence": lut(100, range(1001)), "RescaleSlope": 2, "RescaleIntercept": 0}, (125, 425)),
+    ],
+)
+def test_presets_are_shares_of_what_is_shown_first(said: dict[str, Any], first: tuple[float, float]) -> None:
+    values = np.arange(1024, dtype=np.uint16).reshape(32, 32)
+    film = film_of(written(made(values, BitsStored=12, BodyPartExamined="CHEST", **said)), MAX_PIXELS).film
+    assert [window.name for window in film.presets] == ["lungs", "mediastinum"]
+    black, white = first
+    slope = float(said.get("RescaleSlope", 1))
+    chosen = film.model_copy(update={"lut": None, "windows": film.presets[:1]}).display()
+    np.testing.assert_allclose(chosen.grey(np.array([black, white])), [0, 1], atol=1e-6)
+    assert 0 < chosen.grey(np.array([(black + white) / 2]))[0] < 1
+    assert film.presets[0].width == pytest.approx(abs(white - black) * slope)
+
+
+def test_presets_by_label_and_by_modality() -> None:
+    film = film_of(written(made(np.arange(256, dtype=np.uint16).reshape(16, 16))), MAX_PIXELS).film
+    assert film.presets == []
+    names = {
+        code: [one.name for one in presets(film, "CR", None, code)] for code in ("1121-120-942-700", "1121-120-213-700")
+    }
+    assert names == {"1121-120-942-700": ["soft tissue", "bone"], "1121-120-213-700": []}
+    assert presets(film, "CT", "CHEST")[1].model_dump() == {
+        "name": "lungs", "centre": -600, "width": 1500, "function": "LINEAR"
+    }  # fmt: skip
+    assert presets(film, "MR", "CHEST") == []
 
 
 small = arrays(np.uint16, st.tuples(st.integers(1, 9), st.integers(1, 9)), elements=st.integers(0, 65535))

@@ -37,6 +37,10 @@ def test_the_row_and_the_pixels_of_an_image(served: Served, client: httpx.Client
     values = received(client.get(f"/{film.levels[0].url}").content, film.rows, film.columns)
     np.testing.assert_array_equal(film.display().pixels(values + film.offset), radiograph.pixels)
     assert [window.name for window in film.windows] == ["whole", "dense"]
+    assert [window["name"] for window in client.get("/api/images/2").json()["film"]["presets"]] == [
+        "soft tissue",
+        "bone",
+    ]
 
 
 def test_what_the_browser_has_is_not_sent_again(client: httpx.Client) -> None:

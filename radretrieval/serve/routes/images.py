@@ -22,6 +22,7 @@ from radretrieval.serve.access.user import Role, User, require
 from radretrieval.serve.dependencies import Served
 from radretrieval.serve.film import Film
 from radretrieval.serve.films import GZIP, level_for, rendered
+from radretrieval.serve.presets import presets
 from radretrieval.serve.problems import answers
 from radretrieval.serve.service import Service
 from radretrieval.storage.source import SourceFile
@@ -113,6 +114,8 @@ def image(image_id: ImageId, service: Served, user: Searcher) -> ImageRow:
     except ImageError as error:
         problem = str(error)
     code = row["irma_code"]
+    if film is not None:  # labels may say more than the file
+        film.presets = presets(film, row["modality"], row["body_part"], code)
     shown = {"uri": None if is_hidden(row["uri"]) else row["uri"], "code_words": describe(code) if code else None}
     return ImageRow(**{**row, **shown}, film=film, problem=problem)
 
