@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -18,11 +19,20 @@ def serve(
     port: Annotated[
         int | None, typer.Option("--port", min=0, max=65535, help="Its port; default 8000; 0: any free port.")
     ] = None,
+    tls_cert: Annotated[
+        Path | None, typer.Option("--tls-cert", metavar="PEM", help="Certificate: TLS only, from 1.2 on.")
+    ] = None,
+    tls_key: Annotated[
+        Path | None, typer.Option("--tls-key", metavar="PEM", help="Its key, if that is in another file.")
+    ] = None,
 ) -> None:
-    """Serve the page and the HTTP API of the archive. SIGTERM or Ctrl-C ends it in order."""
+    """Serve the page and the HTTP API of the archive. SIGTERM or Ctrl-C ends it in order.
+
+    On 127.0.0.1 nobody has to log in; any other address needs a login, which the settings RADRETRIEVAL_SERVE_… name.
+    """
     from radretrieval.api.base import make_serve_settings, make_settings
 
-    options = make_serve_settings(host=host, port=port)
+    options = make_serve_settings(host=host, port=port, tls_cert=tls_cert, tls_key=tls_key)
     try:
         from radretrieval.serve.run import run
     except ImportError as error:

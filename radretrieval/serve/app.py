@@ -31,7 +31,7 @@ from radretrieval.serve.state import ArchiveState
 
 PAGE = Path(__file__).parent / "page"
 # What the gate answers, before any route.
-OF_THE_GATE = answers(400, 401, 403, 408, 413, 421, 429)
+OF_THE_GATE = answers(400, 401, 403, 408, 413, 421, 429, 431)
 
 
 def create_app(settings: Settings, options: ServeSettings) -> FastAPI:

@@ -2,26 +2,125 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 from collections.abc import Callable
 
+import h11
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from radretrieval.config import ServeSettings, Settings
+from radretrieval.dicom.scp import tls
+from radretrieval.errors import EnvironmentUnusable
+from radretrieval.serve.access.headers import MOST_BYTES
 from radretrieval.serve.app import create_app
+
+HEAD_SECONDS = 15.0  # in which the head of a request must be there; of a body see `access.limits`
+REST_SECONDS = 2.0  # that a client may go on sending a body which was answered already
+CONNECTIONS = 512  # at one time; more are answered with 503
+END_SECONDS = 10  # that what is being answered gets when the service ends
 
 
 def run(settings: Settings, options: ServeSettings, on_ready: Callable[[str], None]) -> None:
-    """Serve until SIGTERM or SIGINT; `on_ready` is called with the address once requests are answered."""
-    server = _Server(uvicorn.Config(create_app(settings, options), options.host, options.port, log_level="warning"))
-    server.on_ready = on_ready
-    server.run()
+    """Serve until SIGTERM or SIGINT; `on_ready` is called with the address once requests are answered.
+
+    Raises
+    ------
+    UsageError : settings that let in whoever reaches the service, a certificate that cannot be used.
+    EnvironmentUnusable : nothing can listen there.
+    """
+    secured = tls.server_context(options.tls_cert, options.tls_key, None) if options.tls_cert else None
+    config = uvicorn.Config(
+        create_app(settings, options),
+        http=_Protocol,
+        ws="none",
+        loop="asyncio",
+        log_level="warning",
+        proxy_headers=False,  # the gate decides whom to believe
+        server_header=False,
+        limit_concurrency=CONNECTIONS,
+        h11_max_incomplete_event_size=MOST_BYTES,
+        timeout_graceful_shutdown=END_SECONDS,
+        ssl_context_factory=(lambda *_: secured) if secured else None,
+    )
+    with _listening(options) as listener:
+        server = _Server(config)
+        server.on_ready = lambda: on_ready(_address(listener, "https" if secured else "http"))
+        server.run([listener])
+
+
+def _listening(options: ServeSettings) -> socket.socket:
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(
+            options.host or None, options.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError as error:
+        raise EnvironmentUnusable(
+            f"nothing can listen on {options.host or '*'}:{options.port} ({error.strerror or error}); another program "
+            "may have the port: name another one with --port, or an address of this machine with --host"
+        ) from error
+    return listener
+
+
+def _address(listener: socket.socket, scheme: str) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}/"
 
 
 class _Server(uvicorn.Server):
-    on_ready: Callable[[str], None]
+    on_ready: Callable[[], None]
 
-    async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
-        await super().startup(sockets)  # type: ignore[arg-type]
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
         if self.started:
-            host, port = self.servers[0].sockets[0].getsockname()[:2]
-            self.on_ready(f"http://{f'[{host}]' if ':' in host else host}:{port}/")
+            self.on_ready()
+
+
+class _Protocol(H11Protocol):
+    """HTTP/1.1 with an end to what uvicorn waits for without one: the head of a request, and the rest of a body.
+
+    A body is answered before it is read where the request is refused. Closing at once would reset the connection, and
+    the client might never read why.
+    """
+
+    _wait: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._end_after(HEAD_SECONDS)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.conn.their_state is h11.IDLE:
+            self._end_after(HEAD_SECONDS)
+        elif self.cycle is None or not self.cycle.response_complete:
+            self._wait_no_more()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.conn.their_state is h11.SEND_BODY:
+            self._end_after(REST_SECONDS)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._wait_no_more()
+        super().connection_lost(exc)
+
+    def _end_after(self, seconds: float) -> None:
+        """End the connection after so long, unless the head of a request or the rest of the body is there by then."""
+        if self._wait is None:
+            self._wait = self.loop.call_later(seconds, self._too_slow)
+
+    def _wait_no_more(self) -> None:
+        if self._wait is not None:
+            self._wait.cancel()
+            self._wait = None
+
+    def _too_slow(self) -> None:
+        self._wait = None
+        answering = self.cycle is not None and not self.cycle.response_complete
+        if self.conn.their_state in (h11.IDLE, h11.SEND_BODY) and not answering:
+            self.transport.abort()

@@ -77,7 +77,6 @@ def test_what_another_origin_writes_is_refused(served: Served, headers: dict[str
     token = client.get("/api/session").json()["csrf"]
     answer = client.post("/api/read", headers=headers | {"X-CSRF-Token": token}, content=b"1")
     assert answer.status_code == 403
-    assert answer.headers["connection"] == "close"
 
 
 def test_what_a_page_writes_has_its_token(served: Served) -> None:

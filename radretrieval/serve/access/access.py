@@ -7,6 +7,7 @@ import base64
 import binascii
 import hashlib
 import hmac
+import math
 import secrets
 from dataclasses import dataclass
 from enum import Enum
@@ -136,7 +137,7 @@ class Access:
         ):
             raise HTTPException(403, "the header X-CSRF-Token is missing or of another session; load the page anew")
         if self.login is not Login.NONE and (wait := self._requests.take(caller.user.name)):
-            raise HTTPException(429, "too many requests in a minute", {"Retry-After": f"{wait:.0f}"})
+            raise HTTPException(429, "too many requests in a minute", {"Retry-After": f"{math.ceil(wait)}"})
 
     def login_for(self, path: str, query: str) -> str | None:
         """Where a person logs in who asked for this path; relative, with the way back. None without such a page."""
@@ -202,7 +203,7 @@ class Access:
         keys = (f"address {network_of(self.proxies.address(request))}", f"name {name}")
         for key in keys:
             if wait := self._failures.take(key):
-                after = {"Retry-After": f"{wait + 1:.0f}"}
+                after = {"Retry-After": f"{math.ceil(wait)}"}
                 raise HTTPException(429, "too many wrong passwords; wait some minutes", after)
         entry = await run_in_threadpool(self._users.check, name, password)
         if entry is not None:

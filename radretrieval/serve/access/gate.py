@@ -89,12 +89,15 @@ class Gate:
             self.access.check(request, caller, login=path == "/login")
             self._check_length(request)
         except HTTPException as refused:
-            # The body is not read: the connection cannot take another request behind it.
-            end = {} if request.method in headers.SAFE_METHODS else {"Connection": "close"}
-            return problem(refused.status_code, str(refused.detail), {**(refused.headers or {}), **end})
+            return problem(refused.status_code, str(refused.detail), dict(refused.headers or {}))
         return None
 
     def _check_origin(self, request: Request) -> None:
+        if headers.too_many(request.headers):
+            raise HTTPException(431, "the headers of the request are too many or too large")
+        if "transfer-encoding" in request.headers and "content-length" in request.headers:
+            # A proxy in front may have taken the other one for the length; h11 would go on behind the body.
+            raise HTTPException(400, "the request says the length of its body twice", {"Connection": "close"})
         if wrong := headers.wrong_host(request.headers, self._hosts):
             raise HTTPException(421, wrong)
         if not request.scope["path"].removeprefix(self._prefix).startswith("/"):

@@ -12,6 +12,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from radretrieval.config import ServeSettings
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+MOST_HEADERS, MOST_BYTES = 100, 32 * 1024  # of a request
 _HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9_.-]+)(:[0-9]{1,5})?")
 _ANCESTOR = re.compile(r"(https?://)?[A-Za-z0-9*.-]+(:([0-9]{1,5}|\*))?")
 
@@ -47,6 +48,11 @@ def wrong_host(headers: Headers, own: Collection[str]) -> str | None:
     except ValueError:
         return f"this service is not called {name}: RADRETRIEVAL_SERVE_URL or RADRETRIEVAL_SERVE_HOSTS say its names"
     return None
+
+
+def too_many(headers: Headers) -> bool:
+    """Whether the headers of a request are more than any browser or proxy sends."""
+    return len(headers.raw) > MOST_HEADERS or sum(len(name) + len(value) for name, value in headers.raw) > MOST_BYTES
 
 
 def from_elsewhere(method: str, headers: Headers, url: str | None) -> bool:

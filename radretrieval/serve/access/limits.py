@@ -80,7 +80,7 @@ def limited(receive: Receive, largest: int, clock: Clock = time.monotonic) -> Re
         try:
             message = await asyncio.wait_for(receive(), max(left, 0.001))
         except TimeoutError:
-            raise HTTPException(408, "the request came too slowly", {"Connection": "close"}) from None
+            raise HTTPException(408, "the request came too slowly") from None
         count += len(message.get("body", b""))
         ended = not message.get("more_body", False)
         if count > largest:
@@ -91,8 +91,5 @@ def limited(receive: Receive, largest: int, clock: Clock = time.monotonic) -> Re
 
 
 def too_large(largest: int) -> HTTPException:
-    """The answer to a request whose body is larger than this; the connection ends, so that no more is sent."""
-    return HTTPException(413, f"the request is larger than {largest} bytes, the most that is taken here", _CLOSE)
-
-
-_CLOSE = {"Connection": "close"}
+    """The answer to a request whose body is larger than this."""
+    return HTTPException(413, f"the request is larger than {largest} bytes, the most that is taken here")
