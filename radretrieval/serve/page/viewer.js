@@ -1,498 +1,404 @@
 /* A film in a block of the page: shown, windowed, zoomed, turned; a region drawn on it, boxes, films in step. */
 import { asWindow, chosen, dragStep, greyPixels, initial, modalityValues, presets } from "./grey.js";
-import { levelFor, levelPixels, reduced, resampled } from "./film.js";
+import { levelFor, levelPixels, resampled } from "./film.js";
 
-/* English; the page may assign those of another language. */
-export const TEXTS = {
-  film: "Film", loading: "Loading {percent} %", failed: "The film cannot be shown: {reason}",
-  zoom: "Zoom {percent} %", window: "Window {centre} / {width}", range: "Full range", lut: "Table of the file (VOI LUT)",
-  turned: "turned {degrees}°", inverted: "inverted", reduced: "too large: shown at 1/{level}",
-  region: "Region {x}, {y}, {width} × {height}",
-};
-
-/* The keys of a film that has the focus, and the name of what they do. */
-export const KEYS = [
-  ["← ↑ → ↓", "move"], ["Shift + ← ↑ → ↓", "size"], ["Ctrl + ← ↑ → ↓", "fine"], ["+ −", "zoom"], ["0", "fit"],
-  ["1", "one"], ["P", "pan"], ["W", "window"], ["Z", "zoomMode"], ["D", "region"], ["Esc", "noRegion"],
-  ["PgUp PgDn", "presets"], ["I", "invert"], ["R", "rotate"], ["F", "fullScreen"], ["Home", "reset"], ["␣", "flicker"],
-];
-
-const START = { zoom: 1, x: 0.5, y: 0.5, rotation: 0, inverted: false, window: null };
-const MODES = { p: "pan", w: "window", z: "zoom", d: "region" };
+export const TEXTS = {}; // `viewer` of the page's texts
+const START = { zoom: 1, x: 0.5, y: 0.5, rotation: 0, inverted: false };
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 const REST = 120; // ms without movement until the film is interpolated
 const SIDE = 8; // film pixels of a region's side, at least
 const between = (value, low, high) => Math.min(Math.max(value, low), high);
-const filled = (text, values) => text.replace(/\{(\w+)\}/g, (_, name) => values[name]);
-/* Shares of the film's width and height → of what is shown, turned clockwise so many times; the same of a direction. */
+const say = (name, values) => TEXTS[name]?.replace(/\{(\w+)\}/g, (_, key) => values[key]);
+const equal = (a, b) => JSON.stringify(a) === JSON.stringify(b);
+/* Shares of the film's sides → of what is shown, turned clockwise so many times; the same of a direction. */
 const turned = (times, [u, v]) => (times ? turned(times - 1, [1 - v, u]) : [u, v]);
 const turnedBy = (times, [du, dv]) => (times ? turnedBy(times - 1, [-dv, du]) : [du, dv]);
 
-export class FilmView {
-  #stage; #canvas; #overlay; #line; #status;
-  #film = null; #state = START; #mode = "pan"; #region = null; #boxes = []; #label = ""; #message = "";
-  #values; #greys; #level; #pixels; #image; #samples; #abort; #loading; #failed;
-  #frame; #stale = {}; #rest = true; #timers = {}; #pointers = new Map(); #drag;
-  linked = new Set();
-
-  constructor(element) {
-    this.element = element;
-    element.tabIndex = 0;
-    element.setAttribute("role", "application");
-    if (getComputedStyle(element).position === "static") element.style.position = "relative";
-    const make = (name, css, parent = this.#stage) => {
-      const made = parent.appendChild(document.createElement(name));
-      made.style.cssText = `position:absolute;${css}`;
-      return made;
-    };
-    this.#stage = make("div", "inset:0;overflow:hidden;background:#000;touch-action:none;user-select:none", element);
-    this.#canvas = make("canvas", "image-rendering:pixelated");
-    this.#overlay = make("canvas", "image-rendering:pixelated");
-    this.#line = make("div", "left:0;bottom:0;padding:0 .4em;background:#000;color:#ddd;font-size:.8em");
-    this.#line.className = "film-line";
-    this.#status = make("div", "width:1px;height:1px;overflow:hidden;clip-path:inset(50%)");
-    this.#status.setAttribute("role", "status");
-    for (const one of [this.#canvas, this.#overlay, this.#line]) one.setAttribute("aria-hidden", "true");
-    this.#listen();
+export function FilmView(element) {
+  let film = null, state = START, region = null, boxes = [], message = "";
+  let values, greys, level, pixels, shown, abort, loading, drag, frame, moving;
+  const pointers = new Map(), timers = {}, stale = new Set();
+  const make = (name, css, parent = stage) => {
+    const made = parent.appendChild(document.createElement(name));
+    made.style.cssText = `position:absolute;${css}`;
+    if (parent === stage) made.ariaHidden = true;
+    return made;
+  };
+  let stage;
+  stage = make("div", "inset:0;overflow:hidden;background:#000;touch-action:none;user-select:none", element);
+  const canvas = make("canvas", "image-rendering:pixelated"), overlay = make("canvas", "image-rendering:pixelated");
+  const line = make("div", "left:0;bottom:0;padding:0 .4em;background:#000;color:#ddd;font-size:.8em");
+  const status = make("div", "width:1px;height:1px;overflow:hidden;clip-path:inset(50%)");
+  line.className = "film-line";
+  status.ariaHidden = null;
+  status.role = "status";
+  element.role = "application";
+  element.tabIndex = 0;
+  if (getComputedStyle(element).position === "static") element.style.position = "relative";
+  const sized = new ResizeObserver(() => repaint("view"));
+  try {
+    sized.observe(stage, { box: "device-pixel-content-box" });
+  } catch {
+    sized.observe(stage); // Safari
   }
+  const on = (name, act, target = stage) => target.addEventListener(name, (event) => film && act(event), { passive: false });
+  on("keydown", key, element);
+  on("pointerdown", down);
+  on("pointermove", move);
+  on("pointerup", up);
+  on("pointercancel", up);
+  on("contextmenu", (event) => event.preventDefault());
+  on("wheel", (event) => {
+    event.preventDefault();
+    zoomAt(at(event), 1.0015 ** (-event.deltaY * (event.deltaMode ? 30 : 1)));
+  });
 
-  #listen() {
-    const sized = new ResizeObserver(() => this.#repaint("view"));
-    try {
-      sized.observe(this.#stage, { box: "device-pixel-content-box" });
-    } catch {
-      sized.observe(this.#stage); // Safari
+  const view = {
+    element, mode: "pan", followers: [],
+    /* Shows a film, of its JSON; false where another was shown, or none, before it had come. */
+    async show(next, { label = "", state } = {}) {
+      view.clear();
+      film = next;
+      element.ariaLabel = label;
+      values = modalityValues(film);
+      settle();
+      view.restore(state);
+      await load(next).catch((error) => {
+        if (film === next) throw error;
+      });
+      return film === next;
+    },
+    clear() {
+      abort?.abort();
+      film = level = pixels = shown = region = drag = loading = null;
+      boxes = [];
+      tellLine("");
+      repaint("view");
+    },
+    get film() { return film; },
+    get presets() { return film ? presets(film) : []; },
+    get state() { return { ...state }; },
+    restore(from = {}) {
+      const known = Object.entries(from).filter(([name, value]) => (name in START ? isFinite(value) : name === "window"));
+      set({ ...START, window: film && initial(film), ...Object.fromEntries(known) });
+    },
+    get region() { return region; },
+    set region(box) {
+      region = box;
+      repaint("text");
+    },
+    get boxes() { return boxes; },
+    set boxes(all) {
+      boxes = all;
+      repaint();
+    },
+    get window() { return state.window; },
+    set window(window) { change({ window }); },
+    invert: () => change({ inverted: !state.inverted }),
+    rotate(times = 1) {
+      const [x, y] = turned(times, [state.x, state.y]);
+      change({ rotation: (state.rotation + times) % 4, x, y });
+    },
+    fit: () => change({ zoom: 1, x: 0.5, y: 0.5 }),
+    one: () => zoomAt(middle(), 1 / shape().scale),
+    reset: () => change({ ...START, window: initial(film) }),
+    fullScreen: () => (document.fullscreenElement ? document.exitFullscreen() : element.requestFullscreen?.()),
+    set,
+  };
+  return view;
+
+  /* What the user changes; linked views follow: in zoom and place, which are shares of the film, and in the window, as
+     it differs from the one that each film was first shown with. Turning and inverting are for each film alone. */
+  function change(to) {
+    if (!film) return;
+    set(to, true);
+    const { zoom, x, y, window } = state;
+    for (const other of view.followers.filter((one) => one.film)) {
+      if ("x" in to && !("rotation" in to)) other.set({ zoom, x, y }, true);
+      if ("window" in to) other.set({ window: windowFor(other.film, window) });
     }
-    const on = (name, handle) => this.#stage.addEventListener(name, handle, { passive: false });
-    on("pointerdown", (event) => this.#down(event));
-    on("pointermove", (event) => this.#pointers.has(event.pointerId) && this.#move(event));
-    on("pointerup", (event) => this.#up(event));
-    on("pointercancel", (event) => this.#up(event));
-    on("contextmenu", (event) => event.preventDefault());
-    on("wheel", (event) => {
-      event.preventDefault();
-      const lines = event.deltaMode ? 30 : 1;
-      this.#zoomAt(this.#at(event), 1.0015 ** (-event.deltaY * lines));
-    });
-    this.element.addEventListener("keydown", (event) => this.#key(event));
   }
-
-  /* Shows a film (its JSON); false where another was shown, or none, before it had come. */
-  async show(film, { label = "", state = {} } = {}) {
-    this.clear();
-    this.#film = film;
-    this.#label = label;
-    this.element.setAttribute("aria-label", label || TEXTS.film);
-    this.#values = modalityValues(film);
-    this.#settle(this.#stale);
-    this.restore(state);
-    try {
-      await this.#load();
-    } catch (error) {
-      if (this.#film === film) throw error;
-    }
-    return this.#film === film;
+  function windowFor(other, choice) {
+    const preset = presets(other).findIndex(({ name }) => name && name === presets(film)[choice.preset]?.name);
+    if (choice === "range" || preset >= 0) return choice === "range" ? choice : { preset };
+    if (equal(choice, initial(film))) return initial(other);
+    const now = asWindow(film, choice), from = asWindow(film, initial(film)), to = asWindow(other, initial(other));
+    const ratio = to.width / from.width, centre = to.centre + (now.centre - from.centre) * ratio;
+    return { centre, width: Math.max(now.width * ratio, 1), function: to.function };
   }
-
-  clear() {
-    this.#abort?.abort();
-    this.#film = this.#level = this.#pixels = this.#image = this.#samples = this.#loading = this.#region = null;
-    this.#failed = this.#drag = null;
-    this.#boxes = [];
-    this.#message = "";
-    this.#repaint("view");
-  }
-
-  get film() { return this.#film; }
-  get state() { return { ...this.#state }; }
-  restore({ zoom, x, y, rotation, inverted, window } = {}) {
-    const number = (value, or) => (Number.isFinite(+value) && value !== null ? +value : or);
-    this.#state = START;
-    this.#set({ zoom: number(zoom, 1), x: number(x, 0.5), y: number(y, 0.5), rotation: number(rotation, 0) & 3,
-      inverted: Boolean(inverted), window: window ?? (this.#film && initial(this.#film)) });
-  }
-
-  get mode() { return this.#mode; }
-  set mode(mode) {
-    this.#mode = mode;
-    this.#repaint("told");
-  }
-  get region() { return this.#region; }
-  set region(region) {
-    this.#region = region && { ...region };
-    this.#repaint("told");
-  }
-  get boxes() { return this.#boxes; }
-  set boxes(boxes) {
-    this.#boxes = boxes;
-    this.#repaint();
-  }
-  get presets() { return this.#film ? presets(this.#film) : []; }
-  get window() { return this.#state.window; }
-  set window(window) { this.#change({ window }); }
-  invert() { this.#change({ inverted: !this.#state.inverted }); }
-  rotate(times = 1) {
-    const [x, y] = turned(times & 3, [this.#state.x, this.#state.y]);
-    this.#change({ rotation: (this.#state.rotation + times) & 3, x, y });
-  }
-  fit() { this.#change({ zoom: 1, x: 0.5, y: 0.5 }); }
-  one() { this.#change({ zoom: 1 / this.#shape().fit, x: this.#state.x, y: this.#state.y }); }
-  reset() { this.#change({ ...START, window: initial(this.#film) }); }
-  fullScreen() { document.fullscreenElement ? document.exitFullscreen() : this.element.requestFullscreen?.(); }
-
-  /* The user's change, which linked views take part in. */
-  #change(change) {
-    if (!this.#film) return;
-    this.#set(change);
-    if ("x" in change) this.#moves();
-    for (const other of this.linked) if (other.#film) other.#follow(this, change);
-  }
-
-  #set(change) {
-    const state = { ...this.#state, ...change };
-    state.zoom = between(state.zoom, 0.2, 32 / (this.#shape(state).fit || 1));
+  function set(to, moves) {
+    state = { ...state, ...to };
+    state.zoom = between(state.zoom, 0.2, 32 / shape().fit);
     for (const axis of "xy") state[axis] = between(state[axis], 0, 1);
-    this.#state = state;
-    if ("x" in change) this.#repaint("view");
-    this.#repaint("window" in change || "inverted" in change ? "table" : "told", "told");
-  }
-  #moves() {
-    this.#rest = false;
-    this.#later("rest", REST, () => {
-      this.#rest = true;
-      this.#repaint("view");
-    });
-  }
-
-  /* Zoom and place are shares of the film, so films of other sizes follow; a window is taken as it differs from the one
-     that the film was first shown with. Turning and inverting are for each film alone. */
-  #follow(leader, change) {
-    const { zoom, x, y, window } = leader.#state;
-    if ("x" in change && !("rotation" in change)) {
-      this.#set({ zoom, x, y });
-      this.#moves();
-    }
-    if (!("window" in change)) return;
-    const [theirs, ours] = [leader.#film, this.#film];
-    const named = window.preset !== undefined && presets(theirs)[window.preset]?.name;
-    const preset = named ? presets(ours).findIndex(({ name }) => name === named) : -1;
-    const first = asWindow(theirs, initial(theirs)), own = asWindow(ours, initial(ours));
-    const now = asWindow(theirs, window), ratio = own.width / first.width || 1;
-    if (preset >= 0) this.#set({ window: { preset } });
-    else if (window === "range" || JSON.stringify(window) === JSON.stringify(initial(theirs)))
-      this.#set({ window: window === "range" ? window : initial(ours) });
-    else this.#set({ window: { centre: own.centre + (now.centre - first.centre) * ratio,
-      width: Math.max(now.width * ratio, 1), function: own.function } });
+    moving = moves && "x" in to;
+    if (moving) later("rest", REST, () => repaint("view", (moving = false)));
+    repaint("x" in to ? "view" : "text", "window" in to || "inverted" in to ? "greys" : "text");
   }
 
   /* What is shown in device pixels of the canvas: the film's scale at fit and now, its place and size. */
-  #shape(state = this.#state) {
-    const { width: across, height: down } = this.#canvas;
-    if (!this.#film) return { fit: 0, scale: 0 };
-    const { columns, rows, spacing } = this.#film;
+  function shape() {
+    if (!film) return { fit: 1, scale: 1 };
+    const { width: across, height: down } = canvas, { columns, rows, spacing } = film;
     const size = [columns, spacing ? (rows * spacing[0]) / spacing[1] : rows];
     if (state.rotation % 2) size.reverse();
     const fit = Math.min(across / size[0], down / size[1]), scale = fit * state.zoom;
-    const [width, height] = size.map((length) => length * scale);
+    const [width, height] = size.map((side) => side * scale);
     // whole pixels, so that at 1:1 each pixel of the film is one of the screen
-    return { fit, scale, width, height, left: Math.round(across / 2 - state.x * width), top: Math.round(down / 2 - state.y * height) };
+    const left = Math.round(across / 2 - state.x * width), top = Math.round(down / 2 - state.y * height);
+    return { fit, scale, width, height, left, top };
   }
-  #toFilm([x, y]) {
-    const { left, top, width, height } = this.#shape();
-    const [u, v] = turned((4 - this.#state.rotation) % 4, [(x - left) / width, (y - top) / height]);
-    return [u * this.#film.columns, v * this.#film.rows];
+  function toFilm([x, y]) {
+    const { left, top, width, height } = shape();
+    const [u, v] = turned((4 - state.rotation) % 4, [(x - left) / width, (y - top) / height]);
+    return [u * film.columns, v * film.rows];
   }
-  #toScreen([x, y]) {
-    const { left, top, width, height } = this.#shape();
-    const [u, v] = turned(this.#state.rotation, [x / this.#film.columns, y / this.#film.rows]);
+  function toScreen(x, y) {
+    const { left, top, width, height } = shape(), [u, v] = turned(state.rotation, [x / film.columns, y / film.rows]);
     return [left + u * width, top + v * height];
   }
-  #at({ clientX, clientY }) {
-    const box = this.#canvas.getBoundingClientRect();
+  function at({ clientX, clientY }) {
+    const box = canvas.getBoundingClientRect();
     return [(clientX - box.left) * devicePixelRatio, (clientY - box.top) * devicePixelRatio];
   }
-
-  #zoomAt([x, y], ratio) {
-    const { width, height } = this.#shape(), before = this.#state;
-    const zoom = between(before.zoom * ratio, 0.2, 32 / this.#shape().fit), grown = 1 - before.zoom / zoom;
-    this.#change({ zoom, x: before.x + ((x - this.#canvas.width / 2) / width) * grown,
-      y: before.y + ((y - this.#canvas.height / 2) / height) * grown });
-  }
-  #panBy(dx, dy) {
-    const { width, height } = this.#shape();
-    this.#change({ x: this.#state.x - dx / width, y: this.#state.y - dy / height });
-  }
-  #windowBy(dx, dy, fine) {
-    const step = dragStep(this.#film) * (fine ? 1 / 8 : 1), from = asWindow(this.#film, this.#state.window);
-    const least = from.function === "LINEAR" ? 1 : step / 8;
-    this.window = { centre: from.centre + dy * step, width: Math.max(from.width + dx * step, least), function: from.function };
+  function middle() {
+    return [canvas.width / 2, canvas.height / 2];
   }
 
-  #down(event) {
-    this.element.focus({ preventScroll: true });
-    if (!this.#film) return;
-    this.#stage.setPointerCapture(event.pointerId);
-    const at = this.#at(event);
-    this.#pointers.set(event.pointerId, at);
-    if (this.#pointers.size > 1) this.#drag = null;
-    else this.#drag = { mode: [null, "pan", "window"][event.button] ?? this.#mode, at, ...this.#grip(this.#toFilm(at)) };
+  function zoomAt(point, ratio) {
+    const { fit, width, height } = shape(), zoom = between(state.zoom * ratio, 0.2, 32 / fit);
+    const [dx, dy] = point.map((value, i) => (value - middle()[i]) * (1 - state.zoom / zoom));
+    change({ zoom, x: state.x + dx / width, y: state.y + dy / height });
+  }
+  function panBy(dx, dy) {
+    const { width, height } = shape();
+    change({ x: state.x - dx / width, y: state.y - dy / height });
+  }
+  function windowBy(dx, dy, fine) {
+    const step = dragStep(film) / (fine ? 8 : 1), { centre, width, function: kind } = asWindow(film, state.window);
+    const least = kind === "LINEAR" ? 1 : step / 8;
+    view.window = { centre: centre + dy * step, width: Math.max(width + dx * step, least), function: kind };
   }
 
-  #move(event) {
-    const before = this.#pointers.get(event.pointerId), now = this.#at(event), { mode, at } = this.#drag ?? {};
-    this.#pointers.set(event.pointerId, now);
-    const [dx, dy] = [now[0] - before[0], now[1] - before[1]], ratio = devicePixelRatio;
-    if (this.#pointers.size === 2) {
-      const [other] = [...this.#pointers].find(([id]) => id !== event.pointerId).slice(1);
-      const gap = ([x, y]) => Math.hypot(x - other[0], y - other[1]);
-      this.#panBy(dx / 2, dy / 2);
-      this.#zoomAt([(now[0] + other[0]) / 2, (now[1] + other[1]) / 2], gap(now) / (gap(before) || 1));
-    } else if (mode === "pan") this.#panBy(dx, dy);
-    else if (mode === "zoom") this.#zoomAt(at, 1.01 ** (-dy / ratio));
-    else if (mode === "window") this.#windowBy(dx / ratio, dy / ratio, event.shiftKey);
-    else if (mode === "region" && (this.#drag.begun ||= Math.hypot(now[0] - at[0], now[1] - at[1]) > 3 * ratio)) {
-      const [x, y] = this.#toFilm(now), [fromX, fromY] = this.#toFilm(at);
-      this.#reshape(this.#drag.edges, this.#drag.held, x - fromX, y - fromY);
+  function down(event) {
+    const point = at(event);
+    element.focus({ preventScroll: true });
+    stage.setPointerCapture(event.pointerId);
+    pointers.set(event.pointerId, point);
+    const mode = ["", "pan", "window"][event.button] || view.mode;
+    drag = pointers.size > 1 ? null : { mode, from: point, ...grip(toFilm(point)) };
+  }
+  function move(event) {
+    const before = pointers.get(event.pointerId), now = at(event), ratio = devicePixelRatio;
+    if (!before) return;
+    pointers.set(event.pointerId, now);
+    const [dx, dy] = [now[0] - before[0], now[1] - before[1]], { mode, from, edges, held } = drag ?? {};
+    if (pointers.size === 2) {
+      const [, other] = [...pointers].find(([id]) => id !== event.pointerId);
+      const gap = ([x, y]) => Math.hypot(x - other[0], y - other[1]) || 1;
+      panBy(dx / 2, dy / 2);
+      zoomAt([(now[0] + other[0]) / 2, (now[1] + other[1]) / 2], gap(now) / gap(before));
+    } else if (mode === "pan") panBy(dx, dy);
+    else if (mode === "zoom") zoomAt(from, 1.01 ** (-dy / ratio));
+    else if (mode === "window") windowBy(dx / ratio, dy / ratio, event.shiftKey);
+    else if (mode && (drag.begun ||= Math.hypot(now[0] - from[0], now[1] - from[1]) > 3 * ratio)) {
+      const [x, y] = toFilm(from), [toX, toY] = toFilm(now);
+      reshape(edges, held, [toX - x, toY - y]);
     }
   }
-
-  #up(event) {
-    this.#pointers.delete(event.pointerId);
-    if (this.#drag?.begun) this.#tell("region", this.#region);
-    this.#drag = null;
+  function up({ pointerId }) {
+    pointers.delete(pointerId);
+    if (drag?.begun) tell("region", region);
+    drag = null;
   }
 
   /* Edges of the region (left, top, right, bottom) and which of them a drag from this film pixel takes along: those
-     near it, all where it is inside; elsewhere a new region begins. */
-  #grip([x, y]) {
-    const near = (8 * devicePixelRatio) / this.#shape().scale, region = this.#region;
-    if (region) {
-      const edges = [region.x, region.y, region.x + region.width, region.y + region.height];
-      const held = edges.map((edge, i) => Math.abs((i % 2 ? y : x) - edge) < near);
-      if (x > edges[0] - near && x < edges[2] + near && y > edges[1] - near && y < edges[3] + near)
-        return { edges, held: held.some(Boolean) ? held : [true, true, true, true] };
-    }
-    return { edges: [x, y, x, y], held: [false, false, true, true] };
+     near it, all from within; from elsewhere a new region is drawn. */
+  function grip(point) {
+    const near = (8 * devicePixelRatio) / shape().scale, { x, y, width, height } = region ?? {};
+    const edges = [x, y, x + width, y + height], held = edges.map((edge, i) => Math.abs(point[i % 2] - edge) < near);
+    const inside = [0, 1].every((i) => point[i] > edges[i] - near && point[i] < edges[i + 2] + near);
+    if (!inside) return { edges: [...point, ...point], held: [0, 0, 1, 1] };
+    return { edges, held: held.some(Boolean) ? held : [1, 1, 1, 1] };
   }
-
-  #reshape(edges, held, dx, dy) {
-    const sides = [[0, dx, this.#film.columns], [1, dy, this.#film.rows]].map(([i, by, limit]) => {
-      if (held[i] && held[i + 2]) by = between(by, -edges[i], limit - edges[i + 2]);
-      const ends = [edges[i] + held[i] * by, edges[i + 2] + held[i + 2] * by].sort((a, b) => a - b).map(Math.round);
+  function reshape(edges, held, by) {
+    const [[x, width], [y, height]] = [film.columns, film.rows].map((limit, i) => {
+      const both = held[i] && held[i + 2], step = both ? between(by[i], -edges[i], limit - edges[i + 2]) : by[i];
+      const ends = [i, i + 2].map((j) => Math.round(edges[j] + held[j] * step)).sort((a, b) => a - b);
       const low = between(ends[0], 0, Math.max(limit - SIDE, 0));
       return [low, between(ends[1], Math.min(low + SIDE, limit), limit) - low];
     });
-    this.region = { x: sides[0][0], y: sides[1][0], width: sides[0][1], height: sides[1][1] };
+    view.region = { x, y, width, height };
   }
 
-  #key(event) {
-    const key = event.key.toLowerCase(), arrow = ARROWS[event.key];
-    if (!this.#film || event.altKey || event.metaKey || (event.ctrlKey && !arrow)) return;
-    const centre = [this.#canvas.width / 2, this.#canvas.height / 2];
-    const does = {
-      "+": () => this.#zoomAt(centre, 1.25), "=": () => this.#zoomAt(centre, 1.25), "-": () => this.#zoomAt(centre, 0.8),
-      0: () => this.fit(), 1: () => this.one(), i: () => this.invert(), r: () => this.rotate(event.shiftKey ? 3 : 1),
-      f: () => this.fullScreen(), home: () => this.reset(), pageup: () => this.#cycle(-1), pagedown: () => this.#cycle(1),
-      escape: () => this.#noRegion(), delete: () => this.#noRegion(),
-    }[key] ?? (MODES[key] && (() => (this.mode = MODES[key]))) ?? (arrow && (() => this.#arrow(arrow, event)));
-    if (!does) return;
-    does();
+  function key(event) {
+    const { ctrlKey, shiftKey } = event, arrow = ARROWS[event.key];
+    const mode = (name) => () => tell("mode", (view.mode = name));
+    const act = arrow ? () => arrowKey(arrow, ctrlKey, shiftKey) : !ctrlKey && {
+      "+": () => zoomAt(middle(), 1.25), "-": () => zoomAt(middle(), 0.8), 0: view.fit, 1: view.one, home: view.reset,
+      p: mode("pan"), w: mode("window"), z: mode("zoom"), d: mode("region"), i: view.invert, f: view.fullScreen,
+      r: () => view.rotate(shiftKey ? 3 : 1), escape: () => region && tell("region", (view.region = null)),
+      pageup: () => cycle(-1), pagedown: () => cycle(1),
+    }[event.key.toLowerCase()];
+    if (!act || event.altKey || event.metaKey) return;
     event.preventDefault();
+    act();
+  }
+  function arrowKey([dx, dy], fine, size) {
+    const step = 16 * devicePixelRatio, back = (4 - state.rotation) % 4, { columns, rows } = film;
+    if (view.mode === "window") return windowBy(dx * 16, dy * 16, fine);
+    if (view.mode !== "region") return panBy(-dx * step, -dy * step);
+    const { x, y, width, height } = region ?? { x: columns / 4, y: rows / 4, width: columns / 2, height: rows / 2 };
+    // the edge that is to the right, or below, as the film is turned
+    const [right, below] = turnedBy(back, [Math.abs(dx), Math.abs(dy)]);
+    const held = size ? [right < 0, below < 0, right > 0, below > 0] : [1, 1, 1, 1];
+    const length = fine ? 1 : Math.ceil(step / shape().scale);
+    reshape([x, y, x + width, y + height], held, turnedBy(back, [dx * length, dy * length]));
+    later("region", 250, () => tell("region", region));
+  }
+  function cycle(step) {
+    const all = [...(film.lut ? ["lut"] : []), ...view.presets.map((_, preset) => ({ preset })), "range"];
+    view.window = all[(all.findIndex((one) => equal(one, state.window)) + step + all.length) % all.length];
   }
 
-  #arrow([dx, dy], { shiftKey, ctrlKey }) {
-    const step = 16 * devicePixelRatio;
-    if (this.#mode === "window") this.#windowBy(dx * 16, dy * 16, ctrlKey);
-    else if (this.#mode !== "region") this.#panBy(-dx * step * 2, -dy * step * 2);
-    else {
-      const { columns, rows } = this.#film, length = ctrlKey ? 1 : Math.max(1, Math.round(step / this.#shape().scale));
-      this.#region ??= { x: columns / 4, y: rows / 4, width: columns / 2, height: rows / 2 };
-      const { x, y, width, height } = this.#region, back = (4 - this.#state.rotation) % 4;
-      // the edge that is right or below as the film is turned
-      const [right, below] = turnedBy(back, [Math.abs(dx), Math.abs(dy)]);
-      const held = shiftKey ? [right < 0, below < 0, right > 0, below > 0] : [true, true, true, true];
-      const [byX, byY] = turnedBy(back, [dx * length, dy * length]);
-      this.#reshape([x, y, x + width, y + height], held, byX, byY);
-      this.#later("region", 250, () => this.#tell("region", this.#region));
-    }
+  function later(name, ms, act) {
+    clearTimeout(timers[name]);
+    timers[name] = setTimeout(act, ms);
+  }
+  function tell(name, detail) {
+    element.dispatchEvent(new CustomEvent(name, { detail, bubbles: true }));
+  }
+  function tellLine(text) {
+    message = text;
+    repaint("text");
   }
 
-  #noRegion() {
-    if (!this.#region) return;
-    this.region = null;
-    this.#tell("region", null);
-  }
-
-  #cycle(step) {
-    const choices = [...(this.#film.lut ? ["lut"] : []), ...this.presets.map((_, preset) => ({ preset })), "range"];
-    const now = choices.findIndex((one) => JSON.stringify(one) === JSON.stringify(this.#state.window));
-    this.window = choices[(now + step + choices.length) % choices.length];
-  }
-
-  #later(name, ms, act) {
-    clearTimeout(this.#timers[name]);
-    this.#timers[name] = setTimeout(act, ms);
-  }
-  #tell(name, detail) {
-    this.element.dispatchEvent(new CustomEvent(name, { detail, bubbles: true }));
-  }
-
-  #load() {
-    this.#loading ??= this.#fetch(this.#film);
-    return this.#loading;
-  }
-  /* Fetches the level that fits the scale, and once more where the scale has changed meanwhile. */
-  async #fetch(film) {
-    const { signal } = (this.#abort = new AbortController());
+  /* Fetches the level for the scale, and another where the scale has changed meanwhile. */
+  async function load(wanted) {
+    loading = abort = new AbortController();
+    const progress = (share) => pixels || tellLine(say("loading", { percent: Math.round(share * 100) }));
     try {
-      for (let level; this.#film === film && (level = levelFor(film, this.#shape().scale)) !== this.#level; ) {
-        const progress = (share) => this.#pixels || this.#say(filled(TEXTS.loading, { percent: Math.floor(share * 100) }));
-        const pixels = await levelPixels(level, { signal, progress });
-        if (this.#film !== film) return;
-        [this.#level, this.#pixels, this.#message] = [level, pixels, ""];
-        this.#stale.view = this.#stale.told = true;
-        this.#paint();
+      for (let next; (next = levelFor(wanted, shape().scale)) !== level; ) {
+        const found = await levelPixels(next, loading.signal, progress);
+        if (film !== wanted) return;
+        [level, pixels, message] = [next, found, ""];
+        repaint("view");
+        paint();
       }
-      this.#loading = null;
+      loading = null;
     } catch (error) {
-      if (this.#film === film) {
-        this.#failed = true;
-        this.#say(filled(TEXTS.failed, { reason: error.message }));
-      }
+      if (film === wanted) tellLine(say("failed", { reason: error.message }));
       throw error;
     }
   }
-  #say(message) {
-    this.#message = message;
-    this.#repaint("told");
-  }
 
-  #repaint(...what) {
-    for (const one of what) this.#stale[one] = true;
-    this.#frame ??= requestAnimationFrame(() => this.#paint());
+  function repaint(...what) {
+    for (const one of what) stale.add(one);
+    frame ??= requestAnimationFrame(paint);
   }
-
-  #paint() {
-    cancelAnimationFrame(this.#frame);
-    this.#frame = null;
-    const stale = this.#stale;
-    this.#stale = {};
-    this.#settle(stale);
-    const context = this.#canvas.getContext("2d", { alpha: false });
-    const film = this.#film, { rotation, inverted, window } = this.#state, shape = this.#shape();
-    if (stale.view) {
-      context.clearRect(0, 0, this.#canvas.width, this.#canvas.height);
-      const smooth = this.#rest && shape.scale !== 1;
-      this.#samples = this.#pixels && resampled(this.#pixels, this.#level, film, shape, rotation, this.#canvas, smooth, this.#samples);
+  function paint() {
+    cancelAnimationFrame(frame);
+    frame = null;
+    settle();
+    const now = shape(), context = canvas.getContext("2d", { alpha: false });
+    if (stale.has("view")) {
+      context.clearRect(0, 0, canvas.width, canvas.height);
+      shown = pixels && resampled(film, level, pixels, now, state.rotation, canvas, !moving && now.scale !== 1, shown);
     }
-    if (stale.table) this.#greys = null;
-    if (film && (stale.table || stale.view) && this.#samples) {
-      const greys = (this.#greys ??= greyPixels(film, this.#values, chosen(film, window), inverted));
-      const { left, top, image, values } = this.#samples;
-      const out = new Uint32Array(image.data.buffer);
-      for (let i = 0; i < out.length; i++) out[i] = greys[values[i]];
+    if (stale.has("greys")) greys = film && greyPixels(film, values, chosen(film, state.window), state.inverted);
+    if (shown && (stale.has("view") || stale.has("greys"))) {
+      const { left, top, image } = shown, from = shown.values, to = new Uint32Array(image.data.buffer), table = greys;
+      for (let i = 0; i < to.length; i++) to[i] = table[from[i]];
       context.putImageData(image, left, top);
     }
-    this.#draw(shape.scale);
-    if (stale.told) this.#describe(shape.scale);
-    if (film && !this.#failed && stale.view && levelFor(film, shape.scale) !== this.#level) this.#load().catch(() => {});
+    draw();
+    if (stale.size) describe(now.scale);
+    stale.clear();
+    if (film && !loading && levelFor(film, now.scale) !== level) load(film).catch(() => {});
   }
-
-  /* Both canvases cover the whole device pixels within the block: else the browser would resample them. */
-  #settle(stale) {
-    const box = this.#stage.getBoundingClientRect(), ratio = devicePixelRatio;
-    const [left, top] = [box.left, box.top].map((edge) => Math.ceil(edge * ratio - 0.02));
-    const size = { width: Math.floor(box.right * ratio + 0.02) - left, height: Math.floor(box.bottom * ratio + 0.02) - top };
-    for (const canvas of [this.#canvas, this.#overlay]) {
-      canvas.style.left = `${left / ratio - box.left}px`;
-      canvas.style.top = `${top / ratio - box.top}px`;
-      for (const side of ["width", "height"]) {
-        if (canvas[side] === Math.max(size[side], 0)) continue;
-        canvas[side] = Math.max(size[side], 0);
-        canvas.style[side] = `${canvas[side] / ratio}px`;
-        stale.view = stale.told = true;
+  /* Both canvases cover the whole device pixels of the block: else the browser would resample them. */
+  function settle() {
+    const box = stage.getBoundingClientRect(), ratio = devicePixelRatio;
+    for (const [start, end, side] of [["left", "right", "width"], ["top", "bottom", "height"]]) {
+      const low = Math.ceil(box[start] * ratio - 0.02), length = Math.max(Math.floor(box[end] * ratio + 0.02) - low, 0);
+      for (const one of [canvas, overlay]) {
+        one.style[start] = `${low / ratio - box[start]}px`;
+        one.style[side] = `${length / ratio}px`;
+        if (one[side] === length) continue;
+        one[side] = length;
+        stale.add("view");
       }
     }
   }
-
-  #draw(scale) {
-    const context = this.#overlay.getContext("2d"), ratio = devicePixelRatio;
-    context.clearRect(0, 0, this.#overlay.width, this.#overlay.height);
-    if (!this.#film) return;
-    const font = parseFloat(getComputedStyle(this.element).fontSize) * ratio;
+  function draw() {
+    const context = overlay.getContext("2d"), ratio = devicePixelRatio;
+    const font = parseFloat(getComputedStyle(element).fontSize) * ratio;
+    context.clearRect(0, 0, overlay.width, overlay.height);
     context.font = `${font}px system-ui, sans-serif`;
-    const draw = ({ x, y, width, height, label, found }, colour) => {
-      const [a, b] = [this.#toScreen([x, y]), this.#toScreen([x + width, y + height])];
-      const [left, right] = [a[0], b[0]].sort((p, q) => p - q), [top, bottom] = [a[1], b[1]].sort((p, q) => p - q);
-      context.setLineDash(found === false ? [6 * ratio, 4 * ratio] : []);
-      for (const [style, line] of [["#000", 4], [colour, 2]]) {
-        [context.strokeStyle, context.lineWidth] = [style, line * ratio];
-        context.strokeRect(left, top, right - left, bottom - top);
+    const one = ({ x, y, width, height, label, found = true }, colour) => {
+      const [a, b] = toScreen(x, y), [c, d] = toScreen(x + width, y + height), left = Math.min(a, c), top = Math.min(b, d);
+      context.setLineDash(found ? [] : [6 * ratio, 4 * ratio]);
+      for (const [style, thick] of [["#000", 4], [colour, 2]]) {
+        [context.strokeStyle, context.lineWidth] = [style, thick * ratio];
+        context.strokeRect(left, top, Math.abs(a - c), Math.abs(b - d));
       }
       if (!label) return;
-      const above = top > font * 1.3 ? top - font * 1.3 : top;
+      const above = Math.max(top - font * 1.3, 0);
       context.fillStyle = "#000";
-      context.fillRect(left, above, context.measureText(label).width + font * 0.4, font * 1.3);
+      context.fillRect(left, above, context.measureText(label).width + font / 2, font * 1.3);
       context.fillStyle = colour;
-      context.fillText(label, left + font * 0.2, above + font);
+      context.fillText(label, left + font / 4, above + font);
     };
-    for (const box of this.#boxes) draw(box, box.found === false ? "#ffb09c" : "#5ee0ff");
-    if (this.#region) draw(this.#region, "#ffd54a");
+    for (const box of boxes) one(box, box.found === false ? "#ffb09c" : "#5ee0ff");
+    if (region) one(region, "#ffd54a");
   }
-
-  /* The line below the film, the status for screen readers when it has settled, and the event. */
-  #describe(scale) {
-    const film = this.#film, { rotation, inverted } = this.#state, window = film && chosen(film, this.#state.window);
-    const parts = !film || this.#message ? [this.#message] : [
-      filled(TEXTS.zoom, { percent: Math.round(scale * 100) }),
-      TEXTS[window] ?? `${window.name ? `${window.name}: ` : ""}${filled(TEXTS.window, { centre: +window.centre.toFixed(2), width: +window.width.toFixed(2) })}`,
-      rotation && filled(TEXTS.turned, { degrees: rotation * 90 }), inverted && TEXTS.inverted,
-      this.#region && filled(TEXTS.region, this.#region), reduced(film) && filled(TEXTS.reduced, this.#level ?? {}),
-    ];
-    this.#line.textContent = parts.filter(Boolean).join(" · ");
-    this.#later("status", 500, () => (this.#status.textContent = this.#line.textContent));
-    if (film) this.#tell("view", this.state);
+  /* The line below the film; the status for screen readers, once it has settled; the event `view`. */
+  function describe(scale) {
+    const window = film && chosen(film, state.window), short = (value) => +value.toFixed(2);
+    line.textContent = message || (film && [
+      say("zoom", { percent: Math.round(scale * 100) }), window.name,
+      window.width ? say("window", { centre: short(window.centre), width: short(window.width) }) : say(window),
+      state.rotation && say("turned", { degrees: state.rotation * 90 }), state.inverted && say("inverted"),
+      region && say("region", region), level?.level > 1 && scale > 0.5 && say("reduced", level),
+    ].filter(Boolean).join(" · "));
+    later("status", 500, () => (status.textContent = line.textContent));
+    if (film) tell("view", view.state);
   }
 }
 
-/* Keeps views in step; returns what ends it. */
+/* Keeps views in step with each other; returns what ends it. */
 export function link(views) {
-  for (const view of views) view.linked = new Set(views.filter((other) => other !== view));
   const { zoom, x, y } = views[0].state;
-  for (const view of views) view.restore({ ...view.state, zoom, x, y });
-  return () => views.forEach((view) => view.linked.clear());
+  for (const view of views) {
+    view.followers = views.filter((other) => other !== view);
+    view.set({ zoom, x, y });
+  }
+  return () => views.forEach((view) => (view.followers = []));
 }
 
-/* Shows the film of `other` over that of `view`, in turns or half transparent; returns what ends it. Space takes the
-   turns by hand, and alone does so for users who want no motion. */
+/* Shows the film of `other` over that of `view`, in turns ("flicker") or half transparent ("overlay"); returns what ends
+   it. The space bar takes turns by hand; where the user wants no motion, it alone does. */
 export function compare(view, other, how) {
-  const block = view.element.appendChild(document.createElement("div"));
-  block.style.cssText = "position:absolute;inset:0;pointer-events:none";
-  const over = new FilmView(block), ends = new AbortController();
-  block.removeAttribute("role");
-  block.removeAttribute("tabindex");
-  block.ariaHidden = "true";
-  if (how === "overlay") block.style.opacity = 0.5;
+  const block = view.element.appendChild(document.createElement("div")), over = new FilmView(block);
+  block.style.cssText = `position:absolute;inset:0;pointer-events:none;opacity:${how === "overlay" ? 0.5 : 1}`;
+  block.inert = true;
   const follow = () => {
     const { zoom, x, y } = view.state;
     over.restore({ ...other.state, zoom, x, y });
   };
-  const flip = () => (block.style.visibility = block.style.visibility ? "" : "hidden");
-  let timer;
-  if (how === "flicker" && !matchMedia("(prefers-reduced-motion: reduce)").matches) timer = setInterval(flip, 700);
-  const on = (element, name, act) => element.addEventListener(name, act, ends);
-  on(view.element, "view", follow);
-  on(other.element, "view", follow);
-  on(view.element, "keydown", (event) => {
+  const flip = () => (block.hidden = !block.hidden), end = new AbortController();
+  const still = how === "overlay" || matchMedia("(prefers-reduced-motion: reduce)").matches;
+  const timer = still ? 0 : setInterval(flip, 700);
+  for (const one of [view, other]) one.element.addEventListener("view", follow, end);
+  view.element.addEventListener("keydown", (event) => {
     if (event.key !== " ") return;
+    event.preventDefault();
     clearInterval(timer);
     flip();
-    event.preventDefault();
-  });
-  over.show(other.film, { state: other.state }).then(follow, () => {});
+  }, end);
+  over.show(other.film).then(follow, () => {});
   return () => {
     clearInterval(timer);
-    ends.abort();
+    end.abort();
     over.clear();
     block.remove();
   };
