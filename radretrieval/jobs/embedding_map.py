@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 MOST_IMAGES = 20_000
 NEIGHBOURS = 10  # of an image, for the agreement of a class with them
-GRID = 10_000  # coordinates are whole numbers, 0 to this; the larger extent of the map takes all of it
+GRID = 10_000  # coordinates are whole numbers, 0 to this: the larger extent takes all of it, the other is centred
 _FORM = 1  # of the file
 
 
@@ -87,9 +87,9 @@ def map_file(settings: Settings, weights_sha256: bytes) -> Path:
 def _grid(points: Any) -> tuple[list[int], list[int]]:
     if len(points) == 0:
         return [], []
-    low = points.min(axis=0)
-    extent = float((points.max(axis=0) - low).max()) or 1.0
-    whole = np.rint((points - low) / extent * GRID).astype(int)
+    low, high = points.min(axis=0), points.max(axis=0)
+    extent = float((high - low).max()) or 1.0
+    whole = np.rint(((points - (low + high) / 2) / extent + 0.5) * GRID).astype(int)
     return whole[:, 0].tolist(), whole[:, 1].tolist()
 
 

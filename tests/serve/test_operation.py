@@ -160,6 +160,7 @@ def test_classes_in_words(client: TestClient, filled: Filled) -> None:
     assert {one["irma_code"]: one["images"] for one in told["classes"]} == Counter(filled.classes)
     knee = next(one for one in told["classes"] if one["irma_code"] == "1121-120-942-700")
     assert knee["words"][2] == "lower extremity (leg) / left knee"
+    assert knee["label"] == "left knee, AP"
     assert knee["coded"] == knee["images"]
     assert (told["images"], told["encoder_id"]) == (COUNT, filled.encoders[0])
     assert client.get("/api/classes").json()["classes"][0]["agreement"] is None
@@ -188,8 +189,12 @@ def test_the_map_shows_every_coded_image(
     assert shown["image_ids"] == [number for number in range(1, COUNT + 1) if number != 3]
     assert (shown["of"], shown["encoder_id"]) == (COUNT - 1, filled.encoders[0])
     codes = shown["columns"]["irma_code"]
+    classes = client.get("/api/classes").json()["classes"]
+    label = {one["irma_code"]: one["label"] for one in classes} | {None: None}
     told = [codes["terms"][place] if place >= 0 else None for place in codes["values"]]
-    assert told == [one for place, one in enumerate(filled.classes) if place != 2]
+    assert told == [label[one] for place, one in enumerate(filled.classes) if place != 2]
+    assert codes["counts"] == sorted(codes["counts"], reverse=True)
+    assert dict(zip(codes["terms"], codes["counts"], strict=True)) == {k: v for k, v in Counter(told).items() if k}
     points = np.column_stack([shown["x"], shown["y"]])
     assert points.min() == 0
     assert points.max() == shown["grid"]
@@ -198,6 +203,11 @@ def test_the_map_shows_every_coded_image(
     centre = np.array(shown["image_ids"]) % len(CLASSES)
     assert (centre[near] == centre[:, None]).mean() > 0.9
     assert len(list((settings.home / "maps").iterdir())) == 1
+    of_class = points[np.array(told) == label[CLASSES[0]]].mean(axis=0) / shown["grid"]
+    first = next(one for one in classes if one["irma_code"] == CLASSES[0])
+    assert [first["x"], first["y"]] == pytest.approx(of_class)
+    assert first["nearest"] in codes["terms"]
+    assert first["nearest"] != first["label"]
 
 
 def test_the_map_needs_an_encoder(client: TestClient) -> None:
