@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
@@ -25,7 +26,7 @@ from radretrieval.storage.content_store import ContentStore
 from radretrieval.storage.source import SourceFile, read_source
 from radretrieval.storage.worker_pool import WorkerPool
 
-_SOURCES = ("imaging", "serve/film.py", "serve/films.py", "serve/archive_films.py")
+_SOURCES = ("imaging", "serve/film.py", "serve/films.py", "serve/presets.py", "serve/archive_films.py")
 _LIBRARIES = ("numpy", "pillow", "tifffile", "imagecodecs", "pydicom", "pylibjpeg", "pylibjpeg-openjpeg", "pyjpegls")
 _REDUCED_SECONDS = 60.0  # how long the film of a reduced copy is taken: its file may be brought back
 
@@ -57,24 +58,24 @@ def make(task: FilmTask, reading: Reading) -> MadeFilm | bytes:
 
 
 class ArchiveFilms:
-    """The films of an archive; a context manager, which several threads use.
+    """The films of an archive, which several threads use.
 
     Raises ImageError where a file is gone or cannot be decoded and there is no reduced copy.
+
+    Parameters
+    ----------
+    decoders : processes that run tasks.
     """
 
-    def __init__(self, settings: Settings, options: ServeSettings) -> None:
+    def __init__(
+        self, settings: Settings, options: ServeSettings, decoders: WorkerPool[Callable[[], Any], Any]
+    ) -> None:
         version = code_digest(_SOURCES, _LIBRARIES)
         self._cache = FilmCache(settings.home / "films", version, int(options.film_cache))
-        self._pool = WorkerPool.of(settings, partial(make, reading=settings.reading))
+        self._decoders, self._reading = decoders, settings.reading
         self._lock = threading.Lock()
         self._making: dict[FilmTask, Future[MadeFilm | bytes]] = {}
         self._reduced: dict[SourceFile, tuple[float, KnownFilm]] = {}
-
-    def __enter__(self) -> ArchiveFilms:
-        return self
-
-    def __exit__(self, *problem: Any) -> None:
-        self._pool.close()
 
     def film(self, file: SourceFile) -> KnownFilm:
         """The description of a film."""
@@ -116,7 +117,7 @@ class ArchiveFilms:
         with self._lock:
             future = self._making.get(task)
             if first := future is None:
-                future = self._making[task] = self._pool.submit(task)
+                future = self._making[task] = self._decoders.submit(partial(make, task, self._reading))
         try:
             made = future.result()
             if first:

@@ -47,11 +47,11 @@ class Service:
         with self._stack as stack:
             stack.enter_context(Archive(self.settings)).open()  # of the embedded server's users, who keep it running
             self.database: Database = open_database(self.settings)
-            self.films = stack.enter_context(ArchiveFilms(self.settings, self.options))
             self.searchers = Searchers(self.database, self.settings, self.options.searches)
             stack.callback(self.searchers.close)
             self.decoders: WorkerPool[Callable[[], Any], Any] = WorkerPool.of(self.settings, call)
             stack.enter_context(self.decoders)
+            self.films = ArchiveFilms(self.settings, self.options, self.decoders)
             with self.database.connection() as connection:
                 self.audited = audit.writable(connection)
             if not self.audited:

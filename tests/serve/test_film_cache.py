@@ -140,9 +140,9 @@ def test_what_was_seen_is_not_made_again(served: Served) -> None:
 
 
 def test_several_who_look_at_once_get_one_film(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    films = served.client.app.state.service.films
-    tasks, submit = [], films._pool.submit
-    monkeypatch.setattr(films._pool, "submit", lambda task: (tasks.append(task), submit(task))[1])
+    decoders = served.client.app.state.service.decoders
+    tasks, submit = [], decoders.submit
+    monkeypatch.setattr(decoders, "submit", lambda task: (tasks.append(task), submit(task))[1])
     with ThreadPoolExecutor(6) as threads:
         answers = list(threads.map(lambda _: served.client.get("/api/images/3/pixels").content, range(6)))
     assert len(tasks) == 1
