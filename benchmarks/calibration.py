@@ -6,6 +6,8 @@ Trains as `train` does, a tenth of the films held out (from the profile `paper` 
 on them, and asks about the test films and about the CT and MR slices. With --left-out N the first N of the classes with
 at least 20 films are each left out of training and archive in turn: N trainings more, all of them with --left-out 99.
 AUC: how often a film of the class that was left out is farther from everything than a test film of the others.
+The last table has the threshold of "nothing similar" and what is flagged by it, when the archive is a part of the films
+that were learnt, and when it has grown from that part to all of them.
 """
 
 from __future__ import annotations
@@ -36,6 +38,16 @@ from radretrieval.profile import BackboneNetwork, Profile, by_name
 from radretrieval.report.reliability_picture import write_reliability
 
 LARGEST_ERROR, FLAGGED, FOUND, AUC = 0.03, 0.02, 0.99, 0.95  # issue 13
+DRAWS = 4  # of a part of the films that were learnt
+SIZE_HEAD = [
+    "archive",
+    "threshold of its own",
+    *(
+        f"{what}, {by}"
+        for by in ("threshold of all", "its own", "its own, grown to all")
+        for what in ("films", "slices")
+    ),
+]
 
 
 @dataclass(frozen=True)
@@ -70,6 +82,7 @@ class Trained:
 
     cnnc: NDArray[np.uint8]
     learnt: NDArray[np.intp]
+    held: NDArray[np.intp]
     calibration: Calibration
 
 
@@ -92,7 +105,7 @@ def trained(films: Films, profile: Profile, epochs: int, left_out: str | None = 
     cnnc = np.concatenate([coder.codes(block) for block in blocks])
     calibration = fit(answers(films, cnnc, asked, learnt, profile), films.codes[asked].tolist())
     assert calibration is not None
-    return Trained(cnnc, learnt, calibration)
+    return Trained(cnnc, learnt, asked, calibration)
 
 
 def answers(
@@ -114,12 +127,12 @@ def reliability(made: Trained, found: list[Ranked], codes: list[str]) -> Reliabi
                 first.append(place == 0)
     p, truth, leading = np.array(stated), np.array(right, float), np.array(first)
     bins, leaders = in_bins(p, truth), in_bins(p[leading], truth[leading])
-    return Reliability(bins, calibration_error(bins), calibration_error(leaders), flagged(made, found))
+    return Reliability(bins, calibration_error(bins), calibration_error(leaders), flagged(made.calibration, found))
 
 
-def flagged(made: Trained, found: list[Ranked]) -> float:
+def flagged(calibration: Calibration, found: list[Ranked]) -> float:
     """The share of answers with nothing similar."""
-    return float(np.mean([made.calibration.nothing_similar(answer.distance) for answer in found]))
+    return float(np.mean([calibration.nothing_similar(answer.distance) for answer in found]))
 
 
 def auc(near: list[Ranked], far: list[Ranked]) -> float:
@@ -135,7 +148,26 @@ def without(films: Films, profile: Profile, epochs: int, left_out: str) -> dict[
     test = np.flatnonzero((films.split == "test") & np.isin(films.codes, list(known)))
     odd = np.flatnonzero(np.isin(films.split, ("train", "test")) & (films.codes == left_out))
     near, far = (answers(films, made.cnnc, asked, made.learnt, profile) for asked in (test, odd))
-    return {"class": left_out, "films": len(odd), "auc": auc(near, far), "flagged": flagged(made, far)}
+    return {"class": left_out, "films": len(odd), "auc": auc(near, far), "flagged": flagged(made.calibration, far)}
+
+
+def by_size(films: Films, made: Trained, profile: Profile) -> list[list[str]]:
+    """Rows of the last table, means over draws of a part of the films that were learnt."""
+    asked = [np.flatnonzero(films.split == name) for name in ("test", "distractor")]
+    whole = [answers(films, made.cnnc, each, made.learnt, profile) for each in asked]
+    rows = []
+    for part in (8, 4, 2, 1):
+        draws = []
+        for seed in range(DRAWS if part > 1 else 1):
+            some = made.learnt[np.random.default_rng(seed).random(len(made.learnt)) < 1 / part]
+            own = fit(answers(films, made.cnnc, made.held, some, profile), films.codes[made.held].tolist())
+            assert own is not None
+            small = [answers(films, made.cnnc, each, some, profile) for each in asked]
+            of_all, of_part = ([flagged(one, found) for found in small] for one in (made.calibration, own))
+            draws.append([own.far, *of_all, *of_part, *(flagged(own, found) for found in whole)])
+        far, *shares = np.mean(draws, axis=0)
+        rows.append([f"1/{part}", f"{far:.4f}", *(f"{100 * share:.1f} %" for share in shares)])
+    return rows
 
 
 def main() -> None:
@@ -156,7 +188,7 @@ def main() -> None:
     made = trained(films, profile, epochs)
     test, slices = (np.flatnonzero(films.split == name) for name in ("test", "distractor"))
     found = reliability(made, answers(films, made.cnnc, test, made.learnt, profile), films.codes[test].tolist())
-    far = flagged(made, answers(films, made.cnnc, slices, made.learnt, profile))
+    far = flagged(made.calibration, answers(films, made.cnnc, slices, made.learnt, profile))
     sizes = Counter(films.codes[np.isin(films.split, ("train", "test"))].tolist())
     large = sorted(code for code, count in sizes.items() if count >= 20)[: arguments.left_out]
     rows = [without(films, profile, epochs, code) for code in large]
@@ -173,6 +205,8 @@ def main() -> None:
         ["what", "measured", ""],
         [[what, f"{value:.4f}", "reached" if good else "MISSED"] for what, value, good in verdicts],
     )
+    print("nothing similar, by the size of the archive")
+    table(SIZE_HEAD, by_size(films, made, profile))
     if arguments.picture:
         write_reliability(arguments.picture, found, f"{profile.name}, {epochs} epochs, {len(test)} test films")
     if arguments.json:

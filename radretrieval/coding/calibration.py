@@ -30,7 +30,7 @@ PARTS = ("code", *AXES)
 _SLICES = {"code": slice(0, 16), "T": slice(0, 4), "D": slice(5, 8), "A": slice(9, 12), "B": slice(13, 16)}
 _KNOTS = 20  # of a curve, and of the shares of distances
 _RIDGE = 1.0  # of the regression, on standardised features
-_PRIOR = 10.0  # films: so much the logistic regression counts at each knot beside what was seen there
+_PRIOR = 2.0  # films: so much the logistic regression counts at each knot beside what was seen there
 _FAR = 0.015  # of the films held out, at most so many are said to have nothing similar
 
 Reals = NDArray[np.float64]
@@ -228,16 +228,30 @@ def _examples(asked: Sequence[tuple[Ranked, str]], part: str) -> tuple[Reals, Re
 def fit_curve(features: Reals, right: Reals, weights: Reals) -> Curve:
     """Logistic regression of `right` (n,) on `features` (n, f), then isotonic regression on its score.
 
-    At each of 20 knots the share of the nearest scores that are right is averaged with the logistic probability, which
-    counts as ten films: few films change little, and no value is 0 or 1.
+    At each knot the share of the nearest scores that are right is averaged with the logistic probability, which counts
+    as two films: few films change little. No value is nearer to 0 or 1 than half a film in all of them.
     """
     of = regression(features, right, weights)
     score = of[0] + features @ of[1:]
-    knots = np.linspace(score.min(), score.max(), _KNOTS) if np.ptp(score) > 1e-9 else score[:1]
+    knots = _knots(score, right, weights)
     nearest = np.abs(score[:, None] - knots).argmin(1)
     seen: Reals = np.bincount(nearest, weights, len(knots)) + np.float64(_PRIOR)
     values = (np.bincount(nearest, weights * right, len(knots)) + _PRIOR * logistic(knots)) / seen
-    return Curve(tuple(of.tolist()), tuple(knots.tolist()), isotonic(values, seen))
+    least = 0.5 / (weights.sum() + 1)
+    return Curve(tuple(of.tolist()), tuple(knots.tolist()), isotonic(np.clip(values, least, 1 - least), seen))
+
+
+def _knots(score: Reals, right: Reals, weights: Reals) -> Reals:
+    """At most 20 quantiles of the scores, ascending, where hits that are right count as much as those that are not.
+
+    Nearly all are right: by their number alone no knot would lie where the curve rises.
+    """
+    if np.ptp(score) < 1e-9:
+        return score[:1]
+    totals = np.bincount(right.astype(int), weights, 2)
+    order = np.argsort(score, kind="stable")
+    below = np.cumsum((weights / totals[right.astype(int)])[order])
+    return np.unique(np.interp(np.linspace(0, below[-1], _KNOTS), below, score[order]))
 
 
 def logistic(score: Reals) -> Reals:

@@ -130,6 +130,23 @@ def test_it_is_small_plain_json_and_comes_back_the_same() -> None:
     assert Calibration.from_json(json.loads(text)) == made
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_a_curve_follows_few_films_where_the_logistic_one_is_wrong(seed: int) -> None:
+    """Ten hits that agree are nearly always right, eight of ten in three of ten films: logistic curves are smoother."""
+    draw = np.random.default_rng(seed)
+    shares, right = [], []
+    for share in [1.0] * 140 + [0.8] * 12:
+        truth = draw.random() < (0.99 if share == 1 else 0.3)
+        for place in range(10):
+            shares.append(share if place < 10 * share else 1 - share)
+            right.append(float(truth and place < 10 * share))
+    features = np.column_stack([shares, np.full((len(shares), 2), 0.1)])
+    curve = fit_curve(features, np.array(right), np.full(len(shares), 0.1))
+    for share in (0.8, 1.0):
+        seen = np.array(right)[features[:, 0] == share].mean()
+        assert curve((share, 0.1, 0.1)) == pytest.approx(seen, abs=0.04)
+
+
 def test_few_films_give_none_and_one_class_gives_no_certainty() -> None:
     assert fit(*answers(calibration.FEWEST - 1, 0)) is None
     assert fit([Ranked([], [], [], 1.0)] * 40, [CODES[0]] * 40) is None
