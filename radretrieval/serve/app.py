@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from fastapi import FastAPI
+from starlette.formparsers import MultiPartParser
 from starlette.staticfiles import StaticFiles
 
 from radretrieval.archive.facets import FacetCounts
@@ -23,6 +24,7 @@ from radretrieval.serve.routes import (
     health,
     images,
     login,
+    queries,
     search,
     session,
 )
@@ -51,6 +53,7 @@ def create_app(settings: Settings, options: ServeSettings) -> FastAPI:
         with service:
             yield
 
+    MultiPartParser.spool_max_size = int(options.largest_upload)  # else larger files go to the disk
     app = FastAPI(title="radretrieval", lifespan=opened, docs_url=None, redoc_url=None, openapi_url="/api/openapi.json")
     app.state.service, app.state.access = service, access
     app.state.archive_state, app.state.analysis = ArchiveState(service), Analysis(service)
@@ -65,6 +68,7 @@ def create_app(settings: Settings, options: ServeSettings) -> FastAPI:
         health,
         images,
         login,
+        queries,
         search,
         session,
     ):

@@ -11,11 +11,11 @@ from radretrieval.archive import images
 from radretrieval.archive.filters import parse
 from radretrieval.errors import ImageError, NotInArchive, UsageError
 from radretrieval.files.text import printable
-from radretrieval.imaging.reader import decode_image
 from radretrieval.search.query import Query, QueryFile
 from radretrieval.search.request import Request
 from radretrieval.search.roi import parse_roi
 from radretrieval.serve.access.user import User
+from radretrieval.serve.films import received
 from radretrieval.serve.forms import QueryForm, RegionForm, SearchForm
 from radretrieval.serve.service import Service
 from radretrieval.serve.uploads import Upload
@@ -42,19 +42,20 @@ def asked(service: Service, user: User, form: QueryForm) -> Asked:
         upload = service.uploads.get(user.name, form.upload)
     else:
         assert form.file is not None
-        upload = service.uploads.add(user.name, received(service, form.file))
+        upload = _received(service, user, form.file)
     return upload.file, upload
 
 
-def received(service: Service, file: UploadFile) -> QueryFile:
-    """A file that came with a request; raises ImageError, which names it, where it cannot be read."""
+def _received(service: Service, user: User, file: UploadFile) -> Upload:
+    """A file that came with a request, kept; raises ImageError, which names it, where it cannot be read."""
     name = printable(os.path.basename(file.filename or "") or "file")[:200]
     data = file.file.read()
     try:
-        radiograph = service.decoders.submit(partial(decode_image, data, max_pixels=service.settings.max_pixels))
-        return QueryFile(name, data, radiograph.result())
+        reading = service.decoders.submit(partial(received, data, max_pixels=service.settings.max_pixels))
+        radiograph, film = reading.result()
     except ImageError as error:
         raise ImageError(f"{name} {error}") from error
+    return service.uploads.add(user.name, QueryFile(name, data, radiograph), film)
 
 
 def _image(service: Service, form: QueryForm) -> int:

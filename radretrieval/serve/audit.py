@@ -6,7 +6,7 @@ import logging
 from typing import Any
 
 from radretrieval.archive import audit
-from radretrieval.archive.connections import Database
+from radretrieval.archive.connections import Connection, Database
 
 log = logging.getLogger(__name__)
 
@@ -19,7 +19,12 @@ def note(database: Database, who: str, action: str, **detail: Any) -> None:
     action, detail : as in `archive.audit.record`.
     """
     with database.connection() as connection:
-        if audit.writable(connection):
-            audit.record(connection, who, action, detail)
-            return
-    log.warning("audit: %r %s %s", who, action, detail)
+        note_on(connection, who, action, **detail)
+
+
+def note_on(connection: Connection, who: str, action: str, **detail: Any) -> None:
+    """Do what `note` does, by a connection that is open."""
+    if audit.writable(connection):
+        audit.record(connection, who, action, detail)
+    else:
+        log.warning("audit: %r %s %s", who, action, detail)

@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from radretrieval.serve.film import Film
+
 Axes = dict[Literal["T", "D", "A", "B"], float]
 Agreement = dict[Literal["T", "D", "A", "B"], bool | None]
 
@@ -63,6 +65,7 @@ class HitDocument(_Document):
 class QueryDocument(_Document):
     """The query: `upload` names an uploaded file in further requests, `image_id` an image of the archive.
 
+    film : how it is shown; None where its file cannot be read.
     problems : what was ignored of the file's header.
     """
 
@@ -70,6 +73,7 @@ class QueryDocument(_Document):
     upload: str | None
     image_id: int | None
     irma_code: str | None
+    film: Film | None
     problems: list[str]
 
 

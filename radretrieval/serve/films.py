@@ -41,6 +41,12 @@ class MadeFilm(NamedTuple):
     thumbnail: bytes
 
 
+def received(data: bytes, max_pixels: int) -> tuple[Radiograph, MadeFilm]:
+    """A file's radiograph, without its stored values, and its film; raises ImageError as `decode_image` does."""
+    radiograph = decode_image(data, max_pixels=max_pixels)
+    return replace(radiograph, stored=None, display=None), made_film(radiograph)
+
+
 def film_of(data: bytes, max_pixels: int, frame: int = 1) -> MadeFilm:
     """The film of a PNG, JPEG, TIFF or DICOM file's bytes; raises ImageError as `decode_image` does."""
     return made_film(decode_image(data, max_pixels=max_pixels, frame=frame))

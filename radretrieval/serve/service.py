@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -10,17 +9,14 @@ from functools import partial
 from typing import Any
 
 from radretrieval.api.archive import Archive
-from radretrieval.archive import audit
 from radretrieval.archive.connections import Database
 from radretrieval.archive.opening import open_database
 from radretrieval.config import ServeSettings, Settings
-from radretrieval.imaging.reader import decode_image
 from radretrieval.serve.archive_films import ArchiveFilms
+from radretrieval.serve.films import received
 from radretrieval.serve.searchers import Searchers
 from radretrieval.serve.uploads import Uploads
 from radretrieval.storage.worker_pool import WorkerPool, call
-
-log = logging.getLogger(__name__)
 
 _TIDY_SECONDS = 30.0
 
@@ -34,7 +30,6 @@ class Service:
     database, films, searchers : of the archive, from `__enter__` on.
     uploads : of all users.
     decoders : processes that run tasks (`functools.partial`) on bytes that strangers sent.
-    audited : whether rows of the audit can be written.
     """
 
     def __init__(self, settings: Settings, options: ServeSettings) -> None:
@@ -52,10 +47,6 @@ class Service:
             self.decoders: WorkerPool[Callable[[], Any], Any] = WorkerPool.of(self.settings, call)
             stack.enter_context(self.decoders)
             self.films = ArchiveFilms(self.settings, self.options, self.decoders)
-            with self.database.connection() as connection:
-                self.audited = audit.writable(connection)
-            if not self.audited:
-                log.warning("the database takes no rows of the audit from this role: searches are not recorded")
             ended = threading.Event()
             stack.callback(ended.set)
             for work in (self._warm_up, partial(self._tidy, ended)):
@@ -68,7 +59,7 @@ class Service:
 
     def _warm_up(self) -> None:
         """Load what the first new film would else wait for."""
-        self.decoders.submit(partial(decode_image, b""))
+        self.decoders.submit(partial(received, b"", 1))
         self.searchers.warm_up()
 
     def _tidy(self, ended: threading.Event) -> None:

@@ -12,6 +12,7 @@ from functools import cached_property
 
 from radretrieval.errors import NotInArchive
 from radretrieval.search.query import QueryFile
+from radretrieval.serve.films import MadeFilm
 
 
 @dataclass
@@ -21,18 +22,25 @@ class Upload:
     Attributes
     ----------
     token : names it in requests; nobody can guess it.
-    user : whose it is. file : with its radiograph.
+    user : whose it is. file : with its radiograph. film : as browsers get it.
+    used : when it was last used, `time.monotonic`.
+    image_id, irma_code, problems : what its last search has told of it.
     """
 
     token: str
     user: str
     file: QueryFile
-    used: float = field(default_factory=time.monotonic)
+    film: MadeFilm
+    used: float
+    image_id: int | None = None
+    irma_code: str | None = None
+    problems: list[str] = field(default_factory=list)
 
     @property
     def size(self) -> int:
         """Bytes in memory."""
-        return len(self.file.data) + self.file.radiograph.pixels.nbytes
+        levels = sum(map(len, self.film.levels.values())) + len(self.film.thumbnail)
+        return len(self.file.data) + self.file.radiograph.pixels.nbytes + levels
 
     @cached_property
     def sha256(self) -> bytes:
@@ -54,9 +62,9 @@ class Uploads:
         self._kept: OrderedDict[str, Upload] = OrderedDict()
         self._lock = threading.Lock()
 
-    def add(self, user: str, file: QueryFile) -> Upload:
+    def add(self, user: str, file: QueryFile, film: MadeFilm) -> Upload:
         """Keep a file of a user."""
-        upload = Upload(secrets.token_urlsafe(24), user, file)
+        upload = Upload(secrets.token_urlsafe(24), user, file, film, time.monotonic())
         with self._lock:
             self._kept[upload.token] = upload
             size = sum(one.size for one in self._kept.values())

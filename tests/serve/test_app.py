@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 
 import pytest
@@ -21,6 +22,12 @@ def client(archive_url: str, settings: Settings) -> Iterator[TestClient]:
 def test_health(client: TestClient) -> None:
     assert client.get("/health/live").json() == {"status": "live"}
     assert client.get("/health/ready").json() == {"status": "ready"}
+
+
+def test_uploads_do_not_go_to_the_disk(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile.SpooledTemporaryFile, "rollover", lambda self: pytest.fail("written to the disk"))
+    answer = client.post("/api/search", files={"file": ("film.dcm", bytes(3_000_000))})
+    assert (answer.status_code, answer.json()["detail"][:9]) == (422, "film.dcm ")
 
 
 def test_an_unknown_address_is_a_problem_document(client: TestClient) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,6 +15,8 @@ from inside import run_inside
 from serving import Served
 
 from radretrieval.archive.connections import Database
+from radretrieval.serve.film import Film
+from radretrieval.serve.films import film_of
 
 ROI = "60,70,90,80"
 
@@ -115,6 +118,24 @@ def test_a_known_file_is_not_its_own_hit_and_an_unknown_one_has_no_id(api: httpx
     assert 1 not in [hit["image_id"] for hit in document["hits"]]
     query = asked(api, served.films.new[2])["query"]
     assert (query["name"], query["image_id"]) == ("new-2.dcm", None)
+
+
+def test_the_film_of_a_query_reaches_the_browser(api: httpx.Client, served: Served) -> None:
+    path = served.films.new[0]
+    query = asked(api, path)["query"]
+    assert api.get(f"/api/queries/{query['upload']}").json() == query
+    made = film_of(path.read_bytes(), 10**8)
+    film = Film.model_validate(query["film"])
+    assert film == made.film.at(f"api/queries/{query['upload']}/pixels")
+    for level in film.levels:
+        raw = api.get(f"/{level.url}").content
+        assert raw == zlib.decompress(made.levels[level.level], 31)
+    thumbnail = api.get(f"/api/queries/{query['upload']}/thumbnail")
+    assert thumbnail.content == made.thumbnail
+    again = api.get(f"/api/queries/{query['upload']}/thumbnail", headers={"If-None-Match": thumbnail.headers["ETag"]})
+    assert again.status_code == 304
+    assert api.get("/api/queries/other/pixels").status_code == 404
+    assert asked(api, id=3)["query"]["film"] == api.get("/api/images/3").json()["film"]
 
 
 @pytest.mark.parametrize(

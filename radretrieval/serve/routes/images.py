@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, datetime
-from enum import IntEnum
+from functools import partial
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, HTTPException, Path, Query, Response
+from fastapi import APIRouter, Depends, HTTPException, Path, Query, Response
 from pydantic import BaseModel
 
 from radretrieval.archive import images
@@ -19,9 +17,10 @@ from radretrieval.files.uris import is_hidden
 from radretrieval.imaging.display import Window
 from radretrieval.irma.tree import describe
 from radretrieval.serve.access.user import Role, User, require
+from radretrieval.serve.bodies import PIXELS, Accepted, Known, LevelName, bodies, film_pixels, picture
 from radretrieval.serve.dependencies import Served
 from radretrieval.serve.film import Film
-from radretrieval.serve.films import GZIP, level_for, rendered
+from radretrieval.serve.films import level_for, rendered
 from radretrieval.serve.presets import presets
 from radretrieval.serve.problems import answers
 from radretrieval.serve.service import Service
@@ -31,22 +30,8 @@ router = APIRouter(tags=["images"])
 
 ImageId = Annotated[int, Path(ge=0, le=2**63 - 1)]
 Searcher = Annotated[User, Depends(require(Role.SEARCH))]
-Known = Annotated[str | None, Header(alias="If-None-Match")]
 
-_PIXELS = (
-    "Of each row the differences d to the left neighbour (of the first pixel to 0), -32768 ≤ d < 32768, in 16 bits as "
-    "2 d where d ≥ 0, else -2 d - 1; the low bytes of all rows, then the high bytes of all. A pixel plus `offset` of "
-    "the film is the stored value."
-)
 _WINDOW = r"^-?[0-9]{1,7}(\.[0-9]{1,6})?,[0-9]{1,7}(\.[0-9]{1,6})?$"
-
-
-class LevelName(IntEnum):
-    """Full size, half, quarter."""
-
-    FULL = 1
-    HALF = 2
-    QUARTER = 4
 
 
 class ImageRow(BaseModel):
@@ -93,16 +78,6 @@ class ImageRow(BaseModel):
     problem: str | None
 
 
-def _bodies(media_type: str, description: str = "") -> dict[int | str, dict[str, Any]]:
-    """The answers of a route of bytes, for the OpenAPI document."""
-    found: dict[str, Any] = {"content": {media_type: {"schema": {"type": "string", "format": "binary"}}}}
-    if description:
-        found["description"] = description
-    return {200: found, 304: {"description": "what If-None-Match names is the current one"}} | answers(
-        401, 403, 404, 422
-    )
-
-
 @router.get("/api/images/{image_id}", responses=answers(401, 403, 404, 422))
 def image(image_id: ImageId, service: Served, user: Searcher) -> ImageRow:
     """What the archive knows of an image, and how it is shown."""
@@ -121,39 +96,33 @@ def image(image_id: ImageId, service: Served, user: Searcher) -> ImageRow:
 
 
 @router.get(
-    "/api/images/{image_id}/pixels", response_class=Response, responses=_bodies("application/octet-stream", _PIXELS)
+    "/api/images/{image_id}/pixels", response_class=Response, responses=bodies("application/octet-stream", PIXELS)
 )
 def pixels(
     image_id: ImageId,
     service: Served,
     user: Searcher,
     level: LevelName = LevelName.FULL,
-    accept_encoding: Annotated[str, Header()] = "",
+    accept_encoding: Accepted = "",
     known: Known = None,
 ) -> Response:
     """The pixels of an image, full size, half or quarter; compressed by gzip where the request accepts it."""
     file = _file(_row(service, image_id))
     with _named(image_id):
         film = service.films.film(file)
-        packed = "gzip" in accept_encoding
-        headers = _headers(f"{film.key}.{level.value}.{'gz' if packed else 'raw'}") | {"Vary": "Accept-Encoding"}
-        if _has(known, headers["ETag"]):
-            return Response(status_code=304, headers=headers)
-        data = service.films.pixels(file, film, level.value)
-    if packed:
-        return Response(data, 200, headers | {"Content-Encoding": "gzip"}, "application/octet-stream")
-    return Response(zlib.decompress(data, GZIP), 200, headers, "application/octet-stream")
+        read = partial(service.films.pixels, file, film, level.value)
+        return film_pixels(film.key, level, read, accept_encoding, known)
 
 
-@router.get("/api/images/{image_id}/thumbnail", response_class=Response, responses=_bodies("image/png"))
+@router.get("/api/images/{image_id}/thumbnail", response_class=Response, responses=bodies("image/png"))
 def thumbnail(image_id: ImageId, service: Served, user: Searcher, known: Known = None) -> Response:
     """A picture of an image as it is shown first, 8 bits, its longest side at most 256 pixels."""
     file = _file(_row(service, image_id))
     with _named(image_id):
-        return _picture(service.films.thumbnail(file), known)
+        return picture(service.films.thumbnail(file), known)
 
 
-@router.get("/api/images/{image_id}/rendered", response_class=Response, responses=_bodies("image/png"))
+@router.get("/api/images/{image_id}/rendered", response_class=Response, responses=bodies("image/png"))
 def render(
     image_id: ImageId,
     service: Served,
@@ -174,7 +143,7 @@ def render(
         film = service.films.film(file)
         level = level_for(film.film, size)
         data = service.films.pixels(file, film, level.level)
-    return _picture(rendered(film.film, level, data, size, chosen), known)
+    return picture(rendered(film.film, level, data, size, chosen), known)
 
 
 def _row(service: Service, image_id: int) -> dict[str, Any]:
@@ -196,22 +165,3 @@ def _named(image_id: int) -> Iterator[None]:
         yield
     except ImageError as error:
         raise ImageError(f"image {image_id} {error}") from error
-
-
-def _picture(png: bytes, known: str | None) -> Response:
-    headers = _headers(hashlib.sha256(png).hexdigest())
-    return (
-        Response(status_code=304, headers=headers)
-        if _has(known, headers["ETag"])
-        else Response(png, 200, headers, "image/png")
-    )
-
-
-def _headers(tag: str) -> dict[str, str]:
-    """For what only this user may keep, and asks for again: an id may get another file, and a session ends."""
-    return {"ETag": f'"{tag}"', "Cache-Control": "private, no-cache"}
-
-
-def _has(known: str | None, tag: str) -> bool:
-    """Whether If-None-Match names a tag."""
-    return known is not None and (tag in known or known.strip() == "*")

@@ -6,16 +6,19 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Form
 
-from radretrieval.archive import audit, connections
+from radretrieval.archive import connections
 from radretrieval.search.duplicates import duplicates
 from radretrieval.search.request import Answer, Request
 from radretrieval.search.searcher import Searcher
 from radretrieval.serve.access.user import Role, User, require
 from radretrieval.serve.asking import asked, region_request, search_request
+from radretrieval.serve.audit import note_on
 from radretrieval.serve.dependencies import Served
 from radretrieval.serve.documents import AnswerDocument, ImageRegion, QueryDocument, RegionDocument, RegionsDocument
 from radretrieval.serve.forms import RegionForm, SearchForm
 from radretrieval.serve.problems import answers
+from radretrieval.serve.routes.images import image
+from radretrieval.serve.routes.queries import described
 from radretrieval.serve.service import Service
 from radretrieval.serve.uploads import Upload
 
@@ -33,11 +36,11 @@ def search(service: Served, user: Searching, form: Search) -> AnswerDocument:
     with service.searchers.one(form.encoder) as searcher:
         answer = searcher.search(request)
         folded = duplicates(searcher, [hit.image_id for hit in answer.hits])
-        _record(service, searcher, user, answer, upload)
+        _record(searcher, user, answer, upload)
     document = answer.document()
     for hit in document["hits"]:
         hit["duplicate_of"] = folded.get(hit["image_id"])
-    return AnswerDocument(**document, query=_query(answer, upload))
+    return AnswerDocument(**document, query=_query(service, user, answer, upload))
 
 
 @router.post("/region")
@@ -59,30 +62,35 @@ def region(service: Served, user: Searching, form: Region) -> RegionsDocument:
     )
 
 
-def _query(answer: Answer, upload: Upload | None) -> QueryDocument:
-    query = answer.request.query
+def _query(service: Service, user: User, answer: Answer, upload: Upload | None) -> QueryDocument:
+    if upload is not None:
+        upload.image_id, upload.irma_code = answer.query_image_id, answer.query_irma_code
+        upload.problems = answer.query_problems
+        return described(upload)
+    image_id = answer.query_image_id
     return QueryDocument(
-        name=f"id:{query}" if upload is None else upload.file.name,
-        upload=None if upload is None else upload.token,
-        image_id=answer.query_image_id,
+        name=f"id:{image_id}",
+        upload=None,
+        image_id=image_id,
         irma_code=answer.query_irma_code,
+        film=None if image_id is None else image(image_id, service, user).film,
         problems=answer.query_problems,
     )
 
 
-def _record(service: Service, searcher: Searcher, user: User, answer: Answer, upload: Upload | None) -> None:
+def _record(searcher: Searcher, user: User, answer: Answer, upload: Upload | None) -> None:
     """Write who searched with what, how, and what was found, to the audit."""
-    if not service.audited:
-        return
-    detail = {
-        "query_image_id": answer.query_image_id,
-        "query_sha256": None if upload is None else upload.sha256.hex(),
-        "encoder_id": answer.encoder_id,
-        "parameters": _parameters(answer.request),
-        "hits": [hit.image_id for hit in answer.hits],
-    }
-    with connections.database_errors(service.database.url):
-        audit.record(searcher.connection, user.name, "search", detail)
+    with connections.database_errors(searcher.database.url):
+        note_on(
+            searcher.connection,
+            user.name,
+            "search",
+            query_image_id=answer.query_image_id,
+            query_sha256=None if upload is None else upload.sha256.hex(),
+            encoder_id=answer.encoder_id,
+            parameters=_parameters(answer.request),
+            hits=[hit.image_id for hit in answer.hits],
+        )
 
 
 def _parameters(request: Request) -> dict[str, Any]:
