@@ -128,7 +128,7 @@ def test_failures_are_grouped_and_paged(client: TestClient, database: Database) 
     state = client.get("/api/admin").json()
     assert [(one["reason"], one["origin"], one["files"]) for one in state["failures"]] == [
         ("is empty", None, 7),
-        ("answers N", root, 3),
+        ("answers 404", root, 3),
     ]
     assert [(one["origin"], one["failed"]) for one in state["origins"]] == [(None, 7), (root, 3)]
     first = client.get("/api/admin/failures", params={"limit": 4, "reason": "is empty"}).json()

@@ -61,12 +61,14 @@ async function list(code, after = 0) {
     listed = [code, next];
     $("#more").hidden = !next;
     $("#images").hidden = false;
-    $("#images h2").textContent = t("anImages", { code: code ?? t("anUnlabelled") });
+    $("#images h2").textContent = t("anImages", { code: label(code) || t("anUnlabelled") });
     (after ? $("a", cards[0]) : $("#images h2")).focus();
   } catch (error) {
     problem(error);
   }
 }
+
+const label = (code) => classes.classes.find((one) => one.irma_code === code)?.label;
 
 const card = (id, told) => h("li", {}, h("a", { href: `./?id=${id}` }, h("img", { loading: "lazy", alt: "", src: `api/images/${id}/thumbnail` }),
   h("span", {}, [t("image", { id }), ...told.filter(Boolean)].join(" · "))));
@@ -87,7 +89,7 @@ async function chosen(place, open) {
   form.append("id", id);
   form.append("top", NEIGHBOURS);
   const { hits } = await call("api/search", form).catch((error) => problem(error) ?? { hits: [] });
-  $("#near").replaceChildren(...hits.map((hit) => card(hit.image_id, [hit.irma_code, t("anBits", { n: hit.cnnc_distance })])));
+  $("#near").replaceChildren(...hits.map((hit) => card(hit.image_id, [label(hit.irma_code), t("anBits", { n: hit.cnnc_distance })])));
 }
 
 $("#find").oninput = draw_classes;

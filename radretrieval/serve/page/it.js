@@ -5,7 +5,7 @@ import { $, call, copy, h, number, t } from "./page.js";
 
 const EVERY = 10_000;
 const LONGEST = 300_000; // between requests that fail
-const PAGE = 50;
+const PAGE = 20;
 let state, listed, timer, wait = EVERY;
 
 async function refresh() {

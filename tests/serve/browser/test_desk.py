@@ -35,8 +35,8 @@ def test_every_text_is_there() -> None:
 
 @pytest.fixture
 def failed(served: Served) -> Iterator[str]:
-    """60 files that failed for one reason, which a page has to tell without what their messages say of a patient."""
-    uris = [f"file:///films/{NAME}/{number}.dcm" for number in range(60)]
+    """30 files that failed for one reason, which a page has to tell without what their messages say of a patient."""
+    uris = [f"file:///films/{NAME}/{number}.dcm" for number in range(30)]
     with Database(served.database_url).connection() as connection:
         told = f"the DICOM header is damaged: {NAME} is not a number"
         image_rows.keep_failures(connection, [Failure(uri, bytes(32), "ImageError", told) for uri in uris])
@@ -50,13 +50,13 @@ def test_the_page_of_it(served: Served, visit: Visit, failed: str) -> None:
     expect(page).to_have_title(re.compile("State of the archive"))
     expect(page.locator("#counts > div").first).to_contain_text(str(len(served.films.known)))
     row = page.locator("#failures tbody tr", has_text=failed)
-    expect(row).to_contain_text("60")
-    expect(page.locator("#findings")).to_contain_text("60")
+    expect(row).to_contain_text("30")
+    expect(page.locator("#findings")).to_contain_text("30")
     assert violations(page) == []
     # by keyboard alone: the list of those failures, and its second page, which the refresh leaves as they are
     row.get_by_role("button").focus()
     page.keyboard.press("Enter")
-    expect(page.locator("#listed")).to_have_text(f"1 to 50: {failed}")
+    expect(page.locator("#listed")).to_have_text(f"1 to 20: {failed}")
     expect(page.locator("#listed")).to_be_focused()
     page.locator("#after").focus()
     page.keyboard.press("Enter")
@@ -65,7 +65,7 @@ def test_the_page_of_it(served: Served, visit: Visit, failed: str) -> None:
     page.locator("#now").focus()
     page.keyboard.press("Enter")
     page.locator("#language").select_option("de")
-    expect(page.locator("#listed")).to_have_text(f"51 bis 60: {failed}")
+    expect(page.locator("#listed")).to_have_text(f"21 bis 30: {failed}")
     expect(page.locator("#h-findings")).to_have_text("Was zu tun ist")
     assert violations(page) == []
 
@@ -110,7 +110,6 @@ def _hide(page: Page, hidden: bool) -> None:
 
 def test_the_page_of_analysts(served: Served, visits: Callable[..., Visit]) -> None:
     visit = visits(viewport={"width": 1300, "height": 900})
-    visit.context.route("**/api/search", lambda route: route.fulfill(json={"hits": []}))
     page = visit.open(f"{served.url}/analyst.html")
     rows = page.locator("#classes tbody tr")
     expect(rows).to_have_count(len(CODES) + 1)
@@ -143,10 +142,10 @@ def _map_by_keyboard(page: Page) -> None:
     expect(page.locator("#h-detail")).to_be_focused()
     assert chosen.startswith(page.locator("#h-detail").inner_text())
     expect(page.locator("#own a")).to_have_attribute("href", re.compile(r"^\./\?id=\d+$"))
+    expect(page.locator("#near li")).to_have_count(6)
 
 
 def test_a_click_on_the_map_opens_the_image_there(served: Served, visit: Visit) -> None:
-    visit.context.route("**/api/search", lambda route: route.fulfill(json={"hits": []}))
     page = visit.open(f"{served.url}/analyst.html")
     expect(page.locator("#legend button")).to_have_count(len(CODES) + 1)
     page.locator("#legend button").first.click()
