@@ -16,8 +16,9 @@ from radretrieval.serve.films import LEVELS, area_mean, encoded
 
 # One block a view, side by side: flex columns, whose width is no multiple of a pixel.
 PAGE = b"""<!doctype html><html lang="en"><title>Films</title><link rel="icon" href="data:,">
-<link rel="stylesheet" href="films.css"><main id="films"></main><script type="module" src="films.js"></script></html>"""
-STYLE = b"""body { margin: 0 } .film-line { display: none }
+<link rel="stylesheet" href="viewer.css"><link rel="stylesheet" href="films.css"><main id="films"></main>
+<script type="module" src="films.js"></script></html>"""
+STYLE = b"""body { margin: 0 } .film-stage > .film-line { display: none }
 main { display: flex; gap: 7px; height: 100vh } main > div { flex: 1; min-width: 0 }"""
 PACKED = {"Content-Encoding": "gzip", "Content-Type": "application/octet-stream"}
 SCRIPT = """

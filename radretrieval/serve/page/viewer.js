@@ -18,40 +18,20 @@ export function FilmView(element) {
   let film = null, state = START, region = null, boxes = [], message = "";
   let values, greys, level, pixels, shown, abort, loading, drag, frame, moving;
   const pointers = new Map(), timers = {}, stale = new Set();
-  const make = (name, css, parent = stage) => {
-    const made = parent.appendChild(document.createElement(name));
-    made.style.cssText = `position:absolute;${css}`;
-    if (parent === stage) made.ariaHidden = true;
-    return made;
-  };
-  let stage;
-  stage = make("div", "inset:0;overflow:hidden;background:#000;touch-action:none;user-select:none", element);
-  const canvas = make("canvas", "image-rendering:pixelated"), overlay = make("canvas", "image-rendering:pixelated");
-  const line = make("div", "left:0;bottom:0;padding:0 .4em;background:#000;color:#ddd;font-size:.8em");
-  const status = make("div", "width:1px;height:1px;overflow:hidden;clip-path:inset(50%)");
-  line.className = "film-line";
-  status.ariaHidden = null;
-  status.role = "status";
+  // without data, so as markup
+  element.innerHTML = `<div class="film-stage"><canvas aria-hidden="true"></canvas><div aria-hidden="true"></div>
+    <div class="film-line" aria-hidden="true"></div><div class="film-status" role="status"></div></div>`;
+  const stage = element.firstChild, [canvas, marks, line, status] = stage.children;
+  element.classList.add("film-view");
   element.role = "application";
   element.tabIndex = 0;
-  if (getComputedStyle(element).position === "static") element.style.position = "relative";
   const sized = new ResizeObserver(() => repaint("view"));
-  try {
-    sized.observe(stage, { box: "device-pixel-content-box" });
-  } catch {
-    sized.observe(stage); // Safari
+  for (const one of [stage, document.body]) sized.observe(one); // what moves a film can change the page's height alone
+  addEventListener("resize", () => repaint("view")); // also where only the device pixel ratio changes
+  const acts = { pointerdown: down, pointermove: move, pointerup: up, pointercancel: up, wheel, keydown: key, contextmenu: stop };
+  for (const [name, act] of Object.entries(acts)) {
+    (act === key ? element : stage).addEventListener(name, (event) => film && act(event), { passive: false });
   }
-  const on = (name, act, target = stage) => target.addEventListener(name, (event) => film && act(event), { passive: false });
-  on("keydown", key, element);
-  on("pointerdown", down);
-  on("pointermove", move);
-  on("pointerup", up);
-  on("pointercancel", up);
-  on("contextmenu", (event) => event.preventDefault());
-  on("wheel", (event) => {
-    event.preventDefault();
-    zoomAt(at(event), 1.0015 ** (-event.deltaY * (event.deltaMode ? 30 : 1)));
-  });
 
   const view = {
     element, mode: "pan", followers: [],
@@ -119,8 +99,7 @@ export function FilmView(element) {
     }
   }
   function windowFor(other, choice) {
-    const preset = presets(other).findIndex(({ name }) => name && name === presets(film)[choice.preset]?.name);
-    if (choice === "range" || preset >= 0) return choice === "range" ? choice : { preset };
+    if (choice === "range") return choice;
     if (equal(choice, initial(film))) return initial(other);
     const now = asWindow(film, choice), from = asWindow(film, initial(film)), to = asWindow(other, initial(other));
     const ratio = to.width / from.width, centre = to.centre + (now.centre - from.centre) * ratio;
@@ -155,6 +134,13 @@ export function FilmView(element) {
   function toScreen(x, y) {
     const { left, top, width, height } = shape(), [u, v] = turned(state.rotation, [x / film.columns, y / film.rows]);
     return [left + u * width, top + v * height];
+  }
+  function stop(event) {
+    event.preventDefault();
+  }
+  function wheel(event) {
+    stop(event);
+    zoomAt(at(event), 1.0015 ** (-event.deltaY * (event.deltaMode ? 30 : 1)));
   }
   function at({ clientX, clientY }) {
     const box = canvas.getBoundingClientRect();
@@ -240,7 +226,7 @@ export function FilmView(element) {
       pageup: () => cycle(-1), pagedown: () => cycle(1),
     }[event.key.toLowerCase()];
     if (!act || event.altKey || event.metaKey) return;
-    event.preventDefault();
+    stop(event);
     act();
   }
   function arrowKey([dx, dy], fine, size) {
@@ -310,46 +296,33 @@ export function FilmView(element) {
       for (let i = 0; i < to.length; i++) to[i] = table[from[i]];
       context.putImageData(image, left, top);
     }
-    draw();
+    if (film) draw();
     if (stale.size) describe(now.scale);
     stale.clear();
     if (film && !loading && levelFor(film, now.scale) !== level) load(film).catch(() => {});
   }
-  /* Both canvases cover the whole device pixels of the block: else the browser would resample them. */
+  /* The canvas covers the whole device pixels of the block: else the browser would resample it. */
   function settle() {
     const box = stage.getBoundingClientRect(), ratio = devicePixelRatio;
     for (const [start, end, side] of [["left", "right", "width"], ["top", "bottom", "height"]]) {
       const low = Math.ceil(box[start] * ratio - 0.02), length = Math.max(Math.floor(box[end] * ratio + 0.02) - low, 0);
-      for (const one of [canvas, overlay]) {
-        one.style[start] = `${low / ratio - box[start]}px`;
-        one.style[side] = `${length / ratio}px`;
-        if (one[side] === length) continue;
-        one[side] = length;
-        stale.add("view");
-      }
+      canvas.style[start] = `${low / ratio - box[start]}px`;
+      canvas.style[side] = `${length / ratio}px`;
+      if (canvas[side] === length) continue;
+      canvas[side] = length;
+      stale.add("view");
     }
   }
   function draw() {
-    const context = overlay.getContext("2d"), ratio = devicePixelRatio;
-    const font = parseFloat(getComputedStyle(element).fontSize) * ratio;
-    context.clearRect(0, 0, overlay.width, overlay.height);
-    context.font = `${font}px system-ui, sans-serif`;
-    const one = ({ x, y, width, height, label, found = true }, colour) => {
-      const [a, b] = toScreen(x, y), [c, d] = toScreen(x + width, y + height), left = Math.min(a, c), top = Math.min(b, d);
-      context.setLineDash(found ? [] : [6 * ratio, 4 * ratio]);
-      for (const [style, thick] of [["#000", 4], [colour, 2]]) {
-        [context.strokeStyle, context.lineWidth] = [style, thick * ratio];
-        context.strokeRect(left, top, Math.abs(a - c), Math.abs(b - d));
-      }
-      if (!label) return;
-      const above = Math.max(top - font * 1.3, 0);
-      context.fillStyle = "#000";
-      context.fillRect(left, above, context.measureText(label).width + font / 2, font * 1.3);
-      context.fillStyle = colour;
-      context.fillText(label, left + font / 4, above + font);
-    };
-    for (const box of boxes) one(box, box.found === false ? "#ffb09c" : "#5ee0ff");
-    if (region) one(region, "#ffd54a");
+    marks.replaceChildren(...[...boxes, region].filter(Boolean).map((box) => {
+      const mark = document.createElement("div"), { x, y, width, height, label = "", found } = box;
+      const [a, b] = toScreen(x, y), [c, d] = toScreen(x + width, y + height);
+      const sides = { left: Math.min(a, c), top: Math.min(b, d), width: Math.abs(a - c), height: Math.abs(b - d) };
+      for (const [side, value] of Object.entries(sides)) mark.style[side] = `${value / devicePixelRatio}px`;
+      mark.className = box === region ? "film-region" : found === false ? "film-missing" : "film-box";
+      mark.textContent = label;
+      return mark;
+    }));
   }
   /* The line below the film; the status for screen readers, once it has settled; the event `view`. */
   function describe(scale) {
@@ -379,7 +352,7 @@ export function link(views) {
    it. The space bar takes turns by hand; where the user wants no motion, it alone does. */
 export function compare(view, other, how) {
   const block = view.element.appendChild(document.createElement("div")), over = new FilmView(block);
-  block.style.cssText = `position:absolute;inset:0;pointer-events:none;opacity:${how === "overlay" ? 0.5 : 1}`;
+  block.classList.add("film-over", how);
   block.inert = true;
   const follow = () => {
     const { zoom, x, y } = view.state;

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,12 @@ import pytest
 from browsing import PLAIN_HOST, Chromium, Site, Visit, until
 from numpy.typing import NDArray
 from PIL import Image
-from playwright.sync_api import Page
-from screen_films import PACKED, add_film, add_page, grey
+from playwright.sync_api import Page, Route
+from screen_films import PACKED, STYLE, add_film, add_page, grey
+from screen_films import PAGE as PAGE_OF_FILMS
+from serving import Served
 
+from radretrieval.imaging import read_image
 from radretrieval.imaging.display import Display, Lut, Window
 from radretrieval.serve.film import Film
 from radretrieval.serve.films import area_mean, encoded
@@ -27,6 +31,11 @@ CANVASES = """views.map(({ element }) => {
   for (let i = 0; i < data.length; i += 4) text += String.fromCharCode(data[i]);
   return [box.left * devicePixelRatio, box.top * devicePixelRatio, canvas.width, canvas.height, btoa(text)];
 })"""
+# What a page on the product's server runs, to show one image of the archive.
+SHOWN = """import { FilmView } from "./viewer.js";
+globalThis.views = [new FilmView(document.getElementById("films").appendChild(document.createElement("div")))];
+globalThis.ready = (async () => views[0].show((await (await fetch("api/images/NUMBER")).json()).film))();
+"""
 FRAME = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 ALIKE = (300, 400)  # rows and columns of a film that fills a window of 400 × 300 at 1:1
 
@@ -324,10 +333,9 @@ def test_the_wheel_zooms_at_the_pointer(visits: Callable[..., Visit], site: Site
 
 def test_linked_films_of_other_sizes_move_in_step(visits: Callable[..., Visit], site: Site) -> None:
     values = noisy(600, 400)
-    presets = {"windows": (Window(2048, 4096), Window(300, 400, name="bone"))}
     films = [
-        add_film(site, "a", values, Display(**presets)),
-        add_film(site, "b", noisy(240, 200), Display(windows=(Window(512, 1024), Window(70, 90, name="bone"))), 10),
+        add_film(site, "a", values, Display(windows=(Window(2048, 4096),))),
+        add_film(site, "b", noisy(240, 200), Display(windows=(Window(512, 1024),)), 10),
     ]
     page = opened(visits, site, *films)
     page.evaluate("(globalThis.unlink = link(views)) && 0")
@@ -341,8 +349,10 @@ def test_linked_films_of_other_sizes_move_in_step(visits: Callable[..., Visit], 
     assert page.evaluate("views[0].window") == {"centre": 2128, "width": 4136, "function": "LINEAR"}
     # a quarter of the values: a quarter of the way
     assert page.evaluate("views[1].window") == {"centre": 532, "width": 1034, "function": "LINEAR"}
-    page.evaluate("views[1].window = { preset: 1 }")
-    assert page.evaluate("views[0].window") == {"preset": 1}
+    page.evaluate("views[1].window = 'range'")
+    assert page.evaluate("views[0].window") == "range"
+    page.keyboard.press("Home")
+    assert page.evaluate("views[1].window") == {"preset": 0}
     page.keyboard.press("r")
     page.keyboard.press("i")
     assert page.evaluate("views.map(({ state }) => [state.rotation, state.inverted])") == [[1, True], [0, False]]
@@ -388,9 +398,7 @@ def test_a_large_film_is_shown_by_its_half(visits: Callable[..., Visit], site: S
     assert [path for path in site.asked if path.startswith("api")] == ["api/a/4", "api/a/2"]
     assert set(np.unique(shown(page))) == {187}
     # the canvas is that of the screen, however large the film
-    assert (
-        page.evaluate("[...document.querySelectorAll('canvas')].map((one) => one.width * one.height)") == [120000] * 2
-    )
+    assert page.evaluate("[...document.querySelectorAll('canvas')].map((one) => one.width * one.height)") == [120000]
 
 
 def test_few_films_are_kept(visit: Visit, site: Site) -> None:
@@ -476,7 +484,7 @@ def test_flicker_and_overlay(visits: Callable[..., Visit], site: Site) -> None:
     page.keyboard.press(" ")
     assert middle() == 62
     page.evaluate("end()")
-    assert page.evaluate("document.querySelectorAll('canvas').length") == 4
+    assert page.evaluate("document.querySelectorAll('canvas').length") == 2
 
 
 def test_boxes_are_drawn_with_their_labels(visits: Callable[..., Visit], site: Site) -> None:
@@ -488,10 +496,37 @@ def test_boxes_are_drawn_with_their_labels(visits: Callable[..., Visit], site: S
     page.evaluate("(boxes) => { views[0].boxes = boxes }", boxes)
     page.evaluate(FRAME)
     screen = np.asarray(Image.open(io.BytesIO(page.screenshot())).convert("RGB")).astype(int)
-    found, missing = (screen[120:158, x - 1 : x + 1].max(axis=1) for x in (100, 200))
+    found, missing = (screen[120:158, x : x + 2].max(axis=1) for x in (100, 200))
     assert (found == [94, 224, 255]).all()  # a whole line; that of one not found is broken
     assert 0 < (missing.sum(axis=1) == 0).sum() < 38
-    assert (screen[84:98, 102:130].sum(axis=2) > 300).sum() > 20
+    assert (screen[102:120, 102:130].sum(axis=2) > 300).sum() > 20
+    page.evaluate("views[0].rotate()")
+    page.evaluate(FRAME)
+    place = page.evaluate("document.querySelector('.film-box').getBoundingClientRect().toJSON()")
+    # at 3/4 of its size, turned clockwise: what was above is to the right
+    assert [place[side] for side in ("x", "y", "width", "height")] == pytest.approx([192.5, 75, 45, 60], abs=0.6)
+
+
+def given(kind: str, body: bytes, route: Route) -> None:
+    """Answers with a file of the test's own."""
+    route.fulfill(body=body, content_type=f"text/{'javascript' if kind == 'js' else kind}")
+
+
+@pytest.mark.parametrize("number", [0, 3])  # that of 3 is MONOCHROME1
+def test_the_canvas_shows_what_read_image_reads(number: int, served: Served, visit: Visit) -> None:
+    read = read_image(served.films.known[number])
+    files = {"html": PAGE_OF_FILMS, "css": STYLE, "js": SHOWN.replace("NUMBER", str(number + 1)).encode()}
+    for kind, body in files.items():
+        visit.context.route(f"**/films.{kind}", partial(given, kind, body))
+    page = visit.open(f"{served.url}/films.html")
+    page.evaluate("ready")
+    page.evaluate("views[0].one()")
+    seen = shown(page)
+    rows, columns = read.pixels.shape
+    top, left = ((side - size) // 2 for side, size in zip(seen.shape, (rows, columns), strict=True))
+    expected = np.floor(255 * read.pixels.astype(np.float64) + 0.5)
+    assert len(np.unique(expected)) > 100
+    assert (seen[top : top + rows, left : left + columns] == expected).all()
 
 
 def test_a_film_over_plain_http(visits: Callable[..., Visit], site: Site) -> None:
