@@ -1,30 +1,30 @@
 /* The two large films, query and hit, and the tools over them. */
 
-import { $, h, number, t } from "./page.js";
+import { $, $$, h, number, t } from "./page.js";
 import { FilmView, TEXTS, compare, link } from "./viewer.js";
 
 const blocks = [$("#query-film"), $("#hit-film")];
 const views = blocks.map((block) => new FilmView(block));
 const [query, hit] = views;
-const button = (act, value = "") => $(`[data-act="${act}"][data-value="${value}"]`);
-const press = (one, on) => one.setAttribute("aria-pressed", on);
+const press = (act, name) => $$(`[data-act=${act}]`).forEach((one) => (one.ariaPressed = one.dataset.value === name));
 let active = query; // what tools act on
-let unlink = null;
-let uncompare = null;
+let unlink, compared, uncompare;
 
-/* Show the query (0) or a hit (1) under this caption, at the place (state) of an earlier view; null for none. */
-export async function show(which, film, label, caption = [], state) {
-  stop();
+/* Show the query (0) or a hit (1) under a caption; a linked hit at the query's place. */
+export function show(which, film, label, caption = []) {
+  toggleCompare();
   $("figcaption", blocks[which].parentElement).replaceChildren(...caption);
   if (!film) return views[which].clear();
-  await views[which].show(film, { label, state });
-  if (which === 0) presets();
+  const { zoom, x, y } = query.state;
+  const shown = views[which].show(film, { label, state: which && unlink ? { zoom, x, y } : {} });
+  if (!which) presets();
+  return shown.catch(() => {}); // the film says why it is not shown
 }
 
 export function mode(name) {
   query.mode = name;
   hit.mode = name === "region" ? "pan" : name;
-  for (const one of document.querySelectorAll("[data-act=mode]")) press(one, one.dataset.value === name);
+  press("mode", name);
 }
 
 export const tool = (name) => active[name]();
@@ -42,20 +42,15 @@ export function found(roi) {
 
 export function toggleLink() {
   unlink = unlink ? unlink() : link(views);
-  press(button("link"), Boolean(unlink));
+  press("link", unlink ? "" : null);
 }
 
+/* Compare both films by flicker or overlay; once more, or by no name, no longer. */
 export function toggleCompare(way) {
-  const again = button("compare", way).ariaPressed === "true";
-  stop();
-  if (again) return;
-  uncompare = compare(query, hit, way);
-  press(button("compare", way), true);
-}
-
-function stop() {
   uncompare = uncompare?.();
-  for (const way of ["flicker", "overlay"]) press(button("compare", way), false);
+  compared = way === compared ? null : way;
+  if (compared) uncompare = compare(query, hit, compared);
+  press("compare", compared);
 }
 
 export function full() {
@@ -65,23 +60,23 @@ export function full() {
 
 /* The windows of the file and of its body part, its VOI LUT, and the full range. */
 function presets() {
-  const windows = [["range", t("presetRange")], ...active.presets.map(({ name, centre, width }, preset) => [JSON.stringify({ preset }), name || `${centre} / ${width}`])];
+  const windows = active.presets.map(({ name, centre, width }, preset) => [JSON.stringify({ preset }), name || `${centre} / ${width}`]);
   if (active.film?.lut) windows.unshift(["lut", t("presetLut")]);
-  $("#preset").replaceChildren(h("option", { value: "" }, t("preset")), ...windows.map(([value, name]) => h("option", { value }, name)));
+  const options = [["", t("preset")], ["range", t("presetRange")], ...windows];
+  $("#preset").replaceChildren(...options.map(([value, text]) => h("option", { value }, text)));
 }
 
 /* Connect the tools; `drawn` is called with the region that is drawn or typed. */
 export function connect(drawn) {
-  Object.assign(TEXTS, t("viewer"));
-  $("#preset").addEventListener("change", ({ target }) => {
+  $("#preset").onchange = ({ target }) => {
     active.window = target.value.startsWith("{") ? JSON.parse(target.value) : target.value;
     target.value = "";
-  });
-  $("#place").addEventListener("submit", (event) => {
+  };
+  $("#place").onsubmit = (event) => {
     event.preventDefault();
     const [x, y, width, height] = $("#roi").value.match(/\d+/g)?.map(Number) ?? [];
     drawn(height ? { x, y, width, height } : null);
-  });
+  };
   blocks[0].addEventListener("region", ({ detail }) => drawn(detail));
   blocks.forEach((block, which) => block.addEventListener("focusin", () => {
     active = views[which];
@@ -90,3 +85,5 @@ export function connect(drawn) {
   toggleLink();
   mode("window");
 }
+
+export const translate = () => Object.assign(TEXTS, t("viewer"));

@@ -5,22 +5,13 @@ import { $, day, h, number, percent, side, step, t } from "./page.js";
 const list = $("#hits ol");
 let cards = [];
 
-/* Two hits are nearly the same film when their codes and each projection of their barcodes are equally far from the
-   query, but for the few bits that writing a film anew changes. */
-function alike(one, other) {
-  const [a, b] = [one, other].map((hit) => hit.explanation?.angle_distances);
-  const bits = (sum, far, angle) => sum + Math.abs(far - b[angle]);
-  return a && b && Math.abs(one.cnnc_distance - other.cnnc_distance) <= 12 && a.reduce(bits, 0) <= 24;
-}
-
-/* List the hits; `words` has their codes in words. Those nearly the same as a better one are folded below it. */
+/* List the hits; `words` has their codes in words. Near-duplicates of a better one are folded below it. */
 export function fill(hits, words, choose) {
   cards = hits.map((one, index) => card(one, words[one.irma_code], () => choose(index)));
-  hits.forEach((one, index) => {
-    const first = cards[hits.findIndex((other) => alike(other, one))];
-    if (!first || first === cards[index]) return;
-    cards[index].item.hidden = true;
-    first.copies.push(cards[index].item);
+  hits.forEach(({ duplicate_of: of }, index) => {
+    const first = of && cards[hits.findIndex((other) => other.image_id === of)];
+    cards[index].item.hidden = Boolean(first);
+    if (first) first.copies.push(cards[index].item);
   });
   for (const { item, copies } of cards) if (copies.length) item.append(fold(copies));
   list.replaceChildren(...cards.map(({ item }) => item));
@@ -31,39 +22,40 @@ function fold(copies) {
     for (const copy of copies) copy.hidden = !copy.hidden;
     target.ariaExpanded = !copies[0].hidden;
   };
-  return h("button", { type: "button", className: "fold", "aria-expanded": false, onclick }, t("copies", { n: copies.length }));
+  return h("button", { className: "fold", ariaExpanded: false, onclick }, t("copies", { n: copies.length }));
 }
 
 function card(one, words, onclick) {
-  const line = (className, ...content) => h("span", { className }, content.filter(Boolean).join(" · ") || " ");
+  const { image_id: id, rank, laterality, study_date: date } = one;
+  const line = (className, ...content) => h("span", { className }, content.filter(Boolean).join(" · ") || "\u00a0");
   const box = h("span", { className: "box", hidden: true });
-  const [found, verdict] = [line("found"), line("verdict")];
-  const image = h("img", { loading: "lazy", alt: "", src: `api/images/${one.image_id}/thumbnail`, draggable: false });
+  const [found, verdict] = [h("span", { className: "found" }), h("span", { className: "verdict" })];
+  const image = h("img", { loading: "lazy", alt: "", src: `api/images/${id}/thumbnail`, draggable: false });
   image.onerror = () => (image.hidden = true);
-  const choice = h("button", { type: "button", className: "hit", tabIndex: -1, onclick },
-    h("span", { className: "thumb" }, h("span", { className: "sheet" }, image, box), line("rank", `${one.rank}`), verdict),
+  const choice = h("button", { className: "hit", tabIndex: -1, onclick },
+    h("span", { className: "thumb" }, h("span", { className: "sheet" }, image, box), line("rank", `${rank}`), verdict),
     likelihood(one),
     line("what", words?.short.join(" · ") ?? one.irma_code ?? t("uncoded")),
-    line("faint", one.modality, one.body_part, one.view_position, one.laterality && side(one.laterality)),
-    line("faint", one.study_date ? day(one.study_date) : t("image", { id: one.image_id })),
+    line("faint", one.modality, one.body_part, one.view_position, side(laterality)),
+    line("faint", date ? day(date) : t("image", { id })),
     line("faint", t("distances", { cnnc: one.cnnc_distance, rbc: one.rbc_distance })),
     found);
   return { item: h("li", {}, choice), choice, box, found, verdict, copies: [] };
 }
 
 /* How likely a hit has the query's code; or whether it has, where nothing says how likely. */
-function likelihood(one) {
-  const share = one.probability, axes = Object.values(one.explanation?.as_query ?? {});
-  if (share != null) return h("span", { className: `likely p${step(share)}` }, `${t(`likely${step(share)}`)} (${percent(share)})`);
-  if (!axes.length || axes.includes(null)) return h("span", { className: "likely" }, t("sameNone"));
-  return h("span", { className: `likely p${axes.every(Boolean) ? 95 : 0}` }, t(axes.every(Boolean) ? "sameKnown" : "otherKnown"));
+function likelihood({ probability: share, explanation }) {
+  const axes = Object.values(explanation.as_query), same = axes.every(Boolean);
+  const [kind, text] = share != null ? [step(share), `${t(`likely${step(share)}`)} (${percent(share)})`]
+    : axes.includes(null) ? ["", t("sameNone")] : [same ? 95 : 0, t(same ? "sameKnown" : "otherKnown")];
+  return h("span", { className: `likely p${kind}` }, text);
 }
 
 /* Mark the hit that is shown. */
 export function mark(chosen) {
   cards.forEach(({ choice, copies }, index) => {
     choice.tabIndex = index === chosen ? 0 : -1;
-    choice.ariaCurrent = index === chosen ? "true" : null;
+    choice.ariaCurrent = index === chosen || null;
     if (copies.includes(cards[chosen].item)) for (const copy of copies) copy.hidden = false;
   });
   cards[chosen].item.scrollIntoView({ block: "nearest" });
@@ -79,57 +71,53 @@ export const focus = (index) => cards[index].choice.focus();
 
 /* Mark what the reader said of hits: image id → relevant or not. */
 export function judged(hits, said) {
-  hits.forEach(({ image_id: id }, index) => (cards[index].verdict.textContent = said.has(id) ? (said.get(id) ? "✓" : "✗") : ""));
+  hits.forEach(({ image_id: id }, index) => (cards[index].verdict.textContent = { true: "✓", false: "✗" }[said.get(id)] ?? ""));
 }
 
-/* Draw the region in each hit: image id → answer of POST /api/region; null for none. */
+/* Draw the region in each hit: image id → answer of POST /api/region; nothing for no region. */
 export function regions(hits, answers) {
+  const share = (value, whole) => `${(100 * value) / whole}%`;
   hits.forEach(({ image_id: id }, index) => {
     const { box, found } = cards[index], { roi, rows, columns } = answers?.get(id) ?? {};
     found.textContent = !answers ? "" : !roi ? t("notRead") : roi.found ? t("found", { score: number(roi.score, 2) }) : t("notFound");
     box.hidden = !roi?.found || !columns;
-    for (const [edge, value, whole] of box.hidden ? [] : [["left", roi.x, columns], ["width", roi.width, columns], ["top", roi.y, rows], ["height", roi.height, rows]]) {
-      box.style[edge] = `${(100 * value) / whole}%`;
-    }
+    if (box.hidden) return;
+    const right = columns - roi.x - roi.width, below = rows - roi.y - roi.height;
+    box.style.inset = `${share(roi.y, rows)} ${share(right, columns)} ${share(below, rows)} ${share(roi.x, columns)}`;
   });
 }
 
 /* Fill the panel: what the hit is, and why it stands there. */
 export function panel(one, words, region) {
-  const { irma_code: code, explanation, patient_key: patient, study_date: date } = one;
+  const { rank, image_id: id, explanation, patient_key: patient, study_date: date } = one;
+  const bits = (n, all) => t("bits", { n, all: number(all) });
   const facts = {
-    code: code ?? t("uncoded"), modality: one.modality, body_part: one.body_part, view_position: one.view_position,
-    laterality: one.laterality && side(one.laterality), study_date: date && day(date),
-    patient: patient && h("abbr", { title: patient }, patient.slice(0, 10)),
-    cnnc: t("bits", { n: one.cnnc_distance, all: number(1000) }), rbc: t("bits", { n: one.rbc_distance, all: number(4352) }),
-    regionOf: region && (region.roi ? t(region.roi.found ? "regionYes" : "regionNo", { score: number(region.roi.score, 2) }) : region.error),
+    code: one.irma_code ?? t("uncoded"), modality: one.modality, body_part: one.body_part, view_position: one.view_position,
+    laterality: side(one.laterality), study_date: date && day(date), patient: patient && h("abbr", { title: patient }, patient.slice(0, 10)),
+    cnnc: bits(one.cnnc_distance, 1000), rbc: bits(one.rbc_distance, 4352),
+    regionOf: region && (region.error ?? t(region.roi.found ? "regionYes" : "regionNo", { score: number(region.roi.score, 2) })),
   };
   const shown = Object.entries(facts).filter(([, value]) => value);
-  $("#what").replaceChildren(h("h2", {}, t("rank", { rank: one.rank }), h("small", {}, t("image", { id: one.image_id }))), h("p", {}, t("same"), likelihood(one)));
+  $("#what").replaceChildren(h("h2", {}, t("rank", { rank }), h("small", {}, t("image", { id }))), h("p", {}, t("same"), likelihood(one)));
   $("#facts").replaceChildren(axes(one, words), h("dl", {}, shown.flatMap(([name, value]) => [h("dt", {}, t(name)), h("dd", {}, value)])));
-  $("#place-by-code").textContent = t("byCode", { n: explanation.cnnc_rank });
-  const bits = explanation.angle_distances;
-  $(".bars").ariaLabel = bits.join(", ");
-  $(".bars").replaceChildren(...bits.map((far) => {
-    const bar = h("i", { title: far });
-    bar.style.height = `${Math.max(far / Math.max(...bits, 60), 0.03) * 100}%`;
-    return bar;
-  }));
+  $("#by-code").textContent = t("byCode", { n: explanation.cnnc_rank });
+  const far = explanation.angle_distances;
+  $(".bars").ariaLabel = far.join(", ");
+  $(".bars").textContent = far.map((value) => "▁▂▃▄▅▆▇█"[Math.floor((7.9 * value) / Math.max(...far, 60))]).join("");
 }
 
 /* Axis by axis: the words, whether the query (or most hits, where it has no code) has the same, and how likely that is. */
-function axes(one, words) {
-  const { as_query: query, as_most: most } = one.explanation;
+function axes({ explanation: { as_query: query, as_most: most }, axis_probabilities: likely }, words) {
   const [same, agrees, differs] = query.T == null ? [most, "agreesMost", "differsMost"] : [query, "agrees", "differs"];
-  return h("ul", { className: "axes" }, words && ["T", "D", "A", "B"].map((axis, place) => {
-    const share = one.axis_probabilities?.[axis];
-    const told = [same[axis] != null && t(same[axis] ? agrees : differs), share != null && percent(share)].filter(Boolean).join(" · ");
-    return h("li", { className: same[axis] ? "same" : "other" }, h("span", { className: "faint" }, t(`axis${axis}`)), h("span", {}, words.axes[place]), h("span", { className: "agree" }, told));
+  return h("ul", { className: "axes" }, words && [..."TDAB"].map((axis, place) => {
+    const told = [same[axis] != null && t(same[axis] ? agrees : differs), likely && percent(likely[axis])].filter(Boolean).join(" · ");
+    const texts = [["faint", t(`axis${axis}`)], ["", words.axes[place]], ["agree", told]];
+    return h("li", { className: same[axis] ? "same" : "other" }, texts.map(([className, text]) => h("span", { className }, text)));
   }));
 }
 
 /* Arrow keys go from hit to hit while one of them has the focus. */
-list.addEventListener("keydown", (event) => {
+list.onkeydown = (event) => {
   const by = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1, Home: -1e3, End: 1e3 }[event.key];
   const from = cards.findIndex(({ choice }) => choice === event.target);
   if (!by || from < 0) return;
@@ -137,4 +125,4 @@ list.addEventListener("keydown", (event) => {
   const next = neighbour(from, by);
   cards[next].choice.click();
   focus(next);
-});
+};

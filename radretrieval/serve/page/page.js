@@ -1,23 +1,24 @@
-/* What the page's modules share: elements, texts in the reader's language, requests, choices that the browser keeps. */
+/* What the page's modules share: elements, texts, requests, and choices that the browser keeps. */
 
 export const $ = (selector, root = document) => root.querySelector(selector);
+export const $$ = (selector) => [...document.querySelectorAll(selector)];
 
-/* An element with properties (with a dash, or role: attributes; on…: listeners) and children. Data never becomes markup. */
+/* An element with properties (with a dash: attributes; on…: listeners) and children; data never becomes markup. */
 export function h(tag, properties = {}, ...children) {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
     if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
-    else if (/-|^role$/.test(name)) made.setAttribute(name, value);
+    else if (name.includes("-")) made.setAttribute(name, value);
     else made[name] = value;
   }
-  made.append(...children.flat().filter((child) => child != null && child !== false && child !== ""));
+  made.append(...children.flat().filter((child) => child || child === 0));
   return made;
 }
 
 /* What the reader chose; a browser that keeps nothing forgets it. */
 export function kept(name, value) {
   try {
-    if (value !== undefined) localStorage.setItem(`radretrieval.${name}`, value);
+    if (value) localStorage.setItem(`radretrieval.${name}`, value);
     return localStorage.getItem(`radretrieval.${name}`);
   } catch {
     return null;
@@ -27,15 +28,14 @@ export function kept(name, value) {
 let words = {};
 export let language;
 
-/* Load the texts of a language: the one asked for, that of the last visit, the browser's, or English. */
+/* Write the texts of a language: the one asked for, that of the last visit, the browser's, or English. */
 export async function load(wanted) {
-  if (wanted) kept("language", wanted);
-  language = [kept("language"), ...navigator.languages].map((one) => one?.slice(0, 2)).find((one) => /^(en|de)$/.test(one)) ?? "en";
-  words = await (await fetch(`texts/${language}.json`)).json();
-  document.documentElement.lang = language;
-  for (const one of document.querySelectorAll("[data-t]")) one.textContent = t(one.dataset.t);
-  for (const one of document.querySelectorAll("[data-p]")) one.placeholder = t(one.dataset.p);
-  for (const one of document.querySelectorAll("[data-l]")) {
+  const known = [kept("language", wanted), ...navigator.languages, "en"].map((one) => one?.slice(0, 2));
+  language = document.documentElement.lang = known.find((one) => one === "en" || one === "de");
+  words = await call(`texts/${language}.json`);
+  for (const one of $$("[data-t]")) one.textContent = t(one.dataset.t);
+  for (const one of $$("[data-p]")) one.placeholder = t(one.dataset.p);
+  for (const one of $$("[data-l]")) {
     one.ariaLabel = t(one.dataset.l);
     if (one.dataset.key) one.title = `${one.ariaLabel} (${one.dataset.key.toUpperCase()})`;
   }
@@ -61,27 +61,25 @@ export class Problem extends Error {
 
 let token = "";
 
-/* Ask the service: GET, or POST of a form or an object; `sent` is called with the share of an upload. `file`: the answer is one. */
+/* Ask the service: GET, or POST of a form or an object; `sent`: called with the share of an upload; `file`: the answer is one. */
 export function call(path, content, { signal, sent, file } = {}) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest(); // fetch says nothing of an upload's progress
+    const object = content && !(content instanceof FormData);
     request.open(content ? "POST" : "GET", path);
     request.responseType = "blob";
-    const object = content && !(content instanceof FormData);
-    if (object) request.setRequestHeader("Content-Type", "application/json");
     if (content) request.setRequestHeader("X-CSRF-Token", token);
-    request.upload.onprogress = ({ loaded, total }) => sent?.(loaded / total);
+    if (object) request.setRequestHeader("Content-Type", "application/json");
+    if (sent) request.upload.onprogress = ({ loaded, total }) => sent(loaded / total);
     request.onerror = () => reject(new Problem(0));
-    request.onabort = () => reject(new DOMException("", "AbortError"));
     request.onload = async () => {
-      const { status, response } = request;
-      if (status < 300 && file) return resolve(response);
-      // a proxy answers errors in HTML: then the status says enough
-      const body = await response.text().then(JSON.parse).catch(() => ({}));
-      if (body.csrf) token = body.csrf;
-      return status < 300 ? resolve(body) : reject(new Problem(status, body.detail));
+      const { status, response } = request, fine = status < 300;
+      if (fine && file) return resolve(response);
+      const body = await response.text().then(JSON.parse).catch(() => ({})); // a proxy answers errors in HTML
+      token = body.csrf ?? token;
+      return fine ? resolve(body) : reject(new Problem(status, body.detail));
     };
-    signal?.addEventListener("abort", () => request.abort());
+    signal?.addEventListener("abort", () => request.abort(reject(new DOMException("", "AbortError"))));
     request.send(object ? JSON.stringify(content) : content);
   });
 }
@@ -89,8 +87,7 @@ export function call(path, content, { signal, sent, file } = {}) {
 /* Copy text; whether the browser let it. Plain HTTP has no clipboard API: there a selection is copied. */
 export async function copy(text) {
   if (navigator.clipboard) return navigator.clipboard.writeText(text).then(() => true, () => false);
-  const field = h("textarea", { value: text, className: "hidden" });
-  const focused = document.activeElement;
+  const field = h("textarea", { value: text, className: "hidden" }), focused = document.activeElement;
   document.body.append(field);
   field.select();
   const done = document.execCommand("copy");
