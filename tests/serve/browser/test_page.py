@@ -1,15 +1,67 @@
-"""The page in a browser, on a real server with a real archive."""
+"""The page in a browser, on a real server with a real archive: few visits, many assertions each."""
 
 from __future__ import annotations
 
+import base64
+import json
+import re
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 from accessible import violations
-from browsing import PAGE, Visit
-from playwright.sync_api import expect
+from browsing import PAGE, PLAIN_HOST, Visit
+from playwright.sync_api import Page, expect
 from serving import Served
 
 OURS = ("app.js", "films.js", "filters.js", "hits.js", "page.js")
+READING_ROOM: dict[str, Any] = {"viewport": {"width": 1600, "height": 1000}, "color_scheme": "dark"}
+DROP = """([name, content]) => {
+  const bytes = Uint8Array.from(atob(content), (one) => one.charCodeAt(0));
+  const dataTransfer = new DataTransfer();
+  dataTransfer.items.add(new File([bytes], name));
+  for (const type of ["dragover", "drop"]) {
+    document.body.dispatchEvent(new DragEvent(type, { dataTransfer, bubbles: true, cancelable: true }));
+  }
+}"""
+PASTE = """([name, content]) => {
+  const bytes = Uint8Array.from(atob(content), (one) => one.charCodeAt(0));
+  const clipboardData = new DataTransfer();
+  clipboardData.items.add(new File([bytes], name));
+  document.body.dispatchEvent(new ClipboardEvent("paste", { clipboardData, bubbles: true, cancelable: true }));
+}"""
+
+
+def give(page: Page, way: str, file: Path) -> None:
+    """Drop or paste a file."""
+    page.evaluate(way, [file.name, base64.b64encode(file.read_bytes()).decode()])
+
+
+def asked(page: Page) -> dict[str, list[str]]:
+    """What the page's address says."""
+    return parse_qs(urlsplit(page.url).query)
+
+
+def hits(page: Page) -> Any:
+    """The hits that are not folded."""
+    return page.locator("#hits li:visible .hit")
+
+
+def ids(page: Page) -> list[str]:
+    """The images of the hits, by the addresses of their thumbnails."""
+    return page.locator("#hits img").evaluate_all("all => all.map((one) => one.src.match(/images.(\\\\d+)/)[1])")
+
+
+def drag(page: Page, film: str, start: tuple[float, float], end: tuple[float, float]) -> None:
+    """Drag on a film between two places, as shares of it."""
+    box = page.locator(film).bounding_box()
+    assert box is not None
+    places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in (start, end)]
+    page.mouse.move(*places[0])
+    page.mouse.down()
+    page.mouse.move(*places[1], steps=4)
+    page.mouse.up()
 
 
 def test_the_scripts_are_small() -> None:
@@ -17,18 +69,12 @@ def test_the_scripts_are_small() -> None:
 
 
 def test_texts_are_the_same_in_each_language() -> None:
-    import json
-
     read = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in (PAGE / "texts").glob("*.json")}
     assert set(read) == {"en", "de"}
     assert read["en"].keys() == read["de"].keys()
     for key, text in read["en"].items():
         if isinstance(text, str):
-            assert _places(text) == _places(read["de"][key]), key
-
-
-def _places(text: str) -> set[str]:
-    return {part.partition("}")[0] for part in text.split("{")[1:]}
+            assert set(re.findall(r"\{\w*\}", text)) == set(re.findall(r"\{\w*\}", read["de"][key])), key
 
 
 def test_start_in_german(served: Served, visits: Callable[..., Visit]) -> None:
@@ -40,3 +86,100 @@ def test_start_in_german(served: Served, visits: Callable[..., Visit]) -> None:
     expect(page.get_by_role("heading", name="Drop a radiograph here")).to_be_visible()
     page.reload()
     expect(page.get_by_role("heading", name="Drop a radiograph here")).to_be_visible()
+
+
+def test_a_new_film(served: Served, visits: Callable[..., Visit]) -> None:
+    page = visits(**READING_ROOM).open(served.url + "/")
+    give(page, DROP, served.films.new[0])
+    expect(page.locator("#hits li")).to_have_count(10)
+    assert len(asked(page)["upload"]) == 1
+    expect(page).to_have_title("new-0.dcm – radretrieval")
+    expect(page.locator("#query-film")).to_have_attribute("aria-label", "Query film, new-0.dcm")
+    expect(page.locator("#hit-film")).to_have_attribute("aria-label", re.compile(r"Hit 1, image \d+"))
+    page.wait_for_function("[...document.querySelectorAll('#hits img')].every((one) => one.naturalWidth > 0)")
+    first = hits(page).first
+    expect(first.locator(".likely")).to_have_text(re.compile(r"(likely|possibly|unlikely) \(\d+ %\)"))
+    expect(first).to_contain_text(re.compile(r"\d+ \+ \d+ bits"))
+    expect(first).to_contain_text("CHEST")
+
+    # a region is drawn, and moved: it is found in the hits anew
+    page.keyboard.press("d")
+    expect(page.locator("[data-value=region]")).to_have_attribute("aria-pressed", "true")
+    drag(page, "#query-film", (0.4, 0.4), (0.6, 0.6))
+    expect(page.locator("#progress")).to_contain_text(re.compile(r"Region found in \d+ of 10 hits"))
+    x, y, width, height = map(int, asked(page)["roi"][0].split(","))
+    assert width > 20
+    assert height > 20
+    expect(page.locator("#hits .found").first).to_have_text(re.compile("region"))
+    with page.expect_response("**/api/region"):
+        drag(page, "#query-film", (0.5, 0.5), (0.45, 0.5))
+    page.wait_for_function("!location.search.includes('roi=%s%%2C')" % x)  # noqa: UP031
+    moved = list(map(int, asked(page)["roi"][0].split(",")))
+    assert moved[0] < x
+    assert moved[1:] == [y, width, height]
+    expect(page.locator("#roi")).to_have_value(", ".join(map(str, moved)))
+    assert violations(page) == []
+
+    # query and hit are zoomed together, and the next hit is shown at the same place
+    page.locator("#query-film").hover()
+    page.mouse.wheel(0, -400)
+    lines = page.locator(".film-line")
+    page.wait_for_function("!document.querySelector('.film-line').textContent.includes('Zoom 100')")
+    hits(page).nth(2).click()
+    expect(page.locator("#hit-film")).to_have_attribute("aria-label", re.compile(r"^Hit \d+, image"))
+    expect(hits(page).nth(2)).to_have_attribute("aria-current", "true")
+    assert lines.count() == 2
+
+    # filters, and the way back
+    before = ids(page)
+    page.locator("#modality summary").click()
+    with page.expect_response("**/api/search"):
+        page.locator("#modality label", has_text="CR").click()
+    expect(page.locator("#notes")).to_contain_text(re.compile(r"\d+ images pass the filters, which hid"))
+    assert asked(page)["where"] == ["modality=CR"]
+    assert ids(page) != before
+    page.locator("#exclude_same_patient").click()
+    page.wait_for_url("**exclude_same_patient=true**")
+    page.go_back()
+    page.go_back()
+    page.wait_for_function("!location.search.includes('where')")
+    expect(page.locator("#notes p")).to_have_count(0)
+    assert ids(page) == before
+    assert list(map(int, asked(page)["roi"][0].split(","))) == moved
+    page.go_forward()
+    expect(page.locator("#modality")).to_have_class("chip on")
+
+
+def test_what_cannot_be_read(served: Served, visits: Callable[..., Visit]) -> None:
+    visit = visits(**READING_ROOM)
+    page = visit.open(served.url + "/?id=999999")
+    problem = page.get_by_role("alert")
+    expect(problem).to_contain_text("Not found")
+    expect(problem).to_contain_text("999999")
+    give(page, PASTE, served.films.broken)
+    expect(problem).to_contain_text("This cannot be read")
+    page.locator("#query").fill("1.2.3.4.5")
+    page.keyboard.press("Enter")
+    expect(problem).to_contain_text("Not found")
+    assert violations(page) == []
+    page.locator("#file").set_input_files(served.films.picture)
+    expect(page.locator("#hits li")).to_have_count(10)
+    expect(problem).to_be_hidden()
+    assert len(visit.errors) == 4  # what was refused; the browser writes it to its console
+    visit.errors.clear()
+
+
+def test_plain_http_magnified(served: Served, visits: Callable[..., Visit]) -> None:
+    url = served.url.replace("127.0.0.1", PLAIN_HOST)
+    visit = visits(viewport={"width": 800, "height": 500}, device_scale_factor=2, color_scheme="light")
+    page = visit.open(f"{url}/?id=1")
+    expect(page.locator("#hits li")).to_have_count(10)
+    assert page.evaluate("navigator.clipboard === undefined && window.isSecureContext === false")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert violations(page) == []
+    page.locator("#give summary").click()
+    page.get_by_role("button", name="Copy link").click()
+    expect(page.locator("#progress")).to_have_text("The link is copied")
+    page.locator("#query").fill("")
+    page.locator("#query").press("Control+v")
+    expect(page.locator("#query")).to_have_value(page.url)
