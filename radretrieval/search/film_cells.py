@@ -29,11 +29,13 @@ class FoundRegion(NamedTuple):
     """The place of a region in an image, or the reason why its file cannot be read.
 
     reduced : why the original could not be read, where the region was found in a reduced copy.
+    shape : rows and columns of what was compared, in whose pixels the region is.
     """
 
     region: Region | None
     error: str | None = None
     reduced: str | None = None
+    shape: tuple[int, int] | None = None
 
 
 class _Film(NamedTuple):
@@ -83,7 +85,9 @@ class FilmCells:
             regions = regions_of(own, request.roi, cells, polarity=request.roi_polarity)
         found = iter(regions)
         return [
-            FoundRegion(None, film) if isinstance(film, str) else FoundRegion(next(found), reduced=film.reduced)
+            FoundRegion(None, film)
+            if isinstance(film, str)
+            else FoundRegion(next(found), reduced=film.reduced, shape=film.compared.shape)
             for film in films
         ]
 

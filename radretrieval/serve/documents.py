@@ -104,9 +104,11 @@ class AnswerDocument(_Document):
 
 
 class ImageRegion(_Document):
-    """The region in one image, or why its file cannot be read."""
+    """The region in one image of that size, or why its file cannot be read."""
 
     image_id: int
+    rows: int | None
+    columns: int | None
     roi: RegionDocument | None
     error: str | None
 

@@ -93,6 +93,9 @@ def test_a_region_that_is_moved_is_found_as_by_a_search(
         answer = api.post("/api/region", data={"upload": query, "roi": roi, "images": [*expected, 10_000]}).json()
         assert {one["image_id"]: one["roi"] for one in answer["regions"]} == expected | {10_000: None}
         assert [one["error"] for one in answer["regions"]] == [None] * 10 + ["is not in the archive any more"]
+    sizes = [(one["rows"], one["columns"]) for one in answer["regions"]]
+    images = [api.get(f"/api/images/{image_id}").json() for image_id in expected]
+    assert sizes == [*((one["rows"], one["columns"]) for one in images), (None, None)]
 
 
 def test_an_image_is_found_by_its_uids(api: httpx.Client, served: Served) -> None:

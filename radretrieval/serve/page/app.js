@@ -20,12 +20,10 @@ const changed = (leave, add = []) => new URLSearchParams([...[...address].filter
 const name = () => (answer.query.upload ? answer.query.name : t("image", { id: answer.query.image_id }));
 const hit = () => answer.hits[chosen];
 
-/* What goes on, and with `share` (of an upload; 1: of no known length) that it does. */
-function tell(text, share) {
+/* What was done, or is being done (busy). */
+function tell(text, busy) {
   $("#progress span").textContent = text;
-  $("progress").hidden = !share;
-  if (share < 1) $("progress").value = share;
-  else $("progress").removeAttribute("value");
+  $("progress").hidden = !busy;
 }
 
 /* The same function, saying what was refused; a newer request of its kind ends an older one by `signal`. */
@@ -61,10 +59,9 @@ async function search(next, { file, push = true } = {}) {
   $("#problem").hidden = true;
   let found = null;
   if (file || asked(next)) {
-    tell(t("searching"), 1);
-    const sent = (share) => tell(t(share < 1 ? "sending" : "searching", { name: file.name }), share);
+    tell(t(file ? "sending" : "searching", { name: file?.name }), true);
     const more = { explain: true, candidates: Math.max(50, next.get("top")), ...(file && { file }) };
-    found = await call("api/search", form(next, NARROWS, more), { signal, sent: file && sent });
+    found = await call("api/search", form(next, NARROWS, more), { signal });
     const codes = found.hits.map((one) => ["code", one.irma_code]).filter(([, code]) => code && !words[code]);
     if (codes.length) Object.assign(words, await call(`api/codes?${new URLSearchParams(codes)}`, null, { signal }));
     const { image_id: id, upload } = found.query;
@@ -178,7 +175,7 @@ const locate = trying(async (box) => {
   if (!region) return;
   const content = form(address, ["roi"]);
   for (const { image_id: id } of answer.hits) content.append("images", id);
-  tell(t("finding"), 1);
+  tell(t("finding"), true);
   const found = (await call("api/region", content, { signal })).regions;
   located(new Map(found.map((one) => [one.image_id, one])));
   tell(t("regionReady", { found: found.filter(({ roi }) => roi?.found).length, n: found.length }));
@@ -217,7 +214,7 @@ async function report() {
 
 /* Save the answer as a file, KIND.SUFFIX; or send its report to a node. */
 async function output(file, to) {
-  tell(t("saving"), 1);
+  tell(t("saving"), true);
   const path = to ? "send" : `outputs/${file.split(".")[0]}`;
   const made = await call(`api/${path}`, form(address, [...NARROWS, "roi"], to && { to }), { file });
   if (to) return tell(t("sent", { to }));
@@ -227,20 +224,12 @@ async function output(file, to) {
   return tell("");
 }
 
-function help() {
-  const line = ([name, text]) => h("li", {}, h("kbd", {}, name), text);
-  const keys = $$("[data-key]").map((one) => [one.dataset.key.toUpperCase(), one.ariaLabel ?? one.textContent]);
-  const [ours, film] = $$("#help ul");
-  ours.replaceChildren(...[["J, K", t("keyHits")], ...keys].map(line));
-  film.replaceChildren(...Object.entries(t("filmKeys")).map(line));
-  $("#help").showModal();
-}
-
 const ACTS = {
-  judge, wrong, output, help, mode: films.mode, tool: films.tool, link: films.toggleLink, compare: films.toggleCompare, full: films.full,
+  judge, wrong, output, mode: films.mode, tool: films.tool, link: films.toggleLink, compare: films.toggleCompare, full: films.full,
   send: (to) => output("", to),
   noregion: () => locate(null),
   print: () => print(),
+  help: () => $("#help").showModal(),
   close: () => ($("#problem").hidden = true),
   from: () => ask(`${hit().image_id}`),
   more: () => search(changed(["top"], [["top", answer.requested + 10]])),
@@ -252,14 +241,18 @@ const ACTS = {
   },
 };
 
+const ARROWS = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1, Home: -1e3, End: 1e3 }; // from hit to hit
+
 /* Single keys click what names them; not while something is typed, nor where the reader has turned them off. */
 function pressed(event) {
-  const { key, target } = event, step = { j: 1, k: -1 }[key], named = $(`[data-key="${CSS.escape(key.toLowerCase())}"]`);
+  const { key, target } = event, onHit = target.matches(".hit");
+  const step = { j: 1, k: -1, ...(onHit && ARROWS) }[key], named = $(`[data-key="${CSS.escape(key.toLowerCase())}"]`);
+  if (key === "Escape") for (const one of $$(".chip[open]")) one.open = $("summary", one).focus();
   const typing = target.closest("input:not([type=checkbox]), textarea, select, dialog");
-  if (typing || event.ctrlKey || event.metaKey || event.altKey || !$("#single").checked) return;
+  if (typing || event.ctrlKey || event.metaKey || event.altKey || (!$("#single").checked && !ARROWS[key])) return;
   if (step && answer) {
     choose(hits.neighbour(chosen, step));
-    if (target.matches(".hit")) hits.focus(chosen);
+    if (onHit) hits.focus(chosen);
   } else if (named && (answer || !named.closest("#answer")) && !named.hidden) {
     if (key === "/") named.focus();
     else named.click();
@@ -278,6 +271,7 @@ function connect() {
   });
   films.connect(locate);
   on(document, "click", ({ target }) => {
+    for (const one of $$(".chip[open]")) one.open = one.contains(target);
     const { act, value } = target.closest("[data-act]")?.dataset ?? {};
     if (act) trying(ACTS[act])(value);
   });

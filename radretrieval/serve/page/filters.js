@@ -1,73 +1,51 @@
-/* Filters as chips with counts; each opens the values that images have. An address is the page's query string. */
+/* Filters as chips with counts; each opens the values that images have. */
 
-import { $, call, day, h, number, side, t } from "./page.js";
+import { $, call, h, number, side, t } from "./page.js";
 
 const bar = $("#filters");
 const NAMES = ["where", "one_per", "exclude_same_patient"];
 const COLUMNS = ["modality", "body_part", "view_position", "laterality", "study_date", "manufacturer"];
 let drawn;
 
-export const filtered = (address) => NAMES.some((name) => address.has(name));
-/* What of an address is a filter; of another one what is none. */
+/* The filters of an address (the page's query string). */
 export const only = (address) => new URLSearchParams([...address].filter(([name]) => NAMES.includes(name)));
-const without = (address) => new URLSearchParams([...address].filter(([name]) => !NAMES.includes(name)));
 
 /* Draw the chips of an address; `want` is called with the address that a user chooses. */
 export async function draw(address, want) {
   drawn = address;
   const where = address.getAll("where");
-  const asked = new URLSearchParams(where.map((one) => ["where", one]));
-  // without counts what is chosen can be taken back all the same
-  const { facets } = await call(`api/facets?${asked}`).catch(() => ({ facets: [] }));
+  const change = (names, added) => want(new URLSearchParams([...[...address].filter(([name]) => !names.includes(name)), ...added]));
+  const conditions = (list) => list.map((one) => ["where", one]);
+  // without counts, what is chosen can be taken back all the same
+  const { facets } = await call(`api/facets?${new URLSearchParams(conditions(where))}`).catch(() => ({ facets: [] }));
   if (drawn !== address) return;
-  const narrow = (column, wanted) => {
-    const next = new URLSearchParams(address);
-    next.delete("where");
-    for (const one of [...where.filter((one) => !one.startsWith(column)), ...wanted]) next.append("where", one);
-    want(next);
-  };
-  const toggle = (name, value, label) => h("button", { type: "button", className: "chip", id: name, "aria-pressed": address.has(name), onclick: () => {
-    const next = new URLSearchParams(address);
-    if (next.has(name)) next.delete(name);
-    else next.set(name, value);
-    want(next);
-  } }, t(label));
   const chips = COLUMNS.map((name) => {
+    const others = where.filter((one) => !one.startsWith(name)), own = where.filter((one) => one.startsWith(name));
     const values = facets.find(({ column }) => column === name)?.values ?? [];
-    return chip(name, values, where.filter((one) => one.startsWith(name)), (wanted) => narrow(name, wanted));
+    return chip(name, values, own, (wanted) => change(["where"], conditions([...others, ...wanted])));
   });
-  const [open, focused] = [$("[open]", bar)?.id, bar.contains(document.activeElement) && document.activeElement.id];
-  bar.replaceChildren(...chips, toggle("exclude_same_patient", "true", "samePatient"), toggle("one_per", "patient", "onePer"));
-  if (filtered(address)) bar.append(h("button", { type: "button", onclick: () => want(without(address)) }, t("clear")));
+  const toggle = (name, value, label) => {
+    const on = address.has(name), onclick = () => change([name], on ? [] : [[name, value]]);
+    return h("button", { className: "chip", id: name, ariaPressed: on, onclick }, t(label));
+  };
+  const open = $("[open]", bar)?.id, focused = bar.contains(document.activeElement) && document.activeElement.id;
+  bar.replaceChildren(...chips, toggle("exclude_same_patient", true, "samePatient"), toggle("one_per", "patient", "onePer"));
+  if (`${only(address)}`) bar.append(h("button", { onclick: () => change(NAMES, []) }, t("clear")));
   if (open) $(`#${open}`).open = true;
   if (focused) $(`[id="${focused}"]`)?.focus();
 }
 
-const shown = (name, value) => (!value ? t("none") : name === "laterality" ? side(value) : value);
-
 function chip(name, values, own, want) {
-  const date = name === "study_date";
+  const shown = (value) => (name === "laterality" && side(value)) || value || t("none");
+  const chosen = [];
   const choices = values.map(({ value, images, where }, index) => {
     const checked = where.every((one) => own.includes(one));
-    // days are one range: another year takes its place; of other columns any of several values will do
-    const others = date ? [] : own.filter((one) => !where.includes(one));
-    const box = h("input", { type: "checkbox", checked, id: `${name}-${index}`, onchange: () => want(checked ? others : [...others, ...where]) });
-    return h("label", {}, box, shown(name, value), h("span", { className: "count" }, number(images)));
+    if (checked) chosen.push(shown(value));
+    // of days one range is asked for, so that a year takes the place of another; of other values any will do
+    const others = name === "study_date" ? [] : own.filter((one) => !where.includes(one));
+    const onchange = () => want(checked ? others : [...others, ...where]);
+    return h("label", {}, h("input", { type: "checkbox", id: `${name}-${index}`, checked, onchange }), shown(value), h("i", {}, number(images)));
   });
-  const [from, until] = [">=", "<"].map((sign) => own.find((one) => one.startsWith(name + sign))?.slice(name.length + sign.length));
-  const chosen = from || until ? [from, shifted(until, -1)].map((one) => (one ? day(one) : "…")).join(" – ")
-    : own.map((one) => shown(name, one.slice(name.length + 1))).join(", ");
-  if (date) choices.push(days(from, until, want));
-  return h("details", { className: chosen ? "chip on" : "chip", id: name },
-    h("summary", { id: `${name}-chip` }, t(name), h("b", {}, chosen || t("any"))), h("div", { className: "menu" }, choices));
-}
-
-const shifted = (iso, days) => iso && new Date(Date.parse(iso) + days * 864e5).toISOString().slice(0, 10);
-
-function days(from, until, want) {
-  const field = (id, value) => h("input", { type: "date", id, value: value ?? "", onchange: () => {
-    const [first, last] = ["date-from", "date-until"].map((one) => $(`#${one}`).value);
-    want([first && `study_date>=${first}`, last && `study_date<${shifted(last, 1)}`].filter(Boolean));
-  } });
-  return h("p", {}, h("label", {}, t("from"), field("date-from", from)), h("label", {}, t("until"), field("date-until", shifted(until, -1))));
+  const summary = h("summary", { id: `${name}-chip` }, t(name), h("b", {}, chosen.join(", ") || own.join(", ") || t("any")));
+  return h("details", { className: own.length ? "chip on" : "chip", id: name, name: "chips" }, summary, h("div", { className: "menu" }, choices));
 }

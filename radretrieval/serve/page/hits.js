@@ -2,7 +2,6 @@
 
 import { $, day, h, number, percent, side, step, t } from "./page.js";
 
-const list = $("#hits ol");
 let cards = [];
 
 /* List the hits; `words` has their codes in words. Near-duplicates of a better one are folded below it. */
@@ -14,7 +13,7 @@ export function fill(hits, words, choose) {
     if (first) first.copies.push(cards[index].item);
   });
   for (const { item, copies } of cards) if (copies.length) item.append(fold(copies));
-  list.replaceChildren(...cards.map(({ item }) => item));
+  $("#hits ol").replaceChildren(...cards.map(({ item }) => item));
 }
 
 function fold(copies) {
@@ -115,14 +114,3 @@ function axes({ explanation: { as_query: query, as_most: most }, axis_probabilit
     return h("li", { className: same[axis] ? "same" : "other" }, texts.map(([className, text]) => h("span", { className }, text)));
   }));
 }
-
-/* Arrow keys go from hit to hit while one of them has the focus. */
-list.onkeydown = (event) => {
-  const by = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1, Home: -1e3, End: 1e3 }[event.key];
-  const from = cards.findIndex(({ choice }) => choice === event.target);
-  if (!by || from < 0) return;
-  event.preventDefault();
-  const next = neighbour(from, by);
-  cards[next].choice.click();
-  focus(next);
-};

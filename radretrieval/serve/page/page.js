@@ -3,14 +3,10 @@
 export const $ = (selector, root = document) => root.querySelector(selector);
 export const $$ = (selector) => [...document.querySelectorAll(selector)];
 
-/* An element with properties (with a dash: attributes; on…: listeners) and children; data never becomes markup. */
+/* An element with properties (with a dash: attributes) and children; data never becomes markup. */
 export function h(tag, properties = {}, ...children) {
   const made = document.createElement(tag);
-  for (const [name, value] of Object.entries(properties)) {
-    if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
-    else if (name.includes("-")) made.setAttribute(name, value);
-    else made[name] = value;
-  }
+  for (const [name, value] of Object.entries(properties)) name.includes("-") ? made.setAttribute(name, value) : (made[name] = value);
   made.append(...children.flat().filter((child) => child || child === 0));
   return made;
 }
@@ -46,7 +42,7 @@ export const t = (key, values) => words[key]?.replace?.(/\{(\w+)\}/g, (_, name) 
 export const number = (value, digits = 0) => value.toLocaleString(language, { minimumFractionDigits: digits, maximumFractionDigits: digits });
 export const day = (iso) => new Date(iso).toLocaleDateString(language, { dateStyle: "medium", timeZone: "UTC" });
 export const side = (value) => words[`side${value}`] ?? value;
-/* Whole percent, never 0 or 100; and the step of the words for it, as the command line has both. */
+/* Whole percent, never 0 or 100, and the step of the words for it: as the command line says them. */
 export const percent = (share) => `${Math.min(Math.max(Math.round(100 * share), 1), 99)} %`;
 export const step = (share) => [95, 75, 25, 5, 0].find((one) => 100 * share >= one);
 
@@ -61,27 +57,19 @@ export class Problem extends Error {
 
 let token = "";
 
-/* Ask the service: GET, or POST of a form or an object; `sent`: called with the share of an upload; `file`: the answer is one. */
-export function call(path, content, { signal, sent, file } = {}) {
-  return new Promise((resolve, reject) => {
-    const request = new XMLHttpRequest(); // fetch says nothing of an upload's progress
-    const object = content && !(content instanceof FormData);
-    request.open(content ? "POST" : "GET", path);
-    request.responseType = "blob";
-    if (content) request.setRequestHeader("X-CSRF-Token", token);
-    if (object) request.setRequestHeader("Content-Type", "application/json");
-    if (sent) request.upload.onprogress = ({ loaded, total }) => sent(loaded / total);
-    request.onerror = () => reject(new Problem(0));
-    request.onload = async () => {
-      const { status, response } = request, fine = status < 300;
-      if (fine && file) return resolve(response);
-      const body = await response.text().then(JSON.parse).catch(() => ({})); // a proxy answers errors in HTML
-      token = body.csrf ?? token;
-      return fine ? resolve(body) : reject(new Problem(status, body.detail));
-    };
-    signal?.addEventListener("abort", () => request.abort(reject(new DOMException("", "AbortError"))));
-    request.send(object ? JSON.stringify(content) : content);
+/* Ask the service: GET, or POST of a form or an object; `file`: the answer is one. */
+export async function call(path, content, { signal, file } = {}) {
+  const object = content && !(content instanceof FormData);
+  const headers = { ...(content && { "X-CSRF-Token": token }), ...(object && { "Content-Type": "application/json" }) };
+  const method = content ? "POST" : "GET", body = object ? JSON.stringify(content) : content;
+  const response = await fetch(path, { method, headers, body, signal }).catch((error) => {
+    throw error.name === "AbortError" ? error : new Problem(0);
   });
+  if (response.ok && file) return response.blob();
+  const answer = await response.json().catch(() => ({})); // a proxy answers errors in HTML
+  token = answer.csrf ?? token;
+  if (response.ok) return answer;
+  throw new Problem(response.status, answer.detail);
 }
 
 /* Copy text; whether the browser let it. Plain HTTP has no clipboard API: there a selection is copied. */

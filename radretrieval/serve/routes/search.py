@@ -54,6 +54,8 @@ def region(service: Served, user: Searching, form: Region) -> RegionsDocument:
         regions=[
             ImageRegion(
                 image_id=image_id,
+                rows=one.shape and one.shape[0],
+                columns=one.shape and one.shape[1],
                 roi=None if one.region is None else RegionDocument(**one.region._asdict()),
                 error=one.error,
             )
