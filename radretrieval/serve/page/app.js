@@ -3,7 +3,7 @@
 import * as films from "./films.js";
 import * as filters from "./filters.js";
 import * as hits from "./hits.js";
-import { $, $$, Problem, call, copy, h, kept, language, load, number, percent, t } from "./page.js";
+import { $, $$, Problem, call, changed, copy, h, kept, language, load, number, percent, t } from "./page.js";
 
 const QUERY = ["id", "sop", "study", "upload"]; // one of them is the query
 const NARROWS = ["where", "one_per", "exclude_same_patient", "top", "relevant", "not_relevant"];
@@ -16,7 +16,6 @@ const words = {}; // of IRMA codes
 const said = new Map(); // image id → whether it is relevant to the query
 
 const asked = (from) => QUERY.map((field) => from.get(field)).find(Boolean);
-const changed = (leave, add = []) => new URLSearchParams([...[...address].filter(([field]) => !leave.includes(field)), ...add]);
 const name = () => (answer.query.upload ? answer.query.name : t("image", { id: answer.query.image_id }));
 const hit = () => answer.hits[chosen];
 
@@ -78,7 +77,7 @@ async function search(next, { file, push = true } = {}) {
 
 /* Ask for a file, or for an image by its number, SOP Instance UID or study; the filters stay. */
 async function ask(what) {
-  const next = filters.only(address);
+  const next = changed(address, [...address.keys()].filter((field) => !filters.NAMES.includes(field)));
   if (what instanceof File) return search(next, { file: what });
   const [, field, text] = what.trim().match(/^(?:(id|sop|study)\s*[:=]\s*)?(.*)$/i);
   if (!text) return null;
@@ -232,8 +231,8 @@ const ACTS = {
   help: () => $("#help").showModal(),
   close: () => ($("#problem").hidden = true),
   from: () => ask(`${hit().image_id}`),
-  more: () => search(changed(["top"], [["top", answer.requested + 10]])),
-  refine: () => search(changed(["relevant", "not_relevant", "hit"], [...said].map(([id, yes]) => [yes ? "relevant" : "not_relevant", id]))),
+  more: () => search(changed(address, ["top"], [["top", answer.requested + 10]])),
+  refine: () => search(changed(address, ["relevant", "not_relevant", "hit"], [...said].map(([id, yes]) => [yes ? "relevant" : "not_relevant", id]))),
   copy: async () => tell(t((await copy(location.href)) ? (address.has("upload") ? "copiedUpload" : "copied") : "notCopied")),
   theme: () => {
     const { colorScheme } = getComputedStyle(document.documentElement);

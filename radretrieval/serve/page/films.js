@@ -30,14 +30,14 @@ export function mode(name) {
 export const tool = (name) => active[name]();
 
 export function region(box) {
-  query.region = box;
+  if (query.film) query.region = box;
   $("#roi").value = box ? Object.values(box).join(", ") : "";
   $("[data-act=noregion]").disabled = !box;
 }
 
 /* Draw where the region was found in the hit. */
 export function found(roi) {
-  hit.boxes = roi?.found ? [{ ...roi, label: number(roi.score, 2) }] : [];
+  if (hit.film) hit.boxes = roi?.found ? [{ ...roi, label: number(roi.score, 2) }] : [];
 }
 
 export function toggleLink() {

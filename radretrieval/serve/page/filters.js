@@ -1,20 +1,16 @@
 /* Filters as chips with counts; each opens the values that images have. */
 
-import { $, call, h, number, side, t } from "./page.js";
+import { $, call, changed, h, number, side, t } from "./page.js";
 
 const bar = $("#filters");
-const NAMES = ["where", "one_per", "exclude_same_patient"];
+export const NAMES = ["where", "one_per", "exclude_same_patient"];
 const COLUMNS = ["modality", "body_part", "view_position", "laterality", "study_date", "manufacturer"];
 let drawn;
 
-/* The filters of an address (the page's query string). */
-export const only = (address) => new URLSearchParams([...address].filter(([name]) => NAMES.includes(name)));
-
-/* Draw the chips of an address; `want` is called with the address that a user chooses. */
+/* Draw the chips of an address (the page's query string); `want` is called with the one that a user chooses. */
 export async function draw(address, want) {
   drawn = address;
   const where = address.getAll("where");
-  const change = (names, added) => want(new URLSearchParams([...[...address].filter(([name]) => !names.includes(name)), ...added]));
   const conditions = (list) => list.map((one) => ["where", one]);
   // without counts, what is chosen can be taken back all the same
   const { facets } = await call(`api/facets?${new URLSearchParams(conditions(where))}`).catch(() => ({ facets: [] }));
@@ -22,15 +18,16 @@ export async function draw(address, want) {
   const chips = COLUMNS.map((name) => {
     const others = where.filter((one) => !one.startsWith(name)), own = where.filter((one) => one.startsWith(name));
     const values = facets.find(({ column }) => column === name)?.values ?? [];
-    return chip(name, values, own, (wanted) => change(["where"], conditions([...others, ...wanted])));
+    return chip(name, values, own, (wanted) => want(changed(address, ["where"], conditions([...others, ...wanted]))));
   });
   const toggle = (name, value, label) => {
-    const on = address.has(name), onclick = () => change([name], on ? [] : [[name, value]]);
+    const on = address.has(name), onclick = () => want(changed(address, [name], on ? [] : [[name, value]]));
     return h("button", { className: "chip", id: name, ariaPressed: on, onclick }, t(label));
   };
   const open = $("[open]", bar)?.id, focused = bar.contains(document.activeElement) && document.activeElement.id;
   bar.replaceChildren(...chips, toggle("exclude_same_patient", true, "samePatient"), toggle("one_per", "patient", "onePer"));
-  if (`${only(address)}`) bar.append(h("button", { onclick: () => change(NAMES, []) }, t("clear")));
+  const plain = changed(address, NAMES);
+  if (plain.size < address.size) bar.append(h("button", { onclick: () => want(plain) }, t("clear")));
   if (open) $(`#${open}`).open = true;
   if (focused) $(`[id="${focused}"]`)?.focus();
 }

@@ -55,6 +55,9 @@ export class Problem extends Error {
   }
 }
 
+/* Parameters without these names, and with others. */
+export const changed = (all, names, add = []) => new URLSearchParams([...[...all].filter(([name]) => !names.includes(name)), ...add]);
+
 let token = "";
 
 /* Ask the service: GET, or POST of a form or an object; `file`: the answer is one. */
