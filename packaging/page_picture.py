@@ -47,8 +47,8 @@ def picture(url: str) -> bytes:
         page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, color_scheme="dark", locale="en-GB")
         page.goto(f"{url}?{QUERY}")
         page.get_by_text("Region found in").wait_for()
-        page.wait_for_function("[...document.querySelectorAll('#hits img')].every((one) => one.naturalWidth)")
-        page.wait_for_timeout(1000)  # films are interpolated when nothing moves
+        page.wait_for_load_state("networkidle")
+        page.wait_for_timeout(500)  # films are interpolated when nothing moves
         taken = page.screenshot()
         browser.close()
     return taken

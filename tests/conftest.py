@@ -300,5 +300,5 @@ def served(server: Server, films: Films) -> Iterator[Served]:
     """`radretrieval serve` on a copy of it, for tests that need no settings of their own."""
     from serving import serving
 
-    with films.copy(server) as url, serving(films, url) as running:
+    with films.copy(server) as url, serving(films, url, RADRETRIEVAL_SERVE_HOSTS="radretrieval.test") as running:
         yield running
