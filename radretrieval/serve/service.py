@@ -14,6 +14,7 @@ from radretrieval.archive.opening import open_database
 from radretrieval.config import ServeSettings, Settings
 from radretrieval.serve.archive_films import ArchiveFilms
 from radretrieval.serve.films import received
+from radretrieval.serve.reader import Reader
 from radretrieval.serve.searchers import Searchers
 from radretrieval.serve.uploads import Uploads
 from radretrieval.storage.worker_pool import WorkerPool, call
@@ -27,7 +28,7 @@ class Service:
     Attributes
     ----------
     settings, options : of the archive, and of the service.
-    database, films, searchers : of the archive, from `__enter__` on.
+    database, films, searchers : of the archive, from `__enter__` on. read : runs what reads a row or two of it.
     uploads : of all users.
     decoders : processes that run tasks (`functools.partial`) on bytes that strangers sent.
     """
@@ -42,6 +43,8 @@ class Service:
         with self._stack as stack:
             stack.enter_context(Archive(self.settings)).open()  # of the embedded server's users, who keep it running
             self.database: Database = open_database(self.settings)
+            self.read = Reader(self.database, self.settings)
+            stack.callback(self.read.close)
             self.searchers = Searchers(self.database, self.settings, self.options.searches)
             stack.callback(self.searchers.close)
             self.decoders: WorkerPool[Callable[[], Any], Any] = WorkerPool.of(self.settings, call)

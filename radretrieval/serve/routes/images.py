@@ -147,8 +147,7 @@ def render(
 
 
 def _row(service: Service, image_id: int) -> dict[str, Any]:
-    with service.database.connection() as connection:
-        row = images.row(connection, image_id)
+    row = service.read(lambda connection: images.row(connection, image_id))
     if row is None:
         raise HTTPException(404, f"the archive has no image {image_id}")
     return row
