@@ -197,6 +197,10 @@ class ServeSettings(BaseSettings):
     kept_uploads : memory for the files that users search with, in bytes or with a unit. The least recently used go
         first.
     kept_minutes : an upload that is not used for so long is dropped.
+    store_to : DICOM node that reports may be sent to (C-STORE), as `PACS@pacs.hospital.example:104`.
+    stow : root of a DICOMweb server that reports may be sent to (STOW-RS); RADRETRIEVAL_CREDENTIALS names the file of
+        its user and password.
+    ae_title : how this service calls itself to the node.
     viewer_url : link to a study in the site's viewer, with `{StudyInstanceUID}` and `{SOPInstanceUID}` in it.
     film_cache : size of the folder films in `home`, in bytes or with a unit. It keeps the pixels of films as browsers
         get them, 5 to 10 MB a film of 12 bits; those that were shown least recently are deleted first.
@@ -231,5 +235,8 @@ class ServeSettings(BaseSettings):
     searches: Annotated[int, Field(gt=0)] = 8
     kept_uploads: Annotated[ByteSize, Field(gt=0)] = ByteSize(2**30)
     kept_minutes: Annotated[float, Field(gt=0)] = 30.0
+    store_to: str | None = None
+    stow: str | None = None
+    ae_title: str = "RADRETRIEVAL"
     viewer_url: str | None = None
     film_cache: Annotated[ByteSize, Field(ge=0)] = ByteSize(2 * 2**30)

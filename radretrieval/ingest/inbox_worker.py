@@ -6,6 +6,7 @@ LOCKED. A killed one loses its transaction and nothing else.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import threading
 from collections.abc import Callable, Sequence
@@ -17,7 +18,13 @@ from radretrieval.archive.connections import Connection, Database, restart_embed
 from radretrieval.archive.images import Failure, NewImage
 from radretrieval.archive.inbox import Arrival
 from radretrieval.config import Settings
-from radretrieval.errors import DatabaseUnavailable, EmbeddedServerError, EnvironmentUnusable, WrongPatientKey
+from radretrieval.errors import (
+    DatabaseUnavailable,
+    EmbeddedServerError,
+    EnvironmentUnusable,
+    ImageError,
+    WrongPatientKey,
+)
 from radretrieval.files.text import printable
 from radretrieval.ingest.inspect_file import LONGEST_URI, File, InspectedFile, InspectOptions, inspect_file
 from radretrieval.ingest.needless import drop_needless
@@ -177,6 +184,36 @@ class InboxWorker:
         if self._key is None:
             self._key = archive_key(connection, self.settings)
         return self._key.pseudonym(found.patient_id, found.issuer)
+
+
+def keep_file(database: Database, settings: Settings, data: bytes, origin: str) -> int | None:
+    """Put a file into the store and make an image of it, or find the one that has its content.
+
+    Parameters
+    ----------
+    origin : who brought it.
+
+    Returns
+    -------
+    The image's id; None where the archive had its film already, or another process makes the image.
+
+    Raises
+    ------
+    ImageError : the file is no radiograph that can be read. EnvironmentUnusable.
+    """
+    store, sha256 = ContentStore(settings.store_folder, settings.store_group), hashlib.sha256(data).digest()
+    arrival = Arrival(sha256, f"store:{sha256.hex()}", origin)
+    with database.connection() as connection:
+        inbox.hold(connection, sha256)
+        store.put(data)
+        inbox.add(connection, arrival)
+    InboxWorker(database, settings, workers=1).finish()
+    with database.connection() as connection:
+        for row in inbox.outcomes(connection, [arrival]):
+            if row["error"] is not None:
+                raise ImageError(row["message"])
+        known = images.known(connection, [sha256]).get(sha256)
+    return None if known is None else int(known["id"])
 
 
 def _note(report: InboxReport, problem: Problem, origin: str | None, uid: str | None) -> None:

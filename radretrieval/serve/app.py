@@ -24,9 +24,11 @@ from radretrieval.serve.routes import (
     health,
     images,
     login,
+    outputs,
     queries,
     search,
     session,
+    status,
 )
 from radretrieval.serve.service import Service
 from radretrieval.serve.state import ArchiveState
@@ -68,9 +70,11 @@ def create_app(settings: Settings, options: ServeSettings) -> FastAPI:
         health,
         images,
         login,
+        outputs,
         queries,
         search,
         session,
+        status,
     ):
         app.include_router(routes.router, responses=OF_THE_GATE)
     app.mount("/", StaticFiles(directory=PAGE, html=True))

@@ -60,6 +60,19 @@ class SearchForm(QueryForm):
     encoder: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
 
 
+class SendForm(SearchForm):
+    """A search whose answer is sent.
+
+    Attributes
+    ----------
+    to : a name of the session's `send_to`; None for each of them.
+    what : `sr`, a structured report, and `sc`, the picture as a secondary capture; may be repeated.
+    """
+
+    to: Text | None = None
+    what: Annotated[list[Literal["sr", "sc"]], Field(min_length=1, max_length=2)] = ["sr"]
+
+
 class RegionForm(QueryForm):
     """A region of a query, and the images in which it is to be found.
 

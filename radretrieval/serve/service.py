@@ -12,11 +12,13 @@ from radretrieval.api.archive import Archive
 from radretrieval.archive.connections import Database
 from radretrieval.archive.opening import open_database
 from radretrieval.config import ServeSettings, Settings
+from radretrieval.dicom.address import Address, check_title
 from radretrieval.serve.archive_films import ArchiveFilms
 from radretrieval.serve.films import received
 from radretrieval.serve.reader import Reader
 from radretrieval.serve.searchers import Searchers
 from radretrieval.serve.uploads import Uploads
+from radretrieval.storage.wado import check_root
 from radretrieval.storage.worker_pool import WorkerPool, call
 
 _TIDY_SECONDS = 30.0
@@ -31,13 +33,30 @@ class Service:
     database, films, searchers : of the archive, from `__enter__` on. read : runs what reads a row or two of it.
     uploads : of all users.
     decoders : processes that run tasks (`functools.partial`) on bytes that strangers sent.
+
+    Raises
+    ------
+    UsageError : a setting that names no peer.
     """
 
     def __init__(self, settings: Settings, options: ServeSettings) -> None:
         self.settings = settings
         self.options = options
         self.uploads = Uploads(int(options.kept_uploads), 60 * options.kept_minutes)
+        self._check_peers()
         self._stack = ExitStack()
+
+    @property
+    def send_to(self) -> list[str]:
+        """The peers that reports can be sent to, as the settings name them."""
+        return [name for name in (self.options.store_to, self.options.stow) if name is not None]
+
+    def _check_peers(self) -> None:
+        if self.options.store_to is not None:
+            Address.parse(self.options.store_to, "RADRETRIEVAL_SERVE_STORE_TO")
+            check_title(self.options.ae_title, "RADRETRIEVAL_SERVE_AE_TITLE")
+        if self.options.stow is not None:
+            check_root(self.options.stow, "RADRETRIEVAL_SERVE_STOW")
 
     def __enter__(self) -> Service:
         with self._stack as stack:

@@ -53,7 +53,7 @@ def session(request: Request, service: Served) -> SessionAnswer:
         roles=sorted(caller.user.roles),
         csrf=caller.csrf,
         viewer_url=options.viewer_url,
-        send_to=[],
+        send_to=service.send_to,
         languages=["en", "de"],
         largest_upload=options.largest_upload,
         can_log_out=caller.token is not None,
