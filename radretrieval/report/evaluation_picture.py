@@ -52,7 +52,7 @@ _RIGHT_TITLE = "First hit right: queries spread evenly over the right ones"
 _WRONG_TITLE = "First hit wrong: queries spread evenly from small error to large"
 EXAMPLES, HITS = 4, 5
 
-_MARGIN, _GAP, _CELLS, _NAMES = 24, 18, 820, 230
+_MARGIN, _GAP, _CELLS, _NAMES = 24, 18, 900, 230
 _SIDE = (_CELLS + _GAP) // (1 + HITS) - _GAP  # of an image: a query and its hits are as wide as a matrix
 
 

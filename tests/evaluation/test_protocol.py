@@ -483,7 +483,7 @@ class TestReports:
         fill(connection, 20, 10)
         write_evaluation_picture(tmp_path / "e.png", evaluate(database, settings, STORED), settings.reading)
         with Image.open(tmp_path / "e.png") as picture:
-            assert 1500 < picture.width < 1800, "no wider than two matrices"
+            assert 1500 < picture.width < 1900, "no wider than two matrices"
             assert picture.height > 1000
 
 
