@@ -28,7 +28,7 @@ def serve(
 ) -> None:
     """Serve the page and the HTTP API of the archive. SIGTERM or Ctrl-C ends it in order.
 
-    On 127.0.0.1 nobody has to log in; any other address needs a login, which the settings RADRETRIEVAL_SERVE_… name.
+    On 127.0.0.1 nobody has to log in; any other address needs a login, which settings name (docs/serve.md).
     """
     from radretrieval.api.base import make_serve_settings, make_settings
 

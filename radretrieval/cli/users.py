@@ -27,7 +27,8 @@ def add(
         typer.Option("--role", metavar="ROLE", help="search, label or admin; may be repeated."),
     ],
     file: Annotated[
-        Path | None, typer.Option("--file", metavar="FILE", help="Default RADRETRIEVAL_SERVE_USERS_FILE.")
+        Path | None,
+        typer.Option("--file", metavar="FILE", help="Default RADRETRIEVAL_SERVE_USERS_FILE; -: print the line."),
     ] = None,
 ) -> None:
     """Write a user's line into the users file, in place of one of the same name.
@@ -48,6 +49,9 @@ def add(
         roles = [Role(one) for one in role]
     except ValueError as error:
         raise UsageError(f"{error}; roles are {', '.join(Role)}") from None
+    if str(path) == "-":
+        print(users_file.line(name, _password(), roles))
+        return
     new = users_file.add(path, name, _password(), roles)
     tell(f"{name} {'was added to' if new else 'was changed in'} {path}")
 

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 FILES = sorted([*(ROOT / name for name in PAGES.values()), *(ROOT / "docs").glob("*.md")])
 TEXTS = {str(file.relative_to(ROOT)): file.read_text(encoding="utf-8") for file in FILES}
 # Read by a file beside the settings: by compose.yaml, or by the tests.
-OTHER_VARIABLES = re.compile(r"RADRETRIEVAL_(TEST_\w+|IMAGES(_GROUP)?|AE_TITLE|DICOM_PORT|DICOM_ADDRESS)")
+OTHER_VARIABLES = re.compile(r"RADRETRIEVAL_(TEST_\w+|IMAGES(_GROUP)?|AE_TITLE|(DICOM|PAGE)_(PORT|ADDRESS))")
 REMOVED = {"RADRETRIEVAL_PATIENT_KEY"}  # settings that the change log may name
 
 

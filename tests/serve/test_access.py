@@ -365,6 +365,10 @@ def test_the_command_writes_a_line(inside: Any, tmp_path: Path, monkeypatch: pyt
     found = UsersFile(path).check("anna", PASSWORD)
     assert found is not None
     assert found.user.roles == {Role.SEARCH, Role.LABEL}
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{PASSWORD}\n"))
+    printed = inside("users", "add", "otto", "--role", "admin", "--file", "-", url=None).stdout
+    assert printed.startswith("otto:$argon2id$")
+    assert printed.endswith(":admin\n")
     for arguments, said in (
         (("anna", "--role", "boss"), "roles are search, label, admin"),
         (("an:na", "--role", "search"), "is no name"),

@@ -6,17 +6,15 @@ import http.client
 import re
 import socket
 import ssl
-import subprocess
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from unittest.mock import patch
 
 import pytest
 from databases import Server
-from programs import needs_program
+from listening import certificate, listening
 
 from radretrieval.config import ServeSettings, Settings
 from radretrieval.errors import EnvironmentUnusable, UsageError
@@ -29,35 +27,6 @@ def settings_of_module(
 ) -> Iterator[Settings]:
     with server.database(template=migrated_template) as url:
         yield Settings(home=tmp_path_factory.mktemp("home"), database_url=url)
-
-
-@contextmanager
-def listening(settings: Settings, **options: object) -> Iterator[int]:
-    """The port of a service in a thread of this process."""
-    ready: list[str] = []
-    made: list[running._Server] = []
-
-    class Kept(running._Server):
-        def __init__(self, config: object) -> None:
-            super().__init__(config)  # type: ignore[arg-type]
-            made.append(self)
-
-    with patch.object(running, "_Server", Kept):
-        thread = threading.Thread(
-            target=running.run,
-            args=(settings, ServeSettings(port=0, **options), ready.append),  # type: ignore[arg-type]
-        )
-        thread.start()
-        deadline = time.monotonic() + 30
-        while not ready and thread.is_alive() and time.monotonic() < deadline:
-            time.sleep(0.02)
-    try:
-        assert ready, "the service did not start"
-        yield int(ready[0].rstrip("/").rpartition(":")[2])
-    finally:
-        for one in made:
-            one.should_exit = True
-        thread.join(30)
 
 
 @pytest.fixture(scope="module")
@@ -150,11 +119,7 @@ def test_nothing_of_the_server_is_told(port: int) -> None:
 
 
 def test_it_speaks_tls_from_1_2_on(settings_of_module: Settings, tmp_path: Path) -> None:
-    needs_program("openssl")
-    key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
-    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", *subject]
-    subprocess.run([*command, "-keyout", key, "-out", cert], check=True, capture_output=True)
+    key, cert = certificate(tmp_path, "localhost")
     with listening(settings_of_module, tls_cert=cert, tls_key=key) as port:
         context = ssl.create_default_context(cafile=str(cert))
         connection = http.client.HTTPSConnection("localhost", port, context=context, timeout=5)

@@ -29,6 +29,7 @@ PACKAGES = {
     "netns": "iproute2; the right to make network namespaces",
     "curl": "curl",
     "openssl": "openssl",
+    "nginx": "nginx-light",
     "pgbouncer": "pgbouncer",
     "chromium": "chromium",
 }

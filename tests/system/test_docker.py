@@ -124,17 +124,20 @@ def test_no_package_index_is_written_down(dockerfile: str) -> None:
 
 
 def test_settings_of_the_services_exist(services: Document) -> None:
-    from radretrieval.config import Settings
+    from radretrieval.config import ServeSettings, Settings
 
     known = {f"RADRETRIEVAL_{name.upper()}" for name in Settings.model_fields}
     for name in ("migrate", "worker", "worker-gpu", "receive", "cli"):
         assert set(services[name]["environment"]) <= known, name
+    served = {f"RADRETRIEVAL_SERVE_{name.upper()}" for name in ServeSettings.model_fields}
+    assert set(services["serve"]["environment"]) <= known | served
+    assert set(services["worker"]["environment"]) < set(services["serve"]["environment"])
 
 
 def test_long_running_services_have_healthchecks_and_come_back(services: Document, dockerfile: str) -> None:
     assert 'CMD ["radretrieval", "db", "check"]' in dockerfile
     assert "\nSTOPSIGNAL SIGTERM\n" in dockerfile
-    for name in ("db", "worker", "worker-gpu", "receive"):
+    for name in ("db", "worker", "worker-gpu", "receive", "serve"):
         assert services[name]["healthcheck"]["test"][0] == "CMD", name
         assert services[name]["restart"] == "unless-stopped", name
         assert services[name]["stop_grace_period"] == "2m", name
@@ -143,7 +146,7 @@ def test_long_running_services_have_healthchecks_and_come_back(services: Documen
 def test_work_starts_on_a_healthy_migrated_database(services: Document) -> None:
     healthy = {"condition": "service_healthy"}
     assert services["migrate"]["depends_on"] == {"db": healthy}
-    for name in ("worker", "worker-gpu", "receive", "cli"):
+    for name in ("worker", "worker-gpu", "receive", "serve", "cli"):
         migrated = {"condition": "service_completed_successfully"}
         assert services[name]["depends_on"] == {"db": healthy, "migrate": migrated}, name
 
@@ -152,7 +155,7 @@ def test_images_are_read_only_and_data_is_in_volumes(compose: Document, services
     assert services["db"]["image"].split("-")[1] == "pg18"
     assert services["db"]["volumes"] == ["database:/var/lib/postgresql"], "the layout since PostgreSQL 18"
     assert {"database", "store", "cache"} == set(compose["volumes"])
-    for name in ("worker", "worker-gpu", "receive", "cli"):
+    for name in ("worker", "worker-gpu", "receive", "serve", "cli"):
         mounts = [mount for mount in services[name]["volumes"] if isinstance(mount, dict)]
         assert [mount["target"] for mount in mounts] == ["/images"], name
         assert all(mount["read_only"] for mount in mounts), name
@@ -160,15 +163,20 @@ def test_images_are_read_only_and_data_is_in_volumes(compose: Document, services
         assert services[name]["environment"]["RADRETRIEVAL_STORE"] == "/store", name
 
 
-def test_only_the_dicom_node_is_published_and_only_to_named_peers(compose: Document, services: Document) -> None:
+def test_only_the_dicom_node_to_named_peers_and_the_page_are_published(compose: Document, services: Document) -> None:
     assert compose["networks"] == {"archive": {"internal": True}, "hospital": None}
     receive = services["receive"]
     assert receive["profiles"] == ["dicom"]
     assert receive["networks"] == ["archive", "hospital"]
     assert [port.rpartition(":")[2] for port in receive["ports"]] == ["11112"]
     assert f"--peers={receive['configs'][0]['target']}" in receive["command"]
+    page = services["serve"]
+    assert page["profiles"] == ["page"]
+    assert page["networks"] == ["archive", "hospital"]
+    assert page["ports"] == ["${RADRETRIEVAL_PAGE_ADDRESS:-127.0.0.1}:${RADRETRIEVAL_PAGE_PORT:-8000}:8000"]
+    assert page["environment"]["RADRETRIEVAL_SERVE_USERS_FILE"].removeprefix("/run/secrets/") in page["secrets"]
     for name, service in services.items():
-        if name != "receive":
+        if name not in ("receive", "serve"):
             assert "ports" not in service, name
             assert service["networks"] == ["archive"], name
 

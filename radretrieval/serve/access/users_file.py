@@ -99,25 +99,35 @@ def _parsed(path: Path) -> dict[str, Entry]:
     return entries
 
 
-def add(path: Path, name: str, password: str, roles: Collection[Role]) -> bool:
-    """Write the line of a user, in place of one of the same name; returns whether the name is new.
+def line(name: str, password: str, roles: Collection[Role]) -> str:
+    """The line of a user.
 
     Raises
     ------
-    UsageError : a name or a password that cannot be one, a file that cannot be read or written.
+    UsageError : a name or a password that cannot be one.
     """
     if not NAME.fullmatch(name):
         raise UsageError(f"{name!r} is no name: letters, digits and . _ @ + -, at most 64")
     if not SHORTEST <= len(password) <= LONGEST:
         raise UsageError(f"a password has {SHORTEST} to {LONGEST} characters")
-    line = f"{name}:{_HASHER.hash(_normal(password))}:{','.join(roles)}"
+    return f"{name}:{_HASHER.hash(_normal(password))}:{','.join(roles)}"
+
+
+def add(path: Path, name: str, password: str, roles: Collection[Role]) -> bool:
+    """Write the line of a user, in place of one of the same name; returns whether the name is new.
+
+    Raises
+    ------
+    UsageError : as `line`; also a file that cannot be read or written.
+    """
+    new = line(name, password, roles)
     try:
         there = path.exists()
         lines = path.read_text(encoding="utf-8").splitlines() if there else []
         if there:
             _parsed(path)
         kept = [one for one in lines if one.partition(":")[0].strip() != name]
-        text = "".join(f"{one}\n" for one in [*kept, line])
+        text = "".join(f"{one}\n" for one in [*kept, new])
         state = path.stat() if there else None
         owner = None if state is None or os.geteuid() else (state.st_uid, state.st_gid)
         write_bytes(path, text.encode(), mode=state.st_mode & 0o777 if state else 0o600, owner=owner)
