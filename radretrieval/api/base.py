@@ -69,6 +69,16 @@ def _made(kind: type[S], settings: S | None, changes: dict[str, object]) -> S:
     return made
 
 
+def operator() -> str:
+    """Who runs this process, as the operating system knows them; for the audit."""
+    import getpass
+
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a container's user without a name
+        return f"uid {os.getuid()}"
+
+
 def path_list(paths: StrPath | Iterable[StrPath]) -> list[Path]:
     """One path, or several, as a list."""
     return [Path(paths)] if isinstance(paths, str | os.PathLike) else [Path(path) for path in paths]

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from radretrieval.api.base import ArchiveBase, Progress, StrPath, counted, make_settings, optional_path
+from radretrieval.api.base import ArchiveBase, Progress, StrPath, counted, make_settings, operator, optional_path
 from radretrieval.api.queries import Where, conditions
 from radretrieval.errors import UsageError
 
@@ -90,6 +90,33 @@ class ArchiveUpkeep(ArchiveBase):
             path_key=self.settings.path_key_file,
             advance=progress,
         )
+
+    def dismiss_reports(self, ids: Iterable[int]) -> None:
+        """Delete reports of labels that are right, by their numbers in `audit_labels`.
+
+        Raises
+        ------
+        UsageError : a number that no report has; nothing is deleted then.
+        """
+        from radretrieval.archive import label_reports
+
+        with self._database.connection() as connection:
+            label_reports.dismiss(connection, operator(), sorted(set(ids)))
+
+    def export_feedback(self, out: StrPath) -> int:
+        """Write what users say of hits to a file, a row an opinion; returns how many there are.
+
+        Parameters
+        ----------
+        out : a .csv, or a .parquet (which needs pyarrow).
+
+        Raises
+        ------
+        UsageError : the file cannot be written.
+        """
+        from radretrieval.results.feedback import write_feedback
+
+        return write_feedback(self._database, Path(out))
 
     def verify(
         self, *, tidy: bool = False, workers: int | None = None, progress: Progress | None = None

@@ -964,3 +964,50 @@ GROUP BY n.irma_code;
 
 -- :map_facts What the points of the map are coloured by.
 SELECT id, irma_code, modality, body_part, view_position FROM image WHERE id = ANY(%(ids)s) ORDER BY id;
+
+-- :feedback_give An opinion in place of the user's earlier one on the same hit of the same query.
+INSERT INTO feedback AS f (who, query_image_id, query_sha256, hit_image_id, relevant, encoder_id, rank, cnnc_distance,
+                           rbc_distance)
+VALUES (%(who)s, %(query_image_id)s, %(query_sha256)s, %(hit_image_id)s, %(relevant)s, %(encoder_id)s, %(rank)s,
+        %(cnnc_distance)s, %(rbc_distance)s)
+ON CONFLICT (query_image_id, query_sha256, hit_image_id, who) DO UPDATE SET at = now(), relevant = excluded.relevant,
+    encoder_id = excluded.encoder_id, rank = excluded.rank, cnnc_distance = excluded.cnnc_distance,
+    rbc_distance = excluded.rbc_distance;
+
+-- :feedback_off No opinion of the user on this hit of this query.
+DELETE FROM feedback WHERE who = %(who)s AND hit_image_id = %(hit_image_id)s
+    AND query_image_id IS NOT DISTINCT FROM %(query_image_id)s AND query_sha256 IS NOT DISTINCT FROM %(query_sha256)s;
+
+-- :feedback_given Opinions with the classes of the images: of one user, on one query, after one.
+SELECT f.id, f.at, f.who, f.query_image_id, encode(f.query_sha256, 'hex') AS query_sha256,
+       coalesce(q.irma_code, u.irma_code) AS query_irma_code, f.hit_image_id, h.irma_code AS hit_irma_code, f.relevant,
+       f.encoder_id, f.rank, f.cnnc_distance, f.rbc_distance
+FROM feedback f JOIN image h ON h.id = f.hit_image_id
+LEFT JOIN image q ON q.id = f.query_image_id
+LEFT JOIN image u ON u.sha256 = f.query_sha256 AND u.frame = 1
+WHERE f.id > %(after)s AND (%(who)s::text IS NULL OR f.who = %(who)s)
+  AND (%(image)s::bigint IS NULL OR f.query_image_id = %(image)s)
+  AND (%(sha256)s::bytea IS NULL OR f.query_sha256 = %(sha256)s)
+ORDER BY f.id LIMIT %(limit)s;
+
+-- :label_report_add What a user says of an image's label, in place of the user's earlier report on it.
+INSERT INTO label_report AS r (who, image_id, expected, remark, labels)
+SELECT %(who)s, i.id, %(expected)s, %(remark)s, to_jsonb(l)
+FROM image i, LATERAL (SELECT i.irma_code, i.body_part, i.view_position, i.laterality) l WHERE i.id = %(image_id)s
+ON CONFLICT (image_id, who) DO UPDATE SET at = now(), expected = excluded.expected, remark = excluded.remark,
+    labels = excluded.labels
+RETURNING r.id;
+
+-- :label_report_off No report of the user on this image.
+DELETE FROM label_report WHERE who = %(who)s AND image_id = %(image_id)s;
+
+-- :label_reports_dismiss Reports that are no longer listed.
+DELETE FROM label_report WHERE id = ANY(%(ids)s) RETURNING id, who, image_id, expected, remark;
+
+-- :label_reports Reports on images whose labels are as they were then, those of one image together, the first reported one first.
+SELECT r.id, r.at, r.who, r.image_id, r.expected, r.remark, i.irma_code, i.body_part, i.view_position, i.laterality, i.uri,
+       i.sha256
+FROM label_report r JOIN image i ON i.id = r.image_id,
+     LATERAL (SELECT i.irma_code, i.body_part, i.view_position, i.laterality) l
+WHERE r.labels = to_jsonb(l)
+ORDER BY min(r.id) OVER (PARTITION BY r.image_id), r.id;

@@ -22,6 +22,7 @@ from radretrieval.cli import (
     encoder,
     evaluate,
     export,
+    feedback,
     index,
     ingest,
     patient_key,
@@ -71,6 +72,7 @@ app.command("demo")(demo.demo)
 app.add_typer(audit.app, name="audit")
 app.add_typer(db.app, name="db")
 app.add_typer(encoder.app, name="encoder")
+app.add_typer(feedback.app, name="feedback")
 app.add_typer(index.app, name="index")
 app.add_typer(patient_key.app, name="patient-key")
 app.add_typer(users.app, name="users")

@@ -1,4 +1,4 @@
-"""`radretrieval audit`: what may be wrong with the labels."""
+"""`radretrieval audit`: what may be wrong with the labels, and what users reported of them."""
 
 from __future__ import annotations
 
@@ -41,6 +41,8 @@ def labels(
 ) -> None:
     """List images whose nearest neighbours have another IRMA code, body part, view or laterality, worst first.
 
+    Labels that users reported as wrong on the page come before them.
+
     Neighbours are images of other patients. Nothing is changed: whether a label is wrong, a person decides.
     """
     check_output(picture, ".png", "picture")
@@ -71,3 +73,14 @@ def labels(
             f"note: {left_out} of the listed images are not in {to_correct}: no file of this machine stands for them, "
             "or it has several frames; correct them by SQL, or at their source"
         )
+
+
+@app.command()
+def dismiss(
+    context: typer.Context,
+    reports: Annotated[list[int], typer.Argument(metavar="REPORT…", min=1, max=2**63 - 1, help="Their numbers.")],
+) -> None:
+    """Delete users' reports of labels that are right. One of a label that is corrected goes from the list by itself."""
+    with opened(context) as archive:
+        archive.dismiss_reports(reports)
+    tell(f"dismissed: {', '.join(map(str, sorted(set(reports))))}")

@@ -27,6 +27,7 @@ LONGEST_VALUE = 200  # characters
 # What the CSV of `audit labels` has besides, for people.
 OF_AUDIT = ("image_id", "suspicion", "doubted", "value", "proposed", "voters", "agreeing", "against", "value_in_words",
             "proposed_in_words", "neighbours")  # fmt: skip
+OF_REPORTS = ("reported_by", "expected", "remark")
 _NAMED = 20  # columns that are not read, in a message
 
 Values = tuple[str | None, ...]  # in the order of `COLUMNS`
@@ -148,7 +149,7 @@ def _check_header(path: Path, names: list[str]) -> None:
 
 def _ignored(source: str, names: Sequence[str]) -> list[Problem]:
     """A problem that names the columns that are not read, if there are any."""
-    expected = {"file", *COLUMNS, "", *(OF_AUDIT if set(OF_AUDIT) <= set(names) else ())}
+    expected = {"file", *COLUMNS, "", *((*OF_AUDIT, *OF_REPORTS) if set(OF_AUDIT) <= set(names) else ())}
     others = [printable(name)[:40] for name in names if name not in expected]
     if not others:
         return []

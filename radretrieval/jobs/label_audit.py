@@ -23,21 +23,12 @@ from radretrieval.coding.label_votes import Neighbours, neighbours, shared, vote
 from radretrieval.coding.radon import geometry
 from radretrieval.errors import UsageError
 from radretrieval.files.text import shown
+from radretrieval.jobs.reported_labels import Labels, ReportedLabels, reported_labels
 from radretrieval.storage.source import SourceFile
 
 LISTED_FROM = -2.0  # suspicion: also where the votes by code and by barcode contradict each other
 MOST_THREADS = 4  # each holds the distances of a batch to every image
 BATCH = 256  # images whose neighbours are in memory at a time
-
-
-@dataclass(frozen=True)
-class Labels:
-    """What labels and headers say of an image; None where they say nothing."""
-
-    irma_code: str | None
-    body_part: str | None
-    view_position: str | None
-    laterality: str | None
 
 
 @dataclass(frozen=True)
@@ -107,15 +98,17 @@ class LabelAudit:
     Attributes
     ----------
     encoder_id, profile : whose codes were compared. codes : how many it has.
+    reports : what users say of labels that have not changed since, those on one image together.
     judged : images with a label that images of other patients have too, and neighbours of those that vote on it.
     suspicious : those with a label whose suspicion is above -2. images : the most suspicious of them.
     unshared : labels that have voters, and are not judged, as no voter can have them; by image.
-    notes : what the list leaves out. files : by id, those of `images` and of their neighbours.
+    notes : what the list leaves out. files : by id, those of `images`, of their neighbours, and of `reports`.
     """
 
     encoder_id: int
     profile: str
     codes: int
+    reports: list[ReportedLabels]
     judged: int
     suspicious: int
     images: list[Suspect]
@@ -145,7 +138,7 @@ def audit_labels(
     Parameters
     ----------
     encoder_id : None for the active one.
-    where : which images are judged; all of them vote. None for all.
+    where : which images are judged, and reports on which are listed; all images vote. None for all.
     top : images that are listed at most.
     path_key : the key file of hidden paths.
     advance : called with the images that were judged, of how many.
@@ -170,18 +163,20 @@ def audit_labels(
         worst, unshared = _suspicion(labelled, places, advance)
         order = np.argsort(-worst, kind="stable")  # of equal ones the smaller id comes first
         order = order[worst[order] > LISTED_FROM]
+        reports, of_reports = reported_labels(connection, None if wanted is None else set(wanted), path_key)
         listed, files = _listed(connection, labelled, places[order[:top]], path_key)
     return LabelAudit(
         encoder_id=encoder.id,
         profile=encoder.profile.name,
         codes=len(labelled.image_ids),
+        reports=reports,
         judged=int(np.isfinite(worst).sum()),
         suspicious=len(order),
         images=listed,
         unshared=unshared,
         notes=list(_notes(labelled, places, worst, unshared)),
         seconds=round(time.monotonic() - started, 3),
-        files=files,
+        files=of_reports | files,
     )
 
 

@@ -12,9 +12,10 @@ from radretrieval.files.output import check_output, output_file
 from radretrieval.files.table_files import table_file
 from radretrieval.files.text import printable
 from radretrieval.files.uris import is_hidden, to_path
-from radretrieval.ingest.labels_csv import OF_AUDIT
+from radretrieval.ingest.labels_csv import OF_AUDIT, OF_REPORTS
 from radretrieval.irma.tree import describe
-from radretrieval.jobs.label_audit import Finding, LabelAudit, Labels, Neighbour, Suspect
+from radretrieval.jobs.label_audit import Finding, LabelAudit, Neighbour, Suspect
+from radretrieval.jobs.reported_labels import Labels, ReportedLabels
 from radretrieval.report.drawing import (
     FAINT,
     INK,
@@ -43,14 +44,30 @@ if TYPE_CHECKING:
 
 NAMES = {"irma_code": "IRMA code", "body_part": "body part", "view_position": "view", "laterality": "laterality"}
 # The columns that `ingest --labels` reads are empty: an empty cell leaves the label as it is.
-COLUMNS = ("file", *NAMES, *OF_AUDIT)
+COLUMNS = ("file", *NAMES, *OF_AUDIT, *OF_REPORTS)
 MOST_SHOWN = 40  # films of the contact sheet: more make a picture that viewers do not open
 _NEAREST = {"code": 3, "barcode": 2}  # neighbours that are shown beside a film
 _SHOWN, _SIDE, _GAP, _MARGIN, _TEXT = sum(_NEAREST.values()), 180, 16, 24, 250
 
 
 def print_label_audit(audit: LabelAudit) -> None:
-    """Print the suspects to stdout as a table."""
+    """Print what users reported, where there is anything, and the suspects to stdout as tables."""
+    if audit.reports:
+        said = [
+            (
+                one.report,
+                one.image_id,
+                one.who,
+                one.labels.irma_code or "-",
+                one.expected or "-",
+                one.remark or "-",
+                one.file,
+            )
+            for one in audit.reports
+        ]
+        columns = ["report", "image", "by", "IRMA code", "expected", "remark", "file"]
+        table(columns, said, title=f"{len(said)} reports of users")
+        print()
     title = (
         f"{len(audit.images)} of {audit.suspicious} suspicious images; {audit.judged} judged by {audit.codes} codes of "
         f"encoder {audit.encoder_id} ({printable(audit.profile)})"
@@ -68,7 +85,7 @@ def _votes(found: Finding) -> str:
 
 
 def write_audit_csv(path: Path, audit: LabelAudit, reading: Reading) -> int:
-    """Write a row for each suspect, to be corrected and given back to `ingest --labels`.
+    """Write a row for each image with a report and for each other suspect, to be corrected for `ingest --labels`.
 
     Parameters
     ----------
@@ -76,22 +93,27 @@ def write_audit_csv(path: Path, audit: LabelAudit, reading: Reading) -> int:
 
     Returns
     -------
-    How many suspects are left out: no path on this machine names their file, or it has several frames.
+    How many images are left out: no path on this machine names their file, or it has several frames.
 
     Raises
     ------
     UsageError : the name does not end in .csv, or cannot be written.
     """
     left_out = 0
+    suspects = {one.image_id: one for one in audit.images}
+    reports: dict[int, list[ReportedLabels]] = {}
+    for one in audit.reports:
+        reports.setdefault(one.image_id, []).append(one)
 
     def rows() -> Iterator[tuple[object, ...]]:
         nonlocal left_out
-        for suspect in audit.images:
-            file = labels_path(audit.files[suspect.image_id], reading)
+        for image_id in dict.fromkeys([*reports, *suspects]):
+            file = labels_path(audit.files[image_id], reading)
             if file is None:
                 left_out += 1
             else:
-                yield _row(suspect, file)
+                judged = _judged(suspects.get(image_id))
+                yield (file, *[""] * len(NAMES), image_id, *judged, *_said(reports.get(image_id, [])))
 
     with (
         output_file(check_output(path, ".csv", "list of labels"), "list of labels") as draft,
@@ -101,12 +123,21 @@ def write_audit_csv(path: Path, audit: LabelAudit, reading: Reading) -> int:
     return left_out
 
 
-def _row(suspect: Suspect, file: str) -> tuple[object, ...]:
+def _judged(suspect: Suspect | None) -> tuple[object, ...]:
+    """The cells of the votes; empty for an image that is no suspect."""
+    if suspect is None:
+        return ("",) * 10
     found = suspect.findings[0]
     nearest = " ".join(str(one.image_id) for one in suspect.neighbours)
-    return (file, *[""] * len(NAMES), suspect.image_id, f"{suspect.suspicion:.3f}", found.field, found.value,
-            found.proposed, found.voters, found.agreeing, found.against, _words(found.field, found.value),
-            _words(found.field, found.proposed), nearest)  # fmt: skip
+    return (f"{suspect.suspicion:.3f}", found.field, found.value, found.proposed, found.voters, found.agreeing,
+            found.against, _words(found.field, found.value), _words(found.field, found.proposed), nearest)  # fmt: skip
+
+
+def _said(reports: list[ReportedLabels]) -> tuple[str, str, str]:
+    """The cells of what users reported of one image: by whom, the codes they expect, their remarks."""
+    expected = dict.fromkeys(one.expected for one in reports if one.expected)
+    remarks = [printable(one.remark) for one in reports if one.remark]
+    return "; ".join(printable(one.who) for one in reports), "; ".join(expected), "; ".join(remarks)
 
 
 def _words(field: str, value: str) -> str:

@@ -44,6 +44,8 @@ def test_the_reference_is_of_the_real_commands() -> None:
         ("encoder import", ["--json"]),
         ("encoder report", ["--encoder", "--picture", "--json"]),
         ("audit labels", ["--top", "--where", "--encoder", "--picture", "--csv", "--json"]),
+        ("audit dismiss", []),
+        ("feedback export", []),
         ("status", ["--json"]),
         ("index build", ["--kind", "--json"]),
         (

@@ -33,6 +33,11 @@ def owner(database: Database) -> Iterator[Any]:
             images.add(made, [NewImage(bytes([255 - i]) * 32, f"file:///w{i}", "png", 5, 4, 8, "M") for i in range(3)])
         codes.keep_failure(made, first, 402, "ImageError", "is gone")
         made.execute("INSERT INTO ingest_failure (uri, error, message) VALUES ('file:///x', 'ImageError', 'no image')")
+        made.execute(
+            "INSERT INTO feedback (who, query_image_id, hit_image_id, relevant, encoder_id) "
+            "VALUES ('a', 1, 2, true, %s), ('b', 1, 2, false, %s)",
+            (first, first),
+        )
         # a wrong label: all images near to the first are of CLASSES[0]
         made.execute("UPDATE image SET irma_code = %s WHERE id = 1", (CLASSES[1],))
         yield made

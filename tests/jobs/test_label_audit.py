@@ -27,6 +27,7 @@ from radretrieval.errors import NoEncoder, UsageError
 from radretrieval.ingest.labels_csv import read_labels
 from radretrieval.jobs import label_audit as module
 from radretrieval.jobs.label_audit import LabelAudit, audit_labels
+from radretrieval.jobs.reported_labels import Labels
 from radretrieval.phantom.archive import write_archive
 from radretrieval.report import label_audit as report
 from radretrieval.report.label_audit import COLUMNS, labels_path, vote_lines, write_audit_csv
@@ -352,10 +353,10 @@ def test_suspects_without_a_path_are_counted(tmp_path: Path, settings: Settings,
 def empty_audit(uris: list[str]) -> LabelAudit:
     """An audit whose suspects have these files."""
     finding = module.Finding("laterality", "L", "R", 10, 0, 10, 4.0)
-    labels = module.Labels(None, None, None, "L")
+    labels = Labels(None, None, None, "L")
     suspects = [module.Suspect(n, uri, 4.0, labels, [finding], []) for n, uri in enumerate(uris)]
     files = {n: SourceFile(uri, b"x" * 32) for n, uri in enumerate(uris)}
-    return LabelAudit(1, "tiny", 9, 9, len(uris), suspects, [], [], 0.0, files)
+    return LabelAudit(1, "tiny", 9, [], 9, len(uris), suspects, [], [], 0.0, files)
 
 
 @pytest.mark.parametrize(("uri", "named"), [("file:///x/doe_jane.png", True), ("file:hidden/abc", False)])
