@@ -25,14 +25,14 @@ export function mode(name) {
   query.mode = name;
   hit.mode = name === "region" ? "pan" : name;
   press("mode", name);
+  if (name === "region") blocks[0].focus(); // whose arrow keys draw
 }
 
 export const tool = (name) => active[name]();
 
-export function region(box) {
-  if (query.film) query.region = box;
-  $("#roi").value = box ? Object.values(box).join(", ") : "";
-  $("[data-act=noregion]").disabled = !box;
+export function region([x, y, width, height]) {
+  if (query.film) query.region = height ? { x, y, width, height } : null;
+  $("[data-act=noregion]").disabled = !height;
 }
 
 /* Draw where the region was found in the hit. */
@@ -53,11 +53,6 @@ export function toggleCompare(way) {
   press("compare", compared);
 }
 
-export function full() {
-  if (document.fullscreenElement) document.exitFullscreen();
-  else $("#films").requestFullscreen?.();
-}
-
 /* The windows of the file and of its body part, its VOI LUT, and the full range. */
 function presets() {
   const windows = active.presets.map(({ name, centre, width }, preset) => [JSON.stringify({ preset }), name || `${centre} / ${width}`]);
@@ -66,16 +61,11 @@ function presets() {
   $("#preset").replaceChildren(...options.map(([value, text]) => h("option", { value }, text)));
 }
 
-/* Connect the tools; `drawn` is called with the region that is drawn or typed. */
+/* Connect the tools; `drawn` is called with the region that is drawn. */
 export function connect(drawn) {
   $("#preset").onchange = ({ target }) => {
     active.window = target.value.startsWith("{") ? JSON.parse(target.value) : target.value;
     target.value = "";
-  };
-  $("#place").onsubmit = (event) => {
-    event.preventDefault();
-    const [x, y, width, height] = $("#roi").value.match(/\d+/g)?.map(Number) ?? [];
-    drawn(height ? { x, y, width, height } : null);
   };
   blocks[0].addEventListener("region", ({ detail }) => drawn(detail));
   blocks.forEach((block, which) => block.addEventListener("focusin", () => {

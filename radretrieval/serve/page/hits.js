@@ -68,18 +68,14 @@ export function neighbour(from, by) {
 
 export const focus = (index) => cards[index].choice.focus();
 
-/* Mark what the reader said of hits: image id → relevant or not. */
-export function judged(hits, said) {
-  hits.forEach(({ image_id: id }, index) => (cards[index].verdict.textContent = { true: "✓", false: "✗" }[said.get(id)] ?? ""));
-}
-
-/* Draw the region in each hit: image id → answer of POST /api/region; nothing for no region. */
-export function regions(hits, answers) {
+/* Mark what the reader said of hits (image id → relevant or not), and what POST /api/region answered for them. */
+export function update(hits, said, regions) {
   const share = (value, whole) => `${(100 * value) / whole}%`;
   hits.forEach(({ image_id: id }, index) => {
-    const { box, found } = cards[index], { roi, rows, columns } = answers?.get(id) ?? {};
-    found.textContent = !answers ? "" : !roi ? t("notRead") : roi.found ? t("found", { score: number(roi.score, 2) }) : t("notFound");
-    box.hidden = !roi?.found || !columns;
+    const { box, found, verdict } = cards[index], { roi, rows, columns } = regions?.get(id) ?? {};
+    verdict.textContent = { true: "✓", false: "✗" }[said.get(id)] ?? "";
+    found.textContent = !regions ? "" : !roi ? t("notRead") : roi.found ? t("found", { score: number(roi.score, 2) }) : t("notFound");
+    box.hidden = !roi?.found;
     if (box.hidden) return;
     const right = columns - roi.x - roi.width, below = rows - roi.y - roi.height;
     box.style.inset = `${share(roi.y, rows)} ${share(right, columns)} ${share(below, rows)} ${share(roi.x, columns)}`;

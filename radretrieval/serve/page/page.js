@@ -37,7 +37,6 @@ export async function load(wanted) {
   }
 }
 
-/* A text with its values: t("rank", { rank: 3 }). */
 export const t = (key, values) => words[key]?.replace?.(/\{(\w+)\}/g, (_, name) => values[name]) ?? words[key] ?? key;
 export const number = (value, digits = 0) => value.toLocaleString(language, { minimumFractionDigits: digits, maximumFractionDigits: digits });
 export const day = (iso) => new Date(iso).toLocaleDateString(language, { dateStyle: "medium", timeZone: "UTC" });
@@ -46,33 +45,28 @@ export const side = (value) => words[`side${value}`] ?? value;
 export const percent = (share) => `${Math.min(Math.max(Math.round(100 * share), 1), 99)} %`;
 export const step = (share) => [95, 75, 25, 5, 0].find((one) => 100 * share >= one);
 
-/* A refusal of the service: a problem document (RFC 9457), status 0 where it was not reached. */
-export class Problem extends Error {
-  constructor(status, detail = "") {
-    super(detail);
-    this.status = status;
-    this.title = words[`status${status}`] ?? words[status < 500 ? "status400" : "status500"];
-  }
-}
-
-/* Parameters without these names, and with others. */
+/* Parameters without some names, and with others. */
 export const changed = (all, names, add = []) => new URLSearchParams([...[...all].filter(([name]) => !names.includes(name)), ...add]);
 
 let token = "";
 
-/* Ask the service: GET, or POST of a form or an object; `file`: the answer is one. */
+/* Ask the service: GET, or POST of a form or an object; `file`: the answer is one. What it refuses is an error with the
+   `detail` of its problem document (RFC 9457), and a title and the status, 0 where it was not reached. */
 export async function call(path, content, { signal, file } = {}) {
   const object = content && !(content instanceof FormData);
   const headers = { ...(content && { "X-CSRF-Token": token }), ...(object && { "Content-Type": "application/json" }) };
   const method = content ? "POST" : "GET", body = object ? JSON.stringify(content) : content;
   const response = await fetch(path, { method, headers, body, signal }).catch((error) => {
-    throw error.name === "AbortError" ? error : new Problem(0);
+    if (error.name === "AbortError") throw error;
+    return Response.error();
   });
-  if (response.ok && file) return response.blob();
+  const { ok, status } = response;
+  if (ok && file) return response.blob();
   const answer = await response.json().catch(() => ({})); // a proxy answers errors in HTML
   token = answer.csrf ?? token;
-  if (response.ok) return answer;
-  throw new Problem(response.status, answer.detail);
+  if (ok) return answer;
+  const title = words[`status${status}`] ?? words[status < 500 ? "status400" : "status500"];
+  throw Object.assign(new Error(answer.detail ?? ""), { status, title });
 }
 
 /* Copy text; whether the browser let it. Plain HTTP has no clipboard API: there a selection is copied. */
