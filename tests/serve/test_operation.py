@@ -210,6 +210,19 @@ def test_the_map_shows_every_coded_image(
     assert first["nearest"] != first["label"]
 
 
+def test_the_state_is_for_it_alone(archive_url: str, settings: Settings) -> None:
+    settings.database_url = archive_url
+    groups = {"groups_header": "X-Groups", "search_groups": "radiology", "admin_groups": "it"}
+    options = ServeSettings(user_header="X-User", proxies="10.0.0.0/24", **groups)  # type: ignore[arg-type]
+    with TestClient(create_app(settings, options), base_url="http://127.0.0.1", client=("10.0.0.9", 1)) as client:
+        for group, admin, search in (("it", 200, None), ("radiology", 403, 200), ("", 403, 403)):
+            headers = {"X-User": "anna", "X-Groups": group}
+            for path in ("/api/admin", "/api/admin/failures"):
+                assert client.get(path, headers=headers).status_code == admin
+            if search is not None:
+                assert client.get("/api/classes", headers=headers).status_code == search
+
+
 def test_the_map_needs_an_encoder(client: TestClient) -> None:
     answer = until(lambda: client.get("/api/map"), lambda one: one.status_code != 200)
     assert answer.status_code == 503

@@ -57,7 +57,7 @@ def failures(
     offset: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
 ) -> FailedPage:
     """What failed, a page at a time: no path, no name; those are in the tables ingest_failure and coding_failure."""
-    with service.database.connection() as connection:
-        rows = operation.failures(connection, limit + 1, offset, None if reason is None else reason.replace("\0", ""))
+    wanted = None if reason is None else reason.replace("\0", "")
+    rows = service.read(lambda connection: operation.failures(connection, limit + 1, offset, wanted))
     found = [Failed(**row) for row in rows[:limit]]
     return FailedPage(failures=found, next=offset + limit if len(rows) > limit else None)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request
 from pydantic import BaseModel
 
 from radretrieval.archive import classes
+from radretrieval.archive.connections import Connection
 from radretrieval.serve.access.user import Role, User, require
 from radretrieval.serve.analysis import Analysis, ClassList, Map
 from radretrieval.serve.dependencies import Served
@@ -71,9 +72,13 @@ def images_of_class(
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> ClassImages:
     """Images of one class, by id, a page at a time."""
-    with service.database.connection() as connection:
-        wanted = None if code == "none" else code.replace("\0", "")
-        rows = classes.images(connection, wanted, analysis.encoder_id(connection), after=after, limit=limit + 1)
+    wanted = None if code == "none" else code.replace("\0", "")
+
+    def read(connection: Connection) -> list[dict[str, Any]]:
+        encoder = analysis.encoder_id(connection)
+        return classes.images(connection, wanted, encoder, after=after, limit=limit + 1)
+
+    rows = service.read(read)
     if not rows and not after:
         raise HTTPException(404, f"no image has the IRMA code {code}")
     found = [ClassImage(**row) for row in rows[:limit]]
