@@ -34,7 +34,9 @@ export function FilmView(element) {
   }
 
   const view = {
-    element, mode: "pan", followers: [],
+    element, set, followers: [],
+    get mode() { return element.dataset.mode; },
+    set mode(mode) { element.dataset.mode = mode; },
     /* Shows a film, of its JSON; false where another was shown, or none, before it had come. */
     async show(next, { label = "", state } = {}) {
       view.clear();
@@ -43,9 +45,7 @@ export function FilmView(element) {
       values = modalityValues(film);
       settle();
       view.restore(state);
-      await load(next).catch((error) => {
-        if (film === next) throw error;
-      });
+      await load(next);
       return film === next;
     },
     clear() {
@@ -83,8 +83,8 @@ export function FilmView(element) {
     one: () => zoomAt(middle(), 1 / shape().scale),
     reset: () => change({ ...START, window: initial(film) }),
     fullScreen: () => (document.fullscreenElement ? document.exitFullscreen() : element.requestFullscreen?.()),
-    set,
   };
+  view.mode = "pan";
   return view;
 
   /* What the user changes; linked views follow: in zoom and place, which are shares of the film, and in the window, as
@@ -107,7 +107,7 @@ export function FilmView(element) {
   }
   function set(to, moves) {
     state = { ...state, ...to };
-    state.zoom = between(state.zoom, 0.2, 32 / shape().fit);
+    state.zoom = zoomed(state.zoom);
     for (const axis of "xy") state[axis] = between(state[axis], 0, 1);
     moving = moves && "x" in to;
     if (moving) later("rest", REST, () => repaint("view", (moving = false)));
@@ -150,8 +150,13 @@ export function FilmView(element) {
     return [canvas.width / 2, canvas.height / 2];
   }
 
+  /* From a fifth of what fits to 32 screen pixels for one of the film; fit and 1:1 are always within. */
+  function zoomed(zoom) {
+    const { fit } = shape();
+    return between(zoom, Math.min(0.2, 1 / fit), Math.max(32 / fit, 1));
+  }
   function zoomAt(point, ratio) {
-    const { fit, width, height } = shape(), zoom = between(state.zoom * ratio, 0.2, 32 / fit);
+    const { width, height } = shape(), zoom = zoomed(state.zoom * ratio);
     const [dx, dy] = point.map((value, i) => (value - middle()[i]) * (1 - state.zoom / zoom));
     change({ zoom, x: state.x + dx / width, y: state.y + dy / height });
   }
@@ -272,7 +277,8 @@ export function FilmView(element) {
       }
       loading = null;
     } catch (error) {
-      if (film === wanted) tellLine(say("failed", { reason: error.message }));
+      if (film !== wanted) return;
+      tellLine(say("failed", { reason: error.message }));
       throw error;
     }
   }
@@ -360,14 +366,15 @@ export function compare(view, other, how) {
   };
   const flip = () => (block.hidden = !block.hidden), end = new AbortController();
   const still = how === "overlay" || matchMedia("(prefers-reduced-motion: reduce)").matches;
-  const timer = still ? 0 : setInterval(flip, 700);
-  for (const one of [view, other]) one.element.addEventListener("view", follow, end);
-  view.element.addEventListener("keydown", (event) => {
+  const timer = still ? 0 : setInterval(flip, 700), on = (name, { element }, act) => element.addEventListener(name, act, end);
+  on("view", view, follow);
+  on("view", other, follow);
+  on("keydown", view, (event) => {
     if (event.key !== " ") return;
     event.preventDefault();
     clearInterval(timer);
     flip();
-  }, end);
+  });
   over.show(other.film).then(follow, () => {});
   return () => {
     clearInterval(timer);
