@@ -43,7 +43,7 @@ def labels(
 
     Labels that users reported as wrong on the page come before them.
 
-    Neighbours are images of other patients. Nothing is changed: whether a label is wrong, a person decides.
+    Neighbours are images of other patients. Nothing is changed: a person decides whether a label is wrong.
     """
     check_output(picture, ".png", "picture")
     check_output(to_correct, ".csv", "list of labels")

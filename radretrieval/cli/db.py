@@ -41,7 +41,7 @@ def upgrade(
 
 @app.command()
 def check(context: typer.Context, as_json: AsJson = False) -> None:
-    """Tell whether the database can be used as it stands; ends with 3 and what to do when it cannot.
+    """Check whether the database can be used; ends with 3 and what to do when it cannot.
 
     Functions, views and triggers that were dropped or replaced are named, and writers that wait for another session.
     """

@@ -130,7 +130,7 @@ def report(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Tell whether an encoder's codes are healthy.
+    """Check whether an encoder's codes are healthy.
 
     Reported are the densities of the bits, dead and duplicate bits, equal codes and those shared across classes, and
     the distances within and across classes. Bits are numbered as they are packed, MSB first, from 0.

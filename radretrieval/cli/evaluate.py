@@ -42,7 +42,7 @@ def evaluate(
             "--compare",
             metavar="A B",
             help="Test two rankings pair by pair; each an encoder (2), a way of ranking (cnnc+rbc, real+rbc, cnnc, "
-            "rbc, softmax) or both (2:cnnc). Once; of several the last counts.",
+            "rbc, softmax) or both (2:cnnc). If given several times, the last counts.",
         ),
     ] = None,
     withdrawn: Annotated[

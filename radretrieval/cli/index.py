@@ -73,7 +73,7 @@ def audit(
 ) -> None:
     """Measure which share of the true 50 nearest the HNSW index finds: the mean, and the worst query's.
 
-    It is told with every answer through that index until it is measured again.
+    Every answer from that index states it, until it is measured again.
     """
     with opened(context) as archive:
         document = archive.audit_index(sample=sample, encoder=encoder)

@@ -51,10 +51,11 @@ def ingest(
     issuer: Issuer = None,
     watch: Annotated[
         bool,
-        typer.Option("--watch", help="Go on: ingest what comes into the folders, until ended by Ctrl-C or SIGTERM."),
+        typer.Option("--watch", help="Keep running: ingest new files of the folders, until Ctrl-C or SIGTERM."),
     ] = False,
     settle: Annotated[
-        float, typer.Option("--settle", min=0, metavar="SECONDS", help="With --watch: for so long a file lay still.")
+        float,
+        typer.Option("--settle", min=0, metavar="SECONDS", help="With --watch: so long a file must not have changed."),
     ] = 5.0,
     move_to: Annotated[
         Path | None,

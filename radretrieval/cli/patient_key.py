@@ -18,7 +18,7 @@ def rotate(context: typer.Context, issuer: Issuer = None, as_json: AsJson = Fals
     """Give every patient a new pseudonym under a new key; each stays the same patient. Or finish a rotation.
 
     The file then holds the chain of keys, the newest last: back it up, and copy it to every host that ingests. End
-    ingest, receive and pull before. Who has come to know the old key alone can test no identifiers any more.
+    ingest, receive and pull before. A person who knows only the old key can no longer test identifiers.
 
     In an archive of an older version pseudonyms do not take the issuer of identifiers; --issuer has them take it, and
     the patients so far are of that issuer.

@@ -55,7 +55,7 @@ def pull(
         bool | None,
         typer.Option(
             "--reconcile/--no-reconcile",
-            help="Look for images that the peer has no more, one question a study. Default: once a day.",
+            help="Look for images that the peer has no more, one query a study. Default: once a day.",
         ),
     ] = None,
     workers: Annotated[
@@ -71,7 +71,7 @@ def pull(
         ),
     ] = None,
     ae_title: Annotated[
-        str, typer.Option("--ae-title", metavar="AET", help="What we call ourselves (DIMSE).")
+        str, typer.Option("--ae-title", metavar="AET", help="Our own AE title (DIMSE).")
     ] = "RADRETRIEVAL",
     move_to: Annotated[
         str | None,

@@ -44,7 +44,7 @@ def receive(
         Path | None, typer.Option("--peers", metavar="FILE", help="The same, one a line; # begins a comment.")
     ] = None,
     any_called: Annotated[
-        bool, typer.Option("--any-called", help="Let callers in that call this node by another AE title.")
+        bool, typer.Option("--any-called", help="Accept callers that use another called AE title.")
     ] = False,
     tls_cert: Annotated[
         Path | None, typer.Option("--tls-cert", metavar="PEM", help="Certificate of this node: TLS only, from 1.2 on.")
@@ -57,7 +57,10 @@ def receive(
         typer.Option("--tls-ca", metavar="PEM", help="Callers must have a certificate that one of these signed."),
     ] = None,
     max_associations: Annotated[
-        int, typer.Option("--max-associations", min=1, metavar="N", help="At one time; more are told to come later.")
+        int,
+        typer.Option(
+            "--max-associations", min=1, metavar="N", help="Associations at a time; further ones are rejected for now."
+        ),
     ] = 50,
     idle_seconds: Annotated[
         float, typer.Option("--idle-seconds", min=1, help="An association that is silent for so long is ended.")

@@ -63,9 +63,7 @@ Stow = Annotated[
         "user:password or bearer token.",
     ),
 ]
-AeTitle = Annotated[
-    str, typer.Option("--ae-title", metavar="AET", help="How we call ourselves to the node of --store-to.")
-]
+AeTitle = Annotated[str, typer.Option("--ae-title", metavar="AET", help="Our own AE title for --store-to.")]
 
 
 def search(
