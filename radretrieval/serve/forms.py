@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from fastapi import UploadFile
 from pydantic import BaseModel, ConfigDict, Field
 
-Text = Annotated[str, Field(max_length=2000)]
+Text = Annotated[str, Field(min_length=1, max_length=2000)]
 Uid = Annotated[str, Field(max_length=64, pattern=r"^[0-9.]+$")]
 ImageId = Annotated[int, Field(ge=0, le=2**63 - 1)]
 
