@@ -119,3 +119,4 @@ def _what_next(folder: Path, say: Say) -> None:
         "Then your own: unset RADRETRIEVAL_HOME; radretrieval ingest FOLDER --labels labels.csv; "
         "radretrieval train; radretrieval work --once"
     )
+    say(f"See it in a browser: RADRETRIEVAL_HOME={home} radretrieval serve, then open http://127.0.0.1:8000/")

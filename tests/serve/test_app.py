@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
 
+from radretrieval import demo
 from radretrieval.config import ServeSettings, Settings
 from radretrieval.serve.app import create_app
 
@@ -35,3 +37,9 @@ def test_an_unknown_address_is_a_problem_document(client: TestClient) -> None:
     assert answer.status_code == 404
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["status"] == 404
+
+
+def test_the_demo_ends_with_the_command_that_opens_its_page(tmp_path: Path) -> None:
+    said: list[str] = []
+    demo._what_next(tmp_path, said.append)
+    assert f"RADRETRIEVAL_HOME={tmp_path}/home radretrieval serve" in said[-1]

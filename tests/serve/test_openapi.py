@@ -23,8 +23,8 @@ CALLS = settings(
     suppress_health_check=list(HealthCheck),
 )
 
-# Not checked: that what the document allows is accepted. No schema says that a query is exactly one of five fields, that
-# a condition names a column, or that a region lies inside the film; 400 says it.
+# Not checked: that what the document allows is accepted. No schema says that a query is exactly one of five fields,
+# that a condition names a column, or that a region lies inside the film; 400 says it.
 
 
 def test_the_api_keeps_to_its_document(server: Server, films: Films) -> None:
