@@ -22,8 +22,7 @@ from playwright.sync_api import sync_playwright
 
 PICTURE = Path(__file__).parents[1] / "docs" / "page.png"
 QUERY = "id=1&roi=40,120,120,110"  # the region of the demo
-WIDTH, HEIGHT = 1440, 900
-COLOURS = 96  # films and text stay as they are to the eye, at a third of the bytes
+WIDTH, HEIGHT = 1360, 850
 
 
 @contextmanager
@@ -60,7 +59,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, metavar="DIR", help="folder of `radretrieval demo`")
     with served(parser.parse_args().folder / "home") as url:
         taken = Image.open(io.BytesIO(picture(url))).convert("RGB")
-    taken.quantize(COLOURS, dither=Image.Dither.NONE).save(PICTURE, optimize=True)
+    taken.quantize(160, kmeans=1, dither=Image.Dither.NONE).save(PICTURE, optimize=True)
     print(f"{PICTURE}: {PICTURE.stat().st_size // 1000} kB")
 
 

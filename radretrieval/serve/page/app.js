@@ -216,6 +216,7 @@ const ACTS = {
   send: (to) => output("", to),
   noregion: () => locate(),
   print: () => print(),
+  logout: async () => (location.href = (await call("api/logout", {})).url ?? "login?ended=1"),
   full: () => (document.fullscreenElement ? document.exitFullscreen() : $("#films").requestFullscreen()),
   help: () => $("#help").showModal(),
   close: () => ($("#problem").hidden = true),
@@ -286,6 +287,7 @@ trying(async () => {
   connect();
   me = await call("api/session");
   $("#user").textContent = me.user === "local" ? "" : me.user;
+  $("[data-act=logout]").hidden = !me.can_log_out;
   $("#to-it").hidden = !me.roles.includes("admin");
   for (const one of $$(".label")) one.hidden = !me.roles.includes("label");
   $("#nodes").append(...me.send_to.map((to) => h("button", { "data-act": "send", "data-value": to }, t("send", { to }))));

@@ -13,7 +13,7 @@ let unlink, compared, uncompare;
 /* Show the query (0) or a hit (1) under a caption; a linked hit at the query's place. */
 export function show(which, film, label, caption = []) {
   toggleCompare();
-  $("figcaption", blocks[which].parentElement).replaceChildren(...caption);
+  $("figcaption", blocks[which].parentElement).replaceChildren(...caption.filter(Boolean));
   if (!film) return views[which].clear();
   const { zoom, x, y } = query.state;
   const shown = views[which].show(film, { label, state: which && unlink ? { zoom, x, y } : {} });

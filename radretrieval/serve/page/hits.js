@@ -87,10 +87,10 @@ export function panel(one, words, region) {
   const { rank, image_id: id, explanation, patient_key: patient, study_date: date } = one;
   const bits = (n, all) => t("bits", { n, all: number(all) });
   const facts = {
+    regionOf: region && (region.error ?? t(region.roi.found ? "regionYes" : "regionNo", { score: number(region.roi.score, 2) })),
     code: one.irma_code ?? t("uncoded"), modality: one.modality, body_part: one.body_part, view_position: one.view_position,
     laterality: side(one.laterality), study_date: date && day(date), patient: patient && h("abbr", { title: patient }, patient.slice(0, 10)),
     cnnc: bits(one.cnnc_distance, 1000), rbc: bits(one.rbc_distance, 4352),
-    regionOf: region && (region.error ?? t(region.roi.found ? "regionYes" : "regionNo", { score: number(region.roi.score, 2) })),
   };
   const shown = Object.entries(facts).filter(([, value]) => value);
   $("#what").replaceChildren(h("h2", {}, t("rank", { rank }), h("small", {}, t("image", { id }))), h("p", {}, t("same"), likelihood(one)));

@@ -180,7 +180,7 @@ def test_keyboard_alone(served: Served, visits: Callable[..., Visit]) -> None:
     with page.expect_response("**/api/region"):
         press("ArrowRight")
     expect(page.locator("#progress")).to_contain_text(re.compile("Region found in [1-9]"))
-    expect(page.locator("#detail dd").last).to_have_text(re.compile("found"))
+    expect(page.locator("#detail dd").first).to_have_text(re.compile("found"))
     drawn = asked(page)["roi"]
     with page.expect_response("**/api/region"):
         press("Shift+ArrowDown")
