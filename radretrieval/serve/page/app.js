@@ -216,7 +216,7 @@ const ACTS = {
   send: (to) => output("", to),
   noregion: () => locate(),
   print: () => print(),
-  logout: async () => (location.href = (await call("api/logout", {})).url ?? "login?ended=1"),
+  logout: async () => (location.href = (await call("api/logout", {})).next),
   full: () => (document.fullscreenElement ? document.exitFullscreen() : $("#films").requestFullscreen()),
   help: () => $("#help").showModal(),
   close: () => ($("#problem").hidden = true),
