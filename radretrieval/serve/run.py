@@ -52,10 +52,11 @@ def run(settings: Settings, options: ServeSettings, on_ready: Callable[[str], No
 
 def _listening(options: ServeSettings) -> socket.socket:
     try:
-        family, kind, _, _, address = socket.getaddrinfo(
+        family, kind, protocol, _, address = socket.getaddrinfo(
             options.host or None, options.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-        listener = socket.socket(family, kind)
+        # with its protocol, or asyncio leaves out TCP_NODELAY, and each small answer waits 40 ms for an ACK
+        listener = socket.socket(family, kind, protocol)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
     except OSError as error:
