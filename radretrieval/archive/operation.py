@@ -50,11 +50,13 @@ def failure_groups(connection: Connection) -> Rows:
 
 
 def failures(connection: Connection, limit: int, offset: int, reason: str | None = None) -> Rows:
-    """Rows (stage, file, image_id, error, reason, attempts, last_at) of failures, the last first.
+    """Rows (stage, name, error, reason, attempts, last_at) of failures, the last first.
+
+    `name` is the beginning of a file's SHA-256, or the image as `id:7`.
 
     Parameters
     ----------
-    reason : only those of this reason, as `failure_groups` gives it. `file` is the beginning of the SHA-256.
+    reason : only those of this reason, as `failure_groups` gives it.
     """
     values = {"limit": limit, "offset": offset, "reason": reason}
     return connection.execute(_all_failures(sql("failure_page")), values).fetchall()

@@ -906,11 +906,11 @@ ORDER BY i.id LIMIT 1;
 
 -- :failures What failed, by file and by image of the active encoder, with what a page may show of why: in `reason` stands nothing that
 -- may be of a header, a path or a patient - what follows a colon, in brackets or quotes, numbers.
-SELECT 'ingest' AS stage, left(encode(sha256, 'hex'), 12) AS file, NULL::bigint AS image_id, error, {reason} AS reason, attempts, last_at,
+SELECT 'ingest' AS stage, left(encode(sha256, 'hex'), 12) AS name, error, {reason} AS reason, attempts, last_at,
        CASE WHEN uri ~ '^https?:' THEN regexp_replace(uri, '/studies/.*$', '') END AS origin
 FROM ingest_failure
 UNION ALL
-SELECT 'code', NULL, image_id, error, {reason}, attempts, last_at, NULL FROM coding_failure
+SELECT 'code', 'id:' || image_id, error, {reason}, attempts, last_at, NULL FROM coding_failure
 WHERE encoder_id = (SELECT e.id FROM encoder e WHERE e.active);
 
 -- :failure_reason A message without what it says of its file; the status that a server `answers` with stays. (A lookbehind would
@@ -923,9 +923,9 @@ SELECT stage, error, reason, origin, count(*) AS files, max(attempts) AS attempt
 GROUP BY stage, error, reason, origin ORDER BY files DESC, stage, error, reason, origin LIMIT %(limit)s;
 
 -- :failure_page Some of the failures, the last first.
-SELECT stage, file, image_id, error, reason, attempts, last_at FROM ({failures}) f
+SELECT stage, name, error, reason, attempts, last_at FROM ({failures}) f
 WHERE (%(reason)s::text IS NULL OR reason = %(reason)s)
-ORDER BY last_at DESC, stage, file, image_id LIMIT %(limit)s OFFSET %(offset)s;
+ORDER BY last_at DESC, stage, name LIMIT %(limit)s OFFSET %(offset)s;
 
 -- :programs Who is connected to the archive's database, by program and host; of other roles' sessions state and
 -- transaction are shown to who may see them.

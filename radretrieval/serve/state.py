@@ -103,6 +103,7 @@ class EncoderState(BaseModel):
     profile: str
     active: bool
     codes: int
+    share: float
     created_at: datetime
     index: str
     index_built_of: int | None
@@ -197,11 +198,11 @@ class ArchiveState:
 
 def _found(connection: Connection) -> dict[str, Any]:
     """What the database knows."""
-    all_encoders = [_encoder(connection, row) for row in encoders.listed(connection)]
-    active = next((one for one, _ in all_encoders if one.active), None)
     origins, arrivals = operation.origins(connection), operation.arrivals(connection)
-    failures = operation.failure_groups(connection)
     total = sum(row["images"] for row in origins)
+    all_encoders = [_encoder(connection, row, total) for row in encoders.listed(connection)]
+    active = next((one for one, _ in all_encoders if one.active), None)
+    failures = operation.failure_groups(connection)
     coded = 0 if active is None else active.codes
     oldest = operation.oldest_pending(connection, active.encoder_id) if active and total > coded else None
     return {
@@ -224,10 +225,11 @@ def _found(connection: Connection) -> dict[str, Any]:
     }
 
 
-def _encoder(connection: Connection, row: dict[str, Any]) -> tuple[EncoderState, dict[str, Any]]:
+def _encoder(connection: Connection, row: dict[str, Any], images: int) -> tuple[EncoderState, dict[str, Any]]:
     index = exact_index.facts(connection, encoders.get(connection, row["encoder_id"]), row["codes"])
     state = EncoderState(
         **row,
+        share=row["codes"] / max(images, 1),
         index=index["kind"],
         index_built_of=index["built_of"],
         index_live_at=index["live_at"],

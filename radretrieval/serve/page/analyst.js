@@ -2,7 +2,7 @@
 
 import { begin, fill, problem, share } from "./desk.js";
 import { COLOURS, alone, show, whole, zoom } from "./map.js";
-import { $, call, h, number, t } from "./page.js";
+import { $, $$, call, h, number, t } from "./page.js";
 
 const PAGE = 24;
 const NEIGHBOURS = 6;
@@ -12,10 +12,11 @@ let classes, map, listed;
 async function start() {
   classes = await call("api/classes");
   draw();
-  for (let answer; answer?.state !== "ready"; ) {
-    if (answer) await new Promise((done) => setTimeout(done, 1000));
-    answer = await call("api/map");
+  for (;;) {
+    const answer = await call("api/map");
     map = answer.map;
+    if (map) break;
+    await new Promise((done) => setTimeout(done, 1000));
   }
   classes = await call("api/classes"); // where they are on the map is known now
   draw();
@@ -23,73 +24,71 @@ async function start() {
 
 function draw() {
   if (classes) draw_classes();
-  $("#explained").textContent = map ? t("anExplained", { n: number(map.image_ids.length), of: number(map.of), x: share(map.explained[0], 0), y: share(map.explained[1], 0) }) : t("anComputing");
+  $("#explained").textContent = t("anComputing");
   if (!map) return;
-  const { terms, counts, values } = map.columns[$("#by").value], own = terms.slice(0, REST);
-  const group = (value) => (value < 0 ? REST : Math.min(value, REST));
-  const rest = map.image_ids.length - counts.slice(0, REST).reduce((sum, n) => sum + n, 0);
-  show(map.x.map((x, i) => [x / map.grid, 1 - map.y[i] / map.grid, group(values[i])]), chosen);
-  $("#legend").replaceChildren(...[...own, ...(rest ? [t("anOthers")] : [])].map((term, index) => {
-    const mark = h("i"), colour = index < own.length ? index : REST;
-    mark.style.background = COLOURS[colour];
-    return h("li", {}, h("button", { type: "button", "aria-pressed": false, onclick: ({ currentTarget: own }) => {
+  const [x, y] = map.explained.map((one) => share(one, 0)), { terms, counts, values } = map.columns[$("#by").value];
+  $("#explained").textContent = t("anExplained", { n: number(map.image_ids.length), of: number(map.of), x, y });
+  show(map.x.map((x, i) => [x / map.grid, 1 - map.y[i] / map.grid, values[i] < 0 ? REST : Math.min(values[i], REST)]), chosen);
+  const rest = values.filter((value) => value < 0 || value >= REST).length;
+  const group = (index, term, count) => {
+    const mark = h("i");
+    mark.style.background = COLOURS[index];
+    return h("li", {}, h("button", { ariaPressed: false, onclick: ({ currentTarget: own }) => {
       const on = own.ariaPressed === "false";
-      for (const one of $("#legend").querySelectorAll("button")) one.ariaPressed = on && one === own;
-      alone(on ? colour : null);
-    } }, mark, term, h("span", { className: "faint" }, number(colour < REST ? counts[index] : rest))));
-  }));
+      for (const one of $$("#legend button")) one.ariaPressed = on && one === own;
+      alone(on ? index : null);
+    } }, mark, term, h("span", { className: "faint" }, number(count))));
+  };
+  $("#legend").replaceChildren(...terms.slice(0, REST).map((term, index) => group(index, term, counts[index])), rest ? group(REST, t("anOthers"), rest) : "");
 }
 
 const CELLS = {
-  class: (label, { irma_code, words }) => h("button", { type: "button", id: `class ${irma_code}`, title: words.join("\n"), onclick: () => list(irma_code) }, label || t("anUnlabelled")),
-  percent: (value) => value == null ? null : share(value, 0),
+  class: (label, { irma_code, words }) => h("button", { id: `class ${irma_code}`, title: words.join("\n"), onclick: () => list(irma_code) }, label || t("anUnlabelled")),
+  percent: (value) => (value == null ? "–" : share(value, 0)),
 };
 
 function draw_classes() {
   const wanted = $("#find").value.toLowerCase();
-  const rows = classes.classes.filter((one) => [one.irma_code ?? t("anUnlabelled"), ...one.words].join(" ").toLowerCase().includes(wanted));
-  $("#counts").textContent = t("anCounts", { n: number(classes.classes.filter((one) => one.irma_code).length), images: number(classes.images) });
+  const rows = classes.classes.filter(({ irma_code, label, words }) => [irma_code, label, ...words].join(" ").toLowerCase().includes(wanted));
+  $("#counts").textContent = t("anCounts", { n: number(rows.length), images: number(rows.reduce((sum, one) => sum + one.images, 0)) });
   fill($("#classes"), rows, CELLS);
 }
 
 /* List images of a class: its first ones, or those after an image. */
 async function list(code, after = 0) {
-  try {
-    const { images, next } = await call(`api/classes/${code ?? "none"}/images?limit=${PAGE}&after=${after}`);
-    const cards = images.map((one) => card(one.id, [one.modality, one.view_position, one.laterality, !one.coded && t("anNoCode"), one.withdrawn && t("anWithdrawn")]));
-    $("#images ol").replaceChildren(...(after ? $("#images ol").children : []), ...cards);
-    listed = [code, next];
-    $("#more").hidden = !next;
-    $("#images").hidden = false;
-    $("#images h2").textContent = t("anImages", { code: label(code) || t("anUnlabelled") });
-    (after ? $("a", cards[0]) : $("#images h2")).focus();
-  } catch (error) {
-    problem(error);
-  }
+  const page = await call(`api/classes/${code ?? "none"}/images?limit=${PAGE}&after=${after}`).catch(problem);
+  if (!page) return;
+  const cards = page.images.map((one) => card(one.id, one.modality, one.view_position, one.laterality, !one.coded && t("anNoCode"), one.withdrawn && t("anWithdrawn")));
+  if (!after) $("#images ol").replaceChildren();
+  $("#images ol").append(...cards);
+  listed = [code, page.next];
+  $("#more").hidden = !page.next;
+  $("#images").hidden = false;
+  $("#images h2").textContent = t("anImages", { code: label(code) || t("anUnlabelled") });
+  (after ? cards[0].firstChild : $("#images h2")).focus();
 }
 
 const label = (code) => classes.classes.find((one) => one.irma_code === code)?.label;
-
-const card = (id, told) => h("li", {}, h("a", { href: `./?id=${id}` }, h("img", { loading: "lazy", alt: "", src: `api/images/${id}/thumbnail` }),
-  h("span", {}, [t("image", { id }), ...told.filter(Boolean)].join(" · "))));
+const card = (id, ...told) => h("li", {}, h("a", { href: `./?id=${id}` }, h("img", { loading: "lazy", alt: "", src: `api/images/${id}/thumbnail` }),
+  h("span", {}, [t("image", { id }), ...told].filter(Boolean).join(" · "))));
 
 /* A point was chosen: say which; to open it: its image, what is known of it, and the images nearest to it. */
 async function chosen(place, open) {
-  const id = map.image_ids[place];
-  const facts = Object.entries(map.columns).map(([name, { terms, values }]) => [name, terms[values[place]]]).filter(([, value]) => value);
-  $("#said").textContent = [t("image", { id }), ...facts.slice(0, 1).map(([, value]) => value)].join(": ");
+  const id = map.image_ids[place], title = t("image", { id });
+  const facts = Object.entries(map.columns).map(([name, { terms, values }]) => [t(name), terms[values[place]]]).filter(([, value]) => value);
+  $("#said").textContent = `${title}: ${facts[0]?.[1] ?? ""}`;
   if (!open) return;
   $("#detail").hidden = false;
-  $("#detail h2").textContent = t("image", { id });
-  $("#detail dl").replaceChildren(...facts.flatMap(([name, value]) => [h("dt", {}, t(name)), h("dd", {}, value)]));
-  $("#own").replaceChildren(card(id, [t("anSearch")]));
+  $("#detail h2").textContent = title;
+  $("#detail dl").replaceChildren(...facts.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
+  $("#own").replaceChildren(card(id, t("anSearch")));
   $("#near").replaceChildren();
   $("#detail h2").focus();
   const form = new FormData();
   form.append("id", id);
   form.append("top", NEIGHBOURS);
-  const { hits } = await call("api/search", form).catch((error) => problem(error) ?? { hits: [] });
-  $("#near").replaceChildren(...hits.map((hit) => card(hit.image_id, [label(hit.irma_code), t("anBits", { n: hit.cnnc_distance })])));
+  const answer = await call("api/search", form).catch(problem);
+  if (answer) $("#near").replaceChildren(...answer.hits.map((hit) => card(hit.image_id, label(hit.irma_code), t("anBits", { n: hit.cnnc_distance }))));
 }
 
 $("#find").oninput = draw_classes;

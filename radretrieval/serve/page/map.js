@@ -7,9 +7,9 @@ export const COLOURS = ["#56b4e9", "#e69f00", "#2fc49a", "#f0e442", "#e58fc0", "
 const canvas = $("#map");
 let points = []; // [x, y, group], the place a share of the map
 let only = null; // the group that is shown alone
-let at = -1; // the point that is chosen
+let at; // the place of the point that is chosen
 let view = [0.5, 0.5, 1]; // the middle of what is seen, a share of the map, and how much larger than the whole it is
-let frame, chosen;
+let frame, chosen, moved;
 
 /* Show these points; `told` is called with the one that is chosen, and whether its image is to be opened. */
 export function show(next, told) {
@@ -23,16 +23,18 @@ export function alone(group) {
   paint();
 }
 
-export const zoom = (factor, x = 0, y = 0) => {
+/* Zoom by a factor; what is x, y pixels from the middle stays there. */
+export function zoom(factor, x = 0, y = 0) {
   const before = size();
   view[2] = Math.min(200, Math.max(1, view[2] * factor));
   move(x / before - x / size(), y / before - y / size());
-};
+}
 
 export const whole = () => move(0.5 - view[0], 0.5 - view[1], (view[2] = 1));
 
 const size = () => 0.94 * Math.min(canvas.clientWidth, canvas.clientHeight) * view[2];
 const place = ([x, y]) => [canvas.clientWidth / 2 + (x - view[0]) * size(), canvas.clientHeight / 2 + (y - view[1]) * size()];
+const shown = ([, , group]) => only === null || only === group;
 
 function move(x, y) {
   view = [view[0] + x, view[1] + y].map((one) => Math.min(1, Math.max(0, one))).concat(view[2]);
@@ -46,61 +48,55 @@ function paint() {
     [canvas.width, canvas.height] = [canvas.clientWidth * devicePixelRatio, canvas.clientHeight * devicePixelRatio];
     context.scale(devicePixelRatio, devicePixelRatio);
     for (const point of points) {
-      const [x, y] = place(point), group = point[2];
-      context.globalAlpha = only === null || only === group ? 0.85 : 0.1;
-      context.fillStyle = COLOURS[group];
+      const [x, y] = place(point);
+      context.globalAlpha = shown(point) ? 0.85 : 0.1;
+      context.fillStyle = COLOURS[point[2]];
       context.fillRect(x - side / 2, y - side / 2, side, side);
     }
-    if (at < 0) return;
+    if (at === undefined) return;
     const [x, y] = place(points[at]);
     [context.globalAlpha, context.strokeStyle, context.lineWidth] = [1, "#fff", 2];
     context.strokeRect(x - side, y - side, 2 * side, 2 * side);
   });
 }
 
-/* Choose the point that is nearest by `far`, a function of its way from here; one of a group that is not shown never is. */
+/* Choose the point that is nearest by `far`, a function of its way from a place. */
 function choose([fromX, fromY], far, open) {
-  let least = Infinity, best = -1;
+  let least = Infinity;
   points.forEach((point, i) => {
-    const [x, y] = place(point), one = only === null || only === point[2] ? far(x - fromX, y - fromY) : Infinity;
-    if (one < least) [least, best] = [one, i];
+    const [x, y] = place(point), one = far(x - fromX, y - fromY);
+    if (one < least && shown(point)) [least, at] = [one, i];
   });
-  if (best < 0) return;
-  at = best;
+  if (least === Infinity) return;
   const [x, y] = place(points[at]);
   if (x < 0 || y < 0 || x > canvas.clientWidth || y > canvas.clientHeight) move(points[at][0] - view[0], points[at][1] - view[1]);
   paint();
   chosen(at, open);
 }
 
-/* Arrows choose the next point that way, with Shift they move the map; + - 0 zoom, Enter opens. */
+const WAYS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+const KEYS = { "+": () => zoom(1.5), "-": () => zoom(1 / 1.5), 0: whole, Enter: () => at === undefined || chosen(at, true) };
+
+/* Arrows choose the next point that way, with Shift they move the map. */
 canvas.onkeydown = (event) => {
-  const { key, shiftKey } = event, middle = [canvas.clientWidth / 2, canvas.clientHeight / 2];
-  const [dx, dy] = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[key] ?? [];
-  const act = { "+": () => zoom(1.5), "-": () => zoom(1 / 1.5), 0: whole, Enter: () => at < 0 || chosen(at, true) }[key];
-  if (act) act();
-  else if (dx === undefined) return;
+  const { key, shiftKey } = event, [dx, dy] = WAYS[key] ?? [];
+  if (!WAYS[key] && !KEYS[key]) return;
+  event.preventDefault();
+  if (KEYS[key]) KEYS[key]();
   else if (shiftKey) move((60 * dx) / size(), (60 * dy) / size());
-  else if (at < 0) choose(middle, Math.hypot);
+  else if (at === undefined) choose(place(view), Math.hypot);
   else choose(place(points[at]), (x, y) => {
     const along = x * dx + y * dy, beside = Math.abs(x * dy + y * dx);
     return along > 0 && beside <= 2 * along ? along + 2 * beside : Infinity;
   });
-  event.preventDefault();
 };
-
 canvas.addEventListener("wheel", (event) => {
   event.preventDefault();
   zoom(1.0015 ** -event.deltaY, event.offsetX - canvas.clientWidth / 2, event.offsetY - canvas.clientHeight / 2);
 }, { passive: false });
-
-let moved;
 canvas.onpointerdown = ({ pointerId }) => canvas.setPointerCapture(pointerId, (moved = 0));
 canvas.onpointermove = ({ buttons, movementX: x, movementY: y }) => {
-  if (!buttons) return;
-  moved += Math.hypot(x, y);
-  if (moved > 4) move(-x / size(), -y / size());
+  if (buttons && (moved += Math.hypot(x, y)) > 4) move(-x / size(), -y / size());
 };
-canvas.onclick = ({ offsetX, offsetY }) => moved > 4 ||
-  choose([offsetX, offsetY], (x, y) => (Math.hypot(x, y) < 14 ? Math.hypot(x, y) : Infinity), true);
+canvas.onclick = ({ offsetX, offsetY }) => moved > 4 || choose([offsetX, offsetY], (x, y) => (Math.hypot(x, y) < 14 ? Math.hypot(x, y) : Infinity), true);
 new ResizeObserver(paint).observe(canvas);

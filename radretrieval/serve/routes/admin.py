@@ -24,11 +24,10 @@ def _state(request: Request) -> ArchiveState:
 
 
 class Failed(BaseModel):
-    """A file or image that failed; `file` is the beginning of its SHA-256, `reason` has nothing of the file."""
+    """A file that failed, named by the beginning of its SHA-256, or an image (`id:7`); `reason` has nothing of it."""
 
     stage: str
-    file: str | None
-    image_id: int | None
+    name: str | None
     error: str
     reason: str
     attempts: int
