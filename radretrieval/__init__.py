@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from radretrieval.api.archive import evaluate as evaluate
     from radretrieval.api.archive import open_archive as open_archive
     from radretrieval.api.archive import train as train
+    from radretrieval.api.client import RemoteArchive as RemoteArchive
     from radretrieval.api.queries import BatchSearch as BatchSearch
     from radretrieval.archive.encoder_deletion import DeletedEncoder as DeletedEncoder
     from radretrieval.archive.encoders import Encoder as Encoder
@@ -61,6 +62,7 @@ __version__ = "0.1.0"
 
 _PLACES = {
     "api.archive": "Archive evaluate open_archive train",
+    "api.client": "RemoteArchive",
     "api.queries": "BatchSearch",
     "archive.encoder_deletion": "DeletedEncoder",
     "archive.encoders": "Encoder",

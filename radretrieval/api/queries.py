@@ -73,7 +73,7 @@ class ArchiveQueries(ArchiveBase):
         from radretrieval.search.request import Request
 
         request = Request(
-            query=_query(query),
+            query=query_of(query),
             top=top,
             candidates=candidates,
             roi=_roi(roi),
@@ -231,7 +231,8 @@ def conditions(where: Where) -> tuple[Condition, ...]:
     return tuple(parse(f"{column}={'' if one is None else one}") for column, one in pairs)
 
 
-def _query(query: StrPath | int) -> Path | int:
+def query_of(query: StrPath | int) -> Path | int:
+    """A file, or the id of an image, of what was given as a query; raises UsageError for a form that is neither."""
     if isinstance(query, int):
         return query
     text, path = os.fspath(query), Path(query)
