@@ -29,7 +29,7 @@ function card(one, words, onclick) {
   const line = (className, ...content) => h("span", { className }, content.filter(Boolean).join(" · ") || "\u00a0");
   const box = h("span", { className: "box", hidden: true });
   const [found, verdict] = [h("span", { className: "found" }), h("span", { className: "verdict" })];
-  const image = h("img", { loading: "lazy", alt: "", src: `api/images/${id}/thumbnail`, draggable: false });
+  const image = h("img", { loading: "lazy", alt: "", srcset: `api/images/${id}/thumbnail .1x`, draggable: false });
   image.onerror = () => (image.hidden = true);
   const choice = h("button", { className: "hit", tabIndex: -1, onclick },
     h("span", { className: "thumb" }, h("span", { className: "sheet" }, image, box), line("rank", `${rank}`), verdict),

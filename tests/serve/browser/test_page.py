@@ -53,7 +53,7 @@ def hits(page: Page) -> Any:
 
 def ids(page: Page) -> list[str]:
     """The images of the hits, by the addresses of their thumbnails."""
-    return page.locator("#hits img").evaluate_all(r"all => all.map((one) => one.src.match(/images.(\d+)/)[1])")
+    return page.locator("#hits img").evaluate_all(r"all => all.map((one) => one.srcset.match(/images.(\d+)/)[1])")
 
 
 def drag(page: Page, film: str, start: tuple[float, float], end: tuple[float, float]) -> None:
