@@ -208,6 +208,35 @@ def test_keyboard_alone(served: Served, visits: Callable[..., Visit]) -> None:
     expect(page.get_by_role("button", name="DICOM report (SR)")).to_be_hidden()
 
 
+def test_what_a_reader_says(served: Served, visits: Callable[..., Visit]) -> None:
+    page = visits(**READING_ROOM | {"color_scheme": "light"}).open(f"{served.url}/?id=5&hit=2")
+    verdict = hits(page).nth(1).locator(".verdict")
+    expect(hits(page).nth(1)).to_have_attribute("aria-current", "true")
+    page.keyboard.press("y")
+    expect(verdict).to_have_text("✓")
+    relevant = page.get_by_role("button", name="Relevant", exact=True)
+    expect(relevant).to_have_attribute("aria-pressed", "true")
+    relevant.click()
+    expect(verdict).to_have_text("")
+    page.keyboard.press("n")
+    expect(verdict).to_have_text("✗")
+    expect(page.locator("[data-act=refine]")).to_have_text("Refine by 1")
+    page.get_by_role("button", name="Wrong label").click()
+    dialog = page.get_by_role("dialog", name=re.compile(r"Wrong label of image \d+"))
+    assert violations(page) == []
+    dialog.get_by_label("What is wrong").fill("the other side")
+    dialog.get_by_role("button", name="Report").click()
+    expect(page.locator("#progress")).to_have_text(re.compile(r"Reported: the label audit lists image \d+"))
+    image = int(ids(page)[1])
+    with served.client() as client:
+        said = client.get("/api/feedback", params={"id": 5}).json()["feedback"]
+        assert [(one["hit_image_id"], one["relevant"], one["rank"]) for one in said] == [(image, False, 2)]
+        headers = {"X-CSRF-Token": client.get("/api/session").json()["csrf"]}
+        client.post("/api/labels/reports", json={"image": image}, headers=headers)  # takes the report back
+    page.keyboard.press("n")
+    expect(verdict).to_have_text("")
+
+
 def test_what_cannot_be_read(served: Served, visits: Callable[..., Visit]) -> None:
     visit = visits(**READING_ROOM)
     page = visit.open(served.url + "/?id=999999")
