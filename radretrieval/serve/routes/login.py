@@ -148,6 +148,7 @@ def _form(
         **texts,
         "language": language,
         "message": html.escape(said),
+        "kind": "refused" if status >= 400 else "",
         "quiet": "" if said else "hidden",
         "next": html.escape(page),
         "form": "" if access.login is Login.USERS else "hidden",
