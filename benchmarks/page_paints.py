@@ -37,7 +37,8 @@ WINDOW = {"width": 1600, "height": 1200}
 BARS = {"window drag": 30.0, "pan": 20.0, "zoom": 20.0}  # paints a second of each film, issue 14
 GAP = 0.15  # seconds between two of a window drag
 FIRST = 0.6  # seconds to the first paint
-HTML = """<!doctype html><title>Films</title><link rel="icon" href="favicon.svg"><style>
+HTML = """<!doctype html><title>Films</title><link rel="icon" href="favicon.svg">
+<link rel="stylesheet" href="viewer.css"><style>
 body { margin: 0 } main { display: flex; gap: 8px; height: 100vh } main > div { flex: 1 }</style>
 <main><div></div><div></div></main><script type="module">
 import { FilmView, link } from "./viewer.js";
