@@ -16,7 +16,7 @@ const turnedBy = (times, [du, dv]) => (times ? turnedBy(times - 1, [-dv, du]) : 
 
 export function FilmView(element) {
   let film = null, state = START, region = null, boxes = [], message = "";
-  let values, greys, level, pixels, shown, abort, loading, drag, frame, moving;
+  let values, greys, level, pixels, shown, loading, drag, frame, moving;
   const pointers = new Map(), timers = {}, stale = new Set();
   // without data, so as markup
   element.innerHTML = `<div class="film-stage"><canvas aria-hidden="true"></canvas><div aria-hidden="true"></div>
@@ -26,8 +26,8 @@ export function FilmView(element) {
   element.role = "application";
   element.tabIndex = 0;
   const sized = new ResizeObserver(() => repaint("view"));
-  for (const one of [stage, document.body]) sized.observe(one); // what moves a film can change the page's height alone
-  addEventListener("resize", () => repaint("view")); // also where only the device pixel ratio changes
+  for (const one of [stage, document.body]) sized.observe(one); // the page's height changes where a film is moved
+  addEventListener("resize", () => repaint("view")); // a change of the device pixel ratio alone
   const acts = { pointerdown: down, pointermove: move, pointerup: up, pointercancel: up, wheel, keydown: key, contextmenu: stop };
   for (const [name, act] of Object.entries(acts)) {
     (act === key ? element : stage).addEventListener(name, (event) => film && act(event), { passive: false });
@@ -45,11 +45,11 @@ export function FilmView(element) {
       values = modalityValues(film);
       settle();
       view.restore(state);
-      await load(next);
+      await load();
       return film === next;
     },
     clear() {
-      abort?.abort();
+      loading?.abort();
       film = level = pixels = shown = region = drag = loading = null;
       boxes = [];
       tellLine("");
@@ -87,8 +87,8 @@ export function FilmView(element) {
   view.mode = "pan";
   return view;
 
-  /* What the user changes; linked views follow: in zoom and place, which are shares of the film, and in the window, as
-     it differs from the one that each film was first shown with. Turning and inverting are for each film alone. */
+  /* The user's change. Linked views follow in zoom and place, shares of the film, and in the window, as it differs from
+     the film's first one; turning and inverting are for each film alone. */
   function change(to) {
     if (!film) return;
     set(to, true);
@@ -202,8 +202,8 @@ export function FilmView(element) {
     drag = null;
   }
 
-  /* Edges of the region (left, top, right, bottom) and which of them a drag from this film pixel takes along: those
-     near it, all from within; from elsewhere a new region is drawn. */
+  /* Edges of the region and which of them a drag from this film pixel takes along: those near it, all from within; from
+     elsewhere, of a new region. */
   function grip(point) {
     const near = (8 * devicePixelRatio) / shape().scale, { x, y, width, height } = region ?? {};
     const edges = [x, y, x + width, y + height], held = edges.map((edge, i) => Math.abs(point[i % 2] - edge) < near);
@@ -264,20 +264,20 @@ export function FilmView(element) {
   }
 
   /* Fetches the level for the scale, and another where the scale has changed meanwhile. */
-  async function load(wanted) {
-    loading = abort = new AbortController();
+  async function load() {
+    const own = (loading = new AbortController());
     const progress = (share) => pixels || tellLine(say("loading", { percent: Math.round(share * 100) }));
     try {
-      for (let next; (next = levelFor(wanted, shape().scale)) !== level; ) {
-        const found = await levelPixels(next, loading.signal, progress);
-        if (film !== wanted) return;
+      for (let next; (next = levelFor(film, shape().scale)) !== level; ) {
+        const found = await levelPixels(next, own.signal, progress);
+        if (loading !== own) return;
         [level, pixels, message] = [next, found, ""];
         repaint("view");
         paint();
       }
       loading = null;
     } catch (error) {
-      if (film !== wanted) return;
+      if (loading !== own) return;
       tellLine(say("failed", { reason: error.message }));
       throw error;
     }
@@ -305,7 +305,7 @@ export function FilmView(element) {
     if (film) draw();
     if (stale.size) describe(now.scale);
     stale.clear();
-    if (film && !loading && levelFor(film, now.scale) !== level) load(film).catch(() => {});
+    if (film && !loading && levelFor(film, now.scale) !== level) load().catch(() => {});
   }
   /* The canvas covers the whole device pixels of the block: else the browser would resample it. */
   function settle() {
@@ -354,8 +354,8 @@ export function link(views) {
   return () => views.forEach((view) => (view.followers = []));
 }
 
-/* Shows the film of `other` over that of `view`, in turns ("flicker") or half transparent ("overlay"); returns what ends
-   it. The space bar takes turns by hand; where the user wants no motion, it alone does. */
+/* Shows the film of `other` over that of `view`, by "flicker" or "overlay"; returns what ends it. The space bar takes
+   turns too, and alone for users who want no motion. */
 export function compare(view, other, how) {
   const block = view.element.appendChild(document.createElement("div")), over = new FilmView(block);
   block.classList.add("film-over", how);

@@ -446,6 +446,12 @@ def test_a_film_that_is_no_longer_wanted_is_not_shown(visit: Visit, site: Site) 
     films[0].levels[0].url += "?again"
     both = "(films) => Promise.all(films.map((film) => views[0].show(film)))"
     assert page.evaluate(both, [film.model_dump() for film in films]) == [False, True]
+    again = "(film) => Promise.all([film, film].map((one) => views[0].show(one)))"
+    assert page.evaluate(
+        again, films[0].model_dump() | {"levels": [films[0].levels[0].model_dump() | {"url": "api/a/1?2"}]}
+    )
+    assert "cannot" not in line(page)
+    page.evaluate(both, [film.model_dump() for film in films])
     page.evaluate("views[0].one()")
     top, left = (720 - 300) // 2, (1280 - 400) // 2
     assert (shown(page)[top : top + 300, left : left + 400] == grey(films[1], values)).all()
