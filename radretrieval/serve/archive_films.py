@@ -21,7 +21,7 @@ from radretrieval.files.uris import frame_of
 from radretrieval.files.versions import code_digest
 from radretrieval.serve.film import Film
 from radretrieval.serve.film_cache import FilmCache
-from radretrieval.serve.films import MadeFilm, made_film, thumbnail
+from radretrieval.serve.films import MadeFilm, made_film, made_thumbnail, thumbnail
 from radretrieval.storage.content_store import ContentStore
 from radretrieval.storage.source import SourceFile, read_source
 from radretrieval.storage.worker_pool import WorkerPool
@@ -54,7 +54,7 @@ def make(task: FilmTask, reading: Reading) -> MadeFilm | bytes:
         if small is not None:
             return thumbnail(small)
     radiograph = read_source(uri, sha256, reading)
-    return thumbnail(radiograph.pixels) if task.thumbnail else made_film(radiograph)
+    return made_thumbnail(radiograph) if task.thumbnail else made_film(radiograph)
 
 
 class ArchiveFilms:

@@ -9,7 +9,7 @@ import hashlib
 import io
 import zlib
 from dataclasses import replace
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,47 +57,71 @@ def made_film(radiograph: Radiograph) -> MadeFilm:
 
     Colours, a palette and a reduced copy, which have no stored grey values, are sent as their luminance in 16 bits.
     """
-    values, display = _stored(radiograph)
-    low, high = int(values.min()), int(values.max())
-    offset = -(2**15) if low < 0 else 0
-    sent = (values.astype(np.int32) - offset).astype(np.uint16)
-    padding = None if display.padding is None else (display.padding[0] - offset, display.padding[1] - offset)
-    levels = {level: area_mean(sent, level, padding) for level in LEVELS}
+    sent = _Sent.of(radiograph)
+    levels = {level: sent.level(level) for level in LEVELS}
     spacing = radiograph.row_spacing, radiograph.column_spacing
     film = Film(
         rows=radiograph.rows,
         columns=radiograph.columns,
-        bits=max(radiograph.bits_stored, high.bit_length()),  # samples of 1, 2 and 4 bits were widened to 8
-        offset=offset,
+        bits=max(radiograph.bits_stored, sent.high.bit_length()),  # samples of 1, 2 and 4 bits were widened to 8
+        offset=sent.offset,
         levels=[Level(level=level, rows=one.shape[0], columns=one.shape[1]) for level, one in levels.items()],
-        **described(display),
-        range=_range(values, display, low, high),
+        **described(sent.display),
+        range=_range(sent),
         spacing=None if spacing[0] is None or spacing[1] is None else (spacing[0], spacing[1]),
         presets=[],
         ignored=list(radiograph.ignored),
         reduced=radiograph.unreachable,
     )
     film.presets = presets(film, radiograph.modality, radiograph.body_part)
-    key = hashlib.sha256(f"{sent.shape}".encode() + sent.astype("<u2").tobytes()).hexdigest()
-    small = levels[level_for(film, THUMBNAIL).level].astype(np.int32) + offset
+    key = hashlib.sha256(f"{sent.values.shape}".encode() + sent.values.astype("<u2").tobytes()).hexdigest()
     pixels: dict[int, bytes] = {level: encoded(one) for level, one in levels.items()}
-    return MadeFilm(film, key, pixels, thumbnail(display.pixels(small)))
+    return MadeFilm(film, key, pixels, _thumbnail(sent))
 
 
-def _stored(radiograph: Radiograph) -> tuple[NDArray[Any], Display]:
-    """Stored values, integers, and how they are shown."""
-    if radiograph.stored is None or radiograph.display is None:
-        return np.rint(radiograph.pixels * np.float32(65535)).astype(np.uint16), identity(65535)
-    return radiograph.stored, radiograph.display
+def made_thumbnail(radiograph: Radiograph) -> bytes:
+    """The thumbnail of a film alone, as PNG."""
+    return _thumbnail(_Sent.of(radiograph))
 
 
-def _range(values: NDArray[Any], display: Display, low: int, high: int) -> tuple[float, float]:
+class _Sent(NamedTuple):
+    """Pixels as they are sent, uint16; `offset` makes stored values of them, whose largest is `high`."""
+
+    values: NDArray[np.uint16]
+    offset: int
+    high: int
+    display: Display
+
+    @classmethod
+    def of(cls, radiograph: Radiograph) -> _Sent:
+        stored, display = radiograph.stored, radiograph.display
+        if stored is None or display is None:
+            stored, display = np.rint(radiograph.pixels * np.float32(65535)).astype(np.uint16), identity(65535)
+        offset = -(2**15) if stored.min() < 0 else 0
+        values = (stored.astype(np.int32) - offset).astype(np.uint16) if offset else stored.astype(np.uint16)
+        return cls(values, offset, int(stored.max()), display)
+
+    def level(self, level: int) -> NDArray[np.uint16]:
+        """Half or quarter of the pixels, or all."""
+        span = self.display.padding
+        return area_mean(self.values, level, None if span is None else (span[0] - self.offset, span[1] - self.offset))
+
+
+def _thumbnail(sent: _Sent) -> bytes:
+    """Of the smallest level that is as large."""
+    longest = max(sent.values.shape)
+    level = next(level for level in reversed(LEVELS) if level == 1 or -(-longest // level) >= THUMBNAIL)
+    return thumbnail(sent.display.pixels(sent.level(level).astype(np.int32) + sent.offset))
+
+
+def _range(sent: _Sent) -> tuple[float, float]:
     """Lowest and highest modality value of the stored values that are no padding."""
+    display = sent.display
     if display.range is not None:
         return display.range
-    span = np.arange(low, high + 1)
-    met = display.modality.of(span[(counted(values, low, len(span)) > 0) & ~display.is_padding(span)])
-    met = np.clip(met, -LARGEST, LARGEST)
+    low = int(sent.values.min())
+    seen = np.flatnonzero(counted(sent.values, low, int(sent.values.max()) - low + 1)) + low + sent.offset
+    met = np.clip(display.modality.of(seen[~display.is_padding(seen)]), -LARGEST, LARGEST)
     return (float(met.min()), float(met.max())) if len(met) else (0.0, 0.0)
 
 
@@ -109,18 +133,16 @@ def area_mean(values: NDArray[np.uint16], level: int, padding: tuple[int, int] |
     """
     if level == 1:
         return values
-    real = np.ones(values.shape, np.uint16)
-    if padding is not None:
-        real = ((values < padding[0]) | (values > padding[1])).astype(np.uint16)
-    counts = _sums(real, level)
-    sums = _sums(values * real, level)
-    mean = ((sums + counts // 2) // np.maximum(counts, 1)).astype(np.int64)
-    if padding is not None:
-        within = (mean >= padding[0]) & (mean <= padding[1])
-        upper = 2 * sums > (padding[0] + padding[1]) * counts.astype(np.int64)
-        mean = np.where(within, np.where(upper, padding[1] + 1, padding[0] - 1), mean)
-        mean = np.where(counts == 0, values[::level, ::level], mean)
-    return mean.astype(np.uint16)
+    if padding is None:
+        counts = np.multiply.outer(*(np.minimum(level, side - np.arange(0, side, level)) for side in values.shape))
+        return np.asarray((_sums(values, level) + counts // 2) // counts, np.uint16)
+    real = ((values < padding[0]) | (values > padding[1])).astype(np.uint16)
+    counts, sums = (_sums(one, level).astype(np.int64) for one in (real, values * real))
+    mean = (sums + counts // 2) // np.maximum(counts, 1)
+    within = (mean >= padding[0]) & (mean <= padding[1])
+    upper = 2 * sums > (padding[0] + padding[1]) * counts
+    mean = np.where(within, np.where(upper, padding[1] + 1, padding[0] - 1), mean)
+    return np.asarray(np.where(counts == 0, values[::level, ::level], mean), np.uint16)
 
 
 def _sums(values: NDArray[np.uint16], level: int) -> NDArray[np.uint32]:
