@@ -196,7 +196,8 @@ def test_a_person_logs_in_and_out(served: Served, users: Path, url: str) -> None
     assert {"HttpOnly", "SameSite=lax", "Path=/"} <= set(done.headers["set-cookie"].split("; "))
     session = client.get("/api/session").json()
     assert (session["user"], session["roles"], session["can_log_out"]) == ("anna", ["search"], True)
-    assert client.get("/").status_code == 200
+    assert client.get("/").headers["cache-control"] == "no-store"
+    assert client.get("/app.js").headers["cache-control"] == "no-cache"
     cookie = dict(client.cookies)
     assert client.post("/api/logout").status_code == 403  # without the token
     assert client.post("/api/logout", headers={"X-CSRF-Token": session["csrf"]}).json() == {"next": "login?ended=1"}

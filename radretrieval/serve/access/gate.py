@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from radretrieval.serve.access import headers
-from radretrieval.serve.access.access import Access
+from radretrieval.serve.access.access import Access, Login
 from radretrieval.serve.access.limits import limited, too_large
 from radretrieval.serve.problems import problem
 
@@ -47,8 +47,11 @@ class Gate:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
+                given = MutableHeaders(scope=message)
                 file = static and message["status"] in (200, 206, 304)
-                headers.secure(MutableHeaders(scope=message), self.access.frames, static=file)
+                # A browser that may keep a page shows it as it was, films and all, to who goes back after the logout.
+                shown = self.access.login is not Login.NONE and given.get("content-type", "").startswith("text/html")
+                headers.secure(given, self.access.frames, kept=file and not shown)
             await send(message)
 
         try:

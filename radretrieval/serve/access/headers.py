@@ -91,13 +91,13 @@ def ancestors(options: ServeSettings) -> str:
     return " ".join(options.frame_ancestors) or "'none'"
 
 
-def secure(headers: MutableHeaders, frames: str, *, static: bool) -> None:
+def secure(headers: MutableHeaders, frames: str, *, kept: bool) -> None:
     """Give a response the headers that every response has.
 
     Parameters
     ----------
     frames : the sources of frame-ancestors.
-    static : a file of the page, in which nothing is personal; a browser may keep it, and asks whether it changed.
+    kept : a browser may keep it, and asks whether it changed: a file of the page, in which nothing is personal.
     """
     headers["Content-Security-Policy"] = (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
@@ -110,4 +110,4 @@ def secure(headers: MutableHeaders, frames: str, *, static: bool) -> None:
     headers["Referrer-Policy"] = "same-origin"
     headers["Cross-Origin-Resource-Policy"] = "same-origin"
     headers["Permissions-Policy"] = "camera=(), geolocation=(), microphone=(), payment=(), usb=()"
-    headers.setdefault("Cache-Control", "no-cache" if static else "no-store")
+    headers.setdefault("Cache-Control", "no-cache" if kept else "no-store")
