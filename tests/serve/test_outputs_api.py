@@ -5,8 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,7 @@ from conftest import clean_environment
 from databases import Server
 from inside import Run, run_inside
 from PIL import Image
-from pynetdicom import AE, evt
-from serving import Films, Served, serving
+from serving import SC, Films, Served, node, serving
 
 from radretrieval.archive.connections import Database
 from radretrieval.config import ServeSettings, Settings
@@ -26,8 +24,6 @@ from radretrieval.errors import UsageError
 from radretrieval.serve.service import Service
 
 ROI = "60,70,90,80"
-SR = "1.2.840.10008.5.1.4.1.1.88.34"  # comprehensive 3D
-SC = "1.2.840.10008.5.1.4.1.1.7"
 
 
 @pytest.fixture
@@ -77,25 +73,6 @@ def test_a_picture_that_is_no_dicom_has_no_report(served: Served) -> None:
     assert (answer.status_code, sent.status_code) == (400, 400)
     assert "--sr: new.png is no DICOM file" in answer.json()["detail"]
     assert "RADRETRIEVAL_SERVE_STORE_TO" in sent.json()["detail"]
-
-
-@contextmanager
-def node() -> Iterator[tuple[str, list[Any]]]:
-    """A DICOM node that stores what it gets in a list."""
-    stored: list[Any] = []
-
-    def store(event: Any) -> int:
-        stored.append(event.dataset)
-        return 0
-
-    ae = AE(ae_title="PACS")
-    for kind in (SR, SC, "1.2.840.10008.5.1.4.1.1.88.33"):
-        ae.add_supported_context(kind)
-    server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_STORE, store)])
-    try:
-        yield f"PACS@127.0.0.1:{server.socket.getsockname()[1]}", stored
-    finally:
-        server.shutdown()
 
 
 def test_a_report_is_sent_and_a_film_is_kept(server: Server, films: Films) -> None:

@@ -25,6 +25,7 @@ from calibrating import fitted
 from conftest import COMMAND, clean_environment
 from databases import Server, database_of
 from PIL import Image
+from pynetdicom import AE, evt
 from tiny import CLASSES as LEARNT
 from tiny import FUSED, weights
 
@@ -39,6 +40,8 @@ from radretrieval.phantom.radiographs import phantom_class, radiograph
 CODES = ("1123-127-500-000", "1121-110-414-700", "1121-120-942-700", "1121-120-330-700")
 EACH = 7  # images of each class; of each class one more is a film that the archive does not have
 SIZE = 320
+SR = "1.2.840.10008.5.1.4.1.1.88.34"  # comprehensive 3D
+SC = "1.2.840.10008.5.1.4.1.1.7"
 
 
 @dataclass(frozen=True)
@@ -212,3 +215,22 @@ def _address(process: subprocess.Popen[str], told: list[str], seconds: float = 6
     if process.poll() is None:
         os.kill(process.pid, signal.SIGKILL)
     raise AssertionError(f"serve did not start:\n{''.join(told)}")
+
+
+@contextmanager
+def node() -> Iterator[tuple[str, list[Any]]]:
+    """A DICOM node that stores what it gets in a list."""
+    stored: list[Any] = []
+
+    def store(event: Any) -> int:
+        stored.append(event.dataset)
+        return 0
+
+    ae = AE(ae_title="PACS")
+    for kind in (SR, SC, "1.2.840.10008.5.1.4.1.1.88.33"):
+        ae.add_supported_context(kind)
+    server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_STORE, store)])
+    try:
+        yield f"PACS@127.0.0.1:{server.socket.getsockname()[1]}", stored
+    finally:
+        server.shutdown()
