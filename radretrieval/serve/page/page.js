@@ -42,7 +42,7 @@ export const number = (value, digits = 0) => value.toLocaleString(language, { mi
 export const day = (iso) => new Date(iso).toLocaleDateString(language, { dateStyle: "medium", timeZone: "UTC" });
 export const side = (value) => words[`side${value}`] ?? value;
 /* Whole percent, never 0 or 100, and the step of the words for it: as the command line says them. */
-export const percent = (share) => `${Math.min(Math.max(Math.round(100 * share), 1), 99)} %`;
+export const percent = (share) => `${Math.min(Math.max(Math.round(100 * share), 1), 99)}\u00a0%`;
 export const step = (share) => [95, 75, 25, 5, 0].find((one) => 100 * share >= one);
 
 /* Parameters without some names, and with others. */

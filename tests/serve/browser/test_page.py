@@ -103,7 +103,7 @@ def test_a_new_film(served: Served, visits: Callable[..., Visit]) -> None:
     until(page, "[...document.querySelectorAll('#hits li:not([hidden]) img')].every((one) => one.naturalWidth > 0)")
     expect(page.locator("#hits .fold")).to_have_text("+ 1 nearly the same")
     first = hits(page).first
-    expect(first.locator(".likely")).to_have_text(re.compile(r"(likely|possibly|unlikely) \(\d+ %\)"))
+    expect(first.locator(".likely")).to_have_text(re.compile(r"(likely|possibly|unlikely) \(\d+\s%\)"))
     expect(first).to_contain_text(re.compile(r"\d+ \+ \d+ bits"))
     expect(first).to_contain_text("CHEST")
 
