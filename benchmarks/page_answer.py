@@ -2,11 +2,11 @@
 
     python benchmarks/page_answer.py DIR [--films 8] [--json FILE]
 
-DIR is the folder of `radretrieval demo`, whose archive is searched; where there is none, the demo makes it. The films are
-new phantoms as PNG, as large as the demo's, and one of 2500 × 3000 pixels of 12 bits as DICOM. Debian's Chromium without a
-window, with its default flags. Times are the page's own: from the choice of a file to the frame in which ten hits stand;
-from then to the last decoded thumbnail; from the end of a drag to the frame in which the boxes stand. `first` is the first
-search after `radretrieval serve` has started.
+DIR is the folder of `radretrieval demo`, whose archive is searched; where there is none, the demo makes it. The films
+are new phantoms as PNG, as large as the demo's, and one of 2500 × 3000 pixels of 12 bits as DICOM. Debian's Chromium
+without a window, with its default flags. Times are the page's own: from the choice of a file to the frame in which ten
+hits stand; from then to the last decoded thumbnail; from the end of a drag to the frame in which the boxes stand. The
+first film is that of the first search after `radretrieval serve` has started.
 """
 
 from __future__ import annotations
@@ -35,14 +35,16 @@ BARS = {"first film": 1.5, "next films": 0.5, "thumbnails": 0.3, "region": 0.6, 
 # Notes the times of what a reader does, and of what then stands on the screen.
 WATCH = """() => {
   window.at = {};
-  const shown = (name) => requestAnimationFrame(() => requestAnimationFrame(() => (window.at[name] ??= performance.now())));
+  const note = (name) => (window.at[name] ??= performance.now());
+  const shown = (name) => requestAnimationFrame(() => requestAnimationFrame(() => note(name)));
   document.addEventListener("change", () => (window.at = { asked: performance.now() }), true);
   document.addEventListener("pointerup", () => (window.at.drawn = performance.now()), true);
   new MutationObserver(async () => {
     if (document.querySelectorAll("#hits .hit").length < 10) return;
     shown("hits");
-    await Promise.all([...document.querySelectorAll("#hits li:not([hidden]) img")].map((one) => one.decode().catch(() => {})));
-    window.at.thumbnails ??= performance.now();
+    const images = [...document.querySelectorAll("#hits li:not([hidden]) img")];
+    await Promise.all(images.map((one) => one.decode().catch(() => {})));
+    note("thumbnails");
   }).observe(document.querySelector("#hits ol"), { childList: true });
   new MutationObserver(() => document.querySelector("#hits .box:not([hidden])") && shown("boxes"))
     .observe(document.querySelector("#hits ol"), { attributeFilter: ["hidden"], subtree: true });
