@@ -18,6 +18,8 @@ from radretrieval.serve.app import create_app
 
 HEAD_SECONDS = 15.0  # in which the head of a request must be there; of a body see `access.limits`
 REST_SECONDS = 2.0  # that a client may go on sending a body which was answered already
+READ_SECONDS = 60.0  # in which a client takes READ_BYTES of an answer that waits for it
+READ_BYTES = 2**20
 CONNECTIONS = 512  # at one time; more are answered with 503
 END_SECONDS = 10  # that what is being answered gets when the service ends
 
@@ -82,13 +84,17 @@ class _Server(uvicorn.Server):
 
 
 class _Protocol(H11Protocol):
-    """HTTP/1.1 with an end to what uvicorn waits for without one: the head of a request, and the rest of a body.
+    """HTTP/1.1 with an end to what uvicorn waits for without one.
+
+    That is the head of a request, the rest of a body, and a client that does not read: its answer, of 28 MB for the
+    raw pixels of a mammogram, would stay in memory.
 
     A body is answered before it is read where the request is refused. Closing at once would reset the connection, and
     the client might never read why.
     """
 
     _wait: asyncio.TimerHandle | None = None
+    _unread: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -106,8 +112,17 @@ class _Protocol(H11Protocol):
         if self.conn.their_state is h11.SEND_BODY:
             self._end_after(REST_SECONDS)
 
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._expect_less_than(self.transport.get_write_buffer_size())
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._expect_no_more()
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._wait_no_more()
+        self._expect_no_more()
         super().connection_lost(exc)
 
     def _end_after(self, seconds: float) -> None:
@@ -125,3 +140,20 @@ class _Protocol(H11Protocol):
         answering = self.cycle is not None and not self.cycle.response_complete
         if self.conn.their_state in (h11.IDLE, h11.SEND_BODY) and not answering:
             self.transport.abort()
+
+    def _expect_less_than(self, left: int) -> None:
+        """End the connection unless its client reads on: of `left` bytes or more that wait, READ_BYTES in time."""
+        self._expect_no_more()
+        self._unread = self.loop.call_later(READ_SECONDS, self._look_at_reader, left)
+
+    def _expect_no_more(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
+
+    def _look_at_reader(self, left: int) -> None:
+        now = self.transport.get_write_buffer_size()
+        if now > left - READ_BYTES:
+            self.transport.abort()
+        else:
+            self._expect_less_than(now)

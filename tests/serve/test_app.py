@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import tempfile
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from anyio import to_thread
 from fastapi.testclient import TestClient
 
 from radretrieval import demo
@@ -24,6 +27,22 @@ def client(archive_url: str, settings: Settings) -> Iterator[TestClient]:
 def test_health(client: TestClient) -> None:
     assert client.get("/health/live").json() == {"status": "live"}
     assert client.get("/health/ready").json() == {"status": "ready"}
+
+
+def test_it_is_known_to_live_while_all_threads_are_busy(client: TestClient) -> None:
+    assert client.portal is not None
+    limiter = client.portal.call(to_thread.current_default_thread_limiter)
+    threads, limiter.total_tokens = limiter.total_tokens, 1
+    busy = threading.Event()
+    waiting = client.portal.start_task_soon(to_thread.run_sync, busy.wait, 5)
+    try:
+        began = time.monotonic()
+        assert client.get("/health/live").status_code == 200
+        assert time.monotonic() - began < 3
+    finally:
+        busy.set()
+        waiting.result()
+        limiter.total_tokens = threads
 
 
 def test_uploads_do_not_go_to_the_disk(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,10 @@ from unittest.mock import patch
 
 import pytest
 from databases import Server
+from fastapi import FastAPI
 from listening import certificate, listening
+from starlette.responses import Response
+from starlette.routing import Route
 
 from radretrieval.config import ServeSettings, Settings
 from radretrieval.errors import EnvironmentUnusable, UsageError
@@ -107,6 +110,34 @@ def test_a_body_that_has_no_end_is_cut_off_after_its_answer(port: int) -> None:
                     connection.sendall(b"10\r\n0123456789abcdef\r\n")
                     time.sleep(0.02)
         assert time.monotonic() - began < 3
+
+
+def test_an_answer_that_is_not_read_is_dropped_and_one_that_is_read_slowly_is_not(settings_of_module: Settings) -> None:
+    size, made = 12 * 2**20, running.create_app
+
+    def with_much(settings: Settings, options: ServeSettings) -> FastAPI:
+        app = made(settings, options)
+        app.router.routes.insert(0, Route("/api/much", lambda _: Response(bytes(size))))
+        return app
+
+    def read(port: int, pause: float) -> int:
+        with socket.socket() as connection:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2**16)
+            connection.settimeout(5)
+            connection.connect(("127.0.0.1", port))
+            connection.sendall(b"GET /api/much HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            time.sleep(pause)
+            count = 0
+            with suppress(ConnectionError):
+                while got := connection.recv(2**16):
+                    count += len(got)
+                    time.sleep(0.01)
+            return count
+
+    limits = {"READ_SECONDS": 0.6, "READ_BYTES": 2**18, "create_app": with_much}
+    with patch.multiple(running, **limits), listening(settings_of_module) as port:
+        assert read(port, 0) > size
+        assert read(port, 1.5) < size
 
 
 def test_nothing_of_the_server_is_told(port: int) -> None:

@@ -11,8 +11,8 @@ router = APIRouter(tags=["health"])
 
 
 @router.get("/health/live")
-def live() -> dict[str, str]:
-    """Whether the process answers."""
+async def live() -> dict[str, str]:
+    """Whether the process answers; in the event loop, for all threads may be busy with searches."""
     return {"status": "live"}
 
 
