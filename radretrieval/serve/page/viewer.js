@@ -59,8 +59,8 @@ export function FilmView(element) {
     get presets() { return film ? presets(film) : []; },
     get state() { return { ...state }; },
     restore(from = {}) {
-      const known = Object.entries(from).filter(([name, value]) => (name in START ? isFinite(value) : name === "window"));
-      set({ ...START, window: film && initial(film), ...Object.fromEntries(known) });
+      const given = Object.entries(from).filter(([name, value]) => name === "window" || (name in START && isFinite(value)));
+      set({ ...START, window: film && initial(film), ...Object.fromEntries(given) });
     },
     get region() { return region; },
     set region(box) {
@@ -128,7 +128,7 @@ export function FilmView(element) {
   }
   function toFilm([x, y]) {
     const { left, top, width, height } = shape();
-    const [u, v] = turned((4 - state.rotation) % 4, [(x - left) / width, (y - top) / height]);
+    const [u, v] = turned(4 - state.rotation, [(x - left) / width, (y - top) / height]);
     return [u * film.columns, v * film.rows];
   }
   function toScreen(x, y) {
@@ -235,7 +235,7 @@ export function FilmView(element) {
     act();
   }
   function arrowKey([dx, dy], fine, size) {
-    const step = 16 * devicePixelRatio, back = (4 - state.rotation) % 4, { columns, rows } = film;
+    const step = 16 * devicePixelRatio, back = 4 - state.rotation, { columns, rows } = film;
     if (view.mode === "window") return windowBy(dx * 16, dy * 16, fine);
     if (view.mode !== "region") return panBy(-dx * step, -dy * step);
     const { x, y, width, height } = region ?? { x: columns / 4, y: rows / 4, width: columns / 2, height: rows / 2 };
