@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 
 import pytest
 from databases import Server
 from entering import Served, serving
+from starlette.exceptions import HTTPException
+from starlette.types import Message, Receive
 
 from radretrieval.config import Settings
 from radretrieval.errors import UsageError
-from radretrieval.serve.access.limits import Rate
+from radretrieval.serve.access.limits import Bodies, Rate
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +70,7 @@ def test_names_of_the_service_are_answered_and_others_refused(served: Served) ->
         {"Origin": "null"},
         {"Origin": "http://127.0.0.1:8001"},
         {"Origin": "file://"},
+        {"Origin": "http://[::1"},
         {"Sec-Fetch-Site": "cross-site"},
         {"Sec-Fetch-Site": "same-site"},
         {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"},
@@ -156,3 +160,71 @@ def test_a_rate_forgets_what_is_old_and_remembers_no_more_than_it_may() -> None:
         rate.take(other)
     assert rate.take("a") == 0  # forgotten
     assert len(rate._left) == 3
+
+
+def test_bodies_are_limited_together_and_in_time() -> None:
+    now = 0.0
+    bodies = Bodies(100, clock=lambda: now)
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": bytes(60), "more_body": True}
+
+    async def silent() -> Message:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def tried(more: Receive) -> int:
+        try:
+            await more()
+        except HTTPException as refused:
+            return refused.status_code
+        return 200
+
+    async def run() -> list[int]:
+        nonlocal now
+        with bodies.limited(receive, 70) as first, bodies.limited(receive, 70) as second:
+            seen = [await tried(first), await tried(second)]
+        with bodies.limited(receive, 70) as third:
+            seen += [await tried(third), await tried(third)]
+        with bodies.limited(silent, 70) as slow:
+            now = 61.0
+            seen.append(await tried(slow))
+        return seen
+
+    assert asyncio.run(run()) == [200, 503, 200, 413, 408]
+    assert bodies.held == 0
+
+
+def test_forms_that_cost_much_are_refused(served: Served) -> None:
+    client = served()
+    part = b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n\r\n'
+    form = {"Content-Type": "multipart/form-data; boundary=x"}
+    assert client.post("/api/taken", headers=form, content=part * 20_000 + b"--x--\r\n").status_code == 400
+    large = part[:-2] + bytes(2_000_000) + b"\r\n--x--\r\n"
+    assert client.post("/api/taken", headers=form, content=large).status_code == 400
+    header = b"--x\r\n" + b"A: " + b"a" * 2_000_000 + b"\r\n\r\n\r\n--x--\r\n"
+    assert client.post("/api/taken", headers=form, content=header).status_code in (400, 422)
+    for boundary in ("", "; boundary=", "; boundary=" + "x" * 2000, '; boundary="\u00e9"'):
+        odd = {b"Content-Type": f"multipart/form-data{boundary}".encode("latin-1")}
+        assert client.post("/api/taken", headers=odd, content=b"--x--\r\n").status_code in (400, 422)
+    for n in (90, 200):
+        many = {f"X-{i}": "1" for i in range(n)}
+        assert client.get("/api/session", headers=many).status_code == (200 if n == 90 else 431)
+
+
+def test_headers_of_any_bytes_are_answered_in_order(served: Served) -> None:
+    client = served(users_file=None)
+    odd = "\xff\xfe\x80".encode("latin-1")
+    for name in (
+        b"Cookie",
+        b"Authorization",
+        b"X-CSRF-Token",
+        b"Accept-Language",
+        b"Accept",
+        b"X-Forwarded-For",
+        b"Range",
+    ):
+        for value in (odd, b"Basic " + odd, b"radretrieval=" + odd, b"bytes=9-1,,-", b"a" * 9000):
+            assert client.get("/api/session", headers={name: value}).status_code == 200
+            assert client.get("/", headers={name: value}).status_code in (200, 206, 400, 416), (name, value)
+    assert client.get("/api/session", headers={b"Content-Length": "\xb2".encode("latin-1")}).status_code == 400

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 import hashlib
 import hmac
 import math
@@ -132,7 +131,7 @@ class Access:
         if (
             request.method not in headers.SAFE_METHODS
             and not login
-            and headers.from_browser(request.headers)
+            and (caller.token or headers.from_browser(request.headers))
             and not hmac.compare_digest(sent, caller.csrf.encode())
         ):
             raise HTTPException(403, "the header X-CSRF-Token is missing or of another session; load the page anew")
@@ -186,7 +185,7 @@ class Access:
             return known
         try:
             name, _, password = base64.b64decode(given[6:], validate=True).decode().partition(":")
-        except (binascii.Error, UnicodeDecodeError):
+        except ValueError:
             raise HTTPException(400, "the header Authorization cannot be read") from None
         async with self._hashing:
             # requests of the same program, of which another one was first

@@ -12,13 +12,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from radretrieval.serve.access import headers
 from radretrieval.serve.access.access import Access, Login
-from radretrieval.serve.access.limits import limited, too_large
+from radretrieval.serve.access.limits import Bodies, too_large
 from radretrieval.serve.problems import problem
 
 # What is answered before anyone has logged in.
 OPEN = frozenset({"/health/live", "/health/ready", "/login", "/callback"})
 STYLE = (".css", ".ico", ".svg")  # of the page, as its login needs them
 SMALL_BODY = 2**20  # of what is not an upload
+UPLOADS_AT_A_TIME = 4  # of the largest size; of smaller ones more
 FORM_BODY = 16 * 1024  # of who has not logged in
 
 
@@ -29,6 +30,7 @@ class Gate:
         self.app = app
         self.access = access
         self.options = access.options
+        self._bodies = Bodies(UPLOADS_AT_A_TIME * int(access.options.largest_upload))
         self._hosts = headers.own_hosts(access.options)
         self._prefix = urlsplit(access.options.url or "").path.rstrip("/")
 
@@ -59,7 +61,8 @@ class Gate:
             if (refusal := await self._refusal(request)) is not None:
                 await refusal(scope, receive, secured)
             else:
-                await self.app(scope, limited(receive, self._largest(request)), secured)
+                with self._bodies.limited(receive, self._largest(request)) as limited:
+                    await self.app(scope, limited, secured)
         except Exception:
             if not started:
                 await problem(500, "this is a fault of radretrieval; its log shows where")(scope, receive, secured)

@@ -69,15 +69,19 @@ def from_elsewhere(method: str, headers: Headers, url: str | None) -> bool:
     origin = headers.get("origin")
     if origin is None or method in SAFE_METHODS:
         return False
-    sent, named = urlsplit(origin), urlsplit(url or "")
+    named = urlsplit(url or "")
+    try:
+        sent = urlsplit(origin)
+    except ValueError:
+        return True
     host = headers["host"].lower()
     schemes = {named.scheme} if host == named.netloc.lower() else {"http", "https"}
     return sent.scheme not in schemes or sent.netloc.lower() != host
 
 
 def from_browser(headers: Headers) -> bool:
-    """Whether a browser makes this request: programs send none of these headers."""
-    return any(name in headers for name in ("origin", "sec-fetch-site", "cookie"))
+    """Whether a browser makes this request: programs send neither of these headers."""
+    return "origin" in headers or "sec-fetch-site" in headers
 
 
 def ancestors(options: ServeSettings) -> str:

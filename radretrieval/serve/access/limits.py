@@ -7,7 +7,8 @@ import ipaddress
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive
@@ -66,28 +67,53 @@ def network_of(address: str) -> str:
     return address if found.version == 4 else str(ipaddress.ip_network((found, 64), strict=False))
 
 
-def limited(receive: Receive, largest: int, clock: Clock = time.monotonic) -> Receive:
-    """`receive`, which raises HTTPException 413 or 408 where the body is too large or comes too slowly."""
-    began = clock()
-    count = 0
-    ended = False
+class Bodies:
+    """The bodies that are being received or worked on: how much of them is in memory is limited.
 
-    async def counted() -> Message:
-        nonlocal count, ended
-        if ended:
-            return await receive()
-        left = began + BODY_SECONDS + count / BODY_BYTES_A_SECOND - clock()
+    Parameters
+    ----------
+    most : bytes of all bodies together.
+    """
+
+    def __init__(self, most: int, clock: Clock = time.monotonic) -> None:
+        self._most = most
+        self._clock = clock
+        self.held = 0
+
+    @contextmanager
+    def limited(self, receive: Receive, largest: int) -> Iterator[Receive]:
+        """`receive` for one request, until that is answered.
+
+        It raises HTTPException 413 for a body larger than this, 408 where one comes too slowly, and 503 where all
+        bodies together are too many.
+        """
+        began = self._clock()
+        count = 0
+        ended = False
+
+        async def counted() -> Message:
+            nonlocal count, ended
+            if ended:
+                return await receive()
+            left = began + BODY_SECONDS + count / BODY_BYTES_A_SECOND - self._clock()
+            try:
+                message = await asyncio.wait_for(receive(), max(left, 0.001))
+            except TimeoutError:
+                raise HTTPException(408, "the request came too slowly") from None
+            size = len(message.get("body", b""))
+            count += size
+            self.held += size
+            ended = not message.get("more_body", False)
+            if count > largest:
+                raise too_large(largest)
+            if self.held > self._most:
+                raise HTTPException(503, "too many uploads at one time; try again soon", {"Retry-After": "5"})
+            return message
+
         try:
-            message = await asyncio.wait_for(receive(), max(left, 0.001))
-        except TimeoutError:
-            raise HTTPException(408, "the request came too slowly") from None
-        count += len(message.get("body", b""))
-        ended = not message.get("more_body", False)
-        if count > largest:
-            raise too_large(largest)
-        return message
-
-    return counted
+            yield counted
+        finally:
+            self.held -= count
 
 
 def too_large(largest: int) -> HTTPException:
