@@ -41,6 +41,14 @@ class MadeFilm(NamedTuple):
     thumbnail: bytes
 
 
+def load_decoders() -> None:
+    """Import what decodes films, which the first film of a process would else wait for."""
+    import imagecodecs  # noqa: F401
+    import PIL.Image  # noqa: F401
+    import pydicom.filereader
+    import pydicom.pixels.decoders  # noqa: F401
+
+
 def received(data: bytes, max_pixels: int) -> tuple[Radiograph, MadeFilm]:
     """A file's radiograph, without its stored values, and its film; raises ImageError as `decode_image` does."""
     radiograph = decode_image(data, max_pixels=max_pixels)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -14,7 +15,7 @@ from radretrieval.archive.opening import open_database
 from radretrieval.config import ServeSettings, Settings
 from radretrieval.dicom.address import Address, check_title
 from radretrieval.serve.archive_films import ArchiveFilms
-from radretrieval.serve.films import received
+from radretrieval.serve.films import load_decoders
 from radretrieval.serve.reader import Reader
 from radretrieval.serve.searchers import Searchers
 from radretrieval.serve.uploads import Uploads
@@ -80,8 +81,9 @@ class Service:
         self._stack.__exit__(*problem)
 
     def _warm_up(self) -> None:
-        """Load what the first new film would else wait for."""
-        self.decoders.submit(partial(received, b"", 1))
+        """Load what the first new film, and the first ten thumbnails, would else wait for."""
+        for _ in range(os.cpu_count() or 1):
+            self.decoders.submit(load_decoders)
         self.searchers.warm_up()
 
     def _tidy(self, ended: threading.Event) -> None:
