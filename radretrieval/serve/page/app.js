@@ -76,9 +76,8 @@ async function search(next, { file, push = true } = {}) {
 async function ask(what) {
   const next = changed(address, [...address.keys()].filter((field) => !filters.NAMES.includes(field)));
   if (what instanceof File) return search(next, { file: what });
-  const [, field, text] = what.trim().match(/^(?:(id|sop|study)\s*[:=]\s*)?(.*)$/i);
-  const asks = (one) => text && search(changed(next, [], [[one, text]]));
-  if (field || !text.includes(".")) return asks(field?.toLowerCase() ?? "id");
+  const text = what.trim(), asks = (field) => text && search(changed(next, [], [[field, text]]));
+  if (!text.includes(".")) return asks("id");
   return asks("sop").catch((error) => {
     if (error.status !== 404) throw error;
     return asks("study");
@@ -107,11 +106,9 @@ function draw() {
   $("#detail").hidden = !n;
   choose(Math.max(answer.hits.findIndex(({ rank }) => rank === +address.get("hit")), 0));
   if (n && $("#ask").contains(document.activeElement)) hits.focus(chosen);
-  const [x, y, width, height] = address.get("roi")?.split(",").map(Number) ?? [];
-  locate(height && { x, y, width, height });
+  locate(address.get("roi")?.match(/\d+/g)?.map(Number));
 }
 
-/* What has to be known before the hits are looked at. */
 function notes() {
   const { hidden, hidden_at_least: least, query_problems: problems } = answer, filtered = hidden != null;
   const text = { ...answer, bits: Math.round(answer.nearest_distance), percent: percent(answer.farther_than), problems: problems.join("; ") };
@@ -126,7 +123,6 @@ function notes() {
   ].filter(([holds]) => holds).map(([, key]) => h("p", { className: key }, t(key, text)));
 }
 
-/* Show a hit beside the query. */
 const choose = trying(async (index) => {
   const signal = newest("hit"), one = answer.hits[(chosen = index)];
   if (!one) return;
@@ -143,17 +139,15 @@ const choose = trying(async (index) => {
   $("#study").href = me.viewer_url?.replace(/\{(\w+)\}/g, (_, uid) => encodeURIComponent(uids[uid] ?? "")) ?? "";
 });
 
-/* Find the region in every hit. */
-const locate = trying(async (box) => {
-  const signal = newest("region"), { x, y, width, height } = box || {};
-  const sides = box ? [x, y, width, height].map(Math.round) : [];
+const locate = trying(async (sides = []) => {
+  const signal = newest("region");
   films.region(sides);
   address.delete("roi");
-  if (box) address.set("roi", sides);
+  if (sides.length) address.set("roi", sides);
   remember();
   regions = null;
   update();
-  if (!box) return;
+  if (!sides.length) return;
   tell(t("finding"), true);
   const content = form(address, /^(?!(id|sop|study|upload|roi)$)/);
   for (const { image_id: id } of answer.hits) content.append("images", id);
@@ -163,7 +157,6 @@ const locate = trying(async (box) => {
   tell(t("regionReady", { found: found.filter(({ roi }) => roi?.found).length, n: found.length }));
 });
 
-/* Show regions and judgements. */
 function update() {
   hits.update(answer.hits, said, regions);
   if (!hit()) return;
@@ -177,7 +170,7 @@ function update() {
 
 async function judge(value) {
   const { image_id: id, rank, cnnc_distance, rbc_distance } = hit(), { query, encoder_id } = answer;
-  const relevant = said.get(id) === (value === "yes") ? null : value === "yes"; // once more takes it back
+  const yes = value === "yes", relevant = said.get(id) === yes ? null : yes; // once more takes it back
   const asks = query.image_id == null ? { upload: query.upload } : { id: query.image_id };
   await call("api/feedback", { ...asks, hit: id, relevant, rank, encoder_id, cnnc_distance, rbc_distance });
   if (relevant === null) said.delete(id);
@@ -193,9 +186,9 @@ function wrong() {
 }
 
 async function report() {
-  const { expected, remark } = $("#wrong form").elements, { image_id: id } = hit();
+  const { image_id: id } = hit(), given = Object.fromEntries(new FormData($("#wrong form")));
   if ($("#wrong").returnValue !== "send") return;
-  await call("api/labels/reports", { image: id, expected: expected.value || null, remark: remark.value || null });
+  await call("api/labels/reports", { image: id, ...given });
   tell(t("wrongSent", { id }));
 }
 

@@ -35,7 +35,6 @@ export function region([x, y, width, height]) {
   $("[data-act=noregion]").disabled = !height;
 }
 
-/* Draw where the region was found in the hit. */
 export function found(roi) {
   if (hit.film) hit.boxes = roi?.found ? [{ ...roi, label: number(roi.score, 2) }] : [];
 }
@@ -53,7 +52,6 @@ export function toggleCompare(way) {
   press("compare", compared);
 }
 
-/* The windows of the file and of its body part, its VOI LUT, and the full range. */
 function presets() {
   const windows = active.presets.map(({ name, centre, width }, preset) => [JSON.stringify({ preset }), name || `${centre} / ${width}`]);
   if (active.film?.lut) windows.unshift(["lut", t("presetLut")]);
@@ -67,7 +65,7 @@ export function connect(drawn) {
     active.window = target.value.startsWith("{") ? JSON.parse(target.value) : target.value;
     target.value = "";
   };
-  blocks[0].addEventListener("region", ({ detail }) => drawn(detail));
+  blocks[0].addEventListener("region", ({ detail }) => drawn(detail ? [detail.x, detail.y, detail.width, detail.height].map(Math.round) : []));
   blocks.forEach((block, which) => block.addEventListener("focusin", () => {
     active = views[which];
     presets();

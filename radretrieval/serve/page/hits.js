@@ -50,7 +50,6 @@ function likelihood({ probability: share, explanation }) {
   return h("span", { className: `likely p${kind}` }, text);
 }
 
-/* Mark the hit that is shown. */
 export function mark(chosen) {
   cards.forEach(({ choice, copies }, index) => {
     choice.tabIndex = index === chosen ? 0 : -1;
@@ -82,7 +81,6 @@ export function update(hits, said, regions) {
   });
 }
 
-/* Fill the panel: what the hit is, and why it stands there. */
 export function panel(one, words, region) {
   const { rank, image_id: id, explanation, patient_key: patient, study_date: date } = one;
   const bits = (n, all) => t("bits", { n, all: number(all) });

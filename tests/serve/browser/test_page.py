@@ -68,7 +68,7 @@ def drag(page: Page, film: str, start: tuple[float, float], end: tuple[float, fl
 
 
 def test_the_scripts_are_small() -> None:
-    assert sum((PAGE / name).stat().st_size for name in OURS) <= 31_000
+    assert sum((PAGE / name).stat().st_size for name in OURS) <= 30_000
 
 
 def test_texts_are_the_same_in_each_language() -> None:
