@@ -264,6 +264,8 @@ def test_plain_http_magnified(served: Served, visits: Callable[..., Visit]) -> N
     assert page.evaluate("navigator.clipboard === undefined && window.isSecureContext === false")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert violations(page) == []
+    page.set_viewport_size({"width": 320, "height": 500})  # 1280 pixels at 400 %
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     page.locator("#give summary").click()
     page.get_by_role("button", name="Copy link").click()
     expect(page.locator("#progress")).to_have_text("The link is copied")
