@@ -10,10 +10,12 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 AGAIN_SECONDS = 2.0  # after an error
+SPARED = 20  # a value is kept for at least so many times as long as it took
 
 
 class Recent(Generic[T]):
-    """The last value of a function that takes its time, at most so many seconds old when it is asked for.
+    """The last value of a function that takes its time, at most so many seconds old when it is asked for, or 20 times
+    what it took to compute: however many ask, one twentieth of the time is spent on it.
 
     One thread at a time computes it. What the function raises, the caller of `get` meets, or of `latest` the next time.
     """
@@ -54,9 +56,11 @@ class Recent(Generic[T]):
         return self._value
 
     def _fill(self) -> None:
+        begun = time.monotonic()
         try:
             self._value, self._error = self._compute(), None
-            self._next = time.monotonic() + self._seconds
+            now = time.monotonic()
+            self._next = now + max(self._seconds, SPARED * (now - begun))
         except Exception as error:
             self._error = error
             self._next = time.monotonic() + AGAIN_SECONDS
