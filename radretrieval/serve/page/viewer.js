@@ -80,7 +80,7 @@ export function FilmView(element) {
       change({ rotation: (state.rotation + times) % 4, x, y });
     },
     fit: () => change({ zoom: 1, x: 0.5, y: 0.5 }),
-    one: () => zoomAt(middle(), 1 / shape().scale),
+    one: () => zoomBy(1 / shape().scale),
     reset: () => change({ ...START, window: initial(film) }),
     fullScreen: () => (document.fullscreenElement ? document.exitFullscreen() : element.requestFullscreen?.()),
   };
@@ -140,14 +140,11 @@ export function FilmView(element) {
   }
   function wheel(event) {
     stop(event);
-    zoomAt(at(event), 1.0015 ** (-event.deltaY * (event.deltaMode ? 30 : 1)));
+    zoomBy(1.0015 ** (-event.deltaY * (event.deltaMode ? 30 : 1)), at(event));
   }
   function at({ clientX, clientY }) {
     const box = canvas.getBoundingClientRect();
     return [(clientX - box.left) * devicePixelRatio, (clientY - box.top) * devicePixelRatio];
-  }
-  function middle() {
-    return [canvas.width / 2, canvas.height / 2];
   }
 
   /* From a fifth of what fits to 32 screen pixels for one of the film; fit and 1:1 are always within. */
@@ -155,9 +152,9 @@ export function FilmView(element) {
     const { fit } = shape();
     return between(zoom, Math.min(0.2, 1 / fit), Math.max(32 / fit, 1));
   }
-  function zoomAt(point, ratio) {
-    const { width, height } = shape(), zoom = zoomed(state.zoom * ratio);
-    const [dx, dy] = point.map((value, i) => (value - middle()[i]) * (1 - state.zoom / zoom));
+  function zoomBy(ratio, point) {
+    const { width, height } = shape(), zoom = zoomed(state.zoom * ratio), middle = [canvas.width / 2, canvas.height / 2];
+    const [dx, dy] = (point ?? middle).map((value, i) => (value - middle[i]) * (1 - state.zoom / zoom));
     change({ zoom, x: state.x + dx / width, y: state.y + dy / height });
   }
   function panBy(dx, dy) {
@@ -187,9 +184,9 @@ export function FilmView(element) {
       const [, other] = [...pointers].find(([id]) => id !== event.pointerId);
       const gap = ([x, y]) => Math.hypot(x - other[0], y - other[1]) || 1;
       panBy(dx / 2, dy / 2);
-      zoomAt([(now[0] + other[0]) / 2, (now[1] + other[1]) / 2], gap(now) / gap(before));
+      zoomBy(gap(now) / gap(before), [(now[0] + other[0]) / 2, (now[1] + other[1]) / 2]);
     } else if (mode === "pan") panBy(dx, dy);
-    else if (mode === "zoom") zoomAt(from, 1.01 ** (-dy / ratio));
+    else if (mode === "zoom") zoomBy(1.01 ** (-dy / ratio), from);
     else if (mode === "window") windowBy(dx / ratio, dy / ratio, event.shiftKey);
     else if (mode && (drag.begun ||= Math.hypot(now[0] - from[0], now[1] - from[1]) > 3 * ratio)) {
       const [x, y] = toFilm(from), [toX, toY] = toFilm(now);
@@ -225,7 +222,7 @@ export function FilmView(element) {
     const { ctrlKey, shiftKey } = event, arrow = ARROWS[event.key];
     const mode = (name) => () => tell("mode", (view.mode = name));
     const act = arrow ? () => arrowKey(arrow, ctrlKey, shiftKey) : !ctrlKey && {
-      "+": () => zoomAt(middle(), 1.25), "-": () => zoomAt(middle(), 0.8), 0: view.fit, 1: view.one, home: view.reset,
+      "+": () => zoomBy(1.25), "-": () => zoomBy(0.8), 0: view.fit, 1: view.one, home: view.reset,
       p: mode("pan"), w: mode("window"), z: mode("zoom"), d: mode("region"), i: view.invert, f: view.fullScreen,
       r: () => view.rotate(shiftKey ? 3 : 1), escape: () => region && tell("region", (view.region = null)),
       pageup: () => cycle(-1), pagedown: () => cycle(1),

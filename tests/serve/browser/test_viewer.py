@@ -460,6 +460,26 @@ def test_a_film_that_is_no_longer_wanted_is_not_shown(visit: Visit, site: Site) 
     assert page.evaluate("views[0].film") is None
 
 
+def test_no_film_is_painted_as_another(visit: Visit, site: Site) -> None:
+    films = [add_film(site, name, np.full(ALIKE, value, np.uint16)) for name, value in (("a", 1000), ("b", 3000))]
+    page = visit.open(add_page(site, films[0]))
+    page.evaluate("ready")
+    painted = page.evaluate(
+        """async (films) => {
+          const painted = [], put = CanvasRenderingContext2D.prototype.putImageData;
+          CanvasRenderingContext2D.prototype.putImageData = function (image, ...at) {
+            painted.push(image.data[0]);
+            put.call(this, image, ...at);
+          };
+          // the first is there already, so that nothing is given up
+          await Promise.all(films.map((film) => views[0].show(film)));
+          return painted;
+        }""",
+        [film.model_dump() for film in films],
+    )
+    assert painted == [187]
+
+
 def test_flicker_and_overlay(visits: Callable[..., Visit], site: Site) -> None:
     films = [add_film(site, name, np.full(ALIKE, value, np.uint16)) for name, value in (("a", 1000), ("b", 3000))]
     visit = visits(viewport={"width": 400, "height": 300})
