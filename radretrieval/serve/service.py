@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
+from importlib import import_module
 from typing import Any
 
 from radretrieval.api.archive import Archive
@@ -23,6 +24,7 @@ from radretrieval.storage.wado import check_root
 from radretrieval.storage.worker_pool import WorkerPool, call
 
 _TIDY_SECONDS = 30.0
+_NETWORKS = "radretrieval.coding.network"  # imports torch, which takes seconds, while the database starts
 
 
 class Service:
@@ -60,6 +62,7 @@ class Service:
             check_root(self.options.stow, "RADRETRIEVAL_SERVE_STOW")
 
     def __enter__(self) -> Service:
+        threading.Thread(target=import_module, args=(_NETWORKS,), name="service", daemon=True).start()
         with self._stack as stack:
             stack.enter_context(Archive(self.settings)).open()  # of the embedded server's users, who keep it running
             self.database: Database = open_database(self.settings)
