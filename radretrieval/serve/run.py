@@ -30,13 +30,15 @@ def run(settings: Settings, options: ServeSettings, on_ready: Callable[[str], No
     Raises
     ------
     UsageError : settings that let in whoever reaches the service, a certificate that cannot be used.
-    EnvironmentUnusable : nothing can listen there.
+    EnvironmentUnusable : nothing can listen there, or the archive cannot be opened.
     """
     secured = tls.server_context(options.tls_cert, options.tls_key, None) if options.tls_cert else None
+    app = create_app(settings, options)
     config = uvicorn.Config(
-        create_app(settings, options),
+        app,
         http=_Protocol,
         ws="none",
+        lifespan="off",  # uvicorn would print a traceback where the archive cannot be opened
         loop="asyncio",
         log_level="warning",
         proxy_headers=False,  # the gate decides whom to believe
@@ -46,10 +48,14 @@ def run(settings: Settings, options: ServeSettings, on_ready: Callable[[str], No
         timeout_graceful_shutdown=END_SECONDS,
         ssl_context_factory=(lambda *_: secured) if secured else None,
     )
-    with _listening(options) as listener:
+    with _listening(options) as listener, app.state.service:
         server = _Server(config)
         server.on_ready = lambda: on_ready(_address(listener, "https" if secured else "http"))
-        server.run([listener])
+        try:
+            server.run([listener])
+        except KeyboardInterrupt:  # uvicorn raises the signal again that has ended it in order
+            if server.force_exit or not server.started:
+                raise
 
 
 def _listening(options: ServeSettings) -> socket.socket:

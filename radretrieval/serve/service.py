@@ -10,6 +10,8 @@ from functools import partial
 from importlib import import_module
 from typing import Any
 
+import pydicom  # noqa: F401  # first imported by two threads at once, it stays half imported, for its modules need each other
+
 from radretrieval.api.archive import Archive
 from radretrieval.archive.connections import Database
 from radretrieval.archive.opening import open_database

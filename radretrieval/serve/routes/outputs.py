@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +26,9 @@ router = APIRouter(prefix="/api", tags=["outputs"])
 Searching = Annotated[User, Depends(require(Role.SEARCH))]
 Search = Annotated[SearchForm, Form(media_type="multipart/form-data")]
 Send = Annotated[SendForm, Form(media_type="multipart/form-data")]
+
+
+_IMPORTING = threading.Lock()
 
 
 class _Kind(NamedTuple):
@@ -106,6 +110,8 @@ def _made(service: Service, user: User, form: SearchForm, outputs: AnswerOutputs
     """Search and write the outputs; gives what the audit has of it."""
     query, upload = asked(service, user, form)
     request = search_request(query, form)
+    with _IMPORTING:  # modules of highdicom need each other: threads that import two of them at once get half of one
+        import highdicom  # noqa: F401
     with service.searchers.one(form.encoder) as searcher:
         subject = outputs.subject(searcher, request)
         answer = searcher.search(request)
