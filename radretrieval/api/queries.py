@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from radretrieval.api.base import ArchiveBase, Progress, StrPath, counted
+from radretrieval.api.base import ArchiveBase, Progress, StrPath, counted, operator
 from radretrieval.errors import InputMissing, UsageError
 
 if TYPE_CHECKING:
@@ -40,13 +40,16 @@ class ArchiveQueries(ArchiveBase):
         max_distance: int | None = None,
         exclude_same_patient: bool = False,
         explain: bool = False,
+        relevant: Iterable[int] = (),
+        not_relevant: Iterable[int] = (),
         encoder: int | None = None,
         device: str = "auto",
         outputs: AnswerOutputs | None = None,
     ) -> Answer:
         """Find the images most like a given one; it is never among its own hits.
 
-        The network is loaded for the first file that needs it, and kept for the next searches.
+        It is a row of the table audit, where the role may write one. The network is loaded for the first file that
+        needs it, and kept for the next searches.
 
         Parameters
         ----------
@@ -62,6 +65,8 @@ class ArchiveQueries(ArchiveBase):
         max_distance : bits by which a candidate's CNN code may differ.
         exclude_same_patient : leave out images of the query's patient.
         explain : whether each hit gets an `explanation`.
+        relevant, not_relevant : images of the archive by which the search is refined, by id: those that are like what
+            is looked for, and those that are not, which are left out.
         encoder, device : as in `encode`.
         outputs : files of the answer, which are written; `send` sends what is made for peers.
 
@@ -70,6 +75,8 @@ class ArchiveQueries(ArchiveBase):
         UsageError : an argument that is not possible, an unreadable query, an archive without codes.
         NoEncoder, DatabaseUnavailable : there is no encoder; the database went away.
         """
+        from radretrieval.archive import audit, connections
+        from radretrieval.search.recorded import recorded
         from radretrieval.search.request import Request
 
         request = Request(
@@ -85,12 +92,16 @@ class ArchiveQueries(ArchiveBase):
             max_distance=max_distance,
             exclude_same_patient=exclude_same_patient,
             explain=explain,
+            relevant=tuple(relevant),
+            not_relevant=tuple(not_relevant),
         )
         if outputs is not None:
             outputs.check()
         searcher = self._searcher(encoder, device)
         subject = None if outputs is None else outputs.subject(searcher, request)
         answer = searcher.search(request)
+        with connections.database_errors(searcher.database.url):
+            audit.note(searcher.connection, operator(), "search", recorded(answer))
         if outputs is not None:
             outputs.write(searcher, answer, subject)
         return answer
@@ -208,10 +219,16 @@ class BatchSearch:
         queries: Callable[[Searcher, BatchReport], Iterator[BatchQuery]],
         advance: Callable[[int], None] | None = None,
     ) -> Iterator[list[HitRow]]:
+        from radretrieval.archive import audit, connections
         from radretrieval.search.batch.run import BatchReport, search_batch
+        from radretrieval.search.recorded import parameters
 
         report = self.report = BatchReport()
         asked = queries(searcher, report)
+        # before the first answer, for a batch may be broken off
+        how = {"encoder_id": searcher.encoder.id, "parameters": parameters(self._request)}
+        with connections.database_errors(searcher.database.url):
+            audit.note(searcher.connection, operator(), "search many", how | {"all": self._queries is None})
         return search_batch(searcher, self._request, asked, report, advance or (lambda count: None))
 
 

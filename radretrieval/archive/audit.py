@@ -26,3 +26,11 @@ def writable(connection: Connection) -> bool:
     """Whether this role, on this server, may add rows: not one that only reads, and not on a standby."""
     row = connection.execute(sql("audit_writable")).fetchone()
     return row is not None and bool(row["writable"])
+
+
+def note(connection: Connection, who: str, action: str, detail: dict[str, Any]) -> bool:
+    """Add a row where this session may; returns whether it did."""
+    may = writable(connection)
+    if may:
+        record(connection, who, action, detail)
+    return may

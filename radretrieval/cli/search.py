@@ -147,6 +147,24 @@ def search(
             "distance by projection, and the axes of its IRMA code that agree with the query and with most hits.",
         ),
     ] = False,
+    relevant: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--relevant",
+            metavar="N",
+            min=0,
+            help="Refine the search: image N is like what is looked for; may be repeated.",
+        ),
+    ] = None,
+    not_relevant: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--not-relevant",
+            metavar="N",
+            min=0,
+            help="Refine the search: image N is not what is looked for, and is left out; may be repeated.",
+        ),
+    ] = None,
     picture: Picture = None,
     sr: Sr = None,
     sc: Sc = None,
@@ -166,6 +184,7 @@ def search(
     """
     outputs = rr.AnswerOutputs(picture, sr, sc, fhir, csv, store_to, stow, ae_title)
     of_one = [*([] if roi is None else ["--roi"]), *(["--explain"] if explain else []), *outputs.given()]
+    of_one += [*(["--relevant"] if relevant else []), *(["--not-relevant"] if not_relevant else [])]
     _check_options(query, batch, everything, out, of_one)
     conditions: dict[str, Any] = {
         "top": top,
@@ -180,8 +199,14 @@ def search(
     }
     with opened(context) as archive:
         if query is not None:
-            region = {"roi": roi, "roi_method": roi_method, "roi_polarity": roi_polarity, "explain": explain}
-            _search_one(archive, query, outputs, conditions | region, as_json)
+            alone: dict[str, Any] = {
+                "roi": roi,
+                "roi_method": roi_method,
+                "roi_polarity": roi_polarity,
+                "explain": explain,
+            }
+            alone |= {"relevant": relevant or (), "not_relevant": not_relevant or ()}
+            _search_one(archive, query, outputs, conditions | alone, as_json)
         elif out is not None:
             _search_many(archive, batch, out, conditions, as_json)
 
@@ -267,6 +292,9 @@ def _tell(answer: rr.Answer) -> None:
         from radretrieval.report.likelihood import nothing_similar
 
         tell(nothing_similar(answer.similarity, answer.effect is not None))
+    if answer.request.refined:
+        judged = f"{len(answer.request.relevant)} relevant and {len(answer.request.not_relevant)} not relevant images"
+        tell(f"the answer is refined by {judged}: its order is not that of the distances, and it has no probabilities")
     for hit in answer.hits:
         if hit.roi_error:
             tell(f"no ROI in image {hit.image_id}: its file {hit.roi_error}")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from radretrieval.files.text import shown
 from radretrieval.report.likelihood import axes_in_words, in_words
 from radretrieval.report.table import table
-from radretrieval.search.request import Answer, Hit
+from radretrieval.search.request import Answer, Explanation, Hit
 
 
 def print_answer(answer: Answer) -> None:
@@ -36,7 +36,7 @@ def _print_explanations(answer: Answer) -> None:
     judged = any(hit.likelihood for hit in answer.hits)
     rows = [
         [
-            *(hit.rank, hit.image_id, why.cnnc_rank, f"{why.cnnc_part:.4f} + {why.rbc_part:.4f}"),
+            *(hit.rank, hit.image_id, why.cnnc_rank, _key(why)),
             *(agreeing(why.as_query), agreeing(why.as_most)),
             *([axes_in_words(hit.likelihood)] if judged else []),
             " ".join(f"{bits:3}" for bits in why.angle_distances),
@@ -49,6 +49,11 @@ def _print_explanations(answer: Answer) -> None:
     columns = ["rank", "image", "by CNNC", "key: CNNC + RBC", "as query", "as most", *likely]
     columns.append("RBC of each projection, from 0°")
     table(columns, rows, title=f"query {answer.query_irma_code or '-'}, most hits {answer.majority_irma_code or '-'}")
+
+
+def _key(why: Explanation) -> str:
+    """The two parts of a hit's key; a dash in a refined answer."""
+    return "-" if why.cnnc_part is None or why.rbc_part is None else f"{why.cnnc_part:.4f} + {why.rbc_part:.4f}"
 
 
 def agreeing(axes: Mapping[str, bool | None]) -> str:

@@ -196,7 +196,9 @@ def _why(explanation: Explanation | None) -> list[Line]:
     """The explanation in short lines."""
     if explanation is None:
         return []
-    key = f"CNNC rank {explanation.cnnc_rank}, key {explanation.cnnc_part:.3f} + {explanation.rbc_part:.3f}"
+    key = f"CNNC rank {explanation.cnnc_rank}"
+    if explanation.cnnc_part is not None and explanation.rbc_part is not None:
+        key += f", key {explanation.cnnc_part:.3f} + {explanation.rbc_part:.3f}"
     axes = f"as query {agreeing(explanation.as_query)}, as most {agreeing(explanation.as_most)}"
     return [(key, SMALL, INK), (axes, SMALL, INK)]
 

@@ -26,7 +26,7 @@ def explain(answer: Answer, candidates: Sequence[Candidate], barcode: NDArray[np
     candidates : all of them, by CNNC distance. barcode : the query's, uint8 (bytes,).
     """
     by_cnnc = {one.image_id: (rank, one.barcode) for rank, one in enumerate(candidates, start=1)}
-    weights = Weights.of(profile)
+    weights, refined = Weights.of(profile), answer.request.refined
     whole = 100 * profile.network.code_bits * profile.barcode.angles * bins(profile.barcode.size)
     answer.majority_irma_code = majority([hit.irma_code for hit in answer.hits])
     query, most = _axes(answer.query_irma_code), _axes(answer.majority_irma_code)
@@ -35,8 +35,8 @@ def explain(answer: Answer, candidates: Sequence[Candidate], barcode: NDArray[np
         assert stored is not None, "a hit has a barcode"
         explanation = Explanation(
             cnnc_rank=rank,
-            cnnc_part=weights.cnnc * hit.cnnc_distance / whole,
-            rbc_part=weights.rbc * hit.rbc_distance / whole,
+            cnnc_part=None if refined else weights.cnnc * hit.cnnc_distance / whole,
+            rbc_part=None if refined else weights.rbc * hit.rbc_distance / whole,
             angle_distances=angle_distances(barcode, np.frombuffer(stored, np.uint8), profile.barcode),
             as_query=_agreement(hit.irma_code, query),
             as_most=_agreement(hit.irma_code, most),

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 ROI_METHODS = ("context", "paper")
 ROI_POLARITIES = ("same", "either")
+MOST_JUDGED = 1000  # images that refine a search
 STAGES = ("read", "encode", "barcode", "candidates", "rerank", "roi", "total")
 
 
@@ -37,6 +38,7 @@ class Request:
     where, where_sql, one_per, max_distance : conditions on a hit, see `archive.filters.Filter`.
     exclude_same_patient : leave the query's patient out.
     explain : whether each hit gets an `Explanation`.
+    relevant, not_relevant : images of the archive by which the search is refined, see `search.refine`.
     """
 
     query: Query
@@ -51,6 +53,13 @@ class Request:
     max_distance: int | None = None
     exclude_same_patient: bool = False
     explain: bool = False
+    relevant: tuple[int, ...] = ()
+    not_relevant: tuple[int, ...] = ()
+
+    @property
+    def refined(self) -> bool:
+        """Whether it is refined by images that a user judged."""
+        return bool(self.relevant or self.not_relevant)
 
     def filter(self, image_id: int | None, patient_key: str | None) -> Filter:
         """The filter on candidates for a query that is this image (None: not in the archive), of this patient."""
@@ -71,15 +80,16 @@ class Explanation:
     Attributes
     ----------
     cnnc_rank : its place among the candidates by CNNC distance alone, from 1.
-    cnnc_part, rbc_part : what each distance adds to its key, 0…1; the hit with the smallest sum comes first.
+    cnnc_part, rbc_part : what each distance adds to its key, 0…1; the hit with the smallest sum comes first. None in a
+        refined answer, which is in another order.
     angle_distances : in how many bits each projection of the barcodes differs, from 0° on; their sum is the distance.
     as_query, as_most : of each axis (T, D, A, B) of its IRMA code, whether the query's, and most of the hits', is the
         same; None where a code is missing.
     """
 
     cnnc_rank: int
-    cnnc_part: float
-    rbc_part: float
+    cnnc_part: float | None
+    rbc_part: float | None
     angle_distances: tuple[int, ...]
     as_query: dict[str, bool | None]
     as_most: dict[str, bool | None]
@@ -155,6 +165,7 @@ class Answer:
     request : the query and its conditions.
     query_image_id : the id of the query in the archive, None for a file that is not in it.
     similarity : how similar the nearest images are; None for an encoder without calibration.
+    query_sha256 : of the query's file; None where not known.
     query_flat : the query's pixels show nothing: what is nearest to it says nothing.
     majority_irma_code : on each axis what most of the hits have; None unless the answer is explained.
     query_problems : what was ignored of a new file's header, and that it is raw values of a detector, as `ingest` says
@@ -178,6 +189,7 @@ class Answer:
     pending: int
     query_image_id: int | None
     query_irma_code: str | None
+    query_sha256: bytes | None = None
     similarity: Similarity | None = None
     query_flat: bool = False
     majority_irma_code: str | None = None
@@ -224,6 +236,7 @@ class Answer:
             "nothing_similar": self.similarity.nothing if self.similarity else None,
             "nearest_distance": self.similarity.distance if self.similarity else None,
             "farther_than": self.similarity.farther_than if self.similarity else None,
+            "refined": self.request.refined,
             "hits": self.to_records(),
             "timings_ms": self.timings_ms,
         }
@@ -241,6 +254,11 @@ def check_request(request: Request) -> None:
         )
     if request.one_per not in (None, *ONE_PER):
         raise UsageError(f"--one-per {request.one_per}: it is one of: {', '.join(ONE_PER)}")
+    marked = [*request.relevant, *request.not_relevant]
+    if len(set(marked)) < len(marked):
+        raise UsageError("--relevant and --not-relevant: an image is named twice; name each once")
+    if len(marked) > MOST_JUDGED:
+        raise UsageError(f"--relevant and --not-relevant: {len(marked)} images; name at most {MOST_JUDGED}")
     if request.roi_method not in ROI_METHODS:
         raise UsageError(f"--roi-method {request.roi_method}: it is one of: {', '.join(ROI_METHODS)}")
     if request.roi_polarity not in ROI_POLARITIES:

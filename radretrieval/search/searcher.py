@@ -124,6 +124,11 @@ class Searcher:
         with timer.stage("rerank"):
             able = [candidate for candidate in found if candidate.barcode is not None]
             hits, similarity = self._rank(query, able, request)
+            if request.refined:
+                from radretrieval.search.refine import refine
+
+                able, hits = refine(self, query, request, able)
+                found = able
         if request.roi is not None:
             with timer.stage("roi"):
                 hits = self._find_roi(query, request, hits)
@@ -138,6 +143,7 @@ class Searcher:
             pending=pending,
             query_image_id=query.image_id,
             query_irma_code=query.irma_code,
+            query_sha256=query.sha256,
             similarity=similarity,
             query_flat=query.flat,
             query_problems=query.problems,

@@ -84,6 +84,8 @@ def search_request(query: Query, form: SearchForm) -> Request:
         max_distance=form.max_distance,
         exclude_same_patient=form.exclude_same_patient,
         explain=form.explain,
+        relevant=tuple(form.relevant),
+        not_relevant=tuple(form.not_relevant),
     )
 
 

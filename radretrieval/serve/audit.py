@@ -24,7 +24,5 @@ def note(database: Database, who: str, action: str, **detail: Any) -> None:
 
 def note_on(connection: Connection, who: str, action: str, **detail: Any) -> None:
     """Do what `note` does, by a connection that is open."""
-    if audit.writable(connection):
-        audit.record(connection, who, action, detail)
-    else:
+    if not audit.note(connection, who, action, detail):
         log.warning("audit: %r %s %s", who, action, detail)

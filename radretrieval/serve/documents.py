@@ -31,8 +31,8 @@ class ExplanationDocument(_Document):
     """Why a hit stands where it does; see `radretrieval search --explain`."""
 
     cnnc_rank: int
-    cnnc_part: float
-    rbc_part: float
+    cnnc_part: float | None
+    rbc_part: float | None
     angle_distances: list[int]
     as_query: Agreement
     as_most: Agreement
@@ -98,6 +98,7 @@ class AnswerDocument(_Document):
     nothing_similar: bool | None
     nearest_distance: float | None
     farther_than: float | None
+    refined: bool
     hits: list[HitDocument]
     timings_ms: dict[str, float]
     query: QueryDocument

@@ -45,6 +45,7 @@ class SearchForm(QueryForm):
     exclude_same_patient : leave out images of the query's patient.
     explain : why each hit stands where it does.
     encoder : None for the active one.
+    relevant, not_relevant : images that the user judged, by id, which refine the search; may be repeated.
     """
 
     top: Annotated[int, Field(ge=1, le=1000)] = 10
@@ -58,6 +59,8 @@ class SearchForm(QueryForm):
     exclude_same_patient: bool = False
     explain: bool = False
     encoder: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
+    relevant: Annotated[list[ImageId], Field(max_length=500)] = []
+    not_relevant: Annotated[list[ImageId], Field(max_length=500)] = []
 
 
 class SendForm(SearchForm):

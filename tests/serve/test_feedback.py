@@ -53,7 +53,7 @@ def test_the_last_opinion_counts(
     answer = {"rank": 3, "encoder_id": 1, "cnnc_distance": 40, "rbc_distance": 900}
     say(api, id=3, hit=5, relevant=False, **answer)
     say(api, id=3, hit=5, relevant=True, **answer)
-    say(api, id=3, hit=2, relevant=False)
+    say(api, id=3, upload="of the same", hit=2, relevant=False)
     say(api, id=3, hit=6, relevant=True)
     say(api, id=3, hit=6, relevant=None)
     say(api, id=3, hit=4, relevant=None)  # there was none
@@ -93,7 +93,7 @@ def test_what_is_deleted_takes_its_opinions_along_and_an_encoder_does_not(api: T
     assert "no image that is the hit" in say(api, 404, id=1, hit=2, relevant=True)
     assert "no image that is the query" in say(api, 404, id=2, hit=1, relevant=True)
     assert "no such encoder" in say(api, 404, id=1, hit=3, relevant=True, encoder_id=1)
-    assert "exactly one query" in say(api, 400, hit=3, relevant=True)
+    assert "name the query" in say(api, 400, hit=3, relevant=True)
     assert "not kept any more" in say(api, 404, upload="a", hit=3, relevant=True)
     assert rows(url, "SELECT count(*)::int FROM audit WHERE action = 'feedback'") == [(2,)]
 

@@ -25,8 +25,9 @@ Small = Annotated[int, Field(ge=0, le=2**31 - 1)]
 
 
 class Judgement(BaseModel):
-    """A hit of a query, `id` or `upload`, and whether it is relevant; null takes an earlier opinion back.
+    """A hit of a query, and whether it is relevant; null takes an earlier opinion back.
 
+    id, upload : the query, as the answer names it; of a file that is an image of the archive, the image counts.
     rank, encoder_id, cnnc_distance, rbc_distance : as the answer has them.
     """
 
@@ -80,9 +81,11 @@ class LabelComplaint(BaseModel):
 @router.post("/feedback", status_code=204)
 def give(service: Served, user: Saying, said: Judgement) -> None:
     """Say whether a hit is relevant to a query; the user's last word on it counts."""
-    if (said.id is None) == (said.upload is None):
-        raise UsageError("name exactly one query: id, upload")
-    digest = None if said.upload is None else service.uploads.get(user.name, said.upload).sha256
+    digest = None
+    if said.id is None:
+        if said.upload is None:
+            raise UsageError("name the query: id or upload")
+        digest = service.uploads.get(user.name, said.upload).sha256
     numbers = said.encoder_id, said.rank, said.cnnc_distance, said.rbc_distance
     judged = feedback.Judged(said.id, digest, said.hit, *numbers)
     with service.database.connection() as connection:

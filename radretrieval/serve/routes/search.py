@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Form
 
 from radretrieval.archive import connections
 from radretrieval.search.duplicates import duplicates
-from radretrieval.search.request import Answer, Request
-from radretrieval.search.searcher import Searcher
+from radretrieval.search.recorded import recorded
+from radretrieval.search.request import Answer
 from radretrieval.serve.access.user import Role, User, require
 from radretrieval.serve.asking import asked, region_request, search_request
 from radretrieval.serve.audit import note_on
@@ -36,7 +36,8 @@ def search(service: Served, user: Searching, form: Search) -> AnswerDocument:
     with service.searchers.one(form.encoder) as searcher:
         answer = searcher.search(request)
         folded = duplicates(searcher, [hit.image_id for hit in answer.hits])
-        _record(searcher, user, answer, upload)
+        with connections.database_errors(searcher.database.url):
+            note_on(searcher.connection, user.name, "search", **recorded(answer))
     document = answer.document()
     for hit in document["hits"]:
         hit["duplicate_of"] = folded.get(hit["image_id"])
@@ -78,28 +79,3 @@ def _query(service: Service, user: User, answer: Answer, upload: Upload | None) 
         film=None if image_id is None else image(image_id, service, user).film,
         problems=answer.query_problems,
     )
-
-
-def _record(searcher: Searcher, user: User, answer: Answer, upload: Upload | None) -> None:
-    """Write who searched with what, how, and what was found, to the audit."""
-    with connections.database_errors(searcher.database.url):
-        note_on(
-            searcher.connection,
-            user.name,
-            "search",
-            query_image_id=answer.query_image_id,
-            query_sha256=None if upload is None else upload.sha256.hex(),
-            encoder_id=answer.encoder_id,
-            parameters=_parameters(answer.request),
-            hits=[hit.image_id for hit in answer.hits],
-        )
-
-
-def _parameters(request: Request) -> dict[str, Any]:
-    """What a request says beside its query and its defaults."""
-    usual = Request(-1)
-    changed = {name: value for name, value in vars(request).items() if value != getattr(usual, name)}
-    del changed["query"]
-    if request.where:
-        changed["where"] = [f"{one.column}{one.operator}{one.value}" for one in request.where]
-    return changed
