@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from radretrieval.archive import connections
+from radretrieval.archive.connections import Connection
+from radretrieval.archive.encoders import Encoder
 from radretrieval.archive.search import nearest, stored
 from radretrieval.archive.search.nearest import Candidate
 from radretrieval.archive.search.stored import StoredQuery
@@ -25,14 +26,23 @@ from radretrieval.errors import NotInArchive, UsageError
 from radretrieval.search.query import SearchQuery
 from radretrieval.search.request import Hit, Request
 
-if TYPE_CHECKING:
-    from radretrieval.search.searcher import Searcher
-
 _ONE_PER = {"patient": "patient_key", "study": "study_instance_uid"}
 
 
+class Codes(NamedTuple):
+    """Where the codes of an encoder and the barcodes of its geometry are read."""
+
+    connection: Connection
+    encoder: Encoder
+    geometry: int
+
+    def of(self, ids: Sequence[int]) -> dict[int, StoredQuery]:
+        """The images with these ids, by id."""
+        return stored.by_ids(self.connection, self.encoder.id, self.geometry, ids)
+
+
 def refine(
-    searcher: Searcher, query: SearchQuery, request: Request, found: Sequence[Candidate]
+    codes: Codes, query: SearchQuery, request: Request, found: Sequence[Candidate]
 ) -> tuple[list[Candidate], list[Hit]]:
     """The candidates of a refined search, by CNNC distance, and its hits.
 
@@ -44,17 +54,16 @@ def refine(
     ------
     NotInArchive : a judged image that is not there. UsageError : one without a code.
     """
-    profile = searcher.encoder.profile
+    profile = codes.encoder.profile
     bits, barcode_bits = profile.network.code_bits, profile.barcode.angles * bins(profile.barcode.size)
-    with connections.database_errors(searcher.database.url):
-        good, bad = (_judged(searcher, ids) for ids in (request.relevant, request.not_relevant))
-        assert query.cnnc is not None, "the search has coded it"
-        assert query.rbc is not None, "the search has coded it"
-        by_code = refined(query.cnnc, _codes(good, "cnnc", query), _codes(bad, "cnnc", query), bits)
-        by_barcode = refined(query.rbc, _codes(good, "rbc", query), _codes(bad, "rbc", query), barcode_bits)
-        more = _more(searcher, query, request, by_code.code)
-        candidates = {one.image_id: one for one in (*found, *more) if one.image_id not in request.not_relevant}
-        known = stored.by_ids(searcher.connection, searcher.encoder.id, searcher.geometry, list(candidates))
+    good, bad = (_judged(codes, ids) for ids in (request.relevant, request.not_relevant))
+    assert query.cnnc is not None, "the search has coded it"
+    assert query.rbc is not None, "the search has coded it"
+    by_code = refined(query.cnnc, _codes(good, "cnnc", query), _codes(bad, "cnnc", query), bits)
+    by_barcode = refined(query.rbc, _codes(good, "rbc", query), _codes(bad, "rbc", query), barcode_bits)
+    more = _more(codes, query, request, by_code.code)
+    candidates = {one.image_id: one for one in (*found, *more) if one.image_id not in request.not_relevant}
+    known = codes.of(list(candidates))
     films = [one for one in known.values() if one.cnnc is not None]
     cnnc, rbc = _codes(films, "cnnc", query), _codes(films, "rbc", query)
     ids, far = np.array([one.image_id for one in films], np.int64), distances(query.cnnc, cnnc)
@@ -76,9 +85,8 @@ def refine(
     return sorted(kept, key=lambda one: (one.cnnc_distance, one.image_id)), hits
 
 
-def _judged(searcher: Searcher, ids: Sequence[int]) -> list[StoredQuery]:
-    encoder = searcher.encoder
-    known = stored.by_ids(searcher.connection, encoder.id, searcher.geometry, ids)
+def _judged(codes: Codes, ids: Sequence[int]) -> list[StoredQuery]:
+    encoder, known = codes.encoder, codes.of(ids)
     for one in ids:
         if one not in known:
             raise NotInArchive(f"--relevant, --not-relevant: the archive has no image {one}; leave it out")
@@ -90,13 +98,12 @@ def _judged(searcher: Searcher, ids: Sequence[int]) -> list[StoredQuery]:
     return [known[one] for one in ids]
 
 
-def _more(searcher: Searcher, query: SearchQuery, request: Request, code: NDArray[np.uint8]) -> list[Candidate]:
+def _more(codes: Codes, query: SearchQuery, request: Request, code: NDArray[np.uint8]) -> list[Candidate]:
     """The candidates that are nearest to the refined code; --max-distance is a distance from the query itself."""
     wanted = request.filter(query.image_id, query.patient_key)
     left_out = (*wanted.not_images, *request.not_relevant)
     wanted = replace(wanted, max_distance=None, not_images=left_out)
-    where = searcher.connection, searcher.encoder, searcher.geometry
-    return nearest.candidates(*where, code, max(request.candidates, request.top), wanted)[0]
+    return nearest.candidates(*codes, code, max(request.candidates, request.top), wanted)[0]
 
 
 def _codes(films: Sequence[StoredQuery], name: str, query: SearchQuery) -> NDArray[np.uint8]:

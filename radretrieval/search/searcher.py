@@ -125,9 +125,11 @@ class Searcher:
             able = [candidate for candidate in found if candidate.barcode is not None]
             hits, similarity = self._rank(query, able, request)
             if request.refined:
-                from radretrieval.search.refine import refine
+                from radretrieval.search.refine import Codes, refine
 
-                able, hits = refine(self, query, request, able)
+                known = Codes(self.connection, self.encoder, self.geometry)
+                with connections.database_errors(self.database.url):
+                    able, hits = refine(known, query, request, able)
                 found = able
         if request.roi is not None:
             with timer.stage("roi"):
