@@ -122,22 +122,14 @@ class Searcher:
             if not found and effect is None:
                 self.raise_no_codes(pending)
         with timer.stage("rerank"):
-            able = [candidate for candidate in found if candidate.barcode is not None]
-            hits, similarity = self._rank(query, able, request)
-            if request.refined:
-                from radretrieval.search.refine import Codes, refine
-
-                known = Codes(self.connection, self.encoder, self.geometry)
-                with connections.database_errors(self.database.url):
-                    able, hits = refine(known, query, request, able)
-                found = able
+            found, hits, similarity = self._rank(query, found, request)
         if request.roi is not None:
             with timer.stage("roi"):
                 hits = self._find_roi(query, request, hits)
         answer = Answer(
             request=request,
             encoder_id=self.encoder.id,
-            candidates=len(able),
+            candidates=sum(candidate.barcode is not None for candidate in found),
             hits=hits,
             path=path,
             recall=self.encoder.recall if path == "hnsw" else None,
@@ -284,9 +276,22 @@ class Searcher:
         return found, path, nearest.filter_effect(self.connection, self.encoder, query.cnnc, wanted, found)
 
     def _rank(
+        self, query: SearchQuery, found: list[Candidate], request: Request
+    ) -> tuple[list[Candidate], list[Hit], Similarity | None]:
+        """The candidates, those of a refined search with more; the hits, best first; how similar the nearest are."""
+        able = [candidate for candidate in found if candidate.barcode is not None]
+        hits, similarity = self._reranked(query, able, request)
+        if request.refined:
+            from radretrieval.search.refine import Codes, refine
+
+            with connections.database_errors(self.database.url):
+                found, hits = refine(Codes(self.connection, self.encoder, self.geometry), query, request, able)
+        return found, hits, similarity
+
+    def _reranked(
         self, query: SearchQuery, able: Sequence[Candidate], request: Request
     ) -> tuple[list[Hit], Similarity | None]:
-        """The hits, best first, from candidates that have a barcode, and how similar the nearest are."""
+        """The hits from candidates that have a barcode, in the order of the profile."""
         if not able:
             return judge([], [], request, self.encoder)
         assert query.rbc is not None
