@@ -115,6 +115,7 @@ function notes() {
   return [
     [answer.nothing_similar, filtered ? "nothingFiltered" : "nothing"],
     [answer.query_flat, "flat"],
+    [answer.refined, "refined"],
     [filtered, !hidden ? "hiddenNone" : least ? "hiddenLeast" : "hiddenSome"],
     [answer.returned < answer.requested, "fewer"],
     [answer.pending, "pending"],

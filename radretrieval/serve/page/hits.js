@@ -67,7 +67,7 @@ export function neighbour(from, by) {
 
 export const focus = (index) => cards[index].choice.focus();
 
-/* Mark what the reader said of hits (image id → relevant or not), and what POST /api/region answered for them. */
+/* Mark what the reader said of hits, and where POST /api/region found the region in them. */
 export function update(hits, said, regions) {
   const share = (value, whole) => `${(100 * value) / whole}%`;
   hits.forEach(({ image_id: id }, index) => {
