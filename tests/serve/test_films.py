@@ -135,6 +135,15 @@ def test_the_json_alone_makes_the_pixels_of_read_image(case: tuple[NDArray[Any],
     assert np.abs(255 * table[other] % 1 - 0.5).max(initial=0) < 1e-4
 
 
+def test_halves_go_to_the_even_entry_of_a_look_up_table() -> None:
+    values = np.arange(8, dtype=np.uint16).reshape(2, 4)
+    ds = made(values, BitsStored=8, RescaleSlope=0.5, RescaleIntercept=0, VOILUTSequence=lut(0, [0, 50, 100, 150, 255]))
+    film = film_of(written(ds), MAX_PIXELS)
+    entries = [film.film.lut.table[place] for place in (0, 0, 1, 2, 2, 2, 3, 4)] if film.film.lut else []
+    assert [grey(document(film), value) * 255 for value in range(8)] == pytest.approx(entries)
+    np.testing.assert_allclose(film.film.display().grey(values).ravel() * 255, entries)
+
+
 @pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
 def test_white_is_black_inverted_after_the_window(photometric: str) -> None:
     ds = made(np.arange(256, dtype=np.uint16).reshape(16, 16), PhotometricInterpretation=photometric, BitsStored=12)
