@@ -22,6 +22,7 @@ from screen_films import received
 from radretrieval.imaging.display import Window
 from radretrieval.imaging.radiograph import Radiograph
 from radretrieval.imaging.reader import MAX_PIXELS, decode_image
+from radretrieval.serve.app import PAGE
 from radretrieval.serve.films import MadeFilm, area_mean, decoded, encoded, film_of, level_for, made_film, rendered
 from radretrieval.serve.presets import presets
 
@@ -186,6 +187,14 @@ def test_presets_by_label_and_by_modality() -> None:
         "name": "lungs", "centre": -600, "width": 1500, "function": "LINEAR"
     }  # fmt: skip
     assert presets(film, "MR", "CHEST") == []
+
+
+@pytest.mark.parametrize("language", ["de", "en"])
+def test_the_page_has_words_for_every_preset(language: str) -> None:
+    film = film_of(written(made(np.arange(256, dtype=np.uint16).reshape(16, 16))), MAX_PIXELS).film
+    kinds = (("CR", "CHEST"), ("CR", "HAND"), ("MG", "BREAST"), ("CT", "HEAD"))
+    names = {window.name for kind in kinds for window in presets(film, *kind)}
+    assert names == set(json.loads((PAGE / "texts" / f"{language}.json").read_text(encoding="utf-8"))["part"])
 
 
 small = arrays(np.uint16, st.tuples(st.integers(1, 9), st.integers(1, 9)), elements=st.integers(0, 65535))
