@@ -221,6 +221,13 @@ def test_what_a_reader_says(served: Served, visits: Callable[..., Visit]) -> Non
     page.keyboard.press("n")
     expect(verdict).to_have_text("✗")
     expect(page.locator("[data-act=refine]")).to_have_text("Refine by 1")
+    judged = ids(page)[1]
+    page.keyboard.press("e")
+    expect(page.locator("#notes")).to_contain_text("Refined by your judgements")
+    assert asked(page)["not_relevant"] == [judged]
+    page.go_back()
+    expect(page.locator("#notes p")).to_have_count(0)
+    expect(verdict).to_have_text("✗")
     page.get_by_role("button", name="Wrong label").click()
     dialog = page.get_by_role("dialog", name=re.compile(r"Wrong label of image \d+"))
     assert violations(page) == []
