@@ -45,7 +45,11 @@ def add_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(RadretrievalError)
     async def ours(request: Request, error: RadretrievalError) -> JSONResponse:
-        return problem(status_of(error), str(error))
+        status = status_of(error)
+        if status >= 500 and getattr(request.state, "caller", None) is None:  # health, login
+            log.warning("%s: %s", request.url.path, error)
+            return problem(status, "the archive cannot be used; the log of the service says why")
+        return problem(status, str(error))
 
     @app.exception_handler(RequestValidationError)
     async def not_valid(request: Request, error: RequestValidationError) -> JSONResponse:

@@ -13,6 +13,7 @@ from anyio import to_thread
 from fastapi.testclient import TestClient
 
 from radretrieval import demo
+from radretrieval.archive.connections import Database
 from radretrieval.config import ServeSettings, Settings
 from radretrieval.serve.app import create_app
 
@@ -27,6 +28,20 @@ def client(archive_url: str, settings: Settings) -> Iterator[TestClient]:
 def test_health(client: TestClient) -> None:
     assert client.get("/health/live").json() == {"status": "live"}
     assert client.get("/health/ready").json() == {"status": "ready"}
+
+
+def test_who_has_not_logged_in_does_not_learn_where_the_database_is(
+    archive_url: str, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.database_url = archive_url
+    app = create_app(settings, ServeSettings(user_header="X-User", proxies=("127.0.0.1",)))
+    with TestClient(app, base_url="http://127.0.0.1", client=("127.0.0.1", 50_000)) as client:
+        app.state.service.database = Database("postgresql://somebody@127.0.0.1:1/hospital")
+        answer = client.get("/health/ready")
+        assert answer.status_code == 503
+        assert "hospital" not in answer.text
+        assert "somebody@127.0.0.1:1/hospital" in caplog.text
+        assert "hospital" in client.get("/health/ready", headers={"X-User": "anna"}).json()["detail"]
 
 
 def test_it_is_known_to_live_while_all_threads_are_busy(client: TestClient) -> None:

@@ -18,6 +18,7 @@ const running = {};
 const asked = (from) => ["id", "sop", "study", "upload"].map((field) => from.get(field)).find(Boolean);
 const name = () => (answer.query.upload ? answer.query.name : t("image", { id: answer.query.image_id }));
 const hit = () => answer.hits[chosen];
+const among = (from) => Math.max(50, from.get("top")); // of so many nearest codes
 
 function tell(text, busy) {
   $("#progress span").textContent = text;
@@ -56,7 +57,7 @@ async function search(next, { file, push = true } = {}) {
   $("#problem").hidden = true;
   if (file || asked(next)) {
     tell(t(file ? "sending" : "searching", { name: file?.name }), true);
-    const more = { explain: true, candidates: Math.max(50, next.get("top")), ...(file && { file }) };
+    const more = { explain: true, candidates: among(next), ...(file && { file }) };
     found = await call("api/search", form(next, /^(hit|roi)$/, more), { signal });
     const codes = found.hits.map((one) => ["code", one.irma_code]).filter(([, code]) => code && !words[code]);
     if (codes.length) Object.assign(words, await call(`api/codes?${new URLSearchParams(codes)}`, null, { signal }));
@@ -197,7 +198,7 @@ async function report() {
 async function output(file, to) {
   tell(t("saving"), true);
   const path = to ? "send" : `outputs/${file.split(".")[0]}`;
-  const made = await call(`api/${path}`, form(address, /^hit$/, to && { to }), { file });
+  const made = await call(`api/${path}`, form(address, /^hit$/, { candidates: among(address), ...(to && { to }) }), { file });
   if (to) return tell([t("sent", { to }), ...made.remarks].join("; "));
   const href = URL.createObjectURL(made);
   h("a", { href, download: `radretrieval-${file}` }).click();

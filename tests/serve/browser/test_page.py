@@ -208,6 +208,17 @@ def test_keyboard_alone(served: Served, visits: Callable[..., Visit]) -> None:
     expect(page.get_by_role("button", name="DICOM report (SR)")).to_be_hidden()
 
 
+def test_what_is_saved_has_all_hits_that_are_shown(served: Served, visits: Callable[..., Visit]) -> None:
+    page = visits(**READING_ROOM).open(f"{served.url}/?id=5&top=60")
+    expect(hits(page).nth(15)).to_be_visible()
+    shown = ids(page)
+    page.keyboard.press("g")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="CSV").click()
+    lines = Path(download.value.path()).read_text().splitlines()
+    assert len(lines) == 1 + len(shown) > 11
+
+
 def test_what_a_reader_says(served: Served, visits: Callable[..., Visit]) -> None:
     page = visits(**READING_ROOM | {"color_scheme": "light"}).open(f"{served.url}/?id=5&hit=2")
     verdict = hits(page).nth(1).locator(".verdict")
