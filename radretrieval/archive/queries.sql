@@ -873,8 +873,9 @@ FROM schema_object;
 -- :audit_add Somebody did something.
 INSERT INTO audit (who, action, detail) VALUES (%(who)s, %(action)s, %(detail)s);
 
--- :audit_writable Whether this session may add rows to audit.
-SELECT has_table_privilege('radretrieval.audit', 'INSERT') AND current_setting('transaction_read_only') = 'off' AS writable;
+-- :audit_note The same, and the commit of its transaction does not wait for the disk.
+WITH at_once AS (SELECT set_config('synchronous_commit', 'off', true))
+INSERT INTO audit (who, action, detail) SELECT %(who)s, %(action)s, %(detail)s FROM at_once;
 
 -- :facet_groups Images that pass a filter, by what they have in the columns that people filter by.
 SELECT coalesce(i.modality, '') AS modality, coalesce(i.body_part, '') AS body_part,
