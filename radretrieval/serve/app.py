@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ from radretrieval.config import ServeSettings, Settings
 from radretrieval.serve.access.access import Access
 from radretrieval.serve.access.gate import Gate
 from radretrieval.serve.analysis import Analysis
+from radretrieval.serve.dependencies import AT_A_TIME
 from radretrieval.serve.problems import add_handlers, answers
 from radretrieval.serve.routes import (
     admin,
@@ -60,7 +62,7 @@ def create_app(settings: Settings, options: ServeSettings) -> FastAPI:
     app = FastAPI(title="radretrieval", lifespan=opened, docs_url=None, redoc_url=None, openapi_url="/api/openapi.json")
     app.state.service, app.state.access = service, access
     app.state.archive_state, app.state.analysis = ArchiveState(service), Analysis(service)
-    app.state.facets = FacetCounts()
+    app.state.facets, app.state.turns = FacetCounts(), asyncio.Semaphore(AT_A_TIME)
     add_handlers(app)
     app.add_middleware(Gate, access=access)
     for routes in (

@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 from anyio import to_thread
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from radretrieval import demo
 from radretrieval.archive.connections import Database
 from radretrieval.config import ServeSettings, Settings
+from radretrieval.serve import dependencies
 from radretrieval.serve.app import create_app
 
 
@@ -58,6 +60,26 @@ def test_it_is_known_to_live_while_all_threads_are_busy(client: TestClient) -> N
         busy.set()
         waiting.result()
         limiter.total_tokens = threads
+
+
+def test_searches_leave_threads_to_the_page(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = client.app
+    assert isinstance(app, FastAPI)
+    assert client.portal is not None
+    turns = app.state.turns
+    assert turns._value < client.portal.call(to_thread.current_default_thread_limiter).total_tokens
+    for _ in range(turns._value):
+        client.portal.call(turns.acquire)
+    monkeypatch.setattr(dependencies, "WAIT_SECONDS", 0.1)
+    for path in ("search", "region", "outputs/csv", "send"):
+        answer = client.post(
+            f"/api/{path}", data={"id": 1, "roi": "0,0,9,9", "images": 1} if path == "region" else {"id": 1}
+        )
+        assert (answer.status_code, answer.json()["detail"][:17]) == (503, "too many searches")
+    assert client.get("/").status_code == 200
+    client.portal.call(turns.release)
+    for _ in range(2):  # each gives its turn back
+        assert "too many" not in client.post("/api/search", data={"id": 1}).text
 
 
 def test_uploads_do_not_go_to_the_disk(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:

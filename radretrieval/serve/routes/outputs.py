@@ -17,12 +17,12 @@ from radretrieval.results.outputs import AnswerOutputs
 from radretrieval.serve.access.user import Role, User, require
 from radretrieval.serve.asking import asked, search_request
 from radretrieval.serve.audit import note
-from radretrieval.serve.dependencies import Served
+from radretrieval.serve.dependencies import TURN, Served
 from radretrieval.serve.forms import SearchForm, SendForm
 from radretrieval.serve.problems import answers
 from radretrieval.serve.service import Service
 
-router = APIRouter(prefix="/api", tags=["outputs"])
+router = APIRouter(prefix="/api", tags=["outputs"], dependencies=[TURN])
 Searching = Annotated[User, Depends(require(Role.SEARCH))]
 Search = Annotated[SearchForm, Form(media_type="multipart/form-data")]
 Send = Annotated[SendForm, Form(media_type="multipart/form-data")]

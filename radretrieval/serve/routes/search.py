@@ -13,7 +13,7 @@ from radretrieval.search.request import Answer
 from radretrieval.serve.access.user import Role, User, require
 from radretrieval.serve.asking import asked, region_request, search_request
 from radretrieval.serve.audit import note_on
-from radretrieval.serve.dependencies import Served
+from radretrieval.serve.dependencies import TURN, Served
 from radretrieval.serve.documents import AnswerDocument, ImageRegion, QueryDocument, RegionDocument, RegionsDocument
 from radretrieval.serve.forms import RegionForm, SearchForm
 from radretrieval.serve.problems import answers
@@ -22,7 +22,7 @@ from radretrieval.serve.routes.queries import described
 from radretrieval.serve.service import Service
 from radretrieval.serve.uploads import Upload
 
-router = APIRouter(prefix="/api", tags=["search"], responses=answers(400, 404, 422, 503))
+router = APIRouter(prefix="/api", tags=["search"], dependencies=[TURN], responses=answers(400, 404, 422, 503))
 Searching = Annotated[User, Depends(require(Role.SEARCH))]
 Search = Annotated[SearchForm, Form(media_type="multipart/form-data")]
 Region = Annotated[RegionForm, Form(media_type="multipart/form-data")]
