@@ -37,8 +37,8 @@ from radretrieval.serve.service import Service
 from radretrieval.serve.state import ArchiveState
 
 PAGE = Path(__file__).parent / "page"
-# What the gate answers, before any route.
-OF_THE_GATE = answers(400, 401, 403, 408, 413, 421, 429, 431)
+# What the gate answers, before any route; and 503, where the database or a turn is missing.
+OF_THE_GATE = answers(400, 401, 403, 408, 413, 421, 429, 431, 503)
 
 
 def create_app(settings: Settings, options: ServeSettings) -> FastAPI:

@@ -32,6 +32,12 @@ def test_health(client: TestClient) -> None:
     assert client.get("/health/ready").json() == {"status": "ready"}
 
 
+def test_each_route_declares_that_the_database_may_be_missing(client: TestClient) -> None:
+    for path, methods in client.get("/api/openapi.json").json()["paths"].items():
+        for method, told in methods.items():
+            assert "application/problem+json" in told["responses"]["503"]["content"], (method, path)
+
+
 def test_who_has_not_logged_in_does_not_learn_where_the_database_is(
     archive_url: str, settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import io
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import numpy as np
 import pytest
+from fastapi.testclient import TestClient
 from PIL import Image
 from screen_films import received
-from serving import Served
+from serving import Films, Served
 
+from radretrieval.config import ServeSettings
 from radretrieval.imaging.reader import read_image
+from radretrieval.serve.app import create_app
 from radretrieval.serve.film import Film
+from radretrieval.serve.routes import images
 
 
 @pytest.fixture
@@ -56,6 +62,24 @@ def test_what_the_browser_has_is_not_sent_again(client: httpx.Client) -> None:
     assert gz.content == raw.content
     assert "Content-Encoding" not in raw.headers
     assert gz.headers["ETag"] != raw.headers["ETag"]
+
+
+def test_two_pictures_are_made_at_a_time(films: Films, films_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    began: list[float] = []
+    ended: list[float] = []
+
+    def slow(*_: object) -> bytes:
+        began.append(time.monotonic())
+        time.sleep(0.2)
+        ended.append(time.monotonic())
+        return b""
+
+    monkeypatch.setattr(images, "rendered", slow)
+    app = create_app(films.settings(films_url), ServeSettings())
+    with TestClient(app, base_url="http://127.0.0.1") as client, ThreadPoolExecutor(6) as threads:
+        answers = list(threads.map(client.get, ["/api/images/2/rendered"] * 6))
+    assert {one.status_code for one in answers} == {200}
+    assert max(sum(start <= moment for start in began) - sum(end <= moment for end in ended) for moment in began) == 2
 
 
 def test_pictures(served: Served, client: httpx.Client) -> None:

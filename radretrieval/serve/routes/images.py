@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, datetime
@@ -18,7 +19,7 @@ from radretrieval.imaging.display import Window
 from radretrieval.irma.tree import describe
 from radretrieval.serve.access.user import Role, User, require
 from radretrieval.serve.bodies import PIXELS, Accepted, Known, LevelName, bodies, film_pixels, picture
-from radretrieval.serve.dependencies import Served
+from radretrieval.serve.dependencies import TURN, Served
 from radretrieval.serve.film import Film
 from radretrieval.serve.films import level_for, rendered
 from radretrieval.serve.presets import presets
@@ -31,6 +32,7 @@ router = APIRouter(tags=["images"])
 ImageId = Annotated[int, Path(ge=0, le=2**63 - 1)]
 Searcher = Annotated[User, Depends(require(Role.SEARCH))]
 
+_RENDERING = threading.BoundedSemaphore(2)  # pictures at a time: of a mammogram one takes 250 MB
 _WINDOW = r"^-?[0-9]{1,7}(\.[0-9]{1,6})?,[0-9]{1,7}(\.[0-9]{1,6})?$"
 
 
@@ -122,7 +124,9 @@ def thumbnail(image_id: ImageId, service: Served, user: Searcher, known: Known =
         return picture(service.films.thumbnail(file), known)
 
 
-@router.get("/api/images/{image_id}/rendered", response_class=Response, responses=bodies("image/png"))
+@router.get(
+    "/api/images/{image_id}/rendered", response_class=Response, responses=bodies("image/png"), dependencies=[TURN]
+)
 def render(
     image_id: ImageId,
     service: Served,
@@ -143,7 +147,9 @@ def render(
         film = service.films.film(file)
         level = level_for(film.film, size)
         data = service.films.pixels(file, film, level.level)
-    return picture(rendered(film.film, level, data, size, chosen), known)
+    with _RENDERING:
+        png = rendered(film.film, level, data, size, chosen)
+    return picture(png, known)
 
 
 def _row(service: Service, image_id: int) -> dict[str, Any]:
