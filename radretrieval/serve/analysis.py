@@ -16,7 +16,7 @@ from radretrieval.archive.connections import Connection
 from radretrieval.errors import NoEncoder
 from radretrieval.irma.tree import describe, in_short
 from radretrieval.jobs.embedding_map import GRID, embedding_map
-from radretrieval.serve.recent import Recent
+from radretrieval.serve.cached_value import CachedValue
 from radretrieval.serve.service import Service
 
 CLASSES_SECONDS = 30.0
@@ -92,8 +92,8 @@ class Analysis:
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._classes = Recent(self._count, CLASSES_SECONDS)
-        self._map = Recent(self._draw, MAP_SECONDS)
+        self._classes = CachedValue(self._count, CLASSES_SECONDS)
+        self._map = CachedValue(self._draw, MAP_SECONDS)
 
     def classes(self) -> ClassList:
         """The classes, with the agreement that the last map was made with."""

@@ -16,6 +16,7 @@ from radretrieval.config import ServeSettings, Settings
 from radretrieval.serve.access.access import Access
 from radretrieval.serve.access.gate import Gate
 from radretrieval.serve.analysis import Analysis
+from radretrieval.serve.archive_state import ArchiveState
 from radretrieval.serve.dependencies import AT_A_TIME
 from radretrieval.serve.problems import add_handlers, answers
 from radretrieval.serve.routes import (
@@ -34,7 +35,6 @@ from radretrieval.serve.routes import (
     status,
 )
 from radretrieval.serve.service import Service
-from radretrieval.serve.state import ArchiveState
 
 PAGE = Path(__file__).parent / "page"
 # What the gate answers, before any route; and 503, where the database or a turn is missing.

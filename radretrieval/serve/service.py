@@ -19,7 +19,7 @@ from radretrieval.config import ServeSettings, Settings
 from radretrieval.dicom.address import Address, check_title
 from radretrieval.serve.archive_films import ArchiveFilms
 from radretrieval.serve.films import load_decoders
-from radretrieval.serve.reader import Reader
+from radretrieval.serve.read_connections import ReadConnections
 from radretrieval.serve.searchers import Searchers
 from radretrieval.serve.uploads import Uploads
 from radretrieval.storage.wado import check_root
@@ -68,7 +68,7 @@ class Service:
         with self._stack as stack:
             stack.enter_context(Archive(self.settings)).open()  # of the embedded server's users, who keep it running
             self.database: Database = open_database(self.settings)
-            self.read = Reader(self.database, self.settings)
+            self.read = ReadConnections(self.database, self.settings)
             stack.callback(self.read.close)
             self.searchers = Searchers(self.database, self.settings, self.options.searches)
             stack.callback(self.searchers.close)

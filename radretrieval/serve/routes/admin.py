@@ -10,9 +10,9 @@ from pydantic import BaseModel
 
 from radretrieval.archive import operation
 from radretrieval.serve.access.user import Role, User, require
+from radretrieval.serve.archive_state import ArchiveState, State
 from radretrieval.serve.dependencies import Served
 from radretrieval.serve.problems import answers
-from radretrieval.serve.state import ArchiveState, State
 
 router = APIRouter(prefix="/api/admin", tags=["admin"], responses=answers(503))
 Admin = Annotated[User, Depends(require(Role.ADMIN))]

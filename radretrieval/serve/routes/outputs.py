@@ -15,9 +15,9 @@ from pydantic import BaseModel
 from radretrieval.errors import UsageError
 from radretrieval.results.outputs import AnswerOutputs
 from radretrieval.serve.access.user import Role, User, require
-from radretrieval.serve.asking import asked, search_request
 from radretrieval.serve.audit import note
 from radretrieval.serve.dependencies import TURN, Served
+from radretrieval.serve.form_query import query_of, search_request
 from radretrieval.serve.forms import SearchForm, SendForm
 from radretrieval.serve.problems import answers
 from radretrieval.serve.service import Service
@@ -108,7 +108,7 @@ def send(service: Served, user: Searching, form: Send) -> Sent:
 @contextmanager
 def _made(service: Service, user: User, form: SearchForm, outputs: AnswerOutputs) -> Iterator[dict[str, Any]]:
     """Search and write the outputs; gives what the audit has of it."""
-    query, upload = asked(service, user, form)
+    query, upload = query_of(service, user, form)
     request = search_request(query, form)
     with _IMPORTING:  # modules of highdicom need each other: threads that import two of them at once get half of one
         import highdicom  # noqa: F401

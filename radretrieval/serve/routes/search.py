@@ -11,10 +11,10 @@ from radretrieval.search.duplicates import duplicates
 from radretrieval.search.recorded import recorded
 from radretrieval.search.request import Answer
 from radretrieval.serve.access.user import Role, User, require
-from radretrieval.serve.asking import asked, region_request, search_request
 from radretrieval.serve.audit import note_on
 from radretrieval.serve.dependencies import TURN, Served
 from radretrieval.serve.documents import AnswerDocument, ImageRegion, QueryDocument, RegionDocument, RegionsDocument
+from radretrieval.serve.form_query import query_of, region_request, search_request
 from radretrieval.serve.forms import RegionForm, SearchForm
 from radretrieval.serve.problems import answers
 from radretrieval.serve.routes.images import image
@@ -31,7 +31,7 @@ Region = Annotated[RegionForm, Form(media_type="multipart/form-data")]
 @router.post("/search")
 def search(service: Served, user: Searching, form: Search) -> AnswerDocument:
     """Find the images most like a query; it is never among its own hits."""
-    query, upload = asked(service, user, form)
+    query, upload = query_of(service, user, form)
     request = search_request(query, form)
     with service.searchers.one(form.encoder) as searcher:
         answer = searcher.search(request)
@@ -47,7 +47,7 @@ def search(service: Served, user: Searching, form: Search) -> AnswerDocument:
 @router.post("/region")
 def region(service: Served, user: Searching, form: Region) -> RegionsDocument:
     """Find a region of a query in images, as `search` finds it in hits."""
-    query, _ = asked(service, user, form)
+    query, _ = query_of(service, user, form)
     request = region_request(query, form)
     with service.searchers.one() as searcher:
         found = searcher.regions(request, form.images)

@@ -14,7 +14,7 @@ from radretrieval.errors import DatabaseUnavailable
 T = TypeVar("T")
 
 
-class Reader:
+class ReadConnections:
     """Runs what reads the archive, each on a connection that nobody else uses meanwhile.
 
     Parameters

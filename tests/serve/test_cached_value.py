@@ -11,7 +11,7 @@ from unittest.mock import patch
 import pytest
 
 from radretrieval.serve import recent
-from radretrieval.serve.recent import Recent
+from radretrieval.serve.cached_value import CachedValue
 
 
 class Clock:
@@ -41,14 +41,14 @@ def counter(clock: Clock, took: float = 0.0) -> Callable[[], int]:
 
 
 def test_it_is_kept_for_its_time(clock: Clock) -> None:
-    value = Recent(counter(clock), 5)
+    value = CachedValue(counter(clock), 5)
     assert [value.get(), value.get()] == [1, 1]
     clock.now += 5
     assert [value.get(), value.get()] == [2, 2]
 
 
 def test_what_takes_long_is_kept_longer(clock: Clock) -> None:
-    value = Recent(counter(clock, took=3), 5)
+    value = CachedValue(counter(clock, took=3), 5)
     value.get()
     clock.now += 59
     assert value.get() == 1
@@ -66,7 +66,7 @@ def test_all_who_ask_at_once_wait_for_one(clock: Clock) -> None:
         go.wait(10)
         return len(calls)
 
-    value = Recent(compute, 5)
+    value = CachedValue(compute, 5)
     assert value.latest() is None
     with ThreadPoolExecutor(4) as pool:
         assert begun.wait(10)
@@ -85,7 +85,7 @@ def test_an_error_is_told_and_tried_again_soon(clock: Clock) -> None:
             raise found
         return found
 
-    value = Recent(compute, 3600)
+    value = CachedValue(compute, 3600)
     for _ in range(2):
         with pytest.raises(ValueError, match="away"):
             value.get()
@@ -102,7 +102,7 @@ def test_the_last_value_is_told_while_the_next_is_computed(clock: Clock) -> None
         calls.append(1)
         return len(calls)
 
-    value = Recent(compute, 5)
+    value = CachedValue(compute, 5)
     value.get()
     go.clear()
     clock.now += 6

@@ -12,7 +12,7 @@ from nodes import until
 from radretrieval.archive.connections import Database
 from radretrieval.config import Settings
 from radretrieval.errors import DatabaseUnavailable
-from radretrieval.serve.reader import Reader
+from radretrieval.serve.read_connections import ReadConnections
 
 
 def backend(connection: Any) -> int:
@@ -29,7 +29,7 @@ def alive(database: Database, backends: list[int]) -> int:
 
 
 def test_connections_are_kept_and_replaced(database: Database, settings: Settings) -> None:
-    reader = Reader(database, settings, most=2)
+    reader = ReadConnections(database, settings, most=2)
     first = reader(backend)
     assert reader(backend) == first
     with pytest.raises(ZeroDivisionError):
@@ -52,4 +52,4 @@ def test_connections_are_kept_and_replaced(database: Database, settings: Setting
 
 def test_a_server_that_is_not_there(settings: Settings) -> None:
     with pytest.raises(DatabaseUnavailable):
-        Reader(Database("postgresql://nobody@127.0.0.1:1/none"), settings)(backend)
+        ReadConnections(Database("postgresql://nobody@127.0.0.1:1/none"), settings)(backend)

@@ -20,10 +20,10 @@ from radretrieval.serve.forms import QueryForm, RegionForm, SearchForm
 from radretrieval.serve.service import Service
 from radretrieval.serve.uploads import Upload
 
-Asked = tuple[Query, Upload | None]
+FoundQuery = tuple[Query, Upload | None]
 
 
-def asked(service: Service, user: User, form: QueryForm) -> Asked:
+def query_of(service: Service, user: User, form: QueryForm) -> FoundQuery:
     """The query that a form names, and the upload that it is.
 
     Raises

@@ -16,7 +16,7 @@ from radretrieval.archive import encoders, opening, operation
 from radretrieval.archive.connections import Connection
 from radretrieval.archive.search import exact_index
 from radretrieval.report.advice import Advice, advice
-from radretrieval.serve.recent import Recent
+from radretrieval.serve.cached_value import CachedValue
 from radretrieval.serve.service import Service
 from radretrieval.storage.store_size import Room, room, store_size
 
@@ -160,8 +160,8 @@ class ArchiveState:
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._recent = Recent(self._read, FRESH_SECONDS)
-        self._store = Recent(lambda: store_size(service.settings.store_folder), STORE_SECONDS)
+        self._recent = CachedValue(self._read, FRESH_SECONDS)
+        self._store = CachedValue(lambda: store_size(service.settings.store_folder), STORE_SECONDS)
 
     def get(self) -> State:
         """The state, some seconds old at most."""

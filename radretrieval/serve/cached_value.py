@@ -13,7 +13,7 @@ AGAIN_SECONDS = 2.0  # after an error
 SPARED = 20  # a value is kept for at least so many times as long as it took
 
 
-class Recent(Generic[T]):
+class CachedValue(Generic[T]):
     """The last value of a function that takes its time, at most so many seconds old when it is asked for, or 20 times
     what it took to compute: however many ask, one twentieth of the time is spent on it.
 
