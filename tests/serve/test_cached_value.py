@@ -10,7 +10,7 @@ from unittest.mock import patch
 
 import pytest
 
-from radretrieval.serve import recent
+from radretrieval.serve import cached_value
 from radretrieval.serve.cached_value import CachedValue
 
 
@@ -26,7 +26,7 @@ class Clock:
 @pytest.fixture
 def clock() -> Iterator[Clock]:
     clock = Clock()
-    with patch.object(recent, "time", clock):
+    with patch.object(cached_value, "time", clock):
         yield clock
 
 
@@ -89,7 +89,7 @@ def test_an_error_is_told_and_tried_again_soon(clock: Clock) -> None:
     for _ in range(2):
         with pytest.raises(ValueError, match="away"):
             value.get()
-    clock.now += recent.AGAIN_SECONDS
+    clock.now += cached_value.AGAIN_SECONDS
     assert value.get() == 7
 
 
