@@ -1,4 +1,4 @@
-/* The page: what is asked and answered. The address says it, by the names of the API's fields, with `roi` and `hit`. */
+/* What is asked and answered. The address says it, by the names of the API's fields, with `roi` and `hit`. */
 
 import * as films from "./films.js";
 import * as filters from "./filters.js";
@@ -14,6 +14,7 @@ let me = { roles: [], send_to: [] };
 const words = {}; // of IRMA codes
 const said = new Map(); // image id → whether it is relevant to the query
 const running = {};
+const root = document.documentElement;
 
 const asked = (from) => ["id", "sop", "study", "upload"].map((field) => from.get(field)).find(Boolean);
 const name = () => (answer.query.upload ? answer.query.name : t("image", { id: answer.query.image_id }));
@@ -25,7 +26,7 @@ function tell(text, busy) {
   $("progress").hidden = !busy;
 }
 
-/* A function that says what was refused; a newer request of its kind ends an older one. */
+/* A function that says what was refused. */
 const trying = (act) => async (...given) => {
   try {
     return await act(...given);
@@ -46,7 +47,7 @@ function newest(kind) {
 /* A form of the parameters that the expression does not leave out, and of others. */
 function form(from, leave, more = {}) {
   const made = new FormData();
-  for (const [field, value] of [...from].filter(([field]) => !leave.test(field)).concat(Object.entries(more))) made.append(field, value);
+  for (const [field, value] of [...from, ...Object.entries(more)]) if (!leave.test(field)) made.append(field, value);
   return made;
 }
 
@@ -64,8 +65,7 @@ async function search(next, { file, push = true } = {}) {
     const { image_id: id, upload } = found.query;
     if (file) next.set(id == null ? "upload" : "id", id ?? upload);
     if (asked(next) !== asked(address)) said.clear();
-    for (const id of next.getAll("relevant")) said.set(+id, true);
-    for (const id of next.getAll("not_relevant")) said.set(+id, false);
+    for (const [field, id] of next) if (field.endsWith("relevant")) said.set(+id, field === "relevant");
   }
   answer = found;
   address = next;
@@ -73,9 +73,9 @@ async function search(next, { file, push = true } = {}) {
   draw();
 }
 
-/* Ask for a file, or for an image by its number, SOP Instance UID or study; the filters stay. */
+/* Ask for a file, or an image by number, SOP Instance UID or study; the filters stay. */
 async function ask(what) {
-  const next = changed(address, [...address.keys()].filter((field) => !filters.NAMES.includes(field)));
+  const next = new URLSearchParams([...address].filter(([field]) => filters.NAMES.includes(field)));
   if (what instanceof File) return search(next, { file: what });
   const text = what.trim(), asks = (field) => text && search(changed(next, [], [[field, text]]));
   if (!text.includes(".")) return asks("id");
@@ -133,7 +133,10 @@ const choose = trying(async (index) => {
   remember();
   hits.mark(index);
   update();
-  const { film, problem, sop_instance_uid: sop } = await call(`api/images/${id}`, null, { signal });
+  const { film, problem, sop_instance_uid: sop } = await call(`api/images/${id}`, null, { signal }).catch((error) => {
+    if (!signal.aborted) films.show(1, null, "", caption); // no other hit's film
+    throw error;
+  });
   films.show(1, film, t("hitLabel", { rank, id }), [...caption, " ", problem]);
   films.found(regions?.get(id)?.roi);
   const uids = { StudyInstanceUID: study, SOPInstanceUID: sop };
@@ -197,8 +200,8 @@ async function report() {
 /* Save the answer as a file, KIND.SUFFIX; or send its report to a node. */
 async function output(file, to) {
   tell(t("saving"), true);
-  const path = to ? "send" : `outputs/${file.split(".")[0]}`;
-  const made = await call(`api/${path}`, form(address, /^hit$/, { candidates: among(address), ...(to && { to }) }), { file });
+  const path = to ? "api/send" : `api/outputs/${file.split(".")[0]}`;
+  const made = await call(path, form(address, /^hit$/, { candidates: among(address), ...(to && { to }) }), { file });
   if (to) return tell([t("sent", { to }), ...made.remarks].join("; "));
   const href = URL.createObjectURL(made);
   h("a", { href, download: `radretrieval-${file}` }).click();
@@ -219,13 +222,10 @@ const ACTS = {
   more: () => search(changed(address, ["top"], [["top", answer.requested + 10]])),
   refine: () => search(changed(address, ["relevant", "not_relevant", "hit"], [...said].map(([id, yes]) => [yes ? "relevant" : "not_relevant", id]))),
   copy: async () => tell(t((await copy(location.href)) ? (address.has("upload") ? "copiedUpload" : "copied") : "notCopied")),
-  theme: () => {
-    const { colorScheme } = getComputedStyle(document.documentElement);
-    document.documentElement.dataset.theme = kept("theme", colorScheme === "light" ? "dark" : "light");
-  },
+  theme: () => (root.dataset.theme = kept("theme", getComputedStyle(root).colorScheme === "light" ? "dark" : "light")),
 };
 
-/* Single keys click what names them; not while something is typed, nor where the reader has turned them off. */
+/* Single keys click what names them, unless something is typed or the reader has turned them off. */
 function pressed(event) {
   const { key, target } = event, onHit = target.matches(".hit"), step = (onHit && ARROWS[key]) || { j: 1, k: -1 }[key];
   const named = $(`[data-key="${CSS.escape(key.toLowerCase())}"]`);
@@ -250,7 +250,7 @@ async function texts(wanted) {
 }
 
 function connect() {
-  const on = (target, type, act, options) => target.addEventListener(type, act, options);
+  const on = (target, ...given) => target.addEventListener(...given);
   const over = (yes) => document.body.classList.toggle("over", yes);
   const take = trying(([file]) => file && ask(file));
   films.connect(locate);
@@ -276,7 +276,7 @@ function connect() {
 }
 
 trying(async () => {
-  document.documentElement.dataset.theme = kept("theme") ?? "";
+  root.dataset.theme = kept("theme") ?? "";
   $("#single").checked = kept("keys") !== "off";
   await texts();
   connect();

@@ -55,8 +55,8 @@ export function toggleCompare(way) {
 function presets() {
   const windows = active.presets.map(({ name, centre, width }, preset) => [JSON.stringify({ preset }), t("part")[name] || name || `${centre} / ${width}`]);
   if (active.film?.lut) windows.unshift(["lut", t("presetLut")]);
-  const options = [["", t("preset")], ["range", t("presetRange")], ...windows];
-  $("#preset").replaceChildren(...options.map(([value, text]) => h("option", { value }, text)));
+  windows.unshift(["", t("preset")], ["range", t("presetRange")]);
+  $("#preset").replaceChildren(...windows.map(([value, text]) => h("option", { value }, text)));
 }
 
 /* Connect the tools; `drawn` is called with the region that is drawn. */

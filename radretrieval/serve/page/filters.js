@@ -7,7 +7,7 @@ export const NAMES = ["where", "one_per", "exclude_same_patient"];
 const COLUMNS = ["modality", "body_part", "view_position", "laterality", "study_date", "manufacturer"];
 let drawn;
 
-/* Draw the chips of an address (the page's query string); `want` is called with the one that a user chooses. */
+/* Draw the chips of an address; `want` is called with the one that a user chooses. */
 export async function draw(address, want) {
   drawn = address;
   const where = address.getAll("where");
@@ -16,7 +16,7 @@ export async function draw(address, want) {
   const { facets } = await call(`api/facets?${new URLSearchParams(conditions(where))}`).catch(() => ({ facets: [] }));
   if (drawn !== address) return;
   const chips = COLUMNS.map((name) => {
-    const others = where.filter((one) => !one.startsWith(name)), own = where.filter((one) => one.startsWith(name));
+    const own = where.filter((one) => one.startsWith(name)), others = where.filter((one) => !own.includes(one));
     const values = facets.find(({ column }) => column === name)?.values ?? [];
     return chip(name, values, own, (wanted) => want(changed(address, ["where"], conditions([...others, ...wanted]))));
   });

@@ -56,13 +56,14 @@ export function mark(chosen) {
     choice.ariaCurrent = index === chosen || null;
     if (copies.includes(cards[chosen].item)) for (const copy of copies) copy.hidden = false;
   });
-  cards[chosen].item.scrollIntoView({ block: "nearest" });
 }
 
-/* The place of the hit so many on from this one, of those that are not folded. */
+/* The place of the hit so many on from this one, of those that are not folded, in view. */
 export function neighbour(from, by) {
   const open = [...cards.keys()].filter((index) => !cards[index].item.hidden);
-  return open[Math.min(Math.max(open.indexOf(from) + by, 0), open.length - 1)];
+  const to = open[Math.min(Math.max(open.indexOf(from) + by, 0), open.length - 1)];
+  cards[to].item.scrollIntoView({ block: "nearest" });
+  return to;
 }
 
 export const focus = (index) => cards[index].choice.focus();

@@ -94,7 +94,7 @@ export function FilmView(element) {
     set(to, true);
     const { zoom, x, y, window } = state;
     for (const other of view.followers.filter((one) => one.film)) {
-      if ("x" in to && !("rotation" in to)) other.set({ zoom, x, y }, true);
+      if ("zoom" in to || ("x" in to && !("rotation" in to))) other.set({ zoom, x, y }, true);
       if ("window" in to) other.set({ window: windowFor(other.film, window) });
     }
   }

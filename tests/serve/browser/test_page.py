@@ -274,6 +274,22 @@ def test_what_cannot_be_read(served: Served, visits: Callable[..., Visit]) -> No
     visit.errors.clear()
 
 
+def test_a_small_screen_without_the_server(served: Served, visits: Callable[..., Visit]) -> None:
+    """What is wrong is seen though the page is longer than the window; no hit's facts stand beside another's film."""
+    visit = visits(viewport={"width": 1366, "height": 600})
+    page = visit.open(f"{served.url}/?id=1&hit=3")
+    expect(page.locator("#hit-film .film-line")).to_contain_text("Zoom")
+    assert page.evaluate("scrollY") == 0  # the notes above the films are not scrolled away
+    page.context.set_offline(True)
+    page.keyboard.press("j")
+    expect(page.get_by_role("alert")).to_be_in_viewport()
+    expect(page.locator("#what")).to_contain_text("Hit 4")
+    expect(page.locator("figure:has(#hit-film) figcaption")).to_contain_text("Hit 4")
+    page.evaluate("scrollTo(0, 9999)")
+    expect(page.get_by_role("alert")).to_be_in_viewport()
+    visit.errors.clear()
+
+
 def test_plain_http_magnified(served: Served, visits: Callable[..., Visit]) -> None:
     url = served.url.replace("127.0.0.1", PLAIN_HOST)
     visit = visits(viewport={"width": 800, "height": 500}, device_scale_factor=2, color_scheme="light")

@@ -353,6 +353,8 @@ def test_linked_films_of_other_sizes_move_in_step(visits: Callable[..., Visit], 
     assert page.evaluate("views[0].window") == "range"
     page.keyboard.press("Home")
     assert page.evaluate("views[1].window") == {"preset": 0}
+    assert page.evaluate("views.map(({ state }) => [state.zoom, state.x, state.y])") == [[1, 0.5, 0.5]] * 2
+    page.mouse.wheel(0, -300)
     page.keyboard.press("r")
     page.keyboard.press("i")
     assert page.evaluate("views.map(({ state }) => [state.rotation, state.inverted])") == [[1, True], [0, False]]
