@@ -65,7 +65,7 @@ def give(connection: Connection, who: str, judged: Judged, relevant: bool | None
     values = asdict(judged) | {"who": who, "relevant": relevant}
     digest = None if judged.query_sha256 is None else judged.query_sha256.hex()
     with connection.transaction(), _known():
-        connection.execute(sql("feedback_off" if relevant is None else "feedback_give"), values)
+        connection.execute(sql("feedback_off") if relevant is None else sql("feedback_give"), values)
         detail = asdict(judged) | {"query_sha256": digest, "relevant": relevant}
         audit.record(connection, who, "feedback", {name: value for name, value in detail.items() if value is not None})
 

@@ -28,7 +28,7 @@ def told(answer: rr.Answer) -> rr.Answer:
     """What an answer says, but for times and what its JSON has not."""
     hits = [replace(hit, sha256=b"") for hit in answer.hits]
     similarity = None if answer.similarity is None else replace(answer.similarity, films=0)
-    return replace(answer, hits=hits, similarity=similarity, timings_ms={}, pending=0)
+    return replace(answer, hits=hits, similarity=similarity, timings_ms={}, pending=0, query_sha256=None)
 
 
 def test_a_search_is_that_of_the_archive(remote: rr.RemoteArchive, local: rr.Archive, served: Served) -> None:

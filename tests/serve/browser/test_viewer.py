@@ -95,6 +95,7 @@ def test_the_screen_shows_the_canvas(ratio: float, browser: Chromium, site: Site
         page.evaluate("ready")
         assert page.evaluate("devicePixelRatio") == ratio
         for count in (3, 2, 1):
+            page.evaluate(FRAME)  # a film that has come is painted with the next frame
             screen = np.asarray(Image.open(io.BytesIO(page.screenshot())).convert("RGB"))
             seen = canvases(page)
             assert len(seen) == count
