@@ -24,8 +24,9 @@ help:
 demo: .venv/.installed
 	$(BIN)/radretrieval demo
 
+# One process more than cores, four at most: a quarter of the time tests wait for servers, kills and time limits.
 test: lint
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest -n $$($(BIN)/python -c 'import os; print(min(4, os.cpu_count() + 1))') --dist loadfile
 
 test-image: .venv/.installed
 	RADRETRIEVAL_TEST_IMAGE=1 $(BIN)/python -m pytest tests/system/test_docker_build.py
