@@ -1,4 +1,4 @@
-/* Filters as chips with counts; each opens the values that images have. */
+/* Filters as chips with counts; each opens the values images have. */
 
 import { $, call, changed, h, number, side, t } from "./page.js";
 
@@ -7,7 +7,7 @@ export const NAMES = ["where", "one_per", "exclude_same_patient"];
 const COLUMNS = ["modality", "body_part", "view_position", "laterality", "study_date", "manufacturer"];
 let drawn;
 
-/* Draw the chips of an address; `want` is called with the one that a user chooses. */
+/* Draw the chips of an address; `want` is called with the one a user chooses. */
 export async function draw(address, want) {
   drawn = address;
   const where = address.getAll("where");
@@ -38,7 +38,7 @@ function chip(name, values, own, want) {
   const choices = values.map(({ value, images, where }, index) => {
     const checked = where.every((one) => own.includes(one));
     if (checked) chosen.push(shown(value));
-    // of days one range is asked for, so that a year takes the place of another; of other values any will do
+    // of days one range is asked for, so a year takes the place of another; of other values any will do
     const others = name === "study_date" ? [] : own.filter((one) => !where.includes(one));
     const onchange = () => want(checked ? others : [...others, ...where]);
     return h("label", {}, h("input", { type: "checkbox", id: `${name}-${index}`, checked, onchange }), shown(value), h("i", {}, number(images)));

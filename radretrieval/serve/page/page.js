@@ -62,14 +62,14 @@ export async function call(path, content, { signal, file } = {}) {
   });
   const { ok, status } = response;
   if (ok && file) return response.blob();
-  const answer = await response.json().catch(() => ({})); // a proxy answers errors in HTML
+  const answer = await response.json().catch((why) => (signal?.aborted ? Promise.reject(why) : {})); // HTML, or nothing
   token = answer.csrf ?? token;
   if (ok) return answer;
   const title = words[`status${status}`] ?? words[status < 500 ? "status400" : "status500"];
   throw Object.assign(new Error(answer.detail ?? ""), { status, title });
 }
 
-/* Copy text; whether the browser let it. Plain HTTP has no clipboard API: there a selection is copied. */
+/* Copy text; whether the browser let it. Plain HTTP has no clipboard, but selections. */
 export async function copy(text) {
   if (navigator.clipboard) return navigator.clipboard.writeText(text).then(() => true, () => false);
   const field = h("textarea", { value: text, className: "hidden" }), focused = document.activeElement;

@@ -274,6 +274,19 @@ def test_what_cannot_be_read(served: Served, visits: Callable[..., Visit]) -> No
     visit.errors.clear()
 
 
+def test_an_answer_that_is_given_up_while_it_comes_is_no_empty_answer(
+    served: Served, visits: Callable[..., Visit]
+) -> None:
+    page = visits().open(served.url)
+    given_up = """async () => {
+      const { call } = await import("./page.js");
+      const json = () => Promise.reject(new DOMException("", "AbortError"));
+      window.fetch = async () => ({ ok: true, status: 200, json });
+      return call("api/region", null, { signal: AbortSignal.abort() }).then(() => "answered", (error) => error.name);
+    }"""
+    assert page.evaluate(given_up) == "AbortError"
+
+
 def test_a_small_screen_without_the_server(served: Served, visits: Callable[..., Visit]) -> None:
     """What is wrong is seen though the page is longer than the window; no hit's facts stand beside another's film."""
     visit = visits(viewport={"width": 1366, "height": 600})
