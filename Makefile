@@ -26,7 +26,7 @@ demo: .venv/.installed
 
 # One process more than cores, four at most: a quarter of the time tests wait for servers, kills and time limits.
 test: lint
-	$(BIN)/python -m pytest -n $$($(BIN)/python -c 'import os; print(min(4, os.cpu_count() + 1))') --dist loadfile
+	$(BIN)/python -m pytest -n $$($(BIN)/python -c 'import os; print(min(4, os.cpu_count() + 1))') --dist loadfile --no-loadscope-reorder
 
 test-image: .venv/.installed
 	RADRETRIEVAL_TEST_IMAGE=1 $(BIN)/python -m pytest tests/system/test_docker_build.py

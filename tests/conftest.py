@@ -34,6 +34,8 @@ hypothesis.settings.load_profile("radretrieval")
 ROOT = Path(__file__).parents[1]
 COMMAND = Path(sys.executable).with_name("radretrieval")
 SERVER = pytest.StashKey[Server]()
+# Files that take half a minute or more: a process that got one of them last would work on alone.
+LONG = {f"test_{name}.py" for name in ["receive_kill", "whole_path", "kill", "pull", "dimse", "embedded"]}
 
 
 def pytest_configure() -> None:
@@ -47,6 +49,12 @@ def pytest_configure() -> None:
         required()
     except ValueError as error:
         raise pytest.UsageError(str(error)) from None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Long files first where several processes share the tests; else fast tests first, as they are collected."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: item.path.name not in LONG)
 
 
 def server_of(config: pytest.Config) -> Server:
