@@ -59,12 +59,12 @@ def _received(service: Service, user: User, file: UploadFile) -> Upload:
 
 
 def _image(service: Service, form: QueryForm) -> int:
-    with service.database.connection() as connection:
-        if form.sop is not None:
-            rows = images.by_sop_instance(connection, [form.sop])
-            found, what = rows[0]["id"] if rows else None, f"the SOP Instance UID {form.sop}"
-        else:
-            found, what = images.first_of_study(connection, form.study or ""), f"the Study Instance UID {form.study}"
+    if form.sop is not None:
+        rows = service.read(lambda connection: images.by_sop_instance(connection, [form.sop or ""]))
+        found, what = rows[0]["id"] if rows else None, f"the SOP Instance UID {form.sop}"
+    else:
+        found = service.read(lambda connection: images.first_of_study(connection, form.study or ""))
+        what = f"the Study Instance UID {form.study}"
     if found is None:
         raise NotInArchive(f"the archive has no image with {what}")
     return int(found)
