@@ -824,14 +824,14 @@ SELECT uri FROM ingest_failure WHERE error = %(error)s AND starts_with(uri, %(or
 
 -- :objects Kind, name and definition of the tables, functions, views and triggers of the schema, the definitions as this
 -- server writes them where the search path is pg_catalog. A trigger is named TABLE.TRIGGER; what partitions of its table lack, or
--- have otherwise, stands in `elsewhere` and belongs to its definition. So does it that everyone may execute filter_sql, as after
--- a restore without rights.
+-- have otherwise, stands in `elsewhere` and belongs to its definition. So does it that everyone may execute filter_sql or
+-- audit_add, as after a restore without rights.
 SELECT 'table' AS kind, c.relname::text AS name, '' AS definition, NULL AS elsewhere
 FROM pg_class c WHERE c.relnamespace = to_regnamespace('radretrieval') AND c.relkind IN ('r', 'p', 'c')
 UNION ALL
 SELECT 'function', p.proname,
-       pg_get_functiondef(p.oid) || CASE WHEN p.proname = 'filter_sql' AND has_function_privilege('public', p.oid, 'EXECUTE')
-                                         THEN ' for everyone' ELSE '' END, NULL
+       pg_get_functiondef(p.oid) || CASE WHEN p.proname IN ('filter_sql', 'audit_add', 'audit_partition')
+                                          AND has_function_privilege('public', p.oid, 'EXECUTE') THEN ' for everyone' ELSE '' END, NULL
 FROM pg_proc p WHERE p.pronamespace = to_regnamespace('radretrieval') AND p.prokind IN ('f', 'p')
 UNION ALL
 SELECT 'view', c.relname, concat(c.reloptions, pg_get_viewdef(c.oid)), NULL
@@ -870,12 +870,12 @@ ORDER BY s.kind, s.name;
 SELECT encode(sha256(string_agg(source, ''::bytea ORDER BY kind COLLATE "C", name COLLATE "C")), 'hex') AS digest
 FROM schema_object;
 
--- :audit_add Somebody did something.
-INSERT INTO audit (who, action, detail) VALUES (%(who)s, %(action)s, %(detail)s);
+-- :audit_add Somebody did something; the last statement of a transaction.
+SELECT audit_add(%(who)s, %(action)s, %(detail)s) AS id;
 
 -- :audit_note The same, and the commit of its transaction does not wait for the disk.
 WITH at_once AS (SELECT set_config('synchronous_commit', 'off', true))
-INSERT INTO audit (who, action, detail) SELECT %(who)s, %(action)s, %(detail)s FROM at_once;
+SELECT audit_add(%(who)s, %(action)s, %(detail)s) AS id FROM at_once;
 
 -- :facet_groups Images that pass a filter, by what they have in the columns that people filter by.
 SELECT coalesce(i.modality, '') AS modality, coalesce(i.body_part, '') AS body_part,

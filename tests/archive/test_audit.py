@@ -1,26 +1,110 @@
-"""The table audit: rows are added, and stay as they are."""
+"""The table audit: a hash chain by month to which rows are added, and which nobody else changes."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import psycopg
 import pytest
 
-from radretrieval.archive import audit
+from radretrieval.archive import audit, connections, migrations
 from radretrieval.archive.connections import Database
 
-CHANGES = ("UPDATE audit SET who = 'b'", "DELETE FROM audit WHERE id = 1", "TRUNCATE audit")
+MONTHS = "SELECT inhrelid::regclass::text AS name FROM pg_inherits WHERE inhparent = 'audit'::regclass ORDER BY 1"
 
 
 def test_rows_are_added_and_never_changed(database: Database) -> None:
     with database.connection() as connection:
         audit.record(connection, "Dr. Ä", "search", {"query": {"image_id": 7}, "hits": [1, 2]})
-        for change in CHANGES:
-            refused = pytest.raises(psycopg.errors.InsufficientPrivilege, match="not changed or deleted")
-            with refused, connection.transaction():
-                connection.execute(change)  # type: ignore[arg-type]
-        row = connection.execute("SELECT who, action, detail, at > now() - interval '1 hour' AS now FROM audit")
+        (month,) = (row["name"] for row in connection.execute(MONTHS))
+        for table in ("audit", month):
+            for change in ("UPDATE {} SET who = 'b'", "DELETE FROM {} WHERE id = 1", "TRUNCATE {}"):
+                refused = pytest.raises(psycopg.errors.InsufficientPrivilege, match="not changed or deleted")
+                with refused, connection.transaction():
+                    connection.execute(change.format(table))  # type: ignore[arg-type]
+        row = connection.execute(
+            "SELECT who, action, detail, db_role = session_user AS role, at > now() - interval '1 hour' AS now "
+            "FROM audit"
+        )
         assert row.fetchall() == [
-            {"who": "Dr. Ä", "action": "search", "detail": {"query": {"image_id": 7}, "hits": [1, 2]}, "now": True}
+            {
+                "who": "Dr. Ä",
+                "action": "search",
+                "detail": {"query": {"image_id": 7}, "hits": [1, 2]},
+                "role": True,
+                "now": True,
+            }
         ]
+    with database.connection() as connection:
         connection.execute("SET TRANSACTION READ ONLY")
         assert not audit.note(connection, "a", "search", {})
+
+
+@pytest.fixture
+def reader(archive_url: str) -> Iterator[Database]:
+    """A role that may read, and nothing else; the database as it sees it."""
+    name = "reader_of_the_audit"
+    with psycopg.connect(archive_url, autocommit=True) as connection:
+        connection.execute(f"DROP ROLE IF EXISTS {name}")
+        connection.execute(f"CREATE ROLE {name} LOGIN")
+        connection.execute(f"GRANT USAGE ON SCHEMA radretrieval TO {name}")
+        connection.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA radretrieval TO {name}")
+        yield Database(f"{archive_url}{'&' if '?' in archive_url else '?'}options=-crole%3D{name}")
+        connection.execute(f"DROP OWNED BY {name} CASCADE")
+        connection.execute(f"DROP ROLE {name}")
+
+
+def test_a_role_adds_rows_by_the_function_only_and_once_it_may(database: Database, reader: Database) -> None:
+    with reader.connection() as connection:
+        connection.autocommit = True
+        assert not audit.note(connection, "a", "search", {})
+        for statement in (
+            "SELECT audit_partition(now())",
+            "INSERT INTO audit VALUES (1, now(), 'a', 'a', 'a', '{}', '')",
+            "UPDATE audit_head SET last_id = 7",
+            "SELECT FROM audit_head FOR UPDATE",
+        ):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(statement)  # type: ignore[arg-type]
+        with database.connection() as owner:
+            owner.execute("GRANT EXECUTE ON FUNCTION audit_add(text, text, jsonb) TO reader_of_the_audit")
+        # the function is not misled by objects of the caller
+        connection.execute("CREATE TEMP TABLE audit_head (last_id bigint, at timestamptz, hash bytea)")
+        connection.execute("SET search_path = pg_temp, radretrieval")
+        connection.execute("SELECT radretrieval.audit_add('a', 'search', '{}')")
+    with database.connection() as connection:
+        assert connection.execute("SELECT id, who FROM audit").fetchall() == [{"id": 1, "who": "a"}]
+
+
+def test_rows_of_the_revision_before_are_kept_and_chained(empty_database_url: str) -> None:
+    migrations.upgrade(empty_database_url, "0010")
+    name = "inserter_of_the_audit"
+    with connections.connect(empty_database_url) as connection:
+        connection.execute(f"DROP ROLE IF EXISTS {name}")
+        connection.execute(f"CREATE ROLE {name}")
+        connection.execute(f"GRANT SELECT, INSERT ON audit TO {name}")
+        connection.execute(
+            "INSERT INTO audit (at, who, action, detail) SELECT "
+            "timestamptz '2025-12-31 23:00+00' + n * interval '9 days', "
+            "'Ü', 'search', jsonb_build_object('n', n) FROM generate_series(-3, 9) n"
+        )
+        before = connection.execute("SELECT id, at, who, action, detail FROM audit ORDER BY id").fetchall()
+    migrations.upgrade(empty_database_url)
+    try:
+        with connections.connect(empty_database_url) as connection:
+            assert connection.execute("SELECT id, at, who, action, detail FROM audit ORDER BY id").fetchall() == before
+            assert [row["name"] for row in connection.execute(MONTHS)] == [
+                *("audit_2025_12", "audit_2026_01", "audit_2026_02", "audit_2026_03")
+            ]
+            rights = connection.execute(
+                "SELECT has_table_privilege(%(n)s, 'audit', 'SELECT') "
+                "AND NOT has_table_privilege(%(n)s, 'audit', 'INSERT') "
+                "AND has_function_privilege(%(n)s, 'audit_add(text, text, jsonb)', 'EXECUTE') AS kept",
+                {"n": name},
+            ).fetchone()
+            assert rights == {"kept": True}
+            audit.record(connection, "b", "search", {})
+    finally:
+        with connections.connect(empty_database_url) as connection:
+            connection.execute(f"DROP OWNED BY {name}")
+            connection.execute(f"DROP ROLE {name}")

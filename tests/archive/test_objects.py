@@ -125,6 +125,11 @@ DAMAGE = [
     ),
     ("ALTER TABLE cnnc_1 DISABLE TRIGGER exact_put", "cnnc.exact_put is missing or another one on radretrieval.cnnc_1"),
     ("ALTER TABLE image DISABLE TRIGGER exact_facet", "the trigger image.exact_facet was changed"),
+    (
+        "ALTER TABLE audit_2026_01 DISABLE TRIGGER append_only",
+        "the trigger audit.append_only is missing or another one on radretrieval.audit_2026_01",
+    ),
+    ("GRANT EXECUTE ON FUNCTION audit_add(text, text, jsonb) TO PUBLIC", "the function audit_add was changed"),
     ("DROP FUNCTION rbc_distance(bytea, bytea)", "the function rbc_distance is missing"),
     ("ALTER FUNCTION cnnc_within(bit, integer, integer, integer) RESET jit", "the function cnnc_within was changed"),
     (
@@ -143,7 +148,7 @@ def damaged(server: Server, migrated_template: str) -> Iterator[Database]:
         with connections.connect(url) as connection:
             connection.execute("CREATE TABLE cnnc_1 (LIKE cnnc INCLUDING ALL)")
             connection.execute("ALTER TABLE cnnc ATTACH PARTITION cnnc_1 FOR VALUES IN (1)")
-            connection.execute("SELECT exact_create_triggers('radretrieval.cnnc_1')")
+            connection.execute("SELECT exact_create_triggers('radretrieval.cnnc_1'), audit_partition('2026-01-31')")
         yield Database(url)
 
 
@@ -353,6 +358,12 @@ def test_a_downgrade_that_would_lose_data_is_refused(empty_database_url: str) ->
             "INSERT INTO image (sha256, uri, format, rows, columns, bits_stored, photometric) "
             "VALUES (sha256('a'), 'a', 'png', 1, 1, 8, 'M')"
         )
+    refused(
+        *("0011", "0010", "0011 made a hash chain, has rows.*restore a backup", "SELECT audit_add('a', 'b', '{}')"),
+        "DO $$BEGIN EXECUTE format('DROP TABLE %s', (SELECT inhrelid::regclass FROM pg_inherits WHERE inhparent = "
+        "'audit'::regclass)); END$$",
+    )
+    migrations.downgrade(empty_database_url, "0010")
     said = "0010 brought hold what users have said.*restore a backup"
     with connections.connect(empty_database_url) as connection:
         connection.execute(

@@ -13,9 +13,9 @@ from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, JSONB
 
 from radretrieval.archive.schema.columns import FACETS, IMAGE
 from radretrieval.archive.schema.metadata import CODE_BITS, SCHEMA, metadata, moment
-from radretrieval.archive.schema.user_tables import audit, feedback, label_report
+from radretrieval.archive.schema.user_tables import audit, audit_export, audit_head, feedback, label_report
 
-__all__ = ("CODE_BITS", "SCHEMA", "audit", "feedback", "label_report", "metadata")
+__all__ = ("CODE_BITS", "SCHEMA", "audit", "audit_export", "audit_head", "feedback", "label_report", "metadata")
 
 _TYPES: dict[str, sa.types.TypeEngine[Any]] = {
     "bytea": BYTEA(),

@@ -51,10 +51,30 @@ label_report = sa.Table(
 audit = sa.Table(
     "audit",
     metadata,
-    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
-    moment("at"),
+    sa.Column("id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("at", sa.TIMESTAMP(timezone=True), primary_key=True),
     sa.Column("who", sa.Text, nullable=False),
+    sa.Column("db_role", sa.Text),
     sa.Column("action", sa.Text, nullable=False),
     sa.Column("detail", JSONB, nullable=False),
+    sa.Column("hash", BYTEA, nullable=False),
     sa.Index("audit_at_idx", "at", postgresql_using="brin"),
+    postgresql_partition_by="RANGE (at)",
+)
+
+audit_head = sa.Table(
+    "audit_head",
+    metadata,
+    sa.Column("id", sa.SmallInteger, sa.CheckConstraint("id = 1", name="id"), primary_key=True, server_default="1"),
+    sa.Column("last_id", sa.BigInteger, nullable=False),
+    sa.Column("at", sa.TIMESTAMP(timezone=True), nullable=False),
+    sa.Column("hash", BYTEA, nullable=False),
+)
+
+audit_export = sa.Table(
+    "audit_export",
+    metadata,
+    sa.Column("target", sa.Text, primary_key=True),
+    sa.Column("last_id", sa.BigInteger, nullable=False),
+    moment("at"),
 )

@@ -14,7 +14,7 @@ BEGIN
         FROM pg_class c
         WHERE c.relnamespace = 'radretrieval'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'c')
           AND pg_get_userbyid(c.relowner) <> owner AND pg_has_role(current_user, c.relowner, 'USAGE')
-          AND (c.relname ~ '^(cnnc|exact)_[0-9]+(_stage)?$' OR c.relname = ANY (ARRAY[{relations}]))
+          AND (c.relname ~ '^((cnnc|exact)_[0-9]+(_stage)?|audit_[0-9]{4}_[0-9]{2})$' OR c.relname = ANY (ARRAY[{relations}]))
         UNION ALL
         SELECT format('ALTER ROUTINE %s OWNER TO %I', p.oid::regprocedure, owner) FROM pg_proc p
         WHERE p.pronamespace = 'radretrieval'::regnamespace AND pg_get_userbyid(p.proowner) <> owner

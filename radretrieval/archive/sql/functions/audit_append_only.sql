@@ -2,7 +2,7 @@ CREATE OR REPLACE FUNCTION radretrieval.audit_append_only() RETURNS trigger
 LANGUAGE plpgsql SET search_path = radretrieval, public, pg_temp AS $$
 BEGIN
     RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege', MESSAGE = 'rows of radretrieval.audit are not changed or deleted',
-        HINT = 'Who owns the table may: ALTER TABLE radretrieval.audit DISABLE TRIGGER append_only, and ENABLE it afterwards.';
+        HINT = 'radretrieval audit prune drops old months.';
 END
 $$;
 
