@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
@@ -67,6 +67,11 @@ class Radiograph:
     ignored: tuple[str, ...] = ()
     stored: NDArray[Any] | None = None
     display: Display | None = None
+
+    @property
+    def without_stored(self) -> Radiograph:
+        """The same without its stored values: all that a search needs, in less memory."""
+        return replace(self, stored=None, display=None)
 
     @property
     def shown_sha256(self) -> bytes | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from PIL.ImageDraw import ImageDraw
     from PIL.ImageFont import FreeTypeFont
+
+    from radretrieval.imaging.radiograph import Radiograph
 
 Box = tuple[float, float, float, float]
 Colour = tuple[int, int, int]
@@ -52,8 +54,39 @@ def code_lines(code: str | None) -> list[Line]:
     return [(code, PLAIN, INK), *((phrase, SMALL, INK) for phrase in short)]
 
 
+class Fitted(NamedTuple):
+    """An image at the size of its tile, uint8 (rows, columns), and its pixels for one of the original."""
+
+    grey: NDArray[np.uint8]
+    scale: float
+
+
+def fitted(pixels: NDArray[np.float32], side: int) -> Fitted:
+    """An image, float32 (rows, columns), brought to a longest side; decoding processes do this too."""
+    from PIL import Image
+
+    rows, columns = pixels.shape
+    scale = side / max(rows, columns)
+    size = max(round(columns * scale), 1), max(round(rows * scale), 1)
+    grey = np.clip(np.nan_to_num(pixels), 0, 1) * 255 + 0.5
+    picture = Image.fromarray(grey.astype(np.uint8)).resize(size, Image.Resampling.BICUBIC, reducing_gap=3)
+    return Fitted(np.asarray(picture), scale)
+
+
+class FittedFilm(NamedTuple):
+    """A film fitted into its tile, and why its original could not be read where it is a reduced copy."""
+
+    fitted: Fitted
+    reduced: str | None
+
+
+def fitted_film(radiograph: Radiograph, side: int) -> FittedFilm:
+    """A radiograph fitted into a tile."""
+    return FittedFilm(fitted(radiograph.pixels, side), radiograph.unreachable)
+
+
 def tile(
-    canvas: Image, corner: tuple[int, int], side: int, pixels: NDArray[np.float32] | None, roi: Box | None,
+    canvas: Image, corner: tuple[int, int], side: int, pixels: NDArray[np.float32] | Fitted | None, roi: Box | None,
     frame: tuple[int, int, int],
 ) -> None:  # fmt: skip
     """An image fitted into a square, with its region and a frame."""
@@ -61,17 +94,13 @@ def tile(
 
     square = Image.new("RGB", (side, side), FILM if pixels is not None else (228, 228, 232))
     draw = ImageDraw.Draw(square)
-    if pixels is None or pixels.size == 0:
-        word = "file is gone"
+    if pixels is None or (not isinstance(pixels, Fitted) and pixels.size == 0):
+        word = "cannot be read"
         draw.text(((side - length(word, PLAIN)) / 2, side / 2 - 10), word, fill=FAINT, font=font(PLAIN))
     else:
-        rows, columns = pixels.shape
-        scale = side / max(rows, columns)
-        size = max(round(columns * scale), 1), max(round(rows * scale), 1)
-        grey = np.clip(np.nan_to_num(pixels), 0, 1) * 255 + 0.5
-        picture = Image.fromarray(grey.astype(np.uint8)).resize(size, Image.Resampling.BICUBIC, reducing_gap=3)
-        offset = (side - size[0]) // 2, (side - size[1]) // 2
-        square.paste(picture, offset)
+        grey, scale = pixels if isinstance(pixels, Fitted) else fitted(pixels, side)
+        offset = (side - grey.shape[1]) // 2, (side - grey.shape[0]) // 2
+        square.paste(Image.fromarray(grey), offset)
         if roi is not None:
             _outline(draw, roi, scale, offset, side)
     draw.rectangle((0, 0, side - 1, side - 1), outline=frame, width=2)

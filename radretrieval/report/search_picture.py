@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,8 +24,11 @@ from radretrieval.report.drawing import (
     SMALL,
     WRONG,
     Box,
+    Fitted,
+    FittedFilm,
     Line,
     code_lines,
+    fitted_film,
     font,
     length,
     save,
@@ -57,10 +61,10 @@ class PicturedImage:
 
     Attributes
     ----------
-    pixels : float32 (rows, columns), 0…1; None if the file cannot be read.
+    pixels : float32 (rows, columns), 0…1, or fitted into its tile already; None if the file cannot be read.
     caption : lines under the image, such as the file's name.
     irma_code : its label, if it has one.
-    roi : x, y, width, height of the drawn region, in pixels of `pixels`.
+    roi : x, y, width, height of the drawn region, in pixels of the image.
     cnnc_distance, rbc_distance : of a hit.
     correct : whether a hit has the query's IRMA code; None where either has none.
     remark : how likely a hit has the query's code.
@@ -69,7 +73,7 @@ class PicturedImage:
     region : of a hit, what became of the query's region, in words.
     """
 
-    pixels: NDArray[np.float32] | None
+    pixels: NDArray[np.float32] | Fitted | None
     caption: Sequence[str] = ()
     irma_code: str | None = None
     roi: Box | None = None
@@ -108,18 +112,19 @@ def _pictured(searcher: Searcher, answer: Answer, file_names: bool) -> tuple[Pic
     warning = f"{nothing_where(answer.effect is not None)}: do not rely on the hits".capitalize() if nothing else None
     pixels, code = searcher.query_pixels(request), answer.query_irma_code
     query = PicturedImage(pixels, caption, code, request.roi, warning=warning)
-    return query, [_pictured_hit(searcher, hit, answer.query_irma_code, file_names) for hit in answer.hits]
+    found = searcher.source.read_all([hit.file for hit in answer.hits], partial(fitted_film, side=_HIT))
+    hits = zip(answer.hits, found, strict=True)
+    return query, [_pictured_hit(hit, film, answer.query_irma_code, file_names) for hit, film in hits]
 
 
-def _pictured_hit(searcher: Searcher, hit: Hit, query_code: str | None, file_names: bool) -> PicturedImage:
-    found = searcher.hit_radiograph(hit)
+def _pictured_hit(hit: Hit, film: FittedFilm | str, query_code: str | None, file_names: bool) -> PicturedImage:
     caption = [f"image {hit.image_id}"]
     if file_names and not is_hidden(hit.uri):
         caption.append(to_path(hit.uri).name if hit.uri.startswith("file:") else hit.uri)
-    if not isinstance(found, str) and found.unreachable:
+    if not isinstance(film, str) and film.reduced:
         caption.append("reduced copy, original not reached")
     return PicturedImage(
-        pixels=None if isinstance(found, str) else found.pixels,
+        pixels=None if isinstance(film, str) else film.fitted,
         caption=caption,
         irma_code=hit.irma_code,
         roi=hit.roi[:4] if hit.roi and hit.roi.found else None,

@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,9 @@ from radretrieval.archive.images import Identity
 from radretrieval.errors import ImageError, InputMissing, RadretrievalError, UsageError
 from radretrieval.files.text import printable
 from radretrieval.files.uris import frame_of
-from radretrieval.imaging.dicom import is_dicom, read_data_set
-from radretrieval.imaging.header import described
+from radretrieval.imaging.dicom import is_dicom
 from radretrieval.imaging.reader import read_bytes
+from radretrieval.results.dicom_header import read_header
 from radretrieval.search.query import Query, QueryFile
 from radretrieval.search.request import Answer
 from radretrieval.search.searcher import Searcher
@@ -96,7 +97,8 @@ def subject_of(searcher: Searcher, query: Query, what: str) -> Subject:
             f"{what}: {name} is no DICOM file, so that there is no patient and no study to which a DICOM object about "
             "it could belong; search with the DICOM file, or use --fhir, --csv or --json"
         )
-    identity, header = _from_file(data, searcher.settings.max_pixels, name)
+    values, header = _header(searcher, data, name)
+    identity = _identity(values)
     lacking = unreferable(identity)
     if lacking is not None:
         lacking = "has no UIDs" if lacking == _NO_DICOM else lacking
@@ -117,8 +119,8 @@ def query_identity(searcher: Searcher, query: Query, image_id: int | None) -> Id
     data, _ = _query_bytes(searcher, query, name, "--fhir")
     if not is_dicom(data):
         return None
-    identity, header = _from_file(data, searcher.settings.max_pixels, name)
-    values = described(header)
+    values, _ = _header(searcher, data, name)
+    identity = _identity(values)
     if values["patient_id"] is None:
         return identity
     return replace(identity, patient_key=searcher.patient_key(values["patient_id"], values["issuer"]))
@@ -162,7 +164,7 @@ def _identities(searcher: Searcher, ids: Sequence[int]) -> dict[int, Identity]:
         if identity.sop_class_uid is None and identity.sop_instance_uid is not None:
             try:
                 data = source_bytes(identity.uri, identity.sha256, searcher.settings.reading)
-                own, _ = _from_file(data, searcher.settings.max_pixels, identity.uri)
+                own = _identity(_header(searcher, data, identity.uri)[0])
             except RadretrievalError:  # without it the image is unreferable, which the report says
                 continue
             if own.sop_instance_uid == identity.sop_instance_uid:
@@ -194,24 +196,21 @@ def _query_bytes(searcher: Searcher, query: Query, name: str, what: str) -> tupl
         raise UsageError(f"{what}: the file of {name} {error}") from error
 
 
-def _from_file(data: bytes, max_pixels: int, name: str) -> tuple[Identity, Any]:
-    """UIDs and header of a DICOM file; raises UsageError for one that cannot be read."""
-    import warnings
-
+def _header(searcher: Searcher, data: bytes, name: str) -> tuple[dict[str, Any], Any]:
+    """What `read_header` gives; raises UsageError also where a decoding process was ended."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            header = read_data_set(data, max_pixels)[0]
-            values = described(header)
+        found: tuple[dict[str, Any], Any] = searcher.source.run(
+            partial(read_header, data, searcher.settings.max_pixels, name)
+        )
     except ImageError as error:
         raise UsageError(f"{name} {error}") from error
-    except Exception as error:  # pydicom raises anything on damaged input
-        raise UsageError(f"{name} has a damaged DICOM header: {error}") from error
-    for tag in list(header.keys()):
-        if tag.group >= 0x6000:  # overlays and pixels
-            del header[tag]
+    return found
+
+
+def _identity(values: dict[str, Any]) -> Identity:
+    """The UIDs in a header."""
     class_uid, instance, series, study = (values[name] for name in _UIDS)
-    return Identity(class_uid, instance, series, study, modality=values["modality"]), header
+    return Identity(class_uid, instance, series, study, modality=values["modality"])
 
 
 def _completed(header: Any) -> Any:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cache, cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from radretrieval.imaging.radiograph import Radiograph
 from radretrieval.profile import REGION
 from radretrieval.search.roi import whole_pixels
 
@@ -66,6 +68,23 @@ class Cells:
         _, grey, square, length = (int(plane.sum()) for plane in self.planes[:4])
         count = self.grey.size
         return (square * count - grey * grey) / count**2, length / count
+
+
+class ReadFilm(NamedTuple):
+    """A film as it is compared, cells or pixels, and why its original could not be read where it is a reduced copy."""
+
+    compared: Any
+    reduced: str | None
+
+
+def as_cells(radiograph: Radiograph) -> ReadFilm:
+    """A film as cells."""
+    return ReadFilm(Cells.of(radiograph.pixels), radiograph.unreachable)
+
+
+def as_pixels(radiograph: Radiograph) -> ReadFilm:
+    """A film as pixels."""
+    return ReadFilm(radiograph.pixels, radiograph.unreachable)
 
 
 def transform(planes: Whole) -> NDArray[np.complex128]:

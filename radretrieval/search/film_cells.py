@@ -4,25 +4,18 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
-from radretrieval.config import Reading, Settings
-from radretrieval.errors import RadretrievalError
 from radretrieval.files.uris import frame_of
-from radretrieval.imaging import Radiograph
-from radretrieval.search.cells import Cells
+from radretrieval.search.cells import ReadFilm, as_cells, as_pixels
 from radretrieval.search.query import SearchQuery
 from radretrieval.search.region import check_region, regions_of
 from radretrieval.search.request import Request
 from radretrieval.search.roi import Region, match_all
-from radretrieval.storage.source import SourceFile, read_source
+from radretrieval.storage.source import SourceFile, SourceReader
 
-_READERS = 4  # films that are read at a time
+_Key = tuple[bytes, int]
 
 
 class FoundRegion(NamedTuple):
@@ -38,13 +31,6 @@ class FoundRegion(NamedTuple):
     shape: tuple[int, int] | None = None
 
 
-class _Film(NamedTuple):
-    """A film as it is compared, pixels or cells, and why its original could not be read."""
-
-    compared: Any
-    reduced: str | None
-
-
 class FilmCells:
     """Films as cells, which threads may share.
 
@@ -55,11 +41,16 @@ class FilmCells:
 
     def __init__(self, most: int = 0) -> None:
         self._most = most
-        self._kept: OrderedDict[tuple[bytes, int], _Film] = OrderedDict()
+        self._kept: OrderedDict[_Key, ReadFilm] = OrderedDict()
         self._lock = threading.Lock()
 
     def find(
-        self, query: SearchQuery, request: Request, files: Sequence[SourceFile], settings: Settings, longest_side: int
+        self,
+        query: SearchQuery,
+        request: Request,
+        files: Sequence[SourceFile],
+        source: SourceReader,
+        longest_side: int,
     ) -> list[FoundRegion]:
         """The place of a request's region in each of these files, in the way that it names.
 
@@ -72,17 +63,16 @@ class FilmCells:
         UsageError : the region does not lie inside the query, or the query's file cannot be read.
         """
         assert request.roi is not None
-        reading = settings.reading
         if request.roi_method == "paper":
-            films = _read_all(files, lambda file: _pixels(file, reading))
-            pixels: list[NDArray[np.float32]] = [film.compared for film in films if isinstance(film, _Film)]
-            regions = match_all(query.read(settings).pixels, request.roi, pixels, longest_side)
+            films = source.read_all(files, as_pixels)
+            compared = [film.compared for film in films if isinstance(film, ReadFilm)]
+            regions = match_all(query.read(source).pixels, request.roi, compared, longest_side)
         else:
-            own = self._of(query.sha256, query.frame, lambda: query.read(settings)).compared
-            check_region(request.roi, *own.shape)
-            films = _read_all(files, lambda file: self._cells(file, reading))
-            cells: list[Cells] = [film.compared for film in films if isinstance(film, _Film)]
-            regions = regions_of(own, request.roi, cells, polarity=request.roi_polarity)
+            own = self._query(query, source)
+            check_region(request.roi, *own.compared.shape)
+            films = self._cells(files, source)
+            compared = [film.compared for film in films if isinstance(film, ReadFilm)]
+            regions = regions_of(own.compared, request.roi, compared, polarity=request.roi_polarity)
         found = iter(regions)
         return [
             FoundRegion(None, film)
@@ -91,18 +81,27 @@ class FilmCells:
             for film in films
         ]
 
-    def _cells(self, file: SourceFile, reading: Reading) -> _Film:
-        return self._of(file.sha256, frame_of(file.uri), lambda: read_source(file.uri, file.sha256, reading))
+    def _query(self, query: SearchQuery, source: SourceReader) -> ReadFilm:
+        key = query.sha256, query.frame
+        return self._get(key) or self._keep(key, as_cells(query.read(source)))
 
-    def _of(self, sha256: bytes, frame: int, read: Callable[[], Radiograph]) -> _Film:
-        """The cells of a frame of a file, read where it is not kept."""
-        key = sha256, frame
+    def _cells(self, files: Sequence[SourceFile], source: SourceReader) -> list[ReadFilm | str]:
+        """The cells of each film, or the reason why its file cannot be read; only what is not kept is read."""
+        kept = [self._get(_key(file)) for file in files]
+        read = iter(source.read_all([file for file, film in zip(files, kept, strict=True) if film is None], as_cells))
+        films: list[ReadFilm | str] = []
+        for file, film in zip(files, kept, strict=True):
+            new = next(read) if film is None else film
+            films.append(self._keep(_key(file), new) if isinstance(new, ReadFilm) else new)
+        return films
+
+    def _get(self, key: _Key) -> ReadFilm | None:
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)
-                return self._kept[key]
-        radiograph = read()
-        film = _Film(Cells.of(radiograph.pixels), radiograph.unreachable)
+            return self._kept.get(key)
+
+    def _keep(self, key: _Key, film: ReadFilm) -> ReadFilm:
         if film.reduced is None:  # else the original may come back
             with self._lock:
                 self._kept[key] = film
@@ -111,19 +110,5 @@ class FilmCells:
         return film
 
 
-def _pixels(file: SourceFile, reading: Reading) -> _Film:
-    radiograph = read_source(file.uri, file.sha256, reading)
-    return _Film(radiograph.pixels, radiograph.unreachable)
-
-
-def _read_all(files: Sequence[SourceFile], read: Callable[[SourceFile], _Film]) -> list[_Film | str]:
-    """Each film, or the reason why its file cannot be read."""
-
-    def one(file: SourceFile) -> _Film | str:
-        try:
-            return read(file)
-        except RadretrievalError as error:
-            return str(error)
-
-    with ThreadPoolExecutor(_READERS) as threads:
-        return list(threads.map(one, files))
+def _key(file: SourceFile) -> _Key:
+    return file.sha256, frame_of(file.uri)

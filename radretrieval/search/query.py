@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from radretrieval.files.text import printable, shown
 from radretrieval.files.uris import frame_of, to_uri
 from radretrieval.imaging import Radiograph
 from radretrieval.ingest.problem import of_pixels
+from radretrieval.storage.source import SourceFile, SourceReader
 
 Codes = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
@@ -77,16 +79,15 @@ class SearchQuery:
         decode = lambda: decode_image(data, max_pixels=settings.max_pixels)  # noqa: E731
         return cls(to_uri(query), hashlib.sha256(data).digest(), data, decode)
 
-    def read(self, settings: Settings) -> Radiograph:
+    def read(self, source: SourceReader) -> Radiograph:
         """The query's radiograph, read when first needed; raises UsageError where it cannot be."""
         if self.radiograph is None:
-            from radretrieval.storage.source import read_source
-
             try:
                 if self.decode is not None:
                     self.radiograph = self.decode()
                 else:
-                    self.radiograph = read_source(self.uri, self.sha256, settings.reading)
+                    file = SourceFile(self.uri, self.sha256)
+                    self.radiograph = source.read(file, attrgetter("without_stored"))
             except ImageError as error:
                 raise UsageError(f"{shown(self.uri)} {error}") from error
             self.flat = self.flat or self.radiograph.flat

@@ -21,13 +21,13 @@ from radretrieval.archive.search.nearest import Candidate, FilterEffect
 from radretrieval.archive.search.stored import StoredQuery
 from radretrieval.coding.rerank import Weights, rerank
 from radretrieval.config import Settings
-from radretrieval.errors import NotInArchive, RadretrievalError, UsageError
-from radretrieval.imaging import Radiograph
+from radretrieval.errors import NotInArchive, UsageError
 from radretrieval.search.film_cells import FilmCells, FoundRegion
 from radretrieval.search.judge import considered, judge
 from radretrieval.search.query import QueryFile, SearchQuery
 from radretrieval.search.request import Answer, Hit, Request, Similarity, StageTimer, check_request
-from radretrieval.storage.source import SourceFile
+from radretrieval.storage.source import SourceFile, SourceReader
+from radretrieval.storage.worker_pool import Run, call
 
 if TYPE_CHECKING:
     from radretrieval.coding.cnnc import Coder
@@ -48,6 +48,7 @@ class Searcher:
     encoder_id : None for the active encoder.
     coders : loaded networks that this searcher shares with others; None for its own on `device`.
     films : films that were read for a region, likewise.
+    run : runs what decodes files of the archive, here or in decoding processes.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Searcher:
         *,
         coders: Coders | None = None,
         films: FilmCells | None = None,
+        run: Run = call,
     ) -> None:
         self.database = database
         self.settings = settings
@@ -66,6 +68,7 @@ class Searcher:
         self.encoder_id = encoder_id
         self._coders = coders or Coders(settings, device)
         self._films = films or FilmCells()
+        self.source = SourceReader(settings.reading, run)
         self._stack = ExitStack()
 
     def __enter__(self) -> Searcher:
@@ -151,16 +154,7 @@ class Searcher:
 
     def query_pixels(self, request: Request) -> NDArray[np.float32]:
         """The query's pixels, float32 (rows, columns), 0…1. Raises UsageError when its file cannot be read."""
-        return self._load(request).read(self.settings).pixels
-
-    def hit_radiograph(self, hit: Hit) -> Radiograph | str:
-        """The radiograph of a hit, possibly from a reduced copy, or the reason why its file cannot be read."""
-        from radretrieval.storage.source import read_source
-
-        try:
-            return read_source(hit.uri, hit.sha256, self.settings.reading)
-        except RadretrievalError as error:
-            return str(error)
+        return self._load(request).read(self.source).pixels
 
     def raise_no_codes(self, pending: int) -> None:
         """Raise UsageError for an archive without codes; `pending` images have none yet."""
@@ -192,7 +186,7 @@ class Searcher:
             query = self._load(request)
             facts = stored.hit_facts(self.connection, image_ids)
         known = [one for one in image_ids if one in facts]
-        files = [SourceFile(facts[one].uri, facts[one].sha256) for one in known]
+        files = [facts[one].file for one in known]
         found = dict(zip(known, self._regions(query, request, files), strict=True))
         gone = FoundRegion(None, "is not in the archive any more")
         return [found.get(one, gone) for one in image_ids]
@@ -208,12 +202,12 @@ class Searcher:
             where = (self.connection, self.encoder.id, self.geometry)
             known = stored.by_contents(*where, [query.sha256]).get(query.sha256)
             if known is None:
-                radiograph = query.read(self.settings)
+                radiograph = query.read(self.source)
                 known = stored.same_film(*where, radiograph.sop_instance_uid, radiograph.pixels_sha256)
         if known is not None:
             query.use(known)
         if query.cnnc is None:
-            query.read(self.settings)
+            query.read(self.source)
             if isinstance(request.query, QueryFile):
                 query.cnnc, query.rbc = request.query.codes.get(self.encoder.id, (None, None))
         return query
@@ -231,7 +225,7 @@ class Searcher:
         from radretrieval.imaging.resample import resample
 
         with timer.stage("encode"):
-            pixels = resample(query.read(self.settings).pixels, self.encoder.profile.network.input_size)
+            pixels = resample(query.read(self.source).pixels, self.encoder.profile.network.input_size)
             query.cnnc = self.coder.codes(pixels[None])[0]
 
     def _candidates_and_barcode(
@@ -248,7 +242,7 @@ class Searcher:
             candidates = thread.submit(self._candidates, query, request)
             with timer.stage("barcode"):
                 shape = self.encoder.profile.barcode
-                square = resample(query.read(self.settings).pixels, shape.size)
+                square = resample(query.read(self.source).pixels, shape.size)
                 query.rbc = barcode(square[None], shape.size, shape.angles)[0]
             with timer.stage("candidates"):
                 return candidates.result()
@@ -311,17 +305,17 @@ class Searcher:
         from radretrieval.search.region import check_region
         from radretrieval.search.roi import check_roi
 
-        radiograph = query.read(self.settings)
+        radiograph = query.read(self.source)
         check = check_roi if request.roi_method == "paper" else check_region
         check(request.roi, radiograph.rows, radiograph.columns)
 
     def _find_roi(self, query: SearchQuery, request: Request, hits: list[Hit]) -> list[Hit]:
         """Find the region in each hit whose file can be read."""
-        found = self._regions(query, request, [SourceFile(hit.uri, hit.sha256) for hit in hits])
+        found = self._regions(query, request, [hit.file for hit in hits])
         return [
             replace(hit, roi=one.region, roi_error=one.error, reduced=one.reduced)
             for hit, one in zip(hits, found, strict=True)
         ]
 
     def _regions(self, query: SearchQuery, request: Request, files: list[SourceFile]) -> list[FoundRegion]:
-        return self._films.find(query, request, files, self.settings, self.encoder.profile.query.roi_longest_side)
+        return self._films.find(query, request, files, self.source, self.encoder.profile.query.roi_longest_side)

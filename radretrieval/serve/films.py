@@ -48,11 +48,13 @@ def load_decoders() -> None:
     import pydicom.filereader
     import pydicom.pixels.decoders  # noqa: F401
 
+    import radretrieval.search.cells  # noqa: F401
+
 
 def received(data: bytes, max_pixels: int) -> tuple[Radiograph, MadeFilm]:
     """A file's radiograph, without its stored values, and its film; raises ImageError as `decode_image` does."""
     radiograph = decode_image(data, max_pixels=max_pixels)
-    return replace(radiograph, stored=None, display=None), made_film(radiograph)
+    return radiograph.without_stored, made_film(radiograph)
 
 
 def film_of(data: bytes, max_pixels: int, frame: int = 1) -> MadeFilm:

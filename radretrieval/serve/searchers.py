@@ -13,6 +13,7 @@ from radretrieval.config import Settings
 from radretrieval.errors import DatabaseUnavailable, EnvironmentUnusable, RadretrievalError
 from radretrieval.search.film_cells import FilmCells
 from radretrieval.search.searcher import Searcher
+from radretrieval.storage.worker_pool import Run, call
 
 log = logging.getLogger(__name__)
 
@@ -29,13 +30,17 @@ class Searchers:
     Parameters
     ----------
     most : searches at a time; further ones wait.
+    run : runs what decodes files of the archive.
     device : where new films are encoded.
     """
 
-    def __init__(self, database: Database, settings: Settings, most: int, device: str = "auto") -> None:
+    def __init__(
+        self, database: Database, settings: Settings, most: int, device: str = "auto", run: Run = call
+    ) -> None:
         self._database = database
         self._settings = settings
         self._coders = Coders(settings, device)
+        self._run = run
         self._films = FilmCells(FILMS)
         self._places = threading.BoundedSemaphore(most)
         self._lock = threading.Lock()
@@ -104,7 +109,13 @@ class Searchers:
                 raise
             _close(searcher)
         opened = Searcher(
-            self._database, self._settings, self._coders.device, encoder_id, coders=self._coders, films=self._films
+            self._database,
+            self._settings,
+            self._coders.device,
+            encoder_id,
+            coders=self._coders,
+            films=self._films,
+            run=self._run,
         )
         return opened.__enter__()
 

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 from radretrieval.config import Reading
-from radretrieval.errors import ImageError, InputMissing
+from radretrieval.errors import ImageError, InputMissing, RadretrievalError
 from radretrieval.files.uris import frame_of, is_hidden, to_path
 from radretrieval.imaging.radiograph import Radiograph
 from radretrieval.imaging.reader import decode_image, read_bytes
 from radretrieval.storage.content_store import ContentStore
 from radretrieval.storage.wado import fetch_instance
+from radretrieval.storage.worker_pool import Run, call
+
+T = TypeVar("T")
+_AT_A_TIME = 4  # files that are read for one caller
 
 
 @dataclass(frozen=True)
@@ -20,6 +28,46 @@ class SourceFile:
 
     uri: str
     sha256: bytes
+
+
+@dataclass(frozen=True)
+class SourceReader:
+    """Reads files of images, and makes of each what a search needs.
+
+    Attributes
+    ----------
+    reading : as `read_source` takes it.
+    run : runs a task: in this process (`call`), or in a decoding process (`WorkerPool.run`).
+    """
+
+    reading: Reading
+    run: Run = call
+
+    def read(self, file: SourceFile, make: Callable[[Radiograph], T]) -> T:
+        """What `make` returns for a file; raises ImageError as `read_source`, and where a decoding process was ended.
+
+        Parameters
+        ----------
+        make : importable by its name, or a `functools.partial` of such a function.
+        """
+        made: T = self.run(partial(_made, file, self.reading, make))
+        return made
+
+    def read_all(self, files: Sequence[SourceFile], make: Callable[[Radiograph], T]) -> list[T | str]:
+        """The same for several files, in their order; of one that cannot be read, the reason."""
+
+        def one(file: SourceFile) -> T | str:
+            try:
+                return self.read(file, make)
+            except RadretrievalError as error:
+                return str(error)
+
+        with ThreadPoolExecutor(_AT_A_TIME) as threads:
+            return list(threads.map(one, files))
+
+
+def _made(file: SourceFile, reading: Reading, make: Callable[[Radiograph], T]) -> T:
+    return make(read_source(file.uri, file.sha256, reading))
 
 
 def read_source(uri: str, sha256: bytes, reading: Reading) -> Radiograph:

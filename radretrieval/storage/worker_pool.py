@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 R = TypeVar("R")
+Run = Callable[[Callable[[], Any]], Any]  # runs a task and returns what it returns: `call`, or a pool's `run`
 
 _START_SECONDS = 60.0  # for a fresh interpreter and the job's imports, on a machine under load
 _ORPHAN_SECONDS = 2.0  # an orphan whose job hangs ends itself this long after the job's time
@@ -100,6 +101,10 @@ class WorkerPool(Generic[T, R]):
         EnvironmentUnusable where no process can be started.
         """
         return self._threads.submit(self._run, item)
+
+    def run(self, item: T) -> R:
+        """What the job makes of one item; raises as the future of `submit`."""
+        return self.submit(item).result()
 
     def map(self, items: Iterable[T], ahead: int | None = None) -> Iterator[tuple[T, R | Exception]]:
         """Run the job on each item; yields (item, its result or its exception), in the order of the items.

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from radretrieval.archive import images
 from radretrieval.archive.connections import Connection
 from radretrieval.archive.queries import sql
+from radretrieval.storage.source import SourceFile
 
 PAGE = 4096  # ids that are read at a time
 
@@ -48,6 +49,11 @@ class HitFacts:
     body_part: str | None
     view_position: str | None
     laterality: str | None
+
+    @property
+    def file(self) -> SourceFile:
+        """Its file."""
+        return SourceFile(self.uri, self.sha256)
 
     @classmethod
     def of(cls, row: dict[str, Any]) -> HitFacts:
