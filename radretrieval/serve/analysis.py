@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from radretrieval.archive import classes, encoders
 from radretrieval.archive.connections import Connection
-from radretrieval.errors import NoEncoder
+from radretrieval.errors import NoEncoder, NotInArchive
 from radretrieval.irma.tree import describe, in_short
 from radretrieval.jobs.embedding_map import GRID, embedding_map
 from radretrieval.serve.cached_value import CachedValue
@@ -112,6 +112,16 @@ class Analysis:
         """
         shown = self._map.latest()
         return (None if shown is None else shown.map), self._map.computing
+
+    def facts(self, connection: Connection, image_id: int) -> dict[str, str]:
+        """What is known of an image in the columns of a map.
+
+        Raises NotInArchive for an image that is not there.
+        """
+        rows = classes.map_facts(connection, [image_id])
+        if not rows:
+            raise NotInArchive(f"the archive has no image {image_id}")
+        return {name: one.terms[0] for name, one in _columns(rows, [rows[0]["irma_code"]]).items() if one.terms}
 
     def encoder_id(self, connection: Connection) -> int | None:
         """The active encoder, None where there is none."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 
 from fastapi import FastAPI
 from starlette.formparsers import MultiPartParser
@@ -13,27 +15,13 @@ from starlette.staticfiles import StaticFiles
 
 from radretrieval.archive.facets import FacetCounts
 from radretrieval.config import ServeSettings, Settings
+from radretrieval.serve import routes
 from radretrieval.serve.access.access import Access
 from radretrieval.serve.access.gate import Gate
 from radretrieval.serve.analysis import Analysis
 from radretrieval.serve.archive_state import ArchiveState
 from radretrieval.serve.dependencies import AT_A_TIME
 from radretrieval.serve.problems import add_handlers, answers
-from radretrieval.serve.routes import (
-    admin,
-    analyst,
-    codes,
-    facets,
-    feedback,
-    health,
-    images,
-    login,
-    outputs,
-    queries,
-    search,
-    session,
-    status,
-)
 from radretrieval.serve.service import Service
 
 PAGE = Path(__file__).parent / "page"
@@ -65,21 +53,7 @@ def create_app(settings: Settings, options: ServeSettings) -> FastAPI:
     app.state.facets, app.state.turns = FacetCounts(), asyncio.Semaphore(AT_A_TIME)
     add_handlers(app)
     app.add_middleware(Gate, access=access)
-    for routes in (
-        admin,
-        analyst,
-        codes,
-        facets,
-        feedback,
-        health,
-        images,
-        login,
-        outputs,
-        queries,
-        search,
-        session,
-        status,
-    ):
-        app.include_router(routes.router, responses=OF_THE_GATE)
-    app.mount("/", StaticFiles(directory=PAGE, html=True))
+    for module in iter_modules(routes.__path__):  # each has a `router`
+        app.include_router(import_module(f"{routes.__name__}.{module.name}").router, responses=OF_THE_GATE)
+    app.mount("/", StaticFiles(directory=PAGE))
     return app

@@ -5,8 +5,12 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from radretrieval.archive import audit
+from radretrieval.archive import audit, connections
 from radretrieval.archive.connections import Connection, Database
+from radretrieval.search.recorded import recorded
+from radretrieval.search.request import Answer, Request
+from radretrieval.search.searcher import Searcher
+from radretrieval.serve.access.user import User
 
 log = logging.getLogger(__name__)
 
@@ -26,3 +30,11 @@ def note_on(connection: Connection, who: str, action: str, **detail: Any) -> Non
     """Do what `note` does, by a connection that is open."""
     if not audit.note(connection, who, action, detail):
         log.warning("audit: %r %s %s", who, action, detail)
+
+
+def searched(searcher: Searcher, user: User, request: Request) -> Answer:
+    """Search, and add the row that says who searched for what."""
+    answer = searcher.search(request)
+    with connections.database_errors(searcher.database.url):
+        note_on(searcher.connection, user.name, "search", **recorded(answer))
+    return answer

@@ -21,7 +21,8 @@ from radretrieval.serve.access.access import Access
 from radretrieval.serve.access.sessions import Sessions
 from radretrieval.serve.access.user import LOCAL, Role
 from radretrieval.serve.access.users_file import UsersFile, add
-from radretrieval.serve.routes.login import language_of, own_page
+from radretrieval.serve.rendering import language_of
+from radretrieval.serve.routes.login import own_page
 
 PASSWORD = "correct horse battery"
 PROXY = {"user_header": "X-Remote-User", "groups_header": "X-Groups", "proxies": "10.0.0.0/24"}

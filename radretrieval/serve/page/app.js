@@ -3,18 +3,16 @@
 import * as films from "./films.js";
 import * as filters from "./filters.js";
 import * as hits from "./hits.js";
-import { $, $$, call, changed, copy, h, kept, language, load, percent, t } from "./page.js";
+import { $, $$, call, changed, copy, h, keep, percent, t, theme } from "./page.js";
 
 const ARROWS = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1, Home: -1e3, End: 1e3 }; // from hit to hit
 let address = new URLSearchParams();
 let answer;
 let chosen; // place of the hit that is shown
 let regions; // image id → what became of the region in it
-let me = { roles: [], send_to: [] };
 const words = {}; // of IRMA codes
 const said = new Map(); // image id → whether it is relevant to the query
 const running = {};
-const root = document.documentElement;
 
 const asked = (from) => ["id", "sop", "study", "upload"].map((field) => from.get(field)).find(Boolean);
 const name = () => (answer.query.upload ? answer.query.name : t("image", { id: answer.query.image_id }));
@@ -85,6 +83,8 @@ async function ask(what) {
   });
 }
 
+const here = () => changed(new URLSearchParams(location.search), ["lang"]);
+
 function remember(push) {
   history[push ? "pushState" : "replaceState"](null, "", asked(address) ? `?${address}` : location.pathname);
 }
@@ -140,8 +140,9 @@ const choose = trying(async (index) => {
   films.show(1, film, t("hitLabel", { rank, id }), [...caption, " ", problem]);
   films.found(regions?.get(id)?.roi);
   const uids = { StudyInstanceUID: study, SOPInstanceUID: sop };
-  $("#study").hidden = !me.viewer_url || !study;
-  $("#study").href = me.viewer_url?.replace(/\{(\w+)\}/g, (_, uid) => encodeURIComponent(uids[uid] ?? "")) ?? "";
+  const link = $("#study"), { url } = link.dataset;
+  link.hidden = !url || !study;
+  link.href = url.replace(/\{(\w+)\}/g, (_, uid) => encodeURIComponent(uids[uid] ?? ""));
 });
 
 const locate = trying(async (sides = []) => {
@@ -210,7 +211,7 @@ async function output(file, to) {
 }
 
 const ACTS = {
-  judge, wrong, output, mode: films.mode, tool: films.tool, link: films.toggleLink, compare: films.toggleCompare,
+  judge, wrong, output, theme, mode: films.mode, tool: films.tool, link: films.toggleLink, compare: films.toggleCompare,
   send: (to) => output("", to),
   noregion: () => locate(),
   print: () => print(),
@@ -222,7 +223,6 @@ const ACTS = {
   more: () => search(changed(address, ["top"], [["top", answer.requested + 10]])),
   refine: () => search(changed(address, ["relevant", "not_relevant", "hit"], [...said].map(([id, yes]) => [yes ? "relevant" : "not_relevant", id]))),
   copy: async () => tell(t((await copy(location.href)) ? (address.has("upload") ? "copiedUpload" : "copied") : "notCopied")),
-  theme: () => (root.dataset.theme = kept("theme", getComputedStyle(root).colorScheme === "light" ? "dark" : "light")),
 };
 
 /* Single keys click what names them, unless something is typed or the reader has turned them off. */
@@ -241,12 +241,6 @@ function pressed(event) {
   } else return;
   event.preventDefault();
   event.stopPropagation(); // a film has some of these keys, too: the tools have to know
-}
-
-async function texts(wanted) {
-  await load(wanted);
-  films.translate();
-  $("#language").value = language;
 }
 
 function connect() {
@@ -270,21 +264,9 @@ function connect() {
   });
   on($("#ask"), "submit", (event) => event.preventDefault(trying(ask)($("#query").value)));
   on($("#wrong"), "close", trying(report));
-  on($("#single"), "change", ({ target }) => kept("keys", target.checked ? "on" : "off"));
-  on($("#language"), "change", ({ target }) => texts(target.value).then(draw));
-  on(window, "popstate", () => trying(search)(new URLSearchParams(location.search), { push: false }));
+  on($("#single"), "change", ({ target }) => keep("keys", target.checked ? "on" : "off"));
+  on(window, "popstate", () => trying(search)(here(), { push: false }));
 }
 
-trying(async () => {
-  root.dataset.theme = kept("theme") ?? "";
-  $("#single").checked = kept("keys") !== "off";
-  await texts();
-  connect();
-  me = await call("api/session");
-  $("#user").textContent = me.user === "local" ? "" : me.user;
-  $("[data-act=logout]").hidden = !me.can_log_out;
-  $("#to-it").hidden = !me.roles.includes("admin");
-  for (const one of $$(".label")) one.hidden = !me.roles.includes("label");
-  $("#nodes").append(...me.send_to.map((to) => h("button", { "data-act": "send", "data-value": to }, t("send", { to }))));
-  await search(new URLSearchParams(location.search), { push: false });
-})();
+connect();
+trying(search)(here(), { push: false });

@@ -1,49 +1,71 @@
-/* What the pages for IT and for analysts share: head, problems, tables, times. */
+/* The pages that the server renders: what a link, a form or time asks for is fetched, and replaces what differs. */
 
-import { $, $$, call, day, h, kept, language, load, number } from "./page.js";
+import { $, copy, h, theme } from "./page.js";
 
-const root = document.documentElement;
+const LONGEST = 300; // seconds between requests that fail
+let timer, running, wait;
 
-/* Texts, theme and user; `draw` is called again when the language changes. */
-export async function begin(draw) {
-  root.dataset.theme = kept("theme") ?? "";
-  $("#theme").onclick = () => (root.dataset.theme = kept("theme", getComputedStyle(root).colorScheme === "light" ? "dark" : "light"));
-  await load();
-  $("#language").value = language;
-  $("#language").onchange = ({ target }) => load(target.value).then(draw);
-  const { user, roles } = await call("api/session");
-  $("#user").textContent = user === "local" ? "" : user;
-  for (const one of $$("[data-role]")) one.hidden = !roles.includes(one.dataset.role);
+/* Show the page at an address, or only the part that its hash names. */
+async function show(address) {
+  const url = new URL(address, location), signal = (running?.abort(), (running = new AbortController()).signal);
+  clearTimeout(timer);
+  const response = await fetch(url, { signal }).catch(() => Response.error());
+  if (response.status === 401) return location.reload(); // leads to the login, and back
+  const next = new DOMParser().parseFromString(await response.text().catch(() => ""), "text/html");
+  if (signal.aborted) return;
+  const id = response.ok ? url.hash.slice(1) : "problem", to = id ? next.getElementById(id) : next.body;
+  wait = response.ok ? 0 : Math.min(2 * (wait || every()), LONGEST);
+  $("#stale").hidden = Boolean(to);
+  if (to) renew(id ? $(`#${id}`) : document.body, to);
+  later();
+  dispatchEvent(new Event("shown"));
+  return id && response.ok ? $(`#${id} [tabindex="-1"]`) : null;
 }
 
-/* Say what went wrong; nothing, where nothing did. */
-export function problem(error) {
-  $("#problem").hidden = !error;
-  $("#problem").replaceChildren(h("strong", {}, error?.title), h("span", {}, error?.message));
+/* Make an element what another one is. What is alike stays, for the sake of focus and selection; so does what a script
+   made (data-own). */
+function renew(now, next) {
+  if (now.isEqualNode(next) || now.dataset?.own === "") return;
+  const [old, made] = [now, next].map(({ childNodes }) => [...childNodes]), focused = document.activeElement.id;
+  if (!old.length || now.nodeName !== next.nodeName || now.id !== next.id || old.length !== made.length) {
+    now.replaceWith(next);
+    return document.getElementById(focused)?.focus();
+  }
+  for (const name of now.getAttributeNames()) if (!next.hasAttribute(name)) now.removeAttribute(name);
+  for (const { name, value } of next.attributes) now.setAttribute(name, value);
+  old.forEach((one, index) => renew(one, made[index]));
 }
 
-export const share = (value, digits = 1) => `${number(100 * value, digits)} %`;
-const PLAIN = { number: (value) => number(value), share, ago, day };
-
-/* Fill a table: its heads say the field (data-f) and how it is written (data-k: one of `cells`, or of those above). One
-   that is as it was is left alone, for the sake of focus and selection. */
-export function fill(table, rows, cells) {
-  const heads = [...table.tHead.rows[0].cells].map(({ dataset }) => dataset);
-  const cell = (row, { f, k }) => (cells[k] ? cells[k](row[f], row) : row[f] == null ? "–" : (PLAIN[k] ?? String)(row[f]));
-  const body = h("tbody", {}, rows.map((row) => h("tr", {}, heads.map((head) => h("td", { className: head.k ?? "" }, cell(row, head))))));
-  const [last] = table.tBodies, focused = document.activeElement.id;
-  if (last?.isEqualNode(body)) return;
-  last?.remove();
-  table.append(body);
-  document.getElementById(focused)?.focus();
+const every = () => +$("main").dataset.every; // seconds
+function later() {
+  clearTimeout(timer);
+  if (every() && !document.hidden && $("#live")?.checked !== false) timer = setTimeout(show, 1000 * (wait || every()), location.search);
 }
 
-const STEPS = [[86400, "day"], [3600, "hour"], [60, "minute"], [1, "second"]];
-
-/* How long ago something was; the moment itself is the tooltip. */
-export function ago(iso) {
-  const then = new Date(iso), seconds = Math.max(1, (Date.now() - then) / 1000);
-  const [size, unit] = STEPS.find(([least]) => seconds >= least);
-  const said = new Intl.RelativeTimeFormat(language).format(-Math.floor(seconds / size), unit);
-  return h("time", { dateTime: iso, title: then.toLocaleString(language) }, said);
+/* Go to an address of this page, as a new step of the browser's history. */
+export async function go(address) {
+  const changed = new URL(address, location).href !== location.href;
+  if (changed) history.pushState(null, "", address);
+  (await show(address))?.focus();
 }
+
+addEventListener("click", (event) => {
+  const { target } = event, link = target.closest("a"), text = target.dataset.copy;
+  if (text) copy(text);
+  if (target.dataset.act === "theme") theme();
+  if (link?.pathname !== location.pathname || link.hreflang || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault();
+  go(link.href);
+});
+for (const name of ["submit", "input"]) addEventListener(name, (event) => {
+  const form = event.target.closest("form");
+  if (!form) return;
+  event.preventDefault();
+  const address = `?${new URLSearchParams(new FormData(form))}${new URL(form.action).hash}`;
+  history.replaceState(null, "", address);
+  show(address);
+});
+addEventListener("popstate", () => show(location.search));
+addEventListener("change", ({ target }) => target.id === "live" && (target.checked ? show(location.search) : later()));
+document.addEventListener("visibilitychange", () => (document.hidden || !every() ? later() : show(location.search)));
+later();

@@ -3,6 +3,7 @@
 import { $, $$, h, number, t } from "./page.js";
 import { FilmView, TEXTS, compare, link } from "./viewer.js";
 
+Object.assign(TEXTS, t("viewer"));
 const blocks = [$("#query-film"), $("#hit-film")];
 const views = blocks.map((block) => new FilmView(block));
 const [query, hit] = views;
@@ -73,5 +74,3 @@ export function connect(drawn) {
   toggleLink();
   mode("window");
 }
-
-export const translate = () => Object.assign(TEXTS, t("viewer"));

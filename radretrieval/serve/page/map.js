@@ -2,24 +2,24 @@
 
 import { $ } from "./page.js";
 
-// told apart on black also by who sees few colours; the legend shows one group alone
+// told apart on black also by who sees few colours; the legend shows groups alone
 export const COLOURS = ["#56b4e9", "#e69f00", "#2fc49a", "#f0e442", "#e58fc0", "#ff7f6b", "#b9a2ff", "#9be15d", "#ffd0a8", "#5fe0e6", "#fff", "#8b96a1"];
 const canvas = $("#map");
 let points = []; // [x, y, group], the place a share of the map
-let only = null; // the group that is shown alone
+let only = []; // groups that are shown alone; none: all
 let at; // the place of the point that is chosen
 let view = [0.5, 0.5, 1]; // the middle of what is seen, a share of the map, and how much larger than the whole it is
 let frame, chosen, moved;
 
 /* Show these points; `told` is called with the one that is chosen, and whether its image is to be opened. */
 export function show(next, told) {
-  [points, chosen, only] = [next, told, null];
+  [points, chosen, only] = [next, told, []];
   paint();
 }
 
-/* Show one group alone, or all (null). */
-export function alone(group) {
-  only = group;
+/* Show some groups alone, or all. */
+export function alone(groups) {
+  only = groups;
   paint();
 }
 
@@ -34,7 +34,7 @@ export const whole = () => move(0.5 - view[0], 0.5 - view[1], (view[2] = 1));
 
 const size = () => 0.94 * Math.min(canvas.clientWidth, canvas.clientHeight) * view[2];
 const place = ([x, y]) => [canvas.clientWidth / 2 + (x - view[0]) * size(), canvas.clientHeight / 2 + (y - view[1]) * size()];
-const shown = ([, , group]) => only === null || only === group;
+const shown = ([, , group]) => !only.length || only.includes(group);
 
 function move(x, y) {
   view = [view[0] + x, view[1] + y].map((one) => Math.min(1, Math.max(0, one))).concat(view[2]);

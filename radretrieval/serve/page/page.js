@@ -1,4 +1,4 @@
-/* What the page's modules share: elements, texts, requests, and choices that the browser keeps. */
+/* What the page's modules share: elements, texts, requests, and what readers choose. */
 
 export const $ = (selector, root = document) => root.querySelector(selector);
 export const $$ = (selector) => [...document.querySelectorAll(selector)];
@@ -11,35 +11,20 @@ export function h(tag, properties = {}, ...children) {
   return made;
 }
 
-/* What the reader chose; a browser that keeps nothing forgets it. */
-export function kept(name, value) {
-  try {
-    if (value) localStorage.setItem(`radretrieval.${name}`, value);
-    return localStorage.getItem(`radretrieval.${name}`);
-  } catch {
-    return null;
-  }
+const { lang, dataset } = document.documentElement;
+
+/* Keep what the reader chose: the server writes the page with it. */
+export function keep(name, value) {
+  document.cookie = `radretrieval-${name}=${value}; max-age=31536000; samesite=lax`;
 }
+// the link to the other language leads to what is shown, which the address of the page says
+$("#language")?.addEventListener("click", ({ target }) => (target.search = changed(new URLSearchParams(location.search), ["lang"], [["lang", target.lang]])));
+export const theme = () => keep("theme", (dataset.theme = getComputedStyle(document.documentElement).colorScheme === "light" ? "dark" : "light"));
 
-let words = {};
-export let language;
-
-/* Write the texts of a language: the one asked for, that of the last visit, the browser's, or English. */
-export async function load(wanted) {
-  const known = [kept("language", wanted), ...navigator.languages, "en"].map((one) => one?.slice(0, 2));
-  language = document.documentElement.lang = known.find((one) => one === "en" || one === "de");
-  words = await call(`texts/${language}.json`);
-  for (const one of $$("[data-t]")) one.textContent = t(one.dataset.t);
-  for (const one of $$("[data-p]")) one.placeholder = t(one.dataset.p);
-  for (const one of $$("[data-l]")) {
-    one.ariaLabel = t(one.dataset.l);
-    if (one.dataset.key) one.title = `${one.ariaLabel} (${one.dataset.key.toUpperCase()})`;
-  }
-}
-
+const words = JSON.parse($("#texts")?.textContent ?? "{}"); // of the language that the page is in
 export const t = (key, values) => words[key]?.replace?.(/\{(\w+)\}/g, (_, name) => values[name]) ?? words[key] ?? key;
-export const number = (value, digits = 0) => value.toLocaleString(language, { minimumFractionDigits: digits, maximumFractionDigits: digits });
-export const day = (iso) => new Date(iso).toLocaleDateString(language, { dateStyle: "medium", timeZone: "UTC" });
+export const number = (value, digits = 0) => value.toLocaleString(lang, { minimumFractionDigits: digits, maximumFractionDigits: digits });
+export const day = (iso) => new Date(iso).toLocaleDateString(lang, { dateStyle: "medium", timeZone: "UTC" });
 export const side = (value) => words[`side${value}`] ?? value;
 /* Whole percent, never 0 or 100, and the step of the words for it: as the command line says them. */
 export const percent = (share) => `${Math.min(Math.max(Math.round(100 * share), 1), 99)}\u00a0%`;
@@ -48,13 +33,11 @@ export const step = (share) => [95, 75, 25, 5, 0].find((one) => 100 * share >= o
 /* Parameters without some names, and with others. */
 export const changed = (all, names, add = []) => new URLSearchParams([...[...all].filter(([name]) => !names.includes(name)), ...add]);
 
-let token = "";
-
 /* Ask the service: GET, or POST of a form or an object; `file`: the answer is one. What it refuses is an error with the
    `detail` of its problem document (RFC 9457), and a title and the status, 0 where it was not reached. */
 export async function call(path, content, { signal, file } = {}) {
   const object = content && !(content instanceof FormData);
-  const headers = { ...(content && { "X-CSRF-Token": token }), ...(object && { "Content-Type": "application/json" }) };
+  const headers = { ...(content && { "X-CSRF-Token": dataset.csrf }), ...(object && { "Content-Type": "application/json" }) };
   const method = content ? "POST" : "GET", body = object ? JSON.stringify(content) : content;
   const response = await fetch(path, { method, headers, body, signal }).catch((error) => {
     if (error.name === "AbortError") throw error;
@@ -63,7 +46,6 @@ export async function call(path, content, { signal, file } = {}) {
   const { ok, status } = response;
   if (ok && file) return response.blob();
   const answer = await response.json().catch((why) => (signal?.aborted ? Promise.reject(why) : {})); // HTML, or nothing
-  token = answer.csrf ?? token;
   if (ok) return answer;
   const title = words[`status${status}`] ?? words[status < 500 ? "status400" : "status500"];
   throw Object.assign(new Error(answer.detail ?? ""), { status, title });

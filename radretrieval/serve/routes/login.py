@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from radretrieval.serve.access.access import Access, Login
 from radretrieval.serve.audit import note
 from radretrieval.serve.dependencies import Served
+from radretrieval.serve.rendering import language_of
 
 router = APIRouter(include_in_schema=False)
 
@@ -155,13 +156,3 @@ def _form(
         "link": "hidden" if access.login is Login.USERS else "",
     }
     return HTMLResponse(_PAGE.substitute(values), status, headers)
-
-
-def language_of(accepted: str) -> str:
-    """Which of our languages a browser wants first; English where it names none of them."""
-    wanted = []
-    for one in accepted[:1000].lower().split(","):
-        name, _, rest = one.strip().partition(";")
-        found = re.fullmatch(r"\s*q=([01](\.\d{0,3})?)", rest)
-        wanted.append((-float(found[1]) if found else -1.0, name.partition("-")[0]))
-    return next((name for _, name in sorted(wanted, key=lambda one: one[0]) if name in TEXTS), "en")

@@ -6,12 +6,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Form
 
-from radretrieval.archive import connections
 from radretrieval.search.duplicates import duplicates
-from radretrieval.search.recorded import recorded
 from radretrieval.search.request import Answer
 from radretrieval.serve.access.user import Role, User, require
-from radretrieval.serve.audit import note_on
+from radretrieval.serve.audit import searched
 from radretrieval.serve.dependencies import TURN, Served
 from radretrieval.serve.documents import AnswerDocument, ImageRegion, QueryDocument, RegionDocument, RegionsDocument
 from radretrieval.serve.form_query import query_of, region_request, search_request
@@ -34,10 +32,8 @@ def search(service: Served, user: Searching, form: Search) -> AnswerDocument:
     query, upload = query_of(service, user, form)
     request = search_request(query, form)
     with service.searchers.one(form.encoder) as searcher:
-        answer = searcher.search(request)
+        answer = searched(searcher, user, request)
         folded = duplicates(searcher, [hit.image_id for hit in answer.hits])
-        with connections.database_errors(searcher.database.url):
-            note_on(searcher.connection, user.name, "search", **recorded(answer))
     document = answer.document()
     for hit in document["hits"]:
         hit["duplicate_of"] = folded.get(hit["image_id"])

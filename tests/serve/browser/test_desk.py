@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from accessible import violations
-from browsing import PAGE, Visit
+from browsing import Visit
 from playwright.sync_api import Page, expect
 from serving import CODES, EACH, Served
 
@@ -15,22 +15,7 @@ from radretrieval.archive import images as image_rows
 from radretrieval.archive.connections import Database
 from radretrieval.archive.images import Failure
 
-OURS = ("analyst.js", "desk.js", "it.js", "map.js")
 NAME = "Doe^Jane"
-
-
-def test_the_scripts_are_small() -> None:
-    assert sum((PAGE / name).stat().st_size for name in OURS) <= 16_500
-
-
-def test_every_text_is_there() -> None:
-    texts = (PAGE / "texts" / "en.json").read_text()
-    for page in ("it.html", "analyst.html"):
-        for key in re.findall(r'data-[tl]="(\w+)"', (PAGE / page).read_text()):
-            assert f'"{key}":' in texts, f"{page}: {key}"
-    for script in OURS:
-        for key in re.findall(r'\bt\("(\w+)"', (PAGE / script).read_text()):
-            assert f'"{key}":' in texts, f"{script}: {key}"
 
 
 @pytest.fixture
@@ -54,17 +39,21 @@ def test_the_page_of_it(served: Served, visit: Visit, failed: str) -> None:
     expect(page.locator("#findings")).to_contain_text("30")
     assert violations(page) == []
     # by keyboard alone: the list of those failures, and its second page, which the refresh leaves as they are
-    row.get_by_role("button").focus()
+    row.get_by_role("link").focus()
     page.keyboard.press("Enter")
     expect(page.locator("#listed")).to_have_text(f"1 to 20: {failed}")
     expect(page.locator("#listed")).to_be_focused()
-    page.locator("#after").focus()
+    page.locator("#older").focus()
     page.keyboard.press("Enter")
     expect(page.locator("#files tbody tr")).to_have_count(10)
     assert NAME not in page.content()
+    page.evaluate("document.querySelector('#listed').kept = true")
     page.locator("#now").focus()
-    page.keyboard.press("Enter")
-    page.locator("#language").select_option("de")
+    with page.expect_response("**/it.html?*"):
+        page.keyboard.press("Enter")
+    expect(page.locator("#now")).to_be_focused()
+    assert page.evaluate("document.querySelector('#listed').kept")
+    page.locator("#language").click()
     expect(page.locator("#listed")).to_have_text(f"21 bis 30: {failed}")
     expect(page.locator("#h-findings")).to_have_text("Was zu tun ist")
     assert violations(page) == []
@@ -72,32 +61,64 @@ def test_the_page_of_it(served: Served, visit: Visit, failed: str) -> None:
 
 def test_it_asks_only_while_somebody_looks(served: Served, visit: Visit) -> None:
     asked: list[str] = []
-    visit.context.on("request", lambda one: asked.append(one.url) if one.url.endswith("/api/admin") else None)
+    visit.context.on("request", lambda one: asked.append(one.url) if one.url.endswith("/it.html") else None)
     page = visit.context.new_page()
     visit.hosts.add(served.url.removeprefix("http://"))
     page.clock.install()
     page.goto(f"{served.url}/it.html")
     expect(page.locator("#counts strong").first).to_be_visible()
     assert len(asked) == 1
-    with page.expect_response("**/api/admin"):
+    with page.expect_response("**/it.html"):
         page.clock.fast_forward(10_500)
     _hide(page, True)
     page.clock.fast_forward(3_600_000)
     assert len(asked) == 2
     # a server that fails is asked ever more seldom
-    page.route("**/api/admin", lambda route: route.fulfill(status=503, json={"detail": "away"}))
-    with page.expect_response("**/api/admin"):
+    away = "<div id=problem role=alert>away</div>"
+    page.route("**/it.html", lambda route: route.fulfill(status=503, body=away, content_type="text/html"))
+    with page.expect_response("**/it.html"):
         _hide(page, False)
     expect(page.locator("#problem")).to_contain_text("away")
     for expected, seconds in ((3, 15), (4, 6), (4, 30)):
         page.clock.fast_forward(1000 * seconds)
         page.wait_for_timeout(100)
         assert len(asked) == expected
+    expect(page.locator("#counts strong").first).to_be_visible()  # what was known stays
+    page.unroute("**/it.html")
+    page.context.set_offline(True)
+    page.locator("#now").click()
+    expect(page.locator("#stale")).to_contain_text("cannot be reached")
+    page.context.set_offline(False)
+    page.locator("#now").click()
+    expect(page.locator("#stale")).to_be_hidden()
+    expect(page.locator("#problem")).to_be_hidden()
+    count = len(asked)
     page.locator("#live").uncheck()
+    page.clock.fast_forward(600_000)
     page.wait_for_timeout(100)
-    assert len(visit.errors) == 2
-    assert all("503" in error for error in visit.errors)
+    assert len(asked) == count
+    assert sum("503" in error for error in visit.errors) == 2
+    assert all("503" in error or "ERR_INTERNET_DISCONNECTED" in error for error in visit.errors)
     visit.errors.clear()
+
+
+def test_the_pages_work_without_scripts(served: Served, visits: Callable[..., Visit], failed: str) -> None:
+    visit = visits(java_script_enabled=False)
+    page = visit.open(f"{served.url}/it.html?reason={failed}")
+    page.locator("#older").click()
+    expect(page.locator("#files tbody tr")).to_have_count(10)
+    page.get_by_role("link", name="Classes and map").click()
+    page.locator("#find").fill("knee")
+    page.keyboard.press("Enter")
+    rows = page.locator("#classes tbody tr")
+    expect(rows).to_have_count(1)
+    rows.first.get_by_role("link").click()
+    expect(page.locator("#images li")).to_have_count(EACH - 1)
+    page.goto(f"{served.url}/analyst.html?id=1")
+    expect(page.locator("#near li")).to_have_count(6)
+    page.goto(f"{served.url}/analyst.html?id=4711")
+    expect(page.get_by_role("alert")).to_contain_text("no image 4711")
+    assert visit.errors.pop().startswith("Failed to load resource: the server responded with a status of 404")
 
 
 def _hide(page: Page, hidden: bool) -> None:
@@ -119,7 +140,7 @@ def test_the_page_of_analysts(served: Served, visits: Callable[..., Visit]) -> N
     page.locator("#find").fill("knee")
     expect(rows).to_have_count(1)
     _map_by_keyboard(page)
-    rows.first.get_by_role("button").click()
+    rows.first.get_by_role("link").click()
     expect(page.locator("#h-images")).to_be_focused()
     expect(page.locator("#images li")).to_have_count(EACH - 1)
     assert violations(page) == []
@@ -147,11 +168,11 @@ def _map_by_keyboard(page: Page) -> None:
 
 def test_a_click_on_the_map_opens_the_image_there(served: Served, visit: Visit) -> None:
     page = visit.open(f"{served.url}/analyst.html")
-    expect(page.locator("#legend button")).to_have_count(len(CODES) + 1)
-    page.locator("#legend button").first.click()
-    expect(page.locator("#legend button[aria-pressed=true]")).to_have_count(1)
-    page.keyboard.press("Enter")
-    expect(page.locator("#legend button[aria-pressed=true]")).to_have_count(0)
+    expect(page.locator("#legend input")).to_have_count(len(CODES) + 1)
+    page.locator("#legend label").first.click()
+    expect(page.locator("#legend :checked")).to_have_count(1)
+    page.keyboard.press("Space")
+    expect(page.locator("#legend :checked")).to_have_count(0)
     shown = page.evaluate("fetch('api/map').then((answer) => answer.json())")["map"]
     box = page.locator("#map").bounding_box()
     assert box is not None

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from browsing import PAGE, PLAIN_HOST, Chromium, Site, Visit, until
+from browsing import PLAIN_HOST, Chromium, Site, Visit, until
 from numpy.typing import NDArray
 from PIL import Image
 from playwright.sync_api import Page, Route
@@ -576,10 +576,6 @@ def test_a_tiny_film_fits_and_is_shown_at_one_to_one(visits: Callable[..., Visit
     assert (shown(page)[50::100, 50::100] == grey(film, values)).all()
     page.keyboard.press("1")
     assert (shown(page)[149:152, 198:202] == grey(film, values)).all()
-
-
-def test_the_scripts_are_small() -> None:
-    assert sum((PAGE / f"{name}.js").stat().st_size for name in ("viewer", "grey", "film")) <= 27_500
 
 
 def test_pixels_that_are_not_square(visits: Callable[..., Visit], site: Site) -> None:
