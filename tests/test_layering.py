@@ -28,7 +28,7 @@ FLOORS = [
     {"archive"},
     {"privacy"},
     {"ingest", "export"},
-    {"search", "jobs", "dicom"},
+    {"search", "jobs", "dicom", "backup"},
     {"evaluation"},
     {"report"},
     {"results"},

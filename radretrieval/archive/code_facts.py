@@ -101,6 +101,12 @@ def sample(connection: Connection, encoder_id: int, most: int, *, labelled: bool
     return Sample(_matrix(rows), [row["irma_code"] for row in rows])
 
 
+def sample_ids(connection: Connection, encoder_id: int, most: int) -> list[int]:
+    """Up to `most` images that have a code, the same at every call, whatever the ids mean."""
+    rows = connection.execute(sql("map_sample"), {"encoder": encoder_id, "most": most}).fetchall()
+    return [row["image_id"] for row in rows]
+
+
 def batches(connection: Connection, encoder_id: int, size: int) -> Iterator[NDArray[np.uint8]]:
     """All codes of an encoder, in no order, as uint8 (n, bytes) of at most `size` rows."""
     with connection.cursor("all_codes", binary=True) as cursor:  # named: the rows stay with the server

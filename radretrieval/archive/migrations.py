@@ -63,7 +63,7 @@ def upgrade(url: str, revision: str = "head") -> None:
     with connections.database_errors(url):
         try:
             with _unwrapped():
-                _prepare(url)
+                prepare(url)
                 command.upgrade(config(url), revision)
         except LockNotAvailable:
             _log_users(url)
@@ -127,7 +127,7 @@ def print_sql(output: TextIO, start: str = "base", revision: str = "head") -> No
     command.upgrade(made, f"{start}:{revision}", sql=True)
 
 
-def _prepare(url: str) -> None:
+def prepare(url: str) -> None:
     """Server, extension and privileges, checked before a migration starts; the extension is made where we may."""
     from psycopg import errors
 

@@ -1013,3 +1013,58 @@ FROM label_report r JOIN image i ON i.id = r.image_id,
      LATERAL (SELECT i.irma_code, i.body_part, i.view_position, i.laterality) l
 WHERE r.labels = to_jsonb(l)
 ORDER BY min(r.id) OVER (PARTITION BY r.image_id), r.id;
+
+-- :backup_settings For one transaction: every value as text is the same on every server, hidden rows are an error, and nothing ends
+-- it while the dump goes on.
+SELECT set_config(v.name, v.value, true)
+FROM (VALUES ('TimeZone', 'UTC'), ('DateStyle', 'ISO, YMD'), ('IntervalStyle', 'postgres'), ('extra_float_digits', '1'),
+             ('bytea_output', 'hex'), ('row_security', 'off'), ('statement_timeout', '0'),
+             ('idle_in_transaction_session_timeout', '0'), ('transaction_timeout', '0')) AS v (name, value)
+JOIN pg_settings s ON lower(s.name) = lower(v.name);
+
+-- :backup_snapshot What this transaction sees, for others to see too.
+SELECT pg_export_snapshot() AS snapshot;
+
+-- :backup_tables Every table of the schema that has rows of its own.
+SELECT c.relname AS name, format('%I.%I', 'radretrieval', c.relname) AS quoted FROM pg_class c
+WHERE c.relnamespace = 'radretrieval'::regnamespace AND c.relkind = 'r' AND c.relpersistence <> 't'
+ORDER BY c.relname COLLATE "C";
+
+-- :backup_digest Rows of a table, and a digest of them in any order: the sum of 60 bits of the SHA-256 of each, as text.
+SELECT count(*) AS rows,
+       coalesce(sum(('x' || left(encode(sha256(convert_to((t.*)::text, 'UTF8')), 'hex'), 15))::bit(60)::bigint), 0)::text
+           AS digest
+FROM {table} t;
+
+-- :backup_archive Which archive this is: of which cluster and database.
+SELECT concat_ws('/', (SELECT system_identifier FROM pg_control_system()), d.oid) AS archive
+FROM pg_database d WHERE d.datname = current_database();
+
+-- :backup_encoders The encoders without their weights.
+SELECT id, active, profile ->> 'name' AS profile, encode(weights_sha256, 'hex') AS weights_sha256 FROM encoder ORDER BY id;
+
+-- :backup_files What the store has to have: contents, and frames of reduced pictures; of failures only where it has them.
+SELECT sha256, 0 AS frame, bool_or(needed) AS needed FROM (
+    SELECT sha256, true AS needed FROM image WHERE kept = 'copy' OR starts_with(uri, 'store:')
+    UNION ALL SELECT sha256, true FROM arrival
+    UNION ALL SELECT sha256, false FROM ingest_failure WHERE sha256 IS NOT NULL) f GROUP BY sha256
+UNION ALL SELECT sha256, frame, true FROM image WHERE kept = 'reduced'
+ORDER BY sha256, frame;
+
+-- :backup_elsewhere Images whose files are where they were found, and not in the store.
+SELECT count(*) AS images FROM image WHERE kept IS DISTINCT FROM 'copy' AND NOT starts_with(uri, 'store:');
+
+-- :restore_place What the schema has already, but for pgvector.
+SELECT to_regnamespace('radretrieval') IS NOT NULL AS schema, to_regclass('radretrieval.image') IS NOT NULL AS archive,
+       (SELECT count(*) FROM pg_class c WHERE c.relnamespace = to_regnamespace('radretrieval')
+            AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid
+                                AND d.deptype = 'e')) AS relations;
+
+-- :restore_images How many images the archive there has.
+SELECT count(*) AS images FROM radretrieval.image;
+
+-- :restore_schema Where the tables will be.
+CREATE SCHEMA radretrieval;
+
+-- :restore_undone What was restored for a test goes again.
+DROP SCHEMA radretrieval CASCADE;

@@ -17,6 +17,7 @@ import typer
 
 from radretrieval.cli import (
     audit,
+    backup,
     db,
     demo,
     encoder,
@@ -67,6 +68,8 @@ app.command("serve")(serve.serve)
 app.command("evaluate")(evaluate.evaluate)
 app.command("status")(status.status)
 app.command("export")(export.export)
+app.command("backup")(backup.backup)
+app.command("restore")(backup.restore)
 app.command("phantom")(phantom.phantom)
 app.command("demo")(demo.demo)
 app.add_typer(audit.app, name="audit")

@@ -1,0 +1,264 @@
+"""Backups: of one moment, whole or not there, restored elsewhere by another role, refused where they are damaged."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from answering import Made
+from databases import Server, as_role, database_of
+from psycopg import sql
+from saving import Saved, everything, files_of, has_nothing, saved
+
+from radretrieval.archive import contents
+from radretrieval.archive.connections import Database
+from radretrieval.archive.embedded import shared_server
+from radretrieval.backup import run
+from radretrieval.backup.manifest import Manifest
+
+
+@pytest.fixture
+def archive(server: Server, answers: Made, tmp_path: Path) -> Iterator[Saved]:
+    """An archive of ten images, eight files and a reduced picture in its store."""
+    with saved(server, answers, tmp_path / "host") as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def backup(server: Server, answers: Made, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A backup of such an archive; to be copied where it is changed."""
+    with saved(server, answers, tmp_path_factory.mktemp("saved") / "host") as one:
+        folder = one.home / "backup"
+        one.run("backup", folder)
+    return folder
+
+
+@contextmanager
+def other_role(url: str) -> Iterator[str]:
+    """The URL as a role that owns nothing and is no superuser; the DBA has made pgvector."""
+    with psycopg.connect(url, autocommit=True) as dba:
+        role = f"rr_restore_{database_of(url)}"
+        name = sql.Identifier(role)
+        dba.execute(sql.SQL("CREATE ROLE {}").format(name))
+        dba.execute(sql.SQL("GRANT CREATE ON DATABASE {} TO {}").format(sql.Identifier(database_of(url)), name))
+        dba.execute("CREATE EXTENSION vector")
+        try:
+            yield as_role(url, role)
+        finally:
+            dba.execute(sql.SQL("DROP OWNED BY {0} CASCADE; DROP ROLE {0}").format(name))
+
+
+def test_from_a_server_to_the_embedded_one_and_on_to_another_server_as_another_role(
+    server: Server, archive: Saved, tmp_path: Path
+) -> None:
+    before = everything(archive.url)
+    assert before[1]["1"]
+    first = archive.run("backup", tmp_path / "first", "--json").json
+    assert (first["images"], first["store_files"], first["copied"], first["failures"]) == (10, 7, 7, [])
+    home = tmp_path / "second host"
+    try:
+        told = archive.run("restore", tmp_path / "first", "--json", url=None, home=home).json
+        assert (told["images"], told["copied"], told["elsewhere"]) == (10, 7, 4)
+        assert files_of(home / "store") == files_of(archive.home / "store")
+        assert {path.stat().st_mode & 0o077 for path in (home / "store").rglob("*")} == {0}
+        archive.run("backup", tmp_path / "second", url=None, home=home)
+    finally:
+        shared_server.release(home)
+    with server.database() as url, other_role(url) as own:
+        archive.run("restore", tmp_path / "second", url=own, home=tmp_path / "third host")
+        tables, answered = everything(own)
+        assert answered == before[1]
+        changed = {name for name in tables if tables[name] != before[0][name]}
+        assert changed <= {"audit", "schema_object"}  # each restore is noted, and functions applied anew
+        archive.run("db", "check", url=own)
+        archive.run("index", "check", url=own)
+        assert json.loads(archive.run("verify", "--json", url=own, home=tmp_path / "third host").stdout)["gone"] == 0
+        with Database(own).connection() as connection:  # ids go on where they were
+            added = "INSERT INTO image (sha256, uri, format, rows, columns, bits_stored, photometric) VALUES "
+            added += "(sha256('new'), 'x', 'png', 1, 1, 8, 'M') RETURNING id"
+            assert connection.execute(added).fetchone() == {"id": 11}
+
+
+def test_dump_counts_and_answers_are_of_one_moment_while_ingestion_goes_on(
+    server: Server, archive: Saved, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = everything(archive.url)
+
+    def meanwhile(connection: Any) -> Iterator[contents.StoredFile]:
+        with Database(archive.url).connection() as other:
+            other.execute("DELETE FROM image WHERE id = 2")
+            other.execute("UPDATE image SET split = 'late'")
+            other.execute("INSERT INTO audit (who, action, detail) VALUES ('a', 'b', '{}')")
+        return named(connection)
+
+    named = contents.stored_files
+    monkeypatch.setattr(contents, "stored_files", meanwhile)
+    archive.run("backup", tmp_path / "backup")
+    assert everything(archive.url) != before
+    with server.database() as scratch:
+        done = archive.run("backup", tmp_path / "backup", "--verify-only", "--scratch", scratch, "--json").json
+        assert (done["verified"], done["verification"]["queries"]) == (True, len(before[1]))
+        assert has_nothing(scratch)
+    kept = Manifest.read(tmp_path / "backup")
+    assert (kept.tables, kept.answers) == before
+
+
+def killed(archive: Saved, folder: Path, at: str) -> None:
+    """A backup whose process is killed when a step begins."""
+
+    def step(count: int, total: int | None = None, what: str | None = None, /) -> None:
+        if what == at or (at == "file" and count):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    arguments = (Database(archive.url), archive.settings, folder, 1, step)
+    process = multiprocessing.get_context("fork").Process(target=run.back_up, args=arguments)
+    process.start()
+    process.join(60)
+    assert process.exitcode == -signal.SIGKILL
+
+
+def test_a_killed_backup_is_none_and_goes_on(server: Server, archive: Saved, tmp_path: Path) -> None:
+    folder = tmp_path / "backup"
+    killed(archive, folder, "file")
+    with server.database() as url:
+        told = archive.run("restore", folder, url=url, check=False)
+        assert (told.returncode, "holds no whole backup" in told.stderr) == (2, True)
+        assert has_nothing(url)
+    assert archive.run("backup", folder, "--json").json["copied"] == 6  # one was whole already
+    assert len([path for path in folder.iterdir() if path.is_dir()]) == 2  # one dump, the store
+
+
+def test_a_killed_renewal_leaves_the_backup_before(archive: Saved, tmp_path: Path) -> None:
+    folder = tmp_path / "backup"
+    archive.run("backup", folder)
+    before = files_of(folder)
+    with Database(archive.url).connection() as connection:
+        connection.execute("DELETE FROM image WHERE id = 1")
+    killed(archive, folder, "store")
+    assert {name: data for name, data in files_of(folder).items() if name in before} == before
+    done = archive.run("backup", folder, "--json").json
+    assert (done["copied"], done["removed"], done["store_files"]) == (0, 1, 6)
+    assert Manifest.read(folder).images == 9
+
+
+def test_what_the_store_has_lost_is_named_and_the_copy_from_before_kept(archive: Saved, tmp_path: Path) -> None:
+    folder = tmp_path / "backup"
+    archive.run("backup", folder)
+    one, two, *_ = sorted(path for path in archive.store.folder.glob("*/*/*") if not path.suffix)
+    one.unlink()
+    two.write_bytes(b"x" + two.read_bytes()[1:])
+    done = archive.run("backup", folder, "--json", check=False)
+    assert done.returncode == 1
+    assert {(failure["path"], failure["error"]) for failure in done.json["failures"]} == {
+        (one.name, "gone"),
+        (two.name, "changed"),
+    }
+    assert all("has it from before" in failure["message"] for failure in done.json["failures"])
+    assert done.json["store_files"] == 7
+    fresh = archive.run("backup", tmp_path / "fresh", check=False)
+    assert (fresh.returncode, fresh.stderr.count("the backup lacks it")) == (1, 2)
+
+
+@pytest.mark.parametrize("damage", ["flipped", "missing", "dump", "list", "manifest"])
+def test_a_damaged_backup_is_refused_before_anything_is_changed(
+    damage: str, server: Server, backup: Path, archive: Saved, tmp_path: Path
+) -> None:
+    folder, home = tmp_path / "damaged", tmp_path / "home"
+    shutil.copytree(backup, folder)
+    place = {
+        "flipped": next(path for path in folder.glob("store/*/*/*") if not path.suffix),
+        "missing": next(path for path in folder.glob("store/*/*/*") if path.suffix),
+        "dump": next(folder.glob("*/database/*.dat.gz")),
+        "list": next(folder.glob("*/files.sha256")),
+        "manifest": folder / "manifest.json",
+    }[damage]
+    data = bytearray(place.read_bytes())
+    data[len(data) // 2] ^= 1
+    place.unlink() if damage == "missing" else place.write_bytes(data)
+    with server.database() as url:
+        told = archive.run("restore", folder, url=url, home=home, check=False)
+        assert told.returncode == 2
+        assert (place.name in told.stderr, "damaged" in told.stderr) == (True, True)
+        assert has_nothing(url)
+        assert not (home / "store").exists()
+        if damage in ("flipped", "missing"):
+            assert "--skip-damaged" in told.stderr
+            told = archive.run("restore", folder, "--skip-damaged", "--json", url=url, home=home, check=False)
+            assert (told.returncode, told.json["copied"], len(told.json["failures"])) == (1, 6, 1)
+            archive.run("db", "check", url=url)
+
+
+def test_an_archive_is_never_overwritten(backup: Path, archive: Saved, tmp_path: Path) -> None:
+    before = everything(archive.url)
+    told = archive.run("restore", backup, home=tmp_path / "home", check=False)
+    assert (told.returncode, "has an archive of 10 images" in told.stderr) == (2, True)
+    assert everything(archive.url) == before
+
+
+def test_folders_of_something_else_are_refused(archive: Saved, backup: Path, tmp_path: Path) -> None:
+    (tmp_path / "letters").mkdir()
+    (tmp_path / "letters" / "a.txt").write_text("dear")
+    for folder, reason in (
+        (tmp_path / "letters", "is not empty and holds no backup (a.txt)"),
+        (backup, "holds the backup of another archive"),
+        (archive.home / "store" / "backup", "lie in one another"),
+    ):
+        before = files_of(folder)
+        told = archive.run("backup", folder, check=False)
+        assert (told.returncode, reason in told.stderr) == (2, True), told.stderr
+        assert files_of(folder) == before
+    with run.locked(backup, writing=True):
+        told = archive.run("backup", backup, check=False)
+        assert (told.returncode, "another process uses the backup" in told.stderr) == (2, True)
+
+
+def test_a_verification_finds_what_is_wrong(server: Server, backup: Path, archive: Saved, tmp_path: Path) -> None:
+    folder = tmp_path / "wrong"
+    shutil.copytree(backup, folder)
+    manifest = Manifest.read(folder)
+    manifest.answers["1"][:2] = reversed(manifest.answers["1"][:2])
+    manifest.write(folder)
+    with server.database() as scratch:
+        done = archive.run("backup", folder, "--verify-only", "--scratch", scratch, "--json", check=False)
+        assert done.returncode == 1
+        assert (done.json["verified"], [one["path"] for one in done.json["verification"]["failures"]]) == (
+            False,
+            ["id:1"],
+        )
+        manifest.tables["image"]["rows"] += 1
+        manifest.write(folder)
+        done = archive.run("backup", folder, "--verify-only", "--scratch", scratch, "--json", check=False)
+        assert "the tables image are not as in the backup" in done.json["verification"]["failures"][0]["message"]
+        assert has_nothing(scratch)
+
+
+def test_a_full_disk_is_told_and_the_backup_before_stays(archive: Saved, tmp_path: Path) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    if os.geteuid() or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "none", small]).returncode:
+        pytest.skip("mounting a small disk needs root")
+    try:
+        archive.run("backup", small / "backup")
+        before = files_of(small / "backup")
+        for option, reason in (("6m", "there is no room for the dump"), ("12m", "GB of files are to be copied there")):
+            subprocess.run(["mount", "-o", f"remount,size={option}", small], check=True)
+            if option == "12m":
+                data = os.urandom(12_000_000)
+                sha256 = archive.store.put(data)
+                with Database(archive.url).connection() as connection:
+                    connection.execute("INSERT INTO arrival (sha256, uri) VALUES (%s, 'store:')", (sha256,))
+            told = archive.run("backup", small / "backup", check=False)
+            assert (told.returncode, reason in told.stderr) == (3, True), told.stderr
+            assert files_of(small / "backup") == before
+    finally:
+        subprocess.run(["umount", small], check=True)
