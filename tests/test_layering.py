@@ -43,6 +43,7 @@ DATABASE = {"sqlalchemy", "psycopg", "pgvector", "alembic"}
 FORBIDDEN = {
     "api": {"torch", *DATABASE},
     "archive": {"torch"},
+    "backup": {"torch"},
     "cli": {"torch", *DATABASE},
     "coding": DATABASE,
     "files": {"torch", *DATABASE},

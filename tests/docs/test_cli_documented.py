@@ -48,6 +48,8 @@ def test_the_reference_is_of_the_real_commands() -> None:
         ("feedback export", []),
         ("status", ["--json"]),
         ("index build", ["--kind", "--json"]),
+        ("backup", ["--keys", "--passphrase-file", "--jobs", "--verify", "--verify-only", "--scratch", "--json"]),
+        ("restore", ["--keys", "--passphrase-file", "--skip-damaged", "--json"]),
         (
             "export",
             ["--where", "--ids", "--images", "--index", "--deidentify", "--key", "--accept-burned-in", "--json"],
