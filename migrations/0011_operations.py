@@ -21,6 +21,7 @@ S = "radretrieval"
 
 def upgrade() -> None:
     _audit()
+    _heartbeat()
 
 
 def _audit() -> None:
@@ -119,13 +120,43 @@ END$$"""
     )
 
 
+def _heartbeat() -> None:
+    op.create_table(
+        "heartbeat",
+        sa.Column("id", sa.BigInteger, sa.Identity(always=True), nullable=False),
+        sa.Column("program", sa.Text, nullable=False),
+        sa.Column("host", sa.Text, nullable=False),
+        sa.Column("pid", sa.Integer, nullable=False),
+        sa.Column("version", sa.Text, nullable=False),
+        sa.Column("started_at", sa.TIMESTAMP(timezone=True), nullable=False, server_default=sa.func.now()),
+        sa.Column("beat_at", sa.TIMESTAMP(timezone=True), nullable=False, server_default=sa.func.now()),
+        sa.PrimaryKeyConstraint("id", name="heartbeat_pkey"),
+        schema=S,
+    )
+    # services write rows: roles that write images, arrivals or codes; who reads images may see which run
+    op.execute(
+        f"""DO $$DECLARE given record; BEGIN
+    FOR given IN
+        SELECT DISTINCT
+            CASE a.privilege_type WHEN 'SELECT' THEN 'SELECT' ELSE 'SELECT, INSERT, UPDATE, DELETE' END AS rights,
+            CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END AS role
+        FROM pg_class c, aclexplode(c.relacl) a
+        WHERE c.oid IN ('{S}.image'::regclass, '{S}.arrival'::regclass, '{S}.cnnc'::regclass)
+          AND a.grantee <> c.relowner AND a.privilege_type IN ('SELECT', 'INSERT')
+    LOOP
+        EXECUTE 'GRANT ' || given.rights || ' ON {S}.heartbeat TO ' || given.role;
+    END LOOP;
+END$$"""
+    )
+
+
 def downgrade() -> None:
     op.execute(
         f"DO $$BEGIN IF EXISTS (SELECT FROM {S}.audit) THEN RAISE EXCEPTION USING MESSAGE = "
         "'the table audit, which revision 0011 made a hash chain, has rows; "
         "to go back, restore a backup that was made before the upgrade'; END IF; END$$"
     )
-    for table in ("audit_export", "audit_head", "audit"):
+    for table in ("heartbeat", "audit_export", "audit_head", "audit"):
         op.drop_table(table, schema=S)
     for function in (
         "audit_add(text, text, jsonb)",

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from radretrieval.jobs.encode import EncodeReport as EncodeReport
     from radretrieval.jobs.exchange import ExchangedEncoder as ExchangedEncoder
     from radretrieval.jobs.train import TrainReport as TrainReport
+    from radretrieval.jobs.health import Health as Health
     from radretrieval.jobs.verify import VerifyReport as VerifyReport
     from radretrieval.privacy.archive_key import AcceptedKey as AcceptedKey
     from radretrieval.privacy.key_rotation import Rotation as Rotation
@@ -82,6 +83,7 @@ _PLACES = {
     "jobs.encode": "EncodeReport",
     "jobs.exchange": "ExchangedEncoder",
     "jobs.train": "TrainReport",
+    "jobs.health": "Health",
     "jobs.verify": "VerifyReport",
     "privacy.archive_key": "AcceptedKey",
     "privacy.key_rotation": "Rotation",

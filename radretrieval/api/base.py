@@ -200,11 +200,10 @@ class ArchiveBase:
 
         if self._database.direct is not None:
             connections.require_session(self._database)
-        objects.check(self._database)
-        facts = opening.check(self._database)
         with self._database.connection() as connection:
             locks.check(connection)
-        return facts
+        objects.check(self._database)
+        return opening.check(self._database)
 
     def upgrade(self) -> dict[str, Any]:
         """Bring the schema, its functions and its views to this version's; returns what `check` returns."""

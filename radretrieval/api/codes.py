@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -83,10 +84,12 @@ class ArchiveCodes(ArchiveBase):
         NoEncoder : there is no encoder (with `once`). EnvironmentUnusable : the device is not there.
         """
         from radretrieval.jobs.encode import EncodeOptions, encode, pending
+        from radretrieval.jobs.heartbeat import Heartbeat
 
         options = EncodeOptions(once, device, batch, workers, encoder)
         total = pending(self._database, encoder) if once and progress else None
-        return encode(self._database, self.settings, options, advance=counted(progress, total), stop=stop)
+        with nullcontext() if once else Heartbeat(self._database, "work"):
+            return encode(self._database, self.settings, options, advance=counted(progress, total), stop=stop)
 
     def encoders(self) -> list[dict[str, Any]]:
         """Every encoder: encoder_id, profile, active, codes (how many) and created_at."""

@@ -97,10 +97,12 @@ class ArchiveInput(ArchiveBase):
         The sum of the rounds.
         """
         from radretrieval.ingest.watch_folder import WatchOptions, watch
+        from radretrieval.jobs.heartbeat import Heartbeat
 
         settings = make_settings(self.settings, keep=keep, frames=frames, issuer=issuer)
         options = WatchOptions(settle, None, optional_path(move_to), _labels(labels), split, workers)
-        return watch(self._database, settings, path_list(folders), options, stop or threading.Event(), on_round)
+        with Heartbeat(self._database, "ingest --watch"):
+            return watch(self._database, settings, path_list(folders), options, stop or threading.Event(), on_round)
 
     def receive(
         self,
@@ -146,6 +148,7 @@ class ArchiveInput(ArchiveBase):
         from radretrieval.dicom.scp.service import receive
         from radretrieval.dicom.scp.tls import server_context
         from radretrieval.dicom.sop_classes import storage_classes
+        from radretrieval.jobs.heartbeat import Heartbeat
 
         cert, key, ca = map(optional_path, (tls_cert, tls_key, tls_ca))
         if cert is None and (key or ca):
@@ -168,7 +171,8 @@ class ArchiveInput(ArchiveBase):
 
         stop = stop or threading.Event()
         settings = make_settings(self.settings, issuer=issuer)
-        return receive(self._database, settings, config, stop, intake=intake, workers=workers, ready=ready)
+        with Heartbeat(self._database, "receive"):
+            return receive(self._database, settings, config, stop, intake=intake, workers=workers, ready=ready)
 
     def pull(
         self,

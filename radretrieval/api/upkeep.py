@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from radretrieval.api.base import ArchiveBase, Progress, StrPath, counted, make_settings, operator, optional_path
 from radretrieval.api.queries import Where, conditions
-from radretrieval.errors import UsageError
+from radretrieval.errors import EnvironmentUnusable, UsageError
 
 if TYPE_CHECKING:
     from radretrieval.evaluation import Evaluation
     from radretrieval.export.run import ExportReport
+    from radretrieval.jobs.health import Health
     from radretrieval.jobs.label_audit import LabelAudit
     from radretrieval.jobs.verify import VerifyReport
     from radretrieval.privacy.archive_key import AcceptedKey
@@ -117,6 +119,32 @@ class ArchiveUpkeep(ArchiveBase):
         from radretrieval.results.feedback import write_feedback
 
         return write_feedback(self._database, Path(out))
+
+    def health(
+        self, *, waiting: timedelta = timedelta(minutes=15), expect: Iterable[str] = (), only: Iterable[str] = ()
+    ) -> Health:
+        """Check whether the archive does its work: database, disks, what waits, services, a search, index, key, clocks.
+
+        A database that cannot be used is a finding, too, and no error.
+
+        Parameters
+        ----------
+        waiting : that an image may wait for its code, or a file that came for being an image.
+        expect : services that must be alive, as `work` or `work@host`; none for each that has not ended in order.
+        only : names of checks; none for all.
+
+        Raises
+        ------
+        UsageError : `only` has no name of a check.
+        """
+        from radretrieval.jobs.health import Health, HealthOptions
+
+        options = HealthOptions(waiting, tuple(expect), tuple(only))
+        try:
+            database = self._database
+        except EnvironmentUnusable as error:
+            return Health.without_database(error)
+        return Health.of(database, self.settings, options)
 
     def verify(
         self, *, tidy: bool = False, workers: int | None = None, progress: Progress | None = None

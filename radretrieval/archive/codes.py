@@ -165,6 +165,19 @@ def pending_count(connection: Connection, encoder_id: int) -> int:
     return int(row["count"])
 
 
+def count(connection: Connection, encoder_id: int) -> int:
+    """How many images have a code of this encoder."""
+    row = connection.execute(sql("encoder_codes"), {"id": encoder_id}).fetchone()
+    assert row is not None
+    return int(row["rows"])
+
+
+def newest(connection: Connection, encoder_id: int) -> int | None:
+    """The id of the newest image that has a code of this encoder."""
+    row = connection.execute(sql("code_newest"), {"encoder": encoder_id}).fetchone()
+    return None if row is None else row["image_id"]
+
+
 def of_splits(
     connection: Connection,
     encoder_id: int,

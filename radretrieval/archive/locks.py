@@ -9,6 +9,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from radretrieval.archive.connections import Connection
@@ -44,6 +45,11 @@ def lock_contents(connection: Connection, sha256: Sequence[bytes]) -> None:
     _wait(connection, sql("lock_contents"), {"sha256": list(sha256)}, "the lock of a file's content", _CONTENT)
 
 
+def limit_waits(connection: Connection, seconds: float) -> None:
+    """Let statements of this transaction fail with LockNotAvailable where they wait for a lock for so long."""
+    connection.execute(sql("lock_timeout"), {"milliseconds": str(round(1000 * seconds))})
+
+
 def holder(connection: Connection, mode: str = _NAME) -> str:
     """Which sessions may have the lock that another one has; for messages."""
     return shown(connection, [row["pid"] for row in connection.execute(sql("lock_holders"), {"mode": mode})])
@@ -77,7 +83,7 @@ def while_locked(
     while True:
         try:
             with connection.transaction():
-                connection.execute(sql("lock_timeout"), {"milliseconds": "2000"})
+                limit_waits(connection, 2.0)
                 return action()
         except (LockNotAvailable, DeadlockDetected):
             waited = time.monotonic() - begun
@@ -92,19 +98,33 @@ def while_locked(
             pause = min(2 * pause, LONGEST_PAUSE)
 
 
-def check(connection: Connection) -> None:
-    """Raise DatabaseUnavailable where a session has waited for a lock for more than `SECONDS`: which, and for whom."""
+@dataclass(frozen=True)
+class Waits:
+    """Sessions that have waited for a lock for more than `SECONDS`: how many, which and for whom, and what ends it."""
+
+    sessions: int
+    text: str
+    repair: str
+
+
+def waits(connection: Connection) -> Waits | None:
+    """The sessions that have waited for a lock for more than `SECONDS`; None where there is none."""
     rows = connection.execute(sql("blocked"), {"seconds": SECONDS}).fetchall()
     if not rows:
-        return
-    waits = [
+        return None
+    told = [
         f"{shown(connection, [row['pid']])} has waited for {row['seconds']:.0f} s for {shown(connection, row['by'])}"
         for row in rows
     ]
-    raise DatabaseUnavailable(
-        f"writers wait: {'; '.join(waits)}; wait for that transaction too, or have the DBA end it: SELECT "
-        f"pg_terminate_backend({rows[-1]['by'][0]});"
-    )
+    repair = f"wait for that transaction too, or have the DBA end it: SELECT pg_terminate_backend({rows[-1]['by'][0]});"
+    return Waits(len(rows), f"writers wait: {'; '.join(told)}", repair)
+
+
+def check(connection: Connection) -> None:
+    """Raise DatabaseUnavailable where a session has waited for a lock for more than `SECONDS`: which, and for whom."""
+    found = waits(connection)
+    if found is not None:
+        raise DatabaseUnavailable(f"{found.text}; {found.repair}")
 
 
 def _wait(connection: Connection, statement: str, values: dict[str, Any], what: str, mode: str) -> None:

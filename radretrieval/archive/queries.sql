@@ -1068,3 +1068,22 @@ CREATE SCHEMA radretrieval;
 
 -- :restore_undone What was restored for a test goes again.
 DROP SCHEMA radretrieval CASCADE;
+
+-- :heartbeat_beat A service is alive.
+UPDATE heartbeat SET beat_at = clock_timestamp() WHERE id = %(id)s RETURNING id;
+
+-- :heartbeat_add A service has started; what was not heard of for a day is forgotten.
+WITH old AS (DELETE FROM heartbeat WHERE beat_at < clock_timestamp() - interval '1 day')
+INSERT INTO heartbeat (program, host, pid, version) VALUES (%(program)s, %(host)s, %(pid)s, %(version)s) RETURNING id;
+
+-- :heartbeat_end A service has ended in order.
+DELETE FROM heartbeat WHERE id = %(id)s;
+
+-- :heartbeats Services, by program and host; `replaced`: the same program was started later than it was last heard of, on its host.
+SELECT b.program, b.host, b.pid, b.version, b.started_at, b.beat_at,
+       extract(epoch FROM clock_timestamp() - b.beat_at)::float8 AS seconds,
+       EXISTS (SELECT FROM heartbeat l WHERE l.program = b.program AND l.host = b.host AND l.started_at > b.beat_at) AS replaced
+FROM heartbeat b ORDER BY b.program, b.host, b.id;
+
+-- :code_newest The newest image that has a code of this encoder.
+SELECT max(image_id) AS image_id FROM cnnc WHERE encoder_id = %(encoder)s;

@@ -24,6 +24,7 @@ from radretrieval.cli import (
     evaluate,
     export,
     feedback,
+    health,
     index,
     ingest,
     patient_key,
@@ -67,6 +68,7 @@ app.command("search")(search.search)
 app.command("serve")(serve.serve)
 app.command("evaluate")(evaluate.evaluate)
 app.command("status")(status.status)
+app.command("health")(health.health)
 app.command("export")(export.export)
 app.command("backup")(backup.backup)
 app.command("restore")(backup.restore)

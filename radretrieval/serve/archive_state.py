@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from collections import defaultdict
 from dataclasses import asdict
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -15,16 +15,15 @@ from radretrieval import __version__
 from radretrieval.archive import encoders, opening, operation
 from radretrieval.archive.connections import Connection
 from radretrieval.archive.search import exact_index
-from radretrieval.report.advice import Advice, advice
+from radretrieval.jobs.health import NAMES, Check, Health, HealthOptions, Level
+from radretrieval.report.advice import advice
 from radretrieval.serve.cached_value import CachedValue
 from radretrieval.serve.service import Service
 from radretrieval.storage.store_size import Room, room, store_size
 
 FRESH_SECONDS = 5.0  # so often the database is asked, however many pages are open
 STORE_SECONDS = 600.0
-WORKER = "radretrieval work"  # as sessions of that command are called
-LONG = timedelta(minutes=10)  # images that wait longer, and no worker: nobody encodes
-SCARCE = 0.05  # share of a disk that is free
+CHECKS = tuple(name for name in NAMES if name not in ("database", "index"))  # which are looked at here anyway
 
 
 class Finding(BaseModel):
@@ -178,10 +177,12 @@ class ArchiveState:
             size = operation.database_bytes(connection)
             found = _found(connection)
         disk = _disk(size, room(settings.home) if database.embedded else None, room(settings.store_folder))
-        findings = [*advice(_status(found)), *_of_machine(found, disk)]
+        health = Health.of(database, settings, HealthOptions(only=CHECKS))
+        findings = [Finding(**asdict(one)) for one in advice(_status(found))]
+        findings += [_of_health(check) for check in health.checks if check.level is not Level.OK]
         return State(
             as_of=datetime.now(UTC),
-            findings=[Finding(**asdict(one)) for one in findings],
+            findings=findings,
             disk=disk,
             versions=Versions(
                 radretrieval=__version__,
@@ -288,22 +289,7 @@ def _status(found: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _of_machine(found: dict[str, Any], disk: Disk) -> list[Advice]:
-    """Findings that need the clock, the sessions or the disks."""
-    oldest = found["images"].oldest_pending
-    working = any(program.program == WORKER for program in found["programs"])
-    findings = []
-    if oldest is not None and not working and datetime.now(UTC) - oldest > LONG:
-        told = f"no worker is connected, and images wait since {oldest:%Y-%m-%d %H:%M} UTC: radretrieval work"
-        findings.append(Advice("no_worker", found["images"].pending, told, "radretrieval work"))
-    for name, free, whole in (
-        ("database", disk.database_free, disk.database_disk),
-        ("store", disk.store_free, disk.store_disk),
-    ):
-        if free is not None and whole and free < SCARCE * whole:
-            left = free // 2**20
-            told = (
-                f"{left} MB are free on the disk of the {name}; radretrieval verify --tidy removes what nothing names"
-            )
-            findings.append(Advice(f"disk_{name}", left, told, "radretrieval verify --tidy"))
-    return findings
+def _of_health(check: Check) -> Finding:
+    repair = check.repair or ""
+    command = repair if repair.startswith("radretrieval ") else None
+    return Finding(kind=check.name, count=check.count, text=f"{check.text}: {repair}", command=command)

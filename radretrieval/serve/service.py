@@ -17,6 +17,7 @@ from radretrieval.archive.connections import Database
 from radretrieval.archive.opening import open_database
 from radretrieval.config import ServeSettings, Settings
 from radretrieval.dicom.address import Address, check_title
+from radretrieval.jobs.heartbeat import Heartbeat
 from radretrieval.serve.archive_films import ArchiveFilms
 from radretrieval.serve.films import load_decoders
 from radretrieval.serve.read_connections import ReadConnections
@@ -75,6 +76,7 @@ class Service:
             self.searchers = Searchers(self.database, self.settings, self.options.searches, run=self.decoders.run)
             stack.callback(self.searchers.close)
             self.films = ArchiveFilms(self.settings, self.options, self.decoders)
+            stack.enter_context(Heartbeat(self.database, "serve"))
             ended = threading.Event()
             stack.callback(ended.set)
             for work in (self._warm_up, partial(self._tidy, ended)):

@@ -47,6 +47,7 @@ def test_the_reference_is_of_the_real_commands() -> None:
         ("audit dismiss", []),
         ("feedback export", []),
         ("status", ["--json"]),
+        ("health", ["--waiting", "--expect", "--only", "--json"]),
         ("index build", ["--kind", "--json"]),
         ("backup", ["--keys", "--passphrase-file", "--jobs", "--verify", "--verify-only", "--scratch", "--json"]),
         ("restore", ["--keys", "--passphrase-file", "--skip-damaged", "--json"]),

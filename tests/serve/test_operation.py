@@ -92,7 +92,8 @@ def test_what_waits_failed_and_came_from_whom(client: TestClient, database: Data
         "gone": "radretrieval verify",
         "flat": None,
         "failed": None,
-        "no_worker": "radretrieval work",
+        "waiting_images": "radretrieval work",
+        "waiting_files": "radretrieval receive",
     } | {kind: one for kind, one in commands.items() if kind.startswith("disk_")}
 
 

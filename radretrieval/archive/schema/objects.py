@@ -11,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from radretrieval.archive import locks
 from radretrieval.archive.queries import sql
 from radretrieval.errors import SchemaOutdated
 
@@ -59,8 +60,13 @@ def owner_script() -> str:
 
 
 def check(database: Database) -> None:
-    """Raise SchemaOutdated that names every object which is missing, or is other than `db upgrade` left it."""
+    """Raise SchemaOutdated that names every object which is missing, or is other than `db upgrade` left it.
+
+    Raises DatabaseUnavailable where another session has locked a table for longer than `locks.SECONDS`: the server
+    locks a view's tables to print its definition.
+    """
     with database.connection() as connection:
+        locks.limit_waits(connection, locks.SECONDS)
         connection.execute(sql("objects_path"))
         rows = connection.execute(sql("objects_changed").replace("{objects}", sql("objects"))).fetchall()
     if rows:

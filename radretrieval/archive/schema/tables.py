@@ -279,3 +279,15 @@ schema_object = sa.Table(
     sa.Column("server", sa.Integer, nullable=False),
     moment("applied_at"),
 )
+
+heartbeat = sa.Table(
+    "heartbeat",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("program", sa.Text, nullable=False),
+    sa.Column("host", sa.Text, nullable=False),
+    sa.Column("pid", sa.Integer, nullable=False),
+    sa.Column("version", sa.Text, nullable=False),
+    moment("started_at"),
+    moment("beat_at"),
+)

@@ -1,0 +1,67 @@
+"""A service tells the archive that it is alive."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+from typing import Any, Self
+
+from radretrieval import __version__
+from radretrieval.archive import heartbeats
+from radretrieval.archive.connections import Database
+from radretrieval.errors import DatabaseUnavailable, EnvironmentUnusable, RadretrievalError
+from radretrieval.files.text import printable
+
+log = logging.getLogger(__name__)
+
+END_SECONDS = 3.0  # that the end of a service waits for its row to be deleted
+
+
+class Heartbeat:
+    """A context manager that keeps a row of the table `heartbeat` for as long as a service runs.
+
+    A thread updates it every `heartbeats.EVERY_SECONDS`; while the database is away it tries again, and says nothing:
+    the service itself does. Where the row may not be written (a standby, a role without the right) the service goes on
+    without one, and `health` does not see it.
+
+    Parameters
+    ----------
+    program : the command, as `work`.
+    """
+
+    def __init__(self, database: Database, program: str) -> None:
+        self._database = database
+        self._identity = (program, printable(socket.gethostname()), os.getpid(), __version__)
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *problem: Any) -> None:
+        self._ended.set()
+        self._thread.join(END_SECONDS)
+
+    def _run(self) -> None:
+        row, told = None, False
+        while True:
+            try:
+                with self._database.connection() as connection:
+                    row = heartbeats.beat(connection, row, *self._identity)
+            except DatabaseUnavailable as error:
+                log.info("no heartbeat: %s", error)
+            except EnvironmentUnusable as error:
+                if not told:
+                    log.warning("health does not see this service: %s", error)
+                told = True
+            if self._ended.wait(heartbeats.EVERY_SECONDS):
+                break
+        if row is not None:
+            try:
+                with self._database.connection() as connection:
+                    heartbeats.end(connection, row)
+            except RadretrievalError as error:
+                log.info("the heartbeat stays: %s", error)
