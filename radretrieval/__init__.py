@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     from radretrieval.jobs.code_report import CodeReport as CodeReport
     from radretrieval.jobs.encode import EncodeReport as EncodeReport
     from radretrieval.jobs.exchange import ExchangedEncoder as ExchangedEncoder
-    from radretrieval.jobs.train import TrainReport as TrainReport
     from radretrieval.jobs.health import Health as Health
+    from radretrieval.jobs.train import TrainReport as TrainReport
     from radretrieval.jobs.verify import VerifyReport as VerifyReport
     from radretrieval.privacy.archive_key import AcceptedKey as AcceptedKey
     from radretrieval.privacy.key_rotation import Rotation as Rotation

@@ -38,6 +38,13 @@ def warn_of_collation(row: dict[str, Any]) -> None:
         )
 
 
+def extension_update(row: dict[str, Any]) -> str | None:
+    """What updates pgvector, where the server's host has another version than this database; a row of `server`."""
+    if row["pgvector_available"] in (None, row["pgvector_version"]):
+        return None
+    return f"as a superuser in {row['database']}: ALTER EXTENSION vector UPDATE;"
+
+
 def require(row: dict[str, Any]) -> None:
     """Raise EnvironmentUnusable, with the way out, unless this row of `server` tells of a usable server."""
     database, version = row["database"], row["server_version"]

@@ -13,7 +13,7 @@ from radretrieval.archive import codes, connections, encoders, heartbeats, image
 from radretrieval.archive.connections import Connection, Database
 from radretrieval.archive.encoders import Encoder
 from radretrieval.archive.patient_keys import recorded
-from radretrieval.archive.requirements import server_facts
+from radretrieval.archive.requirements import extension_update, server_facts
 from radretrieval.archive.schema import objects
 from radretrieval.archive.search import exact_index, nearest, stored
 from radretrieval.coding.radon import geometry
@@ -136,13 +136,11 @@ def _database(connection: Connection, database: Database, *_: object) -> Iterato
     facts = opening.check(database)
     seen = f"PostgreSQL {facts['server_version']}, pgvector {facts['pgvector_version']}, revision {facts['revision']}"
     seen += ", a standby: nothing can be written to it" if facts["standby"] else ""
-    server = server_facts(connection)
-    if server["pgvector_available"] in (None, server["pgvector_version"]):
+    repair = extension_update(server_facts(connection))
+    if repair is None:
         yield Check("database", Level.OK, seen)
-        return
-    text = f"{seen}; the server's host has pgvector {server['pgvector_available']}"
-    repair = f"as a superuser in {server['database']}: ALTER EXTENSION vector UPDATE;"
-    yield Check("database", Level.WARNING, text, repair)
+    else:
+        yield Check("database", Level.WARNING, f"{seen}; the server's host has a newer pgvector", repair)
 
 
 def _locks(connection: Connection, *_: object) -> Iterator[Check]:
