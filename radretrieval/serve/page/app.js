@@ -33,7 +33,7 @@ const trying = (act) => async (...given) => {
     tell("");
     if (error.status === undefined) throw error;
     $("#problem strong").textContent = error.title;
-    $("#problem span").textContent = error.status === 404 && address.has("upload") ? t("uploadGone") : error.message;
+    $("#problem span").textContent = error.status === 404 && error.message.includes("upload") ? t("uploadGone") : error.message;
     $("#problem").hidden = false;
   }
 };
@@ -237,6 +237,7 @@ function pressed(event) {
     if (onHit) hits.focus(chosen);
   } else if (named && (answer || !named.closest("#answer")) && !named.hidden) {
     if (named.matches("summary, #query")) named.focus();
+    if (key === "/") named.select(); // what is typed takes the place of what was asked
     if (key !== "/") named.click();
   } else return;
   event.preventDefault();

@@ -26,7 +26,7 @@ export function mode(name) {
   query.mode = name;
   hit.mode = name === "region" ? "pan" : name;
   press("mode", name);
-  if (name === "region") blocks[0].focus(); // whose arrow keys draw
+  (name === "region" ? query : active).element.focus(); // for its arrow keys; at the start it is not seen, and gets none
 }
 
 export const tool = (name) => active[name]();
@@ -64,8 +64,8 @@ function presets() {
 export function connect(drawn) {
   $("#preset").onchange = ({ target }) => {
     active.window = target.value.startsWith("{") ? JSON.parse(target.value) : target.value;
-    target.value = "";
   };
+  $("#preset").onblur = ({ target }) => (target.value = ""); // not before: arrow keys go on from the choice
   blocks[0].addEventListener("region", ({ detail }) => drawn(detail ? [detail.x, detail.y, detail.width, detail.height].map(Math.round) : []));
   blocks.forEach((block, which) => block.addEventListener("focusin", () => {
     active = views[which];

@@ -27,9 +27,9 @@ export async function draw(address, want) {
   const open = $("[open]", bar)?.id, focused = bar.contains(document.activeElement) && document.activeElement.id;
   bar.replaceChildren(...chips, toggle("exclude_same_patient", true, "samePatient"), toggle("one_per", "patient", "onePer"));
   const plain = changed(address, NAMES);
-  if (plain.size < address.size) bar.append(h("button", { onclick: () => want(plain) }, t("clear")));
+  if (plain.size < address.size) bar.append(h("button", { id: "clear", onclick: () => want(plain) }, t("clear")));
   if (open) $(`#${open}`).open = true;
-  if (focused) $(`[id="${focused}"]`)?.focus();
+  if (focused) ($(`[id="${focused}"]`) ?? $("summary", bar)).focus();
 }
 
 function chip(name, values, own, want) {
