@@ -61,6 +61,10 @@ class DatabaseUnavailable(EnvironmentUnusable):
     """The database cannot be reached, or went away while it was used."""
 
 
+class PrivilegeMissing(EnvironmentUnusable):
+    """The database's role may not do what was asked."""
+
+
 class SchemaOutdated(EnvironmentUnusable):
     """The database's schema is not the one that this version needs."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -26,7 +27,8 @@ class RemoteArchive:
     url : of the page, as `https://radret.hospital.example/films/`.
     auth : user and password, for a service with users in a file.
     headers : of every request, as a proxy wants them.
-    verify : False for no check of certificates, or the file of a CA.
+    verify : the file of the CA, or of the server's own self-signed certificate, in PEM; True: the CAs that `requests`
+        trusts, or those in the file that REQUESTS_CA_BUNDLE names; False: no check of certificates.
     seconds : how long an answer may take.
     """
 
@@ -36,15 +38,17 @@ class RemoteArchive:
         *,
         auth: tuple[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
-        verify: bool | str = True,
+        verify: bool | StrPath = True,
         seconds: float = 120.0,
     ) -> None:
         import requests
 
         self.url = url.rstrip("/") + "/"
         self._seconds = seconds
+        # named with each request: REQUESTS_CA_BUNDLE takes the place of what a session says
+        self._verify = verify if isinstance(verify, bool) else os.fspath(verify)
         self._session = requests.Session()
-        self._session.auth, self._session.verify = auth, verify
+        self._session.auth = auth
         self._session.headers.update(headers or {})
 
     def __enter__(self) -> Self:
@@ -141,9 +145,18 @@ class RemoteArchive:
         import requests
 
         try:
-            answer = self._session.request(method, self.url + path, timeout=self._seconds, **request)
+            answer = self._session.request(
+                method, self.url + path, timeout=self._seconds, verify=self._verify, **request
+            )
+        except requests.exceptions.SSLError as error:
+            raise EnvironmentUnusable(
+                f"the certificate of {self.url} is not trusted here: {error}; name the file of its CA with verify=, or "
+                "in REQUESTS_CA_BUNDLE"
+            ) from None
         except requests.RequestException as error:
             raise EnvironmentUnusable(f"{self.url} cannot be reached: {error}; check the address") from None
+        except OSError as error:  # requests does not find the file
+            raise InputMissing(f"{self.url} cannot be asked: {error}; check verify= and REQUESTS_CA_BUNDLE") from None
         if answer.ok:
             return answer.json() if answer.content else None
         try:

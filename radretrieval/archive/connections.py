@@ -17,6 +17,7 @@ from radretrieval.errors import (
     DatabaseUnavailable,
     EmbeddedServerError,
     EnvironmentUnusable,
+    PrivilegeMissing,
     SchemaOutdated,
     UsageError,
 )
@@ -148,7 +149,7 @@ def _refusal(error: Exception) -> EnvironmentUnusable | None:
     from psycopg import errors
 
     if isinstance(error, errors.InsufficientPrivilege):
-        return EnvironmentUnusable(
+        return PrivilegeMissing(
             f"the database refuses it: {_first(error)}; log in as the role that owns the schema radretrieval, or "
             "ask the DBA for: GRANT USAGE ON SCHEMA radretrieval TO role; GRANT SELECT ON ALL TABLES IN SCHEMA "
             "radretrieval TO role; (to search; ingest and work need INSERT, UPDATE and DELETE too)"

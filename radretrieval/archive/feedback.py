@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 from radretrieval.archive import audit
 from radretrieval.archive.connections import Connection
@@ -35,7 +35,8 @@ class Judged:
     rbc_distance: int | None = None
 
 
-class Opinion(NamedTuple):
+@dataclass(frozen=True)
+class Opinion:
     """A row of feedback, with the classes of the query (None also where it is no image of the archive) and the hit."""
 
     id: int

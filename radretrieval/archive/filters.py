@@ -17,7 +17,7 @@ _NO_COLUMNS = {
     "not_patient": "patient_key!=KEY, or --exclude-same-patient",
     "one_per": "--one-per patient or --one-per study",
     "max_distance": "--max-distance BITS",
-    "sql": "--where-sql SQL",
+    "sql": "--where-sql SQL of the command line",
 }
 _RANGE = {">=": "from", "<": "before"}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, fields
 from pathlib import Path
 
 from radretrieval.archive import feedback
@@ -19,7 +20,7 @@ _TYPES = {
     **dict.fromkeys(("encoder_id", "rank", "cnnc_distance", "rbc_distance"), "int32"),
     "relevant": "bool_",
 }
-COLUMNS = {name: _TYPES.get(name, "string") for name in Opinion._fields}
+COLUMNS = {name: _TYPES.get(name, "string") for name in (one.name for one in fields(Opinion))}
 
 
 def write_feedback(database: Database, path: Path) -> int:
@@ -39,6 +40,7 @@ def write_feedback(database: Database, path: Path) -> int:
         table_file(draft, COLUMNS, parquet=suffix == ".parquet") as append,
     ):
         for one in feedback.given(connection):
-            append([one._replace(at=one.at.isoformat(timespec="seconds"), who=printable(one.who))])  # type: ignore[arg-type]
+            row = asdict(one) | {"at": one.at.isoformat(timespec="seconds"), "who": printable(one.who)}
+            append([tuple(row.values())])
             count += 1
     return count

@@ -40,7 +40,7 @@ def check_region(roi: Roi, rows: int, columns: int) -> None:
     if min(width, height) < _LEAST_SIDE:
         raise UsageError(
             f"ROI {x},{y},{width},{height} is too small: {width} × {height} pixels show too little to be found again; "
-            f"give width and height of at least {_LEAST_SIDE} (search --roi-method paper takes any)"
+            f"give width and height of at least {_LEAST_SIDE} (--roi-method paper takes any)"
         )
 
 

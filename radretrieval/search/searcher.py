@@ -171,7 +171,7 @@ class Searcher:
         """An image of the archive with its codes; raises NotInArchive for an id that it does not have."""
         found = stored.by_ids(self.connection, self.encoder.id, self.geometry, [image_id]).get(image_id)
         if found is None:
-            raise NotInArchive(f"the archive has no image {image_id}; `radretrieval search FILE` takes a file instead")
+            raise NotInArchive(f"the archive has no image {image_id}; give the id of another, or a file")
         return found
 
     def regions(self, request: Request, image_ids: Sequence[int]) -> list[FoundRegion]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from http import HTTPStatus
 from typing import Any
 
@@ -12,11 +13,27 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from radretrieval.errors import EnvironmentUnusable, ImageError, NotInArchive, RadretrievalError, UsageError
+from radretrieval.errors import (
+    DatabaseUnavailable,
+    EmbeddedServerError,
+    EnvironmentUnusable,
+    ImageError,
+    NotInArchive,
+    PrivilegeMissing,
+    RadretrievalError,
+    SchemaOutdated,
+    UsageError,
+    WrongPatientKey,
+)
+from radretrieval.serve.access.user import Role
 
 log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
+# These name the database, its role or its tables, which only who runs the service has to know.
+_OF_THE_DATABASE = (DatabaseUnavailable, EmbeddedServerError, PrivilegeMissing, SchemaOutdated, WrongPatientKey)
+# A command, which stays as it is, or an option of `radretrieval search`: a field of a request has the same name.
+_OPTION = re.compile(r"radretrieval [^;,)`]*|(?<![\w-])--([a-z][a-z-]*)")
 
 
 class Problem(BaseModel):
@@ -46,10 +63,9 @@ def add_handlers(app: FastAPI) -> None:
     @app.exception_handler(RadretrievalError)
     async def ours(request: Request, error: RadretrievalError) -> JSONResponse:
         status = status_of(error)
-        if status >= 500 and getattr(request.state, "caller", None) is None:  # health, login
+        if status >= 500:
             log.warning("%s: %s", request.url.path, error)
-            return problem(status, "the archive cannot be used; the log of the service says why")
-        return problem(status, str(error))
+        return problem(status, _said(error, request) if status >= 500 else in_fields(str(error)))
 
     @app.exception_handler(RequestValidationError)
     async def not_valid(request: Request, error: RequestValidationError) -> JSONResponse:
@@ -63,6 +79,24 @@ def add_handlers(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     async def unexpected(request: Request, error: Exception) -> JSONResponse:
         return problem(500, "this is a fault of radretrieval; its log shows where")
+
+
+def in_fields(message: str) -> str:
+    """A message of the command line with the names of a request's fields for its options: `one_per` for --one-per."""
+    return _OPTION.sub(lambda found: found[1].replace("-", "_") if found[1] else found[0], message)
+
+
+def _said(error: RadretrievalError, request: Request) -> str:
+    """What is said to the user of an error that the environment causes; the log has the whole of it."""
+    caller = getattr(request.state, "caller", None)
+    if caller is None:  # health, login
+        return "the archive cannot be used; the log of the service says why"
+    if isinstance(error, _OF_THE_DATABASE) and Role.ADMIN not in caller.user.roles:
+        return (
+            "the database of the archive cannot be used; try again in a minute, and if that does not help, tell "
+            "whoever runs this service: its log says why"
+        )
+    return str(error)
 
 
 def status_of(error: RadretrievalError) -> int:

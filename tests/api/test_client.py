@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import certifi
 import pytest
+from listening import certificate, listening
 from serving import Served
 
 import radretrieval as rr
@@ -64,3 +66,22 @@ def test_what_is_wrong_is_said_in_the_same_words(
         rr.open_archive("http://127.0.0.1:9/")
     with pytest.raises(rr.UsageError, match="auth"):
         rr.open_archive("postgresql://host/database", auth=("a", "b"))
+
+
+def test_a_certificate_of_the_sites_own_is_trusted_where_it_is_named(
+    archive_url: str, settings: rr.Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.database_url = archive_url
+    key, certified = certificate(tmp_path, "localhost")
+    with listening(settings, tls_cert=certified, tls_key=key) as port:
+        url = f"https://localhost:{port}"
+        with pytest.raises(rr.EnvironmentUnusable, match=r"not trusted here.*verify=.*REQUESTS_CA_BUNDLE"):
+            rr.open_archive(url)
+        with pytest.raises(rr.UsageError, match=r"none\.pem.*check verify="):
+            rr.open_archive(url, verify=str(tmp_path / "none.pem"))
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", certifi.where())
+        with rr.open_archive(url, verify=certified) as archive:
+            assert archive.status()["images"] == 0
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certified))
+        with rr.open_archive(url) as archive:
+            assert archive.status()["images"] == 0

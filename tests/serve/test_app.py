@@ -38,18 +38,25 @@ def test_each_route_declares_that_the_database_may_be_missing(client: TestClient
             assert "application/problem+json" in told["responses"]["503"]["content"], (method, path)
 
 
-def test_who_has_not_logged_in_does_not_learn_where_the_database_is(
+def test_only_who_runs_the_service_learns_where_the_database_is(
     archive_url: str, settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings.database_url = archive_url
-    app = create_app(settings, ServeSettings(user_header="X-User", proxies=("127.0.0.1",)))
+    away = "postgresql://somebody@127.0.0.1:1/hospital"
+    options = {"user_header": "X-User", "groups_header": "X-Groups", "admin_groups": ("it",), "search_groups": ("*",)}
+    app = create_app(settings, ServeSettings(**options, proxies=("127.0.0.1",)))
     with TestClient(app, base_url="http://127.0.0.1", client=("127.0.0.1", 50_000)) as client:
-        app.state.service.database = Database("postgresql://somebody@127.0.0.1:1/hospital")
-        answer = client.get("/health/ready")
-        assert answer.status_code == 503
-        assert "hospital" not in answer.text
-        assert "somebody@127.0.0.1:1/hospital" in caplog.text
-        assert "hospital" in client.get("/health/ready", headers={"X-User": "anna"}).json()["detail"]
+        service = app.state.service
+        service.database = service.searchers._database = service.read._database = Database(away)
+        asked = [("get", "/health/ready", None), ("post", "/api/search", {"id": 1}), ("get", "/api/images/1", None)]
+        for user, knows in ({}, False), ({"X-User": "anna"}, False), ({"X-User": "otto", "X-Groups": "it"}, True):
+            for method, path, data in asked if user else asked[:1]:
+                caplog.clear()
+                answer = client.request(method, path, data=data, headers=user)
+                assert answer.status_code == 503, answer.text
+                assert ("127.0.0.1:1/hospital" in answer.json()["detail"]) == knows, (path, user)
+                assert ("tell whoever runs this service" in answer.json()["detail"]) == (bool(user) and not knows)
+                assert "somebody@127.0.0.1:1/hospital" in caplog.text
 
 
 def test_it_is_known_to_live_while_all_threads_are_busy(client: TestClient) -> None:

@@ -6,7 +6,6 @@ import csv
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import pydicom
 import pytest
 from answering import uid
 from fastapi.testclient import TestClient
+from routing import route_of, routes
 from serving import CODES, Films
 
 from radretrieval.archive.connections import Database
@@ -28,7 +28,6 @@ ROI = "60,70,90,80"
 DECODERS = [(reader, f"read_{kind}") for kind in ("dicom", "png", "jpeg", "tiff")]
 DECODERS += [(PIL.Image, "open"), (pydicom, "dcmread"), (pydicom.filereader, "read_dataset")]
 UNCODED = 6  # the image that has no code
-NO_DATA = {"/health/live", "/health/ready", "/api/session", "/api/logout"}
 
 
 @contextmanager
@@ -79,21 +78,6 @@ def calls(films: Films, upload: str) -> list[tuple[str, str, dict[str, Any]]]:
     return made + [("get", f"/api/{name}", {}) for name in (*plain, "facets", "feedback", "status")]
 
 
-def routes(client: TestClient) -> set[tuple[str, str]]:
-    paths = client.get("/api/openapi.json").json()["paths"]
-    return {(method, path) for path, methods in paths.items() for method in methods if path not in NO_DATA}
-
-
-def route_of(client: TestClient, method: str, url: str) -> tuple[str, str]:
-    """The route, as the OpenAPI document has it, that such a request takes."""
-    parts = url.partition("?")[0].split("/")
-    for known, path in routes(client):
-        pairs = list(zip_longest(parts, path.split("/"), fillvalue=""))
-        if known == method and all(ours == theirs or theirs[:1] == "{" for ours, theirs in pairs):
-            return known, path
-    raise AssertionError(f"{method} {url} is no route of data")
-
-
 def test_no_route_decodes_in_the_process_of_the_service(
     films: Films, films_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -109,14 +93,14 @@ def test_no_route_decodes_in_the_process_of_the_service(
         sent = client.post("/api/search", files={"file": ("new.dcm", films.new[1].read_bytes())}).json()
         for module, name in DECODERS:
             monkeypatch.setattr(module, name, refuse)
-        called = set()
+        known, called = routes(client), set()
         for method, url, request in calls(films, sent["query"]["upload"]):
             answer = client.request(method, url, **request)
-            called.add(route_of(client, method, url))
+            called.add(route_of(known, method, url))
             expected = 400 if url == "/api/send" else 204 if request.get("json") else 200
             assert answer.status_code == expected, (method, url, request.get("data"), answer.text[:300])
         assert not here
-        assert called == routes(client), "each route of data is called here"
+        assert called == known, "each route of data is called here"
 
 
 def test_a_film_that_its_decoder_dies_of_is_an_error_in_words(

@@ -71,7 +71,7 @@ def test_a_picture_that_is_no_dicom_has_no_report(served: Served) -> None:
         answer = client.post("/api/outputs/sr", files={"file": (picture.name, picture.read_bytes())})
         sent = client.post("/api/send", data={"id": 1})
     assert (answer.status_code, sent.status_code) == (400, 400)
-    assert "--sr: new.png is no DICOM file" in answer.json()["detail"]
+    assert "sr: new.png is no DICOM file" in answer.json()["detail"]
     assert "RADRETRIEVAL_SERVE_STORE_TO" in sent.json()["detail"]
 
 

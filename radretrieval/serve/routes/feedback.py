@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
@@ -10,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
 from radretrieval.archive import feedback, label_reports
+from radretrieval.archive.feedback import Opinion
 from radretrieval.errors import UsageError
 from radretrieval.files.text import printable
 from radretrieval.irma.code import normalise
@@ -43,28 +43,10 @@ class Judgement(BaseModel):
     rbc_distance: Small | None = None
 
 
-class OpinionDocument(BaseModel):
-    """An opinion: the query is an image of the archive or the file with this SHA-256."""
-
-    id: int
-    at: datetime
-    who: str
-    query_image_id: int | None
-    query_sha256: str | None
-    query_irma_code: str | None
-    hit_image_id: int
-    hit_irma_code: str | None
-    relevant: bool
-    encoder_id: int | None
-    rank: int | None
-    cnnc_distance: int | None
-    rbc_distance: int | None
-
-
 class Opinions(BaseModel):
     """Opinions by number; `next` is the `after` of the following ones, null where these are the last."""
 
-    feedback: list[OpinionDocument]
+    feedback: list[Opinion]
     next: int | None
 
 
@@ -106,8 +88,7 @@ def given(
     who = None if everyone else user.name
     with service.database.connection() as connection:
         found = list(feedback.given(connection, who=who, query=id, after=after, limit=PAGE))
-    documents = [OpinionDocument(**one._asdict()) for one in found]
-    return Opinions(feedback=documents, next=found[-1].id if len(found) == PAGE else None)
+    return Opinions(feedback=found, next=found[-1].id if len(found) == PAGE else None)
 
 
 @router.post("/labels/reports", status_code=204)
