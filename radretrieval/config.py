@@ -85,6 +85,9 @@ class Settings(BaseSettings):
     path_key_file : file with a secret of at least 16 bytes. With it the paths of files are stored encrypted: in
         `image.uri`, views, CSV and answers stands a text that only this key reveals. All hosts that read or ingest
         files need the same key; it cannot be that of the pseudonyms.
+    audit_ca : PEM file of who signs the certificate of the syslog server that `audit export` sends to; without it those
+        that the system trusts.
+    audit_cert : PEM file with a certificate of this host and its key, for a syslog server that asks for one.
     credentials : file of one line, user:password or Bearer TOKEN, for the DICOMweb server that references name.
     """
 
@@ -109,6 +112,8 @@ class Settings(BaseSettings):
     header: Annotated[tuple[str, ...], NoDecode] = HEADER
     header_more: Annotated[tuple[str, ...], NoDecode] = ()
     path_key_file: Path | None = None
+    audit_ca: Path | None = None
+    audit_cert: Path | None = None
     credentials: Path | None = None
 
     @field_validator("header", "header_more", mode="before")

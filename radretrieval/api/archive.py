@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, overload
 
+from radretrieval.api.audit import ArchiveAudit
 from radretrieval.api.backups import ArchiveBackups
 from radretrieval.api.base import StrPath, make_settings
 from radretrieval.api.client import RemoteArchive
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from radretrieval.config import Settings
 
 
-class Archive(ArchiveInput, ArchiveCodes, ArchiveQueries, ArchiveUpkeep, ArchiveBackups):
+class Archive(ArchiveInput, ArchiveCodes, ArchiveQueries, ArchiveUpkeep, ArchiveAudit, ArchiveBackups):
     """An archive of radiographs: a context manager that closes what it has opened.
 
     It opens its database when that is first needed; `open_archive` does so at once. One thread uses it at a time.

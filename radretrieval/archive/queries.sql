@@ -631,7 +631,7 @@ WHERE c.relnamespace = 'radretrieval'::regnamespace AND c.relkind = 'r' AND c.re
 SELECT pid FROM pg_stat_activity
 WHERE datname = current_database() AND pid <> pg_backend_pid() AND age(backend_xmin) > age(%(xid)s::xid);
 
--- :exact_table_off A table that no search reads.
+-- :table_off A table that nobody reads.
 DROP TABLE IF EXISTS {table};
 
 -- :exact_anchor_codes The anchors of an index, by number.
@@ -876,6 +876,57 @@ SELECT audit_add(%(who)s, %(action)s, %(detail)s) AS id;
 -- :audit_note The same, and the commit of its transaction does not wait for the disk.
 WITH at_once AS (SELECT set_config('synchronous_commit', 'off', true))
 SELECT audit_add(%(who)s, %(action)s, %(detail)s) AS id FROM at_once;
+
+-- :audit_rows Rows of the audit by number, those that pass.
+SELECT id, at, who, db_role, action, detail, hash FROM audit
+WHERE id > %(after)s AND (%(since)s::timestamptz IS NULL OR at >= %(since)s) AND (%(until)s::timestamptz IS NULL OR at < %(until)s)
+  AND (%(who)s::text IS NULL OR who = %(who)s) AND (%(action)s::text IS NULL OR action = %(action)s)
+ORDER BY id LIMIT %(limit)s;
+
+-- :audit_chain Whether each row follows from the one before, the first from nothing or from the last one that was pruned.
+WITH chained AS (
+    SELECT a.*, lag(a.id) OVER w AS before_id, lag(a.hash) OVER w AS before FROM audit a WINDOW w AS (ORDER BY a.id, a.at)
+), judged AS (
+    SELECT c.id, c.at, CASE
+        WHEN c.hash = audit_hash(coalesce(c.before, ''), c.id, c.at, c.who, c.db_role, c.action, c.detail) THEN true
+        WHEN c.before_id IS NOT NULL THEN false
+        ELSE EXISTS (
+            SELECT FROM audit p WHERE p.action = 'audit prune' AND p.detail ->> 'last_hash' ~ '^[0-9a-f]{64}$' AND c.hash = audit_hash(
+                decode(p.detail ->> 'last_hash', 'hex'), c.id, c.at, c.who, c.db_role, c.action, c.detail))
+        END AS follows
+    FROM chained c
+)
+SELECT count(*) AS rows, min(id) AS first_id, max(id) AS last_id, min(id) FILTER (WHERE NOT follows) AS wrong_id,
+       (array_agg(at ORDER BY id, at) FILTER (WHERE NOT follows))[1] AS wrong_at
+FROM judged;
+
+-- :audit_until A row and the one before it, or the last two.
+SELECT id, at, who, action, hash FROM audit WHERE %(id)s::bigint IS NULL OR (id, at) <= (%(id)s, %(at)s::timestamptz)
+ORDER BY id DESC, at DESC LIMIT 2;
+
+-- :audit_next The row after one.
+SELECT id, at FROM audit WHERE (id, at) > (%(id)s, %(at)s) ORDER BY id, at LIMIT 1;
+
+-- :audit_head The end of the chain.
+SELECT last_id, at, hash FROM audit_head;
+
+-- :audit_head_lock Nobody adds a row until this transaction ends.
+SELECT FROM audit_head FOR UPDATE;
+
+-- :audit_months The partitions of the audit that have rows, with the numbers of these.
+SELECT p.tableoid::regclass::text AS name, p.tableoid AS oid, count(*) AS rows, min(p.id) AS first_id, max(p.id) AS last_id,
+       (date_trunc('month', min(p.at), 'UTC') AT TIME ZONE 'UTC' + interval '1 month') AT TIME ZONE 'UTC' AS ended
+FROM audit p GROUP BY p.tableoid ORDER BY ended;
+
+-- :audit_hash_of The hash of a row.
+SELECT hash FROM audit WHERE id = %(id)s;
+
+-- :audit_exported How far a target has it.
+SELECT last_id FROM audit_export WHERE target = %(target)s;
+
+-- :audit_exported_to A target has it as far as this.
+INSERT INTO audit_export AS e (target, last_id) VALUES (%(target)s, %(id)s)
+ON CONFLICT (target) DO UPDATE SET last_id = greatest(e.last_id, excluded.last_id), at = now();
 
 -- :facet_groups Images that pass a filter, by what they have in the columns that people filter by.
 SELECT coalesce(i.modality, '') AS modality, coalesce(i.body_part, '') AS body_part,

@@ -1,4 +1,4 @@
-"""`radretrieval audit`: what may be wrong with the labels, and what users reported of them."""
+"""`radretrieval audit`: who did what; what may be wrong with the labels, and what users reported of them."""
 
 from __future__ import annotations
 
@@ -7,13 +7,18 @@ from typing import Annotated
 
 import typer
 
+from radretrieval.cli import trail
 from radretrieval.cli.common import AsJson, EncoderId, bar, check_output, opened, print_json, tell
 
 app = typer.Typer(
-    help="Find labels that may be wrong.",
+    help="Who did what, and labels that may be wrong.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
+app.command("list")(trail.list_rows)
+app.command("verify")(trail.verify)
+app.command("export")(trail.export)
+app.command("prune")(trail.prune)
 
 
 @app.command()

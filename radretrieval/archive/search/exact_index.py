@@ -295,7 +295,7 @@ def _remove_leftovers(connection: Connection, encoder: Encoder) -> None:
             log.warning("waiting %.0f s at most for transactions that may read the old index: %s", READER_SECONDS, has)
         time.sleep(0.05)
     for row in orphans:
-        off, most = sql("exact_table_off").replace("{table}", row["name"]), started + READER_SECONDS - time.monotonic()
+        off, most = sql("table_off").replace("{table}", row["name"]), started + READER_SECONDS - time.monotonic()
         try:  # a transaction that is idle has no snapshot, but keeps its locks
             locks.while_locked(connection, [row["name"]], partial(connection.execute, off), readers=True, most=most)
         except LockNotAvailable:
