@@ -6,9 +6,11 @@ import os
 import socket
 import ssl
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from radretrieval.errors import EnvironmentUnusable, UsageError
@@ -76,18 +78,37 @@ class Syslog:
                 time.sleep(pause)
 
     def _deliver(self, data: bytes) -> None:
-        with (
-            socket.create_connection((self.host, self.port), SECONDS) as plain,
-            self._context.wrap_socket(plain, server_hostname=self.host) as connection,
-        ):
-            connection.sendall(data)
-            try:
-                connection.unwrap()  # sends close_notify; the answer to it comes after all data was read
-            except ssl.SSLEOFError:
-                pass  # closed without an answer: whoever closes before all was read sends a reset instead
-            except OSError as error:
-                if error.errno != 0 or isinstance(error, ssl.SSLError):
-                    raise
+        """Send, end with close_notify, and wait for the server's: it comes after all was read (RFC 5425, 4.4).
+
+        TLS is done in memory: `SSLSocket.unwrap` takes an alert of the server, as one on a missing certificate, for it.
+        """
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = self._context.wrap_bio(incoming, outgoing, server_hostname=self.host)
+        with socket.create_connection((self.host, self.port), SECONDS) as plain:
+
+            def exchange(step: Callable[[], Any]) -> Any:
+                while True:
+                    try:
+                        return step()
+                    except ssl.SSLWantReadError:
+                        plain.sendall(outgoing.read())
+                        part = plain.recv(65536)
+                        incoming.write(part) if part else incoming.write_eof()
+                    finally:
+                        plain.sendall(outgoing.read())
+
+            exchange(tls.do_handshake)
+            tls.write(data)
+            with suppress(ssl.SSLWantReadError):  # what has come with the handshake
+                while tls.read(65536):
+                    pass
+                raise ConnectionError("the server ended the connection")
+            with suppress(ssl.SSLWantReadError):
+                tls.unwrap()
+            plain.sendall(outgoing.read())
+            with suppress(ssl.SSLZeroReturnError):
+                while True:
+                    exchange(lambda: tls.read(65536))
 
 
 def message(text: str, *, at: datetime, identifier: str, severity: int) -> bytes:
