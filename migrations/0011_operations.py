@@ -1,4 +1,4 @@
-"""The audit as a hash chain, partitioned by month.
+"""The audit as a hash chain, partitioned by month; services that run; what was forgotten.
 
 Revision ID: 0011
 Revises: 0010
@@ -22,6 +22,7 @@ S = "radretrieval"
 def upgrade() -> None:
     _audit()
     _heartbeat()
+    _tombstone()
 
 
 def _audit() -> None:
@@ -150,13 +151,50 @@ END$$"""
     )
 
 
+def _tombstone() -> None:
+    op.create_table(
+        "tombstone",
+        sa.Column("kind", sa.Text, nullable=False),
+        sa.Column("digest", BYTEA, nullable=False),
+        sa.Column("at", sa.TIMESTAMP(timezone=True), nullable=False, server_default=sa.func.now()),
+        sa.Column("content", BYTEA),
+        sa.PrimaryKeyConstraint("kind", "digest", name="tombstone_pkey"),
+        sa.CheckConstraint("kind IN ('patient', 'study', 'sop', 'sha256')", name="tombstone_kind_check"),
+        sa.CheckConstraint("octet_length(digest) = 16", name="tombstone_digest_check"),
+        sa.CheckConstraint("octet_length(content) = 32", name="tombstone_content_check"),
+        schema=S,
+    )
+    op.create_index(
+        "tombstone_unfinished_idx", "tombstone", ["content"], schema=S, postgresql_where=sa.text("content IS NOT NULL")
+    )
+    # who writes images has to ask whether one was forgotten; who deletes them forgets
+    op.execute(
+        f"""DO $$DECLARE given record; BEGIN
+    FOR given IN
+        SELECT a.privilege_type AS privilege,
+            CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END AS role
+        FROM pg_class c, aclexplode(c.relacl) a
+        WHERE c.oid = '{S}.image'::regclass AND a.grantee <> c.relowner
+          AND a.privilege_type IN ('SELECT', 'INSERT', 'UPDATE', 'DELETE')
+    LOOP
+        EXECUTE format('GRANT %s ON {S}.tombstone TO %s', given.privilege, given.role);
+    END LOOP;
+END$$"""
+    )
+
+
 def downgrade() -> None:
     op.execute(
         f"DO $$BEGIN IF EXISTS (SELECT FROM {S}.audit) THEN RAISE EXCEPTION USING MESSAGE = "
         "'the table audit, which revision 0011 made a hash chain, has rows; "
         "to go back, restore a backup that was made before the upgrade'; END IF; END$$"
     )
-    for table in ("heartbeat", "audit_export", "audit_head", "audit"):
+    op.execute(
+        f"DO $$BEGIN IF EXISTS (SELECT FROM {S}.tombstone) THEN RAISE EXCEPTION USING MESSAGE = "
+        "'the table tombstone says what was forgotten, and without it that would come back; "
+        "whoever wants that deletes its rows first'; END IF; END$$"
+    )
+    for table in ("tombstone", "heartbeat", "audit_export", "audit_head", "audit"):
         op.drop_table(table, schema=S)
     for function in (
         "audit_add(text, text, jsonb)",

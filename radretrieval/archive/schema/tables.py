@@ -291,3 +291,18 @@ heartbeat = sa.Table(
     moment("started_at"),
     moment("beat_at"),
 )
+
+tombstone = sa.Table(
+    "tombstone",
+    metadata,
+    sa.Column(
+        "kind",
+        sa.Text,
+        sa.CheckConstraint("kind IN ('patient', 'study', 'sop', 'sha256')", name="kind"),
+        primary_key=True,
+    ),
+    sa.Column("digest", BYTEA, sa.CheckConstraint("octet_length(digest) = 16", name="digest"), primary_key=True),
+    moment("at"),
+    sa.Column("content", BYTEA, sa.CheckConstraint("octet_length(content) = 32", name="content")),
+    sa.Index("tombstone_unfinished_idx", "content", postgresql_where=sa.text("content IS NOT NULL")),
+)
