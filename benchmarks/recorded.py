@@ -2,29 +2,46 @@
 
     python benchmarks/recorded.py [--images 1000000]
 
-The searches are of stored images, the shortest there are; a new file takes the network's time besides. The values are
+Answers over HTTP, and searches in Python, of stored images, the shortest there are, and of new films. The values are
 counted over images that have no codes.
 """
 
 from __future__ import annotations
 
 import argparse
+import socket
+import tempfile
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
 
 import numpy as np
+import requests
+import serve_load
+import uvicorn
 from _common import database, machine, table
+from psycopg.types.json import Jsonb
 
 from radretrieval.archive import audit, codes, encoders
 from radretrieval.archive.connections import Connection, Database
 from radretrieval.archive.facets import FacetCounts
 from radretrieval.archive.filters import parse
+from radretrieval.config import ServeSettings, Settings
 from radretrieval.profile import STRONG
 from radretrieval.search.recorded import recorded
-from radretrieval.search.request import Request
+from radretrieval.search.request import Answer, Request
 from radretrieval.search.searcher import Searcher
+from radretrieval.serve import audit as serve_audit
+from radretrieval.serve.access.user import User
+from radretrieval.serve.app import create_app
+from radretrieval.serve.routes import search
 
 CODED, SEARCHES = 2_561, 300  # as many images as benchmarks/search.py has
+WARM, FILMS = 5, 60
+SENT = "SELECT %s::jsonb"
 IMAGES = """
 INSERT INTO image (sha256, uri, format, rows, columns, bits_stored, photometric, modality, body_part, view_position,
                    laterality, manufacturer, study_date)
@@ -39,9 +56,16 @@ FROM generate_series(%s::bigint, %s) n
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, default=1_000_000, help="of which values are counted")
+    parser.add_argument(
+        "--images", type=int, default=1_000_000, help="whose values are counted; 0: answers over HTTP alone"
+    )
     images = parser.parse_args().images
     print(machine("psycopg"))
+    with database() as (where, settings), tempfile.TemporaryDirectory() as folder:
+        answers(where, settings, Path(folder))
+    if not images:
+        return
+    print()
     with database() as (where, settings):
         with where.connection() as connection:
             fill(connection)
@@ -67,24 +91,72 @@ def fill(connection: Connection) -> None:
 
 
 def searches(searcher: Searcher) -> None:
-    """Medians of a search by id, of its row, and of one whose commit waits for the disk."""
-    spent: dict[str, list[float]] = {"search": [], "its row": [], "a row that waits for the disk": []}
+    """A search by id, its row, and what of that a statement takes which does nothing with the same parameter."""
+    spent: dict[str, list[float]] = {}
 
     def timed(name: str, act: Callable[[], object]) -> object:
         begun = time.perf_counter()
         found = act()
-        spent[name].append(1000 * (time.perf_counter() - begun))
+        spent.setdefault(name, []).append(1000 * (time.perf_counter() - begun))
         return found
 
     for number in range(1, SEARCHES + 1):
-        answer = timed("search", lambda number=number: searcher.search(Request(number)))  # type: ignore[misc]
+        answer = timed("search", partial(searcher.search, Request(number)))
         detail = recorded(answer)  # type: ignore[arg-type]
-        row = searcher.connection, "user", "search", detail
-        timed("its row", lambda row=row: audit.note(*row))  # type: ignore[misc]
-        timed("a row that waits for the disk", lambda row=row: audit.record(*row))  # type: ignore[misc]
+        timed("its row", partial(audit.note, searcher.connection, "user", "search", detail))
+        timed("a statement with its JSON", partial(searcher.connection.execute, SENT, (Jsonb(detail),)))
+        timed("a row that waits for the disk", partial(audit.record, searcher.connection, "user", "search", detail))
     medians = {name: float(np.median(values)) for name, values in spent.items()}
     rows = [[name, f"{value:.2f}", f"{value / medians['search']:.1%}"] for name, value in medians.items()]
     table([f"{SEARCHES} searches by id of {CODED} images", "ms, median", "of the search"], rows)
+
+
+def answers(where: Database, settings: Settings, folder: Path) -> None:
+    """Answers over HTTP, by id and to new films, in pairs: one with its row of the audit, one without."""
+    serve_load.fill(where, settings, folder / "radiographs")
+    films, recording = serve_load.Films(), True
+
+    def searched(searcher: Searcher, user: User, request: Request) -> Answer:
+        return serve_audit.searched(searcher, user, request) if recording else searcher.search(request)
+
+    spent: dict[str, tuple[list[float], list[float]]] = {"by id": ([], []), "a new film": ([], [])}
+    search.searched = searched  # type: ignore[attr-defined]
+    with serving(settings) as url, requests.Session() as session:
+        for number in range(-WARM, SEARCHES):
+            for kind, took in spent.items():
+                for recording in (True, False) if number % 2 else (False, True):
+                    begun = time.perf_counter()
+                    if kind == "by id":
+                        session.post(f"{url}api/search", data={"id": number % 400 + 1}).raise_for_status()
+                    elif number < FILMS:
+                        films.ask(url, session)
+                    if number >= 0 and (kind == "by id" or number < FILMS):
+                        took[recording].append(1000 * (time.perf_counter() - begun))
+    rows = []
+    for kind, (without, row) in spent.items():
+        more, middle = float(np.median(np.subtract(row, without))), float(np.median(without))
+        rows.append([f"{kind}, {len(row)} pairs", f"{middle:.2f}", f"{more:.2f}", f"{more / middle:.1%}"])
+    print()
+    table(["answers over HTTP, 480 images", "ms without the row", "with it, more", "of the answer"], rows)
+
+
+@contextmanager
+def serving(settings: Settings) -> Iterator[str]:
+    """The address of a service in this process."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:  # as serve.run has it
+        listener.bind(("127.0.0.1", 0))
+        config = uvicorn.Config(create_app(settings, ServeSettings()), log_level="warning")
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, args=([listener],))
+        thread.start()
+        while not server.started:
+            time.sleep(0.05)
+        try:
+            time.sleep(5)  # the network is loaded
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        finally:
+            server.should_exit = True
+            thread.join()
 
 
 def facets(where: Database, images: int) -> None:
