@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections import Counter
 from collections.abc import Callable
 
 import h11
@@ -14,13 +15,14 @@ from radretrieval.config import ServeSettings, Settings
 from radretrieval.dicom.scp import tls
 from radretrieval.errors import EnvironmentUnusable
 from radretrieval.serve.access.headers import MOST_BYTES
+from radretrieval.serve.access.limits import network_of
 from radretrieval.serve.app import create_app
 
 HEAD_SECONDS = 15.0  # in which the head of a request must be there; of a body see `access.limits`
 REST_SECONDS = 2.0  # that a client may go on sending a body which was answered already
 READ_SECONDS = 60.0  # in which a client takes READ_BYTES of an answer that waits for it
 READ_BYTES = 2**20
-CONNECTIONS = 512  # at one time; more are answered with 503
+CONNECTIONS = 512  # at one time; for more, those that wait for their client are ended, else 503 is answered
 END_SECONDS = 10  # that what is being answered gets when the service ends
 
 
@@ -97,16 +99,27 @@ class _Protocol(H11Protocol):
 
     A body is answered before it is read where the request is refused. Closing at once would reset the connection, and
     the client might never read why.
+
+    Where there are CONNECTIONS, a new one ends another that waits for its client: of the address that has the most, the
+    one that has waited longest. So who opens many of them shuts out nobody but himself.
     """
 
     _wait: asyncio.TimerHandle | None = None
     _unread: asyncio.TimerHandle | None = None
+    _place: str | None = None  # the client's address; None for a proxy, whose clients are many
+    _heard = 0.0  # when the client sent something last
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._heard = self.loop.time()
+        host, app = self.client[0] if self.client else "", self.config.app
+        if not app.state.access.proxies.has(host):  # type: ignore[union-attr]
+            self._place = network_of(host)
+        self._make_room()
         self._end_after(HEAD_SECONDS)
 
     def data_received(self, data: bytes) -> None:
+        self._heard = self.loop.time()
         super().data_received(data)
         if self.conn.their_state is h11.IDLE:
             self._end_after(HEAD_SECONDS)
@@ -130,6 +143,21 @@ class _Protocol(H11Protocol):
         self._wait_no_more()
         self._expect_no_more()
         super().connection_lost(exc)
+
+    @property
+    def _waits(self) -> bool:
+        """Whether the client has to do something: ask, send the rest of a body, or read its answer."""
+        answering = self.cycle is not None and not self.cycle.response_complete
+        return not answering or self.conn.their_state is h11.SEND_BODY or self._unread is not None
+
+    def _make_room(self) -> None:
+        held = [one for one in self.connections if isinstance(one, _Protocol) and not one.transport.is_closing()]
+        if len(held) < CONNECTIONS:
+            return
+        counts = Counter(one._place for one in held)
+        waiting = [one for one in held if one is not self and one._place is not None and one._waits]
+        if waiting:
+            max(waiting, key=lambda one: (counts[one._place], -one._heard)).transport.abort()
 
     def _end_after(self, seconds: float) -> None:
         """End the connection after so long, unless the head of a request or the rest of the body is there by then."""

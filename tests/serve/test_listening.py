@@ -8,7 +8,7 @@ import socket
 import ssl
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from unittest.mock import patch
 
@@ -147,6 +147,41 @@ def test_nothing_of_the_server_is_told(port: int) -> None:
     assert answer.status == 200
     assert answer.headers["server"] is None
     connection.close()
+
+
+def test_who_opens_all_connections_shuts_nobody_out(settings_of_module: Settings) -> None:
+    proxy, other, many = "127.0.0.3", "127.0.0.1", "127.0.0.2"
+    options = {"user_header": "X-User", "proxies": (proxy,)}
+    asked = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    slow = b"POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n"
+
+    def opened(host: str) -> socket.socket:
+        return stack.enter_context(socket.create_connection(("127.0.0.1", port), 5, (host, 0)))
+
+    def answered(connection: socket.socket) -> bool:
+        connection.sendall(asked)
+        got = b""
+        while not got.endswith(b'{"status":"live"}') and (more := connection.recv(65536)):
+            got += more
+        return got.startswith(b"HTTP/1.1 200") and got.endswith(b"}")
+
+    with (
+        ExitStack() as stack,
+        patch.object(running, "CONNECTIONS", 20),
+        listening(settings_of_module, **options) as port,
+    ):
+        before, proxied = opened(other), [opened(proxy) for _ in range(10)]
+        assert answered(before)
+        assert all(map(answered, proxied))
+        for place in range(60):  # idle ones, and some that send no body
+            one = opened(many)
+            if place % 3 == 0:
+                one.sendall(slow)
+        began = time.monotonic()
+        assert answered(before), "who has few connections keeps them"
+        assert all(map(answered, proxied)), "so does a proxy"
+        assert all(answered(opened(other)) for _ in range(3))
+        assert time.monotonic() - began < 3
 
 
 def test_it_speaks_tls_from_1_2_on(settings_of_module: Settings, tmp_path: Path) -> None:

@@ -32,8 +32,12 @@ class Proxies:
 
     def sent(self, request: Request) -> bool:
         """Whether a proxy made this request."""
-        peer = _address(request.client.host if request.client else "")
-        return peer is not None and any(peer in network for network in self._networks)
+        return self.has(request.client.host if request.client else "")
+
+    def has(self, peer: str) -> bool:
+        """Whether this is the address of a proxy."""
+        found = _address(peer)
+        return found is not None and any(found in network for network in self._networks)
 
     def address(self, request: Request) -> str:
         """From where this request came: the address that the proxy saw, or that of the peer."""
