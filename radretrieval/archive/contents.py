@@ -9,7 +9,7 @@ from typing import Any
 from radretrieval.archive import connections
 from radretrieval.archive.connections import Connection
 from radretrieval.archive.queries import sql
-from radretrieval.errors import EnvironmentUnusable, UsageError
+from radretrieval.errors import DatabaseUnavailable, EnvironmentUnusable, UsageError
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,22 @@ def begin(connection: Connection) -> str:
 
 
 def tables(connection: Connection) -> dict[str, dict[str, Any]]:
-    """`rows` and `digest` of every table, by name, in a transaction of `begin`."""
-    return {
-        row["name"]: _one(connection, "backup_digest", table=row["quoted"])
-        for row in connection.execute(sql("backup_tables")).fetchall()
-    }
+    """`rows` and `digest` of every table, by name, in a transaction of `begin`.
+
+    Raises DatabaseUnavailable where a table was dropped since that began.
+    """
+    from psycopg.errors import UndefinedTable
+
+    try:
+        return {
+            row["name"]: _one(connection, "backup_digest", table=row["quoted"])
+            for row in connection.execute(sql("backup_tables")).fetchall()
+        }
+    except UndefinedTable as error:
+        raise DatabaseUnavailable(
+            f"a table was dropped meanwhile, as the end of an index build does ({error.diag.message_primary}); run it "
+            "again"
+        ) from error
 
 
 def identity(connection: Connection) -> str:
@@ -96,6 +107,12 @@ def require_pgvector(server: dict[str, Any], schema: str) -> None:
             f"pgvector lies in the schema {server['pgvector_schema']}, and in the backup's archive in {schema}; as "
             f"a superuser in {server['database']}: ALTER EXTENSION vector SET SCHEMA {schema};"
         )
+
+
+def analyze(connection: Connection) -> None:
+    """VACUUM and ANALYZE every table; the connection is in autocommit."""
+    named = ", ".join(row["quoted"] for row in connection.execute(sql("backup_tables")).fetchall())
+    connection.execute(sql("restore_analyze").replace("{tables}", named))
 
 
 def remove_restored(connection: Connection) -> None:

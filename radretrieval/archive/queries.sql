@@ -1117,6 +1117,9 @@ SELECT count(*) AS images FROM radretrieval.image;
 -- :restore_schema Where the tables will be.
 CREATE SCHEMA radretrieval;
 
+-- :restore_analyze Statistics, and marks of what every search can see.
+VACUUM (ANALYZE) {tables};
+
 -- :restore_undone What was restored for a test goes again.
 DROP SCHEMA radretrieval CASCADE;
 

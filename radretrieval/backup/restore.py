@@ -78,6 +78,8 @@ def restore(url: str, settings: Settings, folder: Path, step: Step, *, skip_dama
         step(0, None, "database")
         load(url, manifest, folder)
         migrations.upgrade(url)
+        step(0, None, "statistics")
+        _analyze(url)
     report = RestoreReport(
         images=manifest.images,
         tables=len(manifest.tables),
@@ -151,6 +153,12 @@ def load(url: str, manifest: Manifest, folder: Path) -> None:
                 )
 
 
+def _analyze(url: str) -> None:
+    """Statistics for the planner, and marks of what every search can see: a dump has neither."""
+    with connections.database_errors(url), connections.connect(url, session=True, autocommit=True) as connection:
+        contents.analyze(connection)
+
+
 def _other_tables(connection: Connection, manifest: Manifest) -> list[str]:
     contents.begin(connection)
     found = contents.tables(connection)
@@ -196,4 +204,4 @@ def _refusal(folder: Path, failures: list[dict[str, str]], skip: bool) -> str:
     named = ", ".join(f"{one['path']} {one['message']}" for one in failures[:_NAMED])
     more = f" and {len(failures) - _NAMED} more" if len(failures) > _NAMED else ""
     way = "; --skip-damaged restores all but them" if skip else ""
-    return f"the backup in {folder} is damaged: {named}{more}; nothing was changed; name another backup{way}"
+    return f"the backup in {folder} is damaged: {named}{more}; nothing was restored; name another backup{way}"

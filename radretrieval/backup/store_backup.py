@@ -51,8 +51,13 @@ class StoreReport:
     failures: FailureList = field(default_factory=FailureList.first_thousand)
 
 
-def require_room(store: ContentStore, files: Iterable[StoredFile], target: Path) -> None:
-    """Raise EnvironmentUnusable where the files that a backup has not are more than its disk has room for."""
+def require_room(store: ContentStore, files: Spool, target: Path) -> None:
+    """Raise EnvironmentUnusable where there is no store, or no room for the files that a backup has not."""
+    if files.count and not store.folder.is_dir():
+        raise EnvironmentUnusable(
+            f"the store {store.folder} is not here, and the archive has files in it: let RADRETRIEVAL_STORE name it, "
+            "on a host that mounts it"
+        )
     there = ContentStore(target / STORE)
     needed = 0
     for file in files:

