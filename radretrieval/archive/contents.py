@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from radretrieval.archive import connections
 from radretrieval.archive.connections import Connection
+from radretrieval.archive.pg_programs import ROLE
 from radretrieval.archive.queries import sql
 from radretrieval.errors import DatabaseUnavailable, EnvironmentUnusable, UsageError
 
@@ -27,6 +29,25 @@ class StoredFile:
     needed: bool
 
 
+@contextmanager
+def reading_all() -> Iterator[None]:
+    """Translate psycopg's errors of one who reads every table.
+
+    Raises EnvironmentUnusable where a right is missing, DatabaseUnavailable where a table was dropped meanwhile.
+    """
+    from psycopg import errors
+
+    try:
+        yield
+    except errors.InsufficientPrivilege as error:
+        raise EnvironmentUnusable(f"the database refuses it: {error.diag.message_primary}; {ROLE}") from error
+    except errors.UndefinedTable as error:
+        raise DatabaseUnavailable(
+            f"a table was dropped meanwhile, as the end of an index build does ({error.diag.message_primary}); run it "
+            "again"
+        ) from error
+
+
 def begin(connection: Connection) -> str:
     """Begin the transaction in which the archive is described; returns its snapshot, for pg_dump."""
     connections.snapshot(connection)
@@ -35,22 +56,11 @@ def begin(connection: Connection) -> str:
 
 
 def tables(connection: Connection) -> dict[str, dict[str, Any]]:
-    """`rows` and `digest` of every table, by name, in a transaction of `begin`.
-
-    Raises DatabaseUnavailable where a table was dropped since that began.
-    """
-    from psycopg.errors import UndefinedTable
-
-    try:
-        return {
-            row["name"]: _one(connection, "backup_digest", table=row["quoted"])
-            for row in connection.execute(sql("backup_tables")).fetchall()
-        }
-    except UndefinedTable as error:
-        raise DatabaseUnavailable(
-            f"a table was dropped meanwhile, as the end of an index build does ({error.diag.message_primary}); run it "
-            "again"
-        ) from error
+    """`rows` and `digest` of every table, by name, in a transaction of `begin`."""
+    return {
+        row["name"]: _one(connection, "backup_digest", table=row["quoted"])
+        for row in connection.execute(sql("backup_tables")).fetchall()
+    }
 
 
 def identity(connection: Connection) -> str:
@@ -109,8 +119,9 @@ def require_pgvector(server: dict[str, Any], schema: str) -> None:
         )
 
 
-def analyze(connection: Connection) -> None:
-    """VACUUM and ANALYZE every table; the connection is in autocommit."""
+def settle(connection: Connection) -> None:
+    """Forget the services that ran on the archive before, and VACUUM and ANALYZE; the connection is in autocommit."""
+    connection.execute(sql("restore_services"))
     named = ", ".join(row["quoted"] for row in connection.execute(sql("backup_tables")).fetchall())
     connection.execute(sql("restore_analyze").replace("{tables}", named))
 

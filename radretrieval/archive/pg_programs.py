@@ -22,7 +22,7 @@ from radretrieval.errors import EnvironmentUnusable
 DEBIAN = Path("/usr/lib/postgresql")
 # Policies are the site's to decide, as rights are; the schema is made before.
 _LEFT_OUT = re.compile(r"^\d+; \d+ \d+ (SCHEMA - radretrieval |COMMENT - SCHEMA radretrieval |POLICY )")
-_ROLE = (
+ROLE = (
     "a backup reads every table: run it as the owner of the archive, or as a role with pg_read_all_data, and with "
     "BYPASSRLS where tables have policies"
 )
@@ -170,6 +170,6 @@ def _failed(program: str, told: IO[bytes], folder: Path) -> EnvironmentUnusable:
     if program == "pg_dump" and any(word in reason for word in _NO_SPACE):
         return EnvironmentUnusable(f"there is no room for the dump in {folder.parent}: {reason}; make room")
     if program == "pg_dump":
-        way = _ROLE if "permission denied" in reason or "row-level security" in reason else "mend that, run it again"
+        way = ROLE if "permission denied" in reason or "row-level security" in reason else "mend that, run it again"
         return EnvironmentUnusable(f"pg_dump failed: {reason}; {way}")
     return EnvironmentUnusable(f"pg_restore failed, and nothing was restored: {reason}")

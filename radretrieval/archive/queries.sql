@@ -1117,6 +1117,9 @@ SELECT count(*) AS images FROM radretrieval.image;
 -- :restore_schema Where the tables will be.
 CREATE SCHEMA radretrieval;
 
+-- :restore_services Services are of another archive.
+DELETE FROM heartbeat;
+
 -- :restore_analyze Statistics, and marks of what every search can see.
 VACUUM (ANALYZE) {tables};
 

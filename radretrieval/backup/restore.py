@@ -78,8 +78,7 @@ def restore(url: str, settings: Settings, folder: Path, step: Step, *, skip_dama
         step(0, None, "database")
         load(url, manifest, folder)
         migrations.upgrade(url)
-        step(0, None, "statistics")
-        _analyze(url)
+        _settle(url)
     report = RestoreReport(
         images=manifest.images,
         tables=len(manifest.tables),
@@ -153,10 +152,10 @@ def load(url: str, manifest: Manifest, folder: Path) -> None:
                 )
 
 
-def _analyze(url: str) -> None:
-    """Statistics for the planner, and marks of what every search can see: a dump has neither."""
+def _settle(url: str) -> None:
+    """Forget the services of the archive before, and make the statistics that a dump does not have."""
     with connections.database_errors(url), connections.connect(url, session=True, autocommit=True) as connection:
-        contents.analyze(connection)
+        contents.settle(connection)
 
 
 def _other_tables(connection: Connection, manifest: Manifest) -> list[str]:

@@ -171,7 +171,7 @@ def _dumped(
         server = server_facts(connection)
         programs = pg_programs.for_dump(server["server_number"] // 10_000)
         (folder / run).mkdir(mode=0o700)
-        with pg_programs.dumping(url, programs, snapshot, folder / run / DUMP, jobs):
+        with contents.reading_all(), pg_programs.dumping(url, programs, snapshot, folder / run / DUMP, jobs):
             files = store_backup.Spool(spool, contents.stored_files(connection))
             store_backup.require_room(store, files, folder)
             facts = _described(connection, server)

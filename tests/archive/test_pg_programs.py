@@ -38,6 +38,20 @@ def test_what_is_missing_and_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> N
         pg_programs.for_restore(18, 16)
 
 
+def test_a_password_is_no_argument_and_in_no_message(tmp_path: Path) -> None:
+    program = tmp_path / "pg_dump"
+    program.write_text('#!/bin/sh\necho "$PGPASSWORD" > "$0.password"\necho "said: $@" >&2\nexit 1\n')
+    program.chmod(0o755)
+    url = "postgresql://somebody:s%65cret@db.example/archive"
+    with (
+        pytest.raises(EnvironmentUnusable) as told,
+        pg_programs.dumping(url, Programs(tmp_path, 18), "1-1-1", tmp_path / "run" / "dump", 1),
+    ):
+        pass
+    assert ("host=db.example" in str(told.value), "secret" in str(told.value)) == (True, False)
+    assert Path(f"{program}.password").read_text() == "secret\n"
+
+
 def test_the_programs_of_this_machine_are_found() -> None:
     found = pg_programs.installed()
     assert all((programs.folder / "pg_restore").exists() for programs in found)
