@@ -1,6 +1,7 @@
 """How migrations run: one at a time in the whole database, each in its own transaction, never waiting long.
 
-At the newest revision, functions, views and triggers follow in one transaction more.
+At the newest revision, functions, views and triggers follow in one transaction more, and the rights of the roles on
+what is new.
 
 `radretrieval db upgrade` comes here, and so does `alembic upgrade head` with RADRETRIEVAL_DATABASE_URL set;
 with `--sql` nothing is connected and the statements are printed for a DBA.
@@ -11,7 +12,7 @@ from __future__ import annotations
 import re
 
 from alembic import context
-from radretrieval.archive import migrations
+from radretrieval.archive import migrations, roles
 from radretrieval.archive.schema import objects, tables
 
 SETTINGS = (
@@ -48,19 +49,23 @@ def configure(**how: object) -> None:
 
 if context.is_offline_mode():
     configure(dialect_name="postgresql", literal_binds=True)
-    for statement in (f"SELECT pg_advisory_lock({migrations.LOCK})", *SETTINGS):
+    context.static_output(migrations.turn_script())
+    for statement in SETTINGS:
         context.execute(statement)
     context.static_output(objects.owner_script())
+    context.execute(roles.remember_script())
     context.run_migrations()
     if context.get_revision_argument() == context.get_head_revision():
-        context.static_output(objects.script(migrations.LOCK))
+        context.static_output(objects.script())
+        context.static_output(roles.new_objects_script())
     context.execute("RESET ROLE")
     context.execute(f"SELECT pg_advisory_unlock({migrations.LOCK})")  # a pooled connection would go on holding it
 else:
     with migrations.locked_connection(context.config) as connection:
         for statement in SETTINGS:
             connection.exec_driver_sql(statement)
-        connection.exec_driver_sql(objects.owner_script(), execution_options={"no_parameters": True})
+        for statement in (objects.owner_script(), roles.remember_script()):
+            connection.exec_driver_sql(statement, execution_options={"no_parameters": True})
         connection.commit()
         configure(connection=connection)
         with context.begin_transaction():
@@ -68,5 +73,6 @@ else:
         # of `upgrade` alone: `current`, `check` and `revision` name no revision to go to, `stamp` names several
         here = context.get_context().get_current_revision()
         if isinstance(context.get_context().opts.get("destination_rev"), str) and here == context.get_head_revision():
-            connection.exec_driver_sql(objects.script(migrations.LOCK), execution_options={"no_parameters": True})
+            for statement in (objects.script(), roles.new_objects_script()):
+                connection.exec_driver_sql(statement, execution_options={"no_parameters": True})
         connection.commit()

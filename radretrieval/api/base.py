@@ -182,28 +182,37 @@ class ArchiveBase:
         _ = self._database
         return self
 
-    def check(self) -> dict[str, Any]:
+    def check(self, service: str | None = None) -> dict[str, Any]:
         """Check that the database can be used as it stands, and that its functions, views and triggers are ours.
+
+        Parameters
+        ----------
+        service : for which the role of this connection must have the rights: owner, ingest, worker, search, analyst or
+            auditor; None for those whose roles it is a member of.
 
         Returns
         -------
         revision, head (the revision that this version needs), server_version, pgvector_version, whether it is a
-        standby, which answers searches and takes no writes, and whether it is behind a pooler.
+        standby, which answers searches and takes no writes, whether it is behind a pooler, and the services that the
+        role was checked for.
 
         Raises
         ------
-        As `open`; SchemaOutdated names each object that was dropped or replaced, DatabaseUnavailable each session that
-        waits for another's lock.
+        As `open`; EnvironmentUnusable names each right that the role lacks or has too much, SchemaOutdated each
+        object that was dropped or replaced, DatabaseUnavailable each session that waits for another's lock.
         """
-        from radretrieval.archive import connections, locks, opening
+        from radretrieval.archive import connections, locks, opening, role_check
         from radretrieval.archive.schema import objects
 
+        url = self.url  # not _database: a role without rights cannot open it
+        with connections.Database(url).connection() as connection:
+            services = role_check.check(connection, service)
         if self._database.direct is not None:
             connections.require_session(self._database)
         with self._database.connection() as connection:
             locks.check(connection)
         objects.check(self._database)
-        return opening.check(self._database)
+        return {**opening.check(self._database), "services": services}
 
     def upgrade(self) -> dict[str, Any]:
         """Bring the schema, its functions and its views to this version's; returns what `check` returns."""
@@ -230,6 +239,17 @@ class ArchiveBase:
         if start is None:
             start = opening.revision_of(connections.Database(self.url)) or "base"
         migrations.print_sql(output, start)
+
+    def print_roles(self, output: TextIO, patients: bool = True) -> None:
+        """Write the SQL that makes the roles of the services and sets their rights, for a DBA to run; asks no database.
+
+        Parameters
+        ----------
+        patients : whether analysts see the pseudonyms of patients.
+        """
+        from radretrieval.archive import roles
+
+        output.write(roles.script(patients))
 
     def stop_server(self, force: bool = False) -> bool:
         """Stop the embedded server; returns whether one ran.

@@ -150,9 +150,8 @@ def _refusal(error: Exception) -> EnvironmentUnusable | None:
 
     if isinstance(error, errors.InsufficientPrivilege):
         return PrivilegeMissing(
-            f"the database refuses it: {_first(error)}; log in as the role that owns the schema radretrieval, or "
-            "ask the DBA for: GRANT USAGE ON SCHEMA radretrieval TO role; GRANT SELECT ON ALL TABLES IN SCHEMA "
-            "radretrieval TO role; (to search; ingest and work need INSERT, UPDATE and DELETE too)"
+            f"the database refuses it: {_first(error)}; log in as a role that may, or ask the DBA for the right: "
+            "radretrieval db check --role SERVICE names each that a role lacks, with the SQL that grants it"
         )
     if isinstance(error, errors.UndefinedTable):
         return SchemaOutdated(

@@ -157,6 +157,16 @@ def _check_schema(connection: Any, facts: dict[str, Any]) -> None:
     )
 
 
+def _turn() -> str:
+    return sql("upgrade_turn").replace("%(key)s", str(LOCK))
+
+
+def turn_script() -> str:
+    """The SQL that waits for the lock of migrations, for a script that the DBA runs."""
+    wait = "PERFORM pg_stat_clear_snapshot(), pg_sleep(0.1)"
+    return f"DO $turn$BEGIN WHILE (SELECT NOT t.mine FROM ({_turn()}) t) LOOP {wait}; END LOOP; END$turn$;"
+
+
 @contextmanager
 def locked_connection(alembic_config: Config) -> Iterator[sqlalchemy.Connection]:
     """A connection for alembic/env.py that holds the lock of migrations until it is closed."""
@@ -173,7 +183,7 @@ def locked_connection(alembic_config: Config) -> Iterator[sqlalchemy.Connection]
     )
     with made.connect() as connection:
         waited, told = 0.0, locks.SECONDS
-        while not connection.exec_driver_sql(f"SELECT pg_try_advisory_lock({LOCK})").scalar():
+        while not connection.exec_driver_sql(_turn()).scalar():
             connection.commit()
             time.sleep(_PAUSE)
             waited += _PAUSE

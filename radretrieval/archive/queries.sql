@@ -41,6 +41,14 @@ SELECT l.pid FROM pg_locks l
 WHERE l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND l.locktype = 'advisory' AND l.granted
   AND l.classid::bigint << 32 | l.objid::bigint = %(key)s;
 
+-- :upgrade_turn Whether this session may upgrade: it has the advisory lock, or only sessions have it whose role could not upgrade, as
+-- any role may take one.
+SELECT pg_try_advisory_lock(%(key)s) OR NOT EXISTS (
+    SELECT FROM pg_locks l CROSS JOIN LATERAL pg_stat_get_activity(l.pid) a
+    WHERE l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND l.locktype = 'advisory' AND l.granted
+      AND l.classid::bigint << 32 | l.objid::bigint = %(key)s
+      AND coalesce(has_schema_privilege(a.usesysid, to_regnamespace('radretrieval')::oid, 'CREATE'), true)) AS mine;
+
 -- :table_users Sessions that have locks on these tables; `readers`: those that only read too.
 SELECT DISTINCT l.pid FROM pg_locks l
 WHERE l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND l.granted AND l.pid <> pg_backend_pid()
@@ -825,12 +833,12 @@ SELECT uri FROM ingest_failure WHERE error = %(error)s AND starts_with(uri, %(or
 -- :objects Kind, name and definition of the tables, functions, views and triggers of the schema, the definitions as this
 -- server writes them where the search path is pg_catalog. A trigger is named TABLE.TRIGGER; what partitions of its table lack, or
 -- have otherwise, stands in `elsewhere` and belongs to its definition. So does it that everyone may execute filter_sql or
--- audit_add, as after a restore without rights.
+-- a function with the owner's rights, as after a restore without rights.
 SELECT 'table' AS kind, c.relname::text AS name, '' AS definition, NULL AS elsewhere
 FROM pg_class c WHERE c.relnamespace = to_regnamespace('radretrieval') AND c.relkind IN ('r', 'p', 'c')
 UNION ALL
 SELECT 'function', p.proname,
-       pg_get_functiondef(p.oid) || CASE WHEN p.proname IN ('filter_sql', 'audit_add', 'audit_partition')
+       pg_get_functiondef(p.oid) || CASE WHEN (p.prosecdef OR p.proname IN ('filter_sql', 'audit_partition'))
                                           AND has_function_privilege('public', p.oid, 'EXECUTE') THEN ' for everyone' ELSE '' END, NULL
 FROM pg_proc p WHERE p.pronamespace = to_regnamespace('radretrieval') AND p.prokind IN ('f', 'p')
 UNION ALL
@@ -1144,3 +1152,54 @@ FROM heartbeat b ORDER BY b.program, b.host, b.id;
 
 -- :code_newest The newest image that has a code of this encoder.
 SELECT max(image_id) AS image_id FROM cnnc WHERE encoder_id = %(encoder)s;
+
+-- :role_facts What the role of this session is, beside its rights: attributes and memberships that no service needs, and of which
+-- roles of services it is a member. `archive`: whether there is one that it can be compared with.
+SELECT r.rolname AS role, quote_ident(r.rolname) AS role_quoted, current_database() AS database,
+       quote_ident(current_database()) AS database_quoted, r.rolsuper AS superuser,
+       EXISTS (SELECT FROM pg_namespace n WHERE n.nspname = 'radretrieval' AND pg_has_role(r.oid, n.nspowner, 'USAGE')) AS owns,
+       (SELECT count(*) > 0 FROM pg_class c WHERE c.relnamespace = to_regnamespace('radretrieval') AND c.relname = 'schema_object')
+           AS archive,
+       ARRAY(SELECT a.name FROM (VALUES ('SUPERUSER', r.rolsuper), ('CREATEROLE', r.rolcreaterole), ('CREATEDB', r.rolcreatedb),
+                                        ('REPLICATION', r.rolreplication)) a (name, has) WHERE a.has) AS attributes,
+       ARRAY(SELECT s.rolname::text FROM pg_roles s WHERE s.rolname = ANY (%(roles)s)) AS exists,
+       ARRAY(SELECT s.rolname::text FROM pg_roles s WHERE s.rolname = ANY (%(roles)s) AND NOT r.rolsuper
+             AND pg_has_role(r.oid, s.oid, 'USAGE')) AS member_of,
+       ARRAY(SELECT DISTINCT ARRAY[quote_ident(g.rolname), quote_ident(o.rolname)]
+             FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.roleid JOIN pg_roles o ON o.oid = m.member
+             WHERE NOT r.rolsuper AND pg_has_role(r.oid, m.member, 'MEMBER')
+               AND (g.rolname = ANY (%(roles)s || ARRAY[%(owner)s]) OR g.oid = (
+                        SELECT n.nspowner FROM pg_namespace n WHERE n.nspname = 'radretrieval')
+                    OR g.rolname IN ('pg_read_all_data', 'pg_write_all_data', 'pg_read_server_files', 'pg_write_server_files',
+                                     'pg_execute_server_program', 'pg_maintain'))) AS memberships
+FROM pg_roles r WHERE r.rolname = current_user;
+
+-- :role_rights What the role of this session, and PUBLIC, was granted on the archive's objects, by itself or by a role that it is a
+-- member of; of the database and the schema public the rights to create.
+WITH a AS (
+    SELECT 'table' AS kind, c.relname::text AS name, '' AS "column", x.privilege_type AS privilege, x.grantee, c.relowner AS owner
+    FROM pg_class c, aclexplode(c.relacl) x
+    WHERE c.relnamespace = to_regnamespace('radretrieval') AND c.relkind IN ('r', 'p', 'v')
+    UNION ALL
+    SELECT 'table', c.relname, t.attname, x.privilege_type, x.grantee, c.relowner
+    FROM pg_class c JOIN pg_attribute t ON t.attrelid = c.oid, aclexplode(t.attacl) x
+    WHERE c.relnamespace = to_regnamespace('radretrieval') AND c.relkind IN ('r', 'p', 'v') AND NOT t.attisdropped
+    UNION ALL
+    SELECT 'function', p.proname, '', x.privilege_type, x.grantee, p.proowner
+    FROM pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) x
+    WHERE p.pronamespace = to_regnamespace('radretrieval')
+    UNION ALL
+    SELECT 'schema', n.nspname, '', x.privilege_type, x.grantee, n.nspowner FROM pg_namespace n, aclexplode(n.nspacl) x
+    WHERE n.nspname IN ('radretrieval', 'public')
+    UNION ALL
+    SELECT 'database', '', '', x.privilege_type, x.grantee, d.datdba
+    FROM pg_database d, aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) x WHERE d.datname = current_database())
+SELECT a.kind, a.name, a."column", a.privilege, CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(r.rolname) END AS grantee
+FROM a LEFT JOIN pg_roles r ON r.oid = a.grantee
+WHERE a.grantee <> a.owner
+  AND CASE WHEN a.grantee = 0 THEN true WHEN r.oid IS NULL THEN false ELSE pg_has_role(current_user, a.grantee, 'USAGE') END
+ORDER BY 1, 2, 3, 4, 5;
+
+-- :role_tables The tables and views of the schema.
+SELECT c.relname::text AS name FROM pg_class c
+WHERE c.relnamespace = to_regnamespace('radretrieval') AND c.relkind IN ('r', 'p', 'v') ORDER BY 1;

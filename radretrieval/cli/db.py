@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -39,19 +40,56 @@ def upgrade(
             print_document(archive.upgrade(), as_json)
 
 
+class Service(StrEnum):
+    """What a database role is for."""
+
+    owner = "owner"
+    ingest = "ingest"
+    worker = "worker"
+    search = "search"
+    analyst = "analyst"
+    auditor = "auditor"
+
+
 @app.command()
-def check(context: typer.Context, as_json: AsJson = False) -> None:
+def check(
+    context: typer.Context,
+    role: Annotated[
+        Service | None,
+        typer.Option(
+            "--role",
+            help="Check the rights for this service; default: for those whose roles it is a member of.",
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """Check whether the database can be used; ends with 3 and what to do when it cannot.
 
-    Functions, views and triggers that were dropped or replaced are named, and writers that wait for another session.
+    Rights that its role lacks, or has too much, are named with the SQL that repairs them; functions, views and triggers
+    that were dropped or replaced; and writers that wait for another session.
     """
     with opened(context) as archive:
-        found = archive.check()
+        found = archive.check(role)
         print_document(found, as_json)
         if found["standby"]:
             tell(f"this server is a standby: {STANDBY}")
         if found["pooler"] and not archive.settings.direct_database_url:
             tell(f"this database is behind a pooler: {DIRECT}")
+
+
+@app.command()
+def roles(
+    context: typer.Context,
+    sql: Annotated[bool, typer.Option("--sql", help="Print it: nothing else is done.")] = False,
+    hide_patients: Annotated[
+        bool, typer.Option("--hide-patients", help="Analysts do not see the pseudonyms of patients.")
+    ] = False,
+) -> None:
+    """Print the SQL that makes a database role for each service and sets its rights, for a DBA to review and to run."""
+    if not sql:
+        raise UsageError("db roles changes nothing: say --sql, and give what it prints to the DBA")
+    with opened(context) as archive:
+        archive.print_roles(sys.stdout, patients=not hide_patients)
 
 
 @app.command()

@@ -39,15 +39,10 @@ def digest() -> str:
     return hashlib.sha256(b"".join(one for _, _, one in ordered)).hexdigest()
 
 
-def script(lock: int) -> str:
-    """The SQL that brings the objects of a database at the newest revision to those of the files.
-
-    Parameters
-    ----------
-    lock : key of the transaction-level advisory lock that it takes.
-    """
+def script() -> str:
+    """The SQL that brings the objects of a database at the newest revision to those of the files."""
     listed = ",\n".join(f"ARRAY['{kind}', '{name}', $file${text}$file$]" for kind, name, text in files())
-    text = (FOLDER / "apply.sql").read_text(encoding="utf-8").replace("{lock}", str(lock))
+    text = (FOLDER / "apply.sql").read_text(encoding="utf-8")
     return text.replace("{objects}", sql("objects")).replace("{files}", listed)
 
 

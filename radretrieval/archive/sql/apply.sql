@@ -12,7 +12,7 @@ DECLARE
     digest bytea;
     found bytea;
 BEGIN
-    PERFORM pg_advisory_xact_lock({lock});
+    LOCK TABLE radretrieval.schema_object IN SHARE ROW EXCLUSIVE MODE;
     -- the files name everything with its schema; and the server writes definitions by the search path
     PERFORM set_config('search_path', 'pg_catalog', true), set_config('check_function_bodies', 'off', true),
             set_config('client_min_messages', 'warning', true);

@@ -40,3 +40,6 @@ $$;
 
 COMMENT ON FUNCTION radretrieval.exact_cnnc_applied() IS
     'Keeps the exact indexes true to codes that logical replication applies, in the applying transaction.';
+
+-- it runs with the owner's rights: else anyone could call it by a trigger of their own on a temporary table
+REVOKE ALL ON FUNCTION radretrieval.exact_cnnc_applied() FROM PUBLIC;

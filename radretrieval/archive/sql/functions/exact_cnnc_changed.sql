@@ -74,3 +74,6 @@ $$;
 
 COMMENT ON FUNCTION radretrieval.exact_cnnc_changed() IS
     'Keeps the exact indexes true to the codes, whoever writes them, in the writing transaction.';
+
+-- it runs with the owner's rights: else anyone could call it by a trigger of their own on a temporary table
+REVOKE ALL ON FUNCTION radretrieval.exact_cnnc_changed() FROM PUBLIC;

@@ -11,3 +11,6 @@ END
 $$;
 
 COMMENT ON FUNCTION radretrieval.exact_cnnc_emptied() IS 'Empties the exact indexes of codes that were truncated.';
+
+-- it runs with the owner's rights: else anyone could call it by a trigger of their own on a temporary table
+REVOKE ALL ON FUNCTION radretrieval.exact_cnnc_emptied() FROM PUBLIC;

@@ -19,3 +19,6 @@ $$;
 COMMENT ON FUNCTION radretrieval.exact_image_applied() IS
     'Keeps the facets in the exact indexes true to labels that logical replication applies, and deletes the codes of images that it '
     'deletes, in the applying transaction.';
+
+-- it runs with the owner's rights: else anyone could call it by a trigger of their own on a temporary table
+REVOKE ALL ON FUNCTION radretrieval.exact_image_applied() FROM PUBLIC;

@@ -21,3 +21,6 @@ $$;
 
 COMMENT ON FUNCTION radretrieval.exact_image_changed() IS
     'Keeps the facets in the exact indexes true to the labels of the images, in the labelling transaction.';
+
+-- it runs with the owner's rights: else anyone could call it by a trigger of their own on a temporary table
+REVOKE ALL ON FUNCTION radretrieval.exact_image_changed() FROM PUBLIC;

@@ -44,7 +44,8 @@ BEGIN
                        AS rank, f.*
             FROM found f ORDER BY 1 LIMIT greatest(top, 10)
         ), hits AS (
-            SELECT r.rank, r.distance, r.rbc, i.*, split_part(i.irma_code, '-', 1) AS t, split_part(i.irma_code, '-', 2) AS d,
+            SELECT r.rank, r.distance, r.rbc, i.id, i.irma_code, i.study_instance_uid, i.study_date, i.modality, i.body_part,
+                   i.view_position, i.laterality, split_part(i.irma_code, '-', 1) AS t, split_part(i.irma_code, '-', 2) AS d,
                    split_part(i.irma_code, '-', 3) AS a, split_part(i.irma_code, '-', 4) AS b
             FROM ranked r JOIN image i ON i.id = r.image_id
         ), agreement AS (  -- of the first ten hits with a code, the share with the hit's own
@@ -58,10 +59,11 @@ BEGIN
                 FROM hits o WHERE o.rank <= 10 AND o.irma_code IS NOT NULL) x
             WHERE h.rank <= top AND h.irma_code IS NOT NULL AND curves IS NOT NULL AND NOT (SELECT n.nothing FROM near n)
         )
-        SELECT h.rank, h.id, h.distance, h.rbc, h.irma_code, h.uri, h.patient_key, h.study_instance_uid, h.study_date,
+        SELECT h.rank, h.id, h.distance, h.rbc, h.irma_code, m.uri, m.patient_key, h.study_instance_uid, h.study_date,
                h.modality, h.body_part, h.view_position, h.laterality, p.own, greatest(p.own, p.t), greatest(p.own, p.d),
                greatest(p.own, p.a), greatest(p.own, p.b), (SELECT n.nothing FROM near n)
-        FROM hits h LEFT JOIN agreement g ON g.rank = h.rank
+        FROM hits h JOIN image_readable(ARRAY(SELECT o.id FROM hits o)) m ON m.image_id = h.id
+        LEFT JOIN agreement g ON g.rank = h.rank
         LEFT JOIN LATERAL (SELECT h.distance / weights.cnnc_bits AS cnnc, h.rbc / weights.rbc_bits AS rbc) s ON true
         LEFT JOIN LATERAL (
             SELECT calibrated(curves -> 'code', ARRAY[g.shares[1], s.cnnc, s.rbc]) AS own,

@@ -1,11 +1,13 @@
 CREATE OR REPLACE FUNCTION radretrieval.similar_to(code bit, k integer DEFAULT 10, encoder integer DEFAULT NULL, filter jsonb DEFAULT '{}')
 RETURNS TABLE (rank integer, image_id bigint, distance integer, path text, irma_code text, uri text)
 LANGUAGE sql STABLE ROWS 10 SET search_path = radretrieval, public, pg_temp AS $$
-    SELECT row_number() OVER (ORDER BY n.distance, n.image_id)::int, n.image_id, n.distance, n.path, i.irma_code, i.uri
-    FROM (SELECT c.image_id, c.distance, c.path
-          FROM cnnc_nearest(similar_to.code, similar_to.k, similar_to.encoder, similar_to.filter) c
-          ORDER BY c.distance, c.image_id LIMIT greatest(similar_to.k, 1)) n
-    JOIN image i ON i.id = n.image_id
+    WITH n AS MATERIALIZED (
+        SELECT c.image_id, c.distance, c.path
+        FROM cnnc_nearest(similar_to.code, similar_to.k, similar_to.encoder, similar_to.filter) c
+        ORDER BY c.distance, c.image_id LIMIT greatest(similar_to.k, 1))
+    SELECT row_number() OVER (ORDER BY n.distance, n.image_id)::int, n.image_id, n.distance, n.path, i.irma_code, m.uri
+    FROM n JOIN image i ON i.id = n.image_id
+    JOIN image_readable(ARRAY(SELECT o.image_id FROM n o)) m ON m.image_id = n.image_id
     ORDER BY n.distance, n.image_id
 $$;
 

@@ -5,6 +5,7 @@ DECLARE
     number CONSTANT integer := encoder_number(encoder);
     again CONSTANT text := 'radretrieval work --once --encoder ' || number;
     failure record;
+    said text;
 BEGIN
     IF image IS NULL OR NOT EXISTS (SELECT FROM image i WHERE i.id = why_no_code.image) THEN
         RETURN 'the archive has no image ' || coalesce(image::text, 'NULL') || '; radretrieval.image lists those there are';
@@ -16,11 +17,14 @@ BEGIN
         RETURN 'image ' || image || ' has a code of encoder ' || number || ' but no barcode of its geometry; delete its row of '
             || 'radretrieval.cnnc, then run: ' || again;
     END IF;
-    SELECT f.error, f.message, f.attempts INTO failure FROM coding_failure f
-    WHERE f.encoder_id = number AND f.image_id = why_no_code.image;
+    SELECT f.error, f.attempts INTO failure FROM coding_failure f WHERE f.encoder_id = number AND f.image_id = why_no_code.image;
     IF FOUND THEN
+        IF has_column_privilege('coding_failure', 'message', 'SELECT') THEN
+            SELECT ', ' || f.message INTO said FROM coding_failure f
+            WHERE f.encoder_id = number AND f.image_id = why_no_code.image;
+        END IF;
         RETURN 'image ' || image || ' could not be coded by encoder ' || number || ' (' || failure.attempts || ' attempts; '
-            || failure.error || ', ' || failure.message || '); mend its file, then run: ' || again;
+            || failure.error || coalesce(said, '') || '); mend its file, then run: ' || again;
     END IF;
     RETURN 'image ' || image || ' has no code of encoder ' || number || ' yet; run: ' || again;
 END
