@@ -199,9 +199,12 @@ def downgrade() -> None:
     for function in (
         "audit_add(text, text, jsonb)",
         "audit_partition(timestamptz)",
+        "image_readable(bigint[])",
         "audit_hash(bytea, bigint, timestamptz, text, text, text, jsonb)",
     ):
         op.execute(f"DROP FUNCTION IF EXISTS {S}.{function}")
+    for trigger in ("cnnc_applied", "cnnc_changed", "cnnc_emptied", "image_applied", "image_changed"):
+        op.execute(f"GRANT EXECUTE ON FUNCTION {S}.exact_{trigger}() TO PUBLIC")
     op.create_table(
         "audit",
         sa.Column("id", sa.BigInteger, sa.Identity(always=True), nullable=False),

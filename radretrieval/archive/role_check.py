@@ -68,10 +68,10 @@ def _found(connection: Connection, facts: dict[str, Any], services: list[str]) -
     others = [role(one) for one in SERVICES if one not in services]
     for row in connection.execute(sql("role_rights")).fetchall():
         key = (row["kind"], row["name"], row["privilege"], row["column"])
+        if row["grantee"] in others:  # by a membership that is told already, and has to end
+            continue
         has.add(key)
-        if (
-            row["grantee"] not in others and _is_ours(key) and not _is_among(key, allowed)
-        ):  # others: told as a membership
+        if _is_ours(key) and not _is_among(key, allowed):
             yield f"it has {_called(key)}", f"REVOKE {_statement(key, facts)} FROM {row['grantee']}"
     for service, key in needed:
         if not _is_among(key, has):

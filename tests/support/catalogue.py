@@ -8,7 +8,8 @@ import psycopg
 
 OF_OURS = "= 'radretrieval'::regnamespace"
 QUERIES = {
-    "functions": "SELECT p.proname, p.oid::regprocedure::text, pg_get_functiondef(p.oid), p.proacl::text "
+    "functions": "SELECT p.proname, p.oid::regprocedure::text, pg_get_functiondef(p.oid), "
+    "(SELECT array_agg(a::text ORDER BY a::text) FROM unnest(coalesce(p.proacl, acldefault('f', p.proowner))) a) "
     f"FROM pg_proc p WHERE p.pronamespace {OF_OURS} ORDER BY 2",
     "views": "SELECT c.relname, pg_get_viewdef(c.oid), c.reloptions::text, c.relacl::text FROM pg_class c "
     f"WHERE c.relnamespace {OF_OURS} AND c.relkind = 'v' ORDER BY 1",

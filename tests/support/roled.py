@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,20 +68,37 @@ def logged_in(url: str, name: str) -> str:
 
 
 @contextmanager
+def service_roles(url: str) -> Iterator[None]:
+    """The roles of the services with their rights in this database; those that were made are dropped afterwards.
+
+    A role that another test's database knows stays until that one drops it.
+    """
+    with psycopg.connect(url, autocommit=True) as dba:
+        dba.execute(roles.script())  # type: ignore[call-overload]
+        try:
+            yield
+        finally:
+            drop_roles(dba, [role(one) for one in GROUPS])
+
+
+def drop_roles(dba: psycopg.Connection[Any], names: list[str]) -> None:
+    """Drop roles with what they own and may do in this database."""
+    for name in names:
+        dba.execute(f"REASSIGN OWNED BY {name} TO CURRENT_USER; DROP OWNED BY {name}")  # type: ignore[call-overload]
+        with suppress(psycopg.errors.DependentObjectsStillExist):
+            dba.execute(f"DROP ROLE {name}")  # type: ignore[call-overload]
+
+
+@contextmanager
 def made(server: Server, films: Films, folder: Path) -> Iterator[Roled]:
-    """A copy of the archive of films, with the roles; the roles that were made are dropped afterwards."""
+    """A copy of the archive of films with the roles, and a login role of each service and of none."""
     mark = secrets.token_hex(4)
     names = {service: f"rr_{service}_{mark}" for service in (*GROUPS, "none")}
-    with films.copy(server) as url, psycopg.connect(url, autocommit=True) as dba:
-        there = {name for (name,) in dba.execute("SELECT rolname FROM pg_roles").fetchall()}
-        dba.execute(roles.script())  # type: ignore[call-overload]
+    with films.copy(server) as url, service_roles(url), psycopg.connect(url, autocommit=True) as dba:
         for service, name in names.items():
             group = "" if service == "none" else f"IN ROLE {role(service)}"
             dba.execute(f"CREATE ROLE {name} LOGIN PASSWORD '{PASSWORD}' {group}")  # type: ignore[call-overload]
         try:
             yield Roled(url, folder, films.home, names)
         finally:
-            ours = [name for name in map(role, GROUPS) if name not in there]
-            for name in (*names.values(), *ours):
-                dba.execute(f"REASSIGN OWNED BY {name} TO CURRENT_USER; DROP OWNED BY {name}")  # type: ignore[call-overload]
-                dba.execute(f"DROP ROLE {name}")  # type: ignore[call-overload]
+            drop_roles(dba, list(names.values()))

@@ -13,7 +13,7 @@ BEGIN
         WHERE before IS NOT NULL AND o.key <> ALL (before)
           AND EXISTS (SELECT FROM pg_namespace n, aclexplode(n.nspacl) a
                       WHERE n.nspname = 'radretrieval' AND a.grantee = to_regrole(s.role) AND a.privilege_type = 'USAGE')
-          AND NOT (s.optional AND NOT has_column_privilege(s.role, 'radretrieval.image', 'patient_key', 'SELECT'))
+          AND NOT (s.optional AND NOT has_column_privilege(to_regrole(s.role), 'radretrieval.image', 'patient_key', 'SELECT'))
         ORDER BY s.place
     LOOP
         EXECUTE change;
