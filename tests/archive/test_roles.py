@@ -116,6 +116,7 @@ def test_worker_encodes(roled: Roled) -> None:
         ("encoder", "export", "two.safetensors"),
         ("index", "check"),
         ("status",),
+        ("health", "--json"),
         ("db", "check", "--role", "search"),
     ],
     ids=lambda words: " ".join(words[:2]),
@@ -192,6 +193,10 @@ def test_analyst_asks_without_uri_and_without_patients(roled: Roled) -> None:
 def test_auditor_reads_the_audit(roled: Roled) -> None:
     with roled.connect("auditor") as made:
         assert {row[0] for row in made.execute("SELECT action FROM audit")} >= {"search", "feedback"}
+    roled.run("auditor", "audit", "verify")
+    assert roled.run("auditor", "audit", "list").stdout
+    for _ in range(2):
+        roled.run("auditor", "audit", "export", "audit-files", "--since", "last")
     roled.run("auditor", "db", "check", "--role", "auditor")
 
 
