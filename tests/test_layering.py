@@ -22,7 +22,7 @@ MOST_PARAMETERS = 8
 # docs/architecture.md; a new module in a package needs none.
 FLOORS = [
     {"errors"},
-    {"config", "profile", "files"},
+    {"config", "profile", "files", "metrics"},
     {"irma", "imaging"},
     {"coding", "storage", "phantom"},
     {"archive"},
@@ -56,7 +56,7 @@ FORBIDDEN = {
 }
 
 # The command line is a client of the API: what it uses beside that, to show results and to make examples.
-CLI_USES = {"api", "cli", "config", "demo", "errors", "files", "phantom", "report", "results", "serve"}
+CLI_USES = {"api", "cli", "config", "demo", "errors", "files", "metrics", "phantom", "report", "results", "serve"}
 
 # Upper case, as this project writes SQL: "select … from" is English too.
 SQL = re.compile(

@@ -146,6 +146,15 @@ class ArchiveUpkeep(ArchiveBase):
             return Health.without_database(error)
         return Health.of(database, self.settings, options)
 
+    def metrics(self) -> tuple[str, bool]:
+        """The state of the archive as Prometheus text, and whether the database can be used."""
+        from radretrieval.results.archive_metrics import archive_metrics, without_database
+
+        try:
+            return archive_metrics(self._database, self.settings), True
+        except EnvironmentUnusable as error:
+            return without_database(error), False
+
     def verify(
         self, *, tidy: bool = False, workers: int | None = None, progress: Progress | None = None
     ) -> VerifyReport:

@@ -958,9 +958,10 @@ SELECT url, query, study_date, change, pulled_at, reconciled_at FROM pull ORDER 
 -- :database_size What the database takes on its server's disk.
 SELECT pg_database_size(current_database()) AS bytes;
 
--- :pending_oldest Since when the first image waits for a code of this encoder that was not tried in vain.
+-- :pending_oldest Since when the first image waits for a code of this encoder that was not tried in vain; where as many have a code
+-- as there are images, none is looked for.
 SELECT i.ingested_at FROM image i
-WHERE NOT EXISTS (SELECT FROM cnnc c WHERE c.encoder_id = %(encoder)s AND c.image_id = i.id)
+WHERE (SELECT count(*) FROM image) > (SELECT count(*) FROM cnnc WHERE encoder_id = %(encoder)s) AND NOT EXISTS (SELECT FROM cnnc c WHERE c.encoder_id = %(encoder)s AND c.image_id = i.id)
   AND NOT EXISTS (SELECT FROM coding_failure f WHERE f.encoder_id = %(encoder)s AND f.image_id = i.id)
 ORDER BY i.id LIMIT 1;
 
@@ -1147,7 +1148,7 @@ DELETE FROM heartbeat WHERE id = %(id)s;
 -- :heartbeats Services, by program and host; `replaced`: the same program was started later than it was last heard of, on its host.
 SELECT b.program, b.host, b.pid, b.version, b.started_at, b.beat_at,
        extract(epoch FROM clock_timestamp() - b.beat_at)::float8 AS seconds,
-       EXISTS (SELECT FROM heartbeat l WHERE l.program = b.program AND l.host = b.host AND l.started_at > b.beat_at) AS replaced
+       EXISTS (SELECT FROM heartbeat l WHERE l.program = b.program AND l.host = b.host AND l.id > b.id AND l.started_at > b.beat_at) AS replaced
 FROM heartbeat b ORDER BY b.program, b.host, b.id;
 
 -- :code_newest The newest image that has a code of this encoder.

@@ -27,6 +27,7 @@ from radretrieval.cli import (
     health,
     index,
     ingest,
+    metrics,
     patient_key,
     phantom,
     pull,
@@ -69,6 +70,7 @@ app.command("serve")(serve.serve)
 app.command("evaluate")(evaluate.evaluate)
 app.command("status")(status.status)
 app.command("health")(health.health)
+app.command("metrics")(metrics.metrics)
 app.command("export")(export.export)
 app.command("backup")(backup.backup)
 app.command("restore")(backup.restore)

@@ -33,6 +33,10 @@ Issuer = Annotated[
         help="Who gave patient identifiers that come without an issuer; default RADRETRIEVAL_ISSUER, none.",
     ),
 ]
+MetricsAddress = Annotated[
+    str | None,
+    typer.Option("--metrics", metavar="ADDRESS:PORT", help="Answer Prometheus there with what this process counts."),
+]
 Workers = Annotated[
     int | None, typer.Option("--workers", min=1, metavar="N", help="Decoding processes; default one a core.")
 ]
@@ -57,6 +61,17 @@ def stop_on_signals() -> threading.Event:
     signal.signal(signal.SIGTERM, ask)
     signal.signal(signal.SIGINT, ask)
     return stop
+
+
+@contextmanager
+def answering_prometheus(address: str | None) -> Iterator[None]:
+    """Answer Prometheus at the address of --metrics, if there is one, while the block runs."""
+    from radretrieval import metrics
+
+    with metrics.listening(address) as port:
+        if address is not None:
+            tell(f"metrics are at http://{address.rpartition(':')[0]}:{port}/metrics")
+        yield
 
 
 def print_json(document: Mapping[str, Any]) -> None:

@@ -12,7 +12,9 @@ import radretrieval as rr
 from radretrieval.cli.common import (
     AsJson,
     Issuer,
+    MetricsAddress,
     Workers,
+    answering_prometheus,
     opened,
     print_document,
     stop_on_signals,
@@ -74,13 +76,14 @@ def receive(
     ] = True,
     issuer: Issuer = None,
     workers: Workers = None,
+    metrics_address: MetricsAddress = None,
     as_json: AsJson = False,
 ) -> None:
     """Be a DICOM node: take what is sent by C-STORE, and make images of it. SIGTERM or Ctrl-C ends it in order.
 
     A file is answered with success once it is on the disk and its row is committed, else with the reason.
     """
-    with opened(context) as archive:
+    with answering_prometheus(metrics_address), opened(context) as archive:
         report = archive.receive(
             ae_title=title,
             port=port,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from radretrieval.cli.common import tell
+from radretrieval.cli.common import MetricsAddress, answering_prometheus, tell
 from radretrieval.errors import EnvironmentUnusable
 
 
@@ -25,6 +25,7 @@ def serve(
     tls_key: Annotated[
         Path | None, typer.Option("--tls-key", metavar="PEM", help="Its key, if that is in another file.")
     ] = None,
+    metrics_address: MetricsAddress = None,
 ) -> None:
     """Serve the page and the HTTP API of the archive. SIGTERM or Ctrl-C ends it in order.
 
@@ -37,7 +38,8 @@ def serve(
         from radretrieval.serve.run import run
     except ImportError as error:
         raise EnvironmentUnusable(f"serve needs {error.name}: pip install 'radretrieval[serve]'") from None
-    run(make_settings(database_url=context.obj), options, _ready)
+    with answering_prometheus(metrics_address):
+        run(make_settings(database_url=context.obj), options, _ready)
 
 
 def _ready(url: str) -> None:

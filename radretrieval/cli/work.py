@@ -10,7 +10,9 @@ from radretrieval.cli.common import (
     AsJson,
     Device,
     EncoderId,
+    MetricsAddress,
     Workers,
+    answering_prometheus,
     bar,
     opened,
     print_document,
@@ -31,11 +33,12 @@ def work(
     ] = 64,
     workers: Workers = None,
     encoder: EncoderId = None,
+    metrics_address: MetricsAddress = None,
     as_json: AsJson = False,
 ) -> None:
     """Encode the images that have no code yet. SIGTERM ends it after the batch."""
     stop = stop_on_signals()
-    with opened(context) as archive, bar("encode") as progress:
+    with answering_prometheus(metrics_address), opened(context) as archive, bar("encode") as progress:
         if not once:
             tell("encoding what has no code, then waiting for more; Ctrl-C or SIGTERM ends it")
         report = archive.encode(
@@ -55,5 +58,5 @@ def work(
         tell(
             f"{report.left} images still have no code: another worker holds them, or they came meanwhile; run it again"
         )
-    if report.failed:
+    if report.failed and once:
         raise typer.Exit(1)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
+from radretrieval import metrics
 from radretrieval.archive import images, inbox
 from radretrieval.archive.connections import Connection, Database, restart_embedded
 from radretrieval.archive.images import Failure, NewImage
@@ -135,6 +136,8 @@ class InboxWorker:
             connection.commit()
             log_updates(written)
             self.report.add(report)
+            for outcome in ("added", "unchanged", "updated", "failed"):
+                metrics.count(metrics.TAKEN, getattr(report, outcome), outcome)
             replaced = [one.replaced for one in written if one.replaced is not None]
             drop_needless(connection, self.store, [*(arrival.sha256 for arrival in taken), *replaced])
         return len(taken)

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from radretrieval import metrics
 from radretrieval.archive import codes, connections, encoders
 from radretrieval.archive.coder import load_coder
 from radretrieval.archive.connections import Connection, Database
@@ -223,7 +224,12 @@ class _EncodeWorker:
                     if not ahead:
                         break
                     batch = ahead.popleft()
-                    finished += self._finish(encoder, batch.connection, batch.results())
+                    begun = time.perf_counter()
+                    results = batch.results()
+                    decoded = time.perf_counter()
+                    finished += self._finish(encoder, batch.connection, results)
+                    metrics.observe(metrics.BATCH, decoded - begun, "pixels")
+                    metrics.observe(metrics.BATCH, time.perf_counter() - decoded, "codes")
                     claims.give_back(batch.connection)
             finally:  # closing the connections rolls their claims back
                 for batch in ahead:
@@ -254,7 +260,9 @@ class _EncodeWorker:
             message = printable(str(error))
             codes.keep_failure(connection, encoder.id, image.image_id, type(error).__name__, message)
         connection.commit()
+        metrics.count(metrics.ENCODED, len(good))
         for image, error in bad:
+            metrics.count(metrics.NOT_ENCODED, 1, type(error).__name__)
             failure = self.report.failures.add(shown(image.uri, self.settings.path_key_file), error, str(error))
             log.warning("image %d, %s: %s", image.image_id, failure["path"], failure["message"])
         self.report.encoded += len(good)

@@ -178,7 +178,7 @@ def _waiting(connection: Connection, database: Database, settings: Settings, opt
         yield Check("waiting_images", Level.WARNING, text, "radretrieval train", counts["images"])
     elif encoder is not None:
         count = counts["images"] - counts["coded"]
-        oldest = operation.oldest_pending(connection, encoder.id) if count else None
+        oldest = operation.oldest_pending(connection, encoder.id)
         working = any(beat.alive for beat in heartbeats.beats(connection) if beat.program == "work")
         what = f"images without a code{'' if working else ' (no worker is alive)'}"
         yield _overdue("waiting_images", what, count, oldest, since, "radretrieval work")

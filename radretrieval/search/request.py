@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from radretrieval import metrics
 from radretrieval.archive.filters import ONE_PER, Condition, Filter
 from radretrieval.archive.search.nearest import FilterEffect
 from radretrieval.archive.search.stored import HitFacts
@@ -286,4 +287,6 @@ class StageTimer:
     def milliseconds(self) -> dict[str, float]:
         """The stages' times and the total until now."""
         self.spent["total"] = time.perf_counter() - self.start
+        for name, seconds in self.spent.items():
+            metrics.observe(metrics.STAGE, seconds, name)
         return {name: round(seconds * 1000, 3) for name, seconds in self.spent.items()}

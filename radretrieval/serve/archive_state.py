@@ -205,7 +205,7 @@ def _found(connection: Connection) -> dict[str, Any]:
     active = next((one for one, _ in all_encoders if one.active), None)
     failures = operation.failure_groups(connection)
     coded = 0 if active is None else active.codes
-    oldest = operation.oldest_pending(connection, active.encoder_id) if active and total > coded else None
+    oldest = operation.oldest_pending(connection, active.encoder_id) if active else None
     return {
         "images": Images(
             total=total,

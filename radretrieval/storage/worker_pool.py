@@ -23,6 +23,7 @@ from multiprocessing.connection import Connection, Pipe
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from radretrieval import metrics
 from radretrieval.errors import EnvironmentUnusable, ImageError
 
 if TYPE_CHECKING:
@@ -151,12 +152,14 @@ class WorkerPool(Generic[T, R]):
             pipe.send(item)
             if not pipe.poll(self._timeout):
                 process.end()
+                metrics.count(metrics.DECODERS_ENDED, 1, "timeout")
                 raise ImageError(f"took longer than {self._timeout:g} s to decode (RADRETRIEVAL_DECODE_SECONDS)")
             succeeded, value = pickle.loads(pipe.recv_bytes())
         except (EOFError, ConnectionError):
             code = process.end(grace=2)
             if self._closed:
                 raise EnvironmentUnusable("the decoding processes were stopped") from None
+            metrics.count(metrics.DECODERS_ENDED, 1, _cause(code))
             raise ImageError(
                 f"ended the process that decoded it ({_cause(code)}): the file is damaged, or memory ran out"
             ) from None

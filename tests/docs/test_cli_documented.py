@@ -51,6 +51,7 @@ def test_the_reference_is_of_the_real_commands() -> None:
         ("audit prune", ["--older-than", "--json"]),
         ("feedback export", []),
         ("status", ["--json"]),
+        ("metrics", ["--out"]),
         ("health", ["--waiting", "--expect", "--only", "--json"]),
         ("index build", ["--kind", "--json"]),
         ("backup", ["--keys", "--passphrase-file", "--jobs", "--verify", "--verify-only", "--scratch", "--json"]),

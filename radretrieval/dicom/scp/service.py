@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
+from radretrieval import metrics
 from radretrieval.archive.connections import Database
 from radretrieval.config import Settings
 from radretrieval.dicom.data_set import sop_uids
@@ -85,6 +86,7 @@ class StorageScp:
         except Exception as error:
             log.exception("a file cannot be stored")
             status, reason = PROCESSING_FAILURE, f"{type(error).__name__}: {error}"
+        metrics.count(metrics.RECEIVED, 1, printable(str(event.assoc.requestor.ae_title).strip()), f"0x{status:04X}")
         if status != SUCCESS:
             request: Any = event.request
             uid = printable(str(request.AffectedSOPInstanceUID))

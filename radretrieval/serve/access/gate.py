@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from urllib.parse import urlsplit
 
 from starlette.datastructures import MutableHeaders
@@ -10,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from radretrieval import metrics
 from radretrieval.serve.access import headers
 from radretrieval.serve.access.access import Access, Login
 from radretrieval.serve.access.limits import Bodies, too_large
@@ -41,14 +43,15 @@ class Gate:
                 await self.app(scope, receive, send)
             return
         scope = self._below_prefix(scope)
-        started = False
+        status = 0
+        begun = time.perf_counter()
         path = scope["path"].removeprefix(self._prefix)
         static = not path.startswith("/api/") and path not in OPEN
 
         async def secured(message: Message) -> None:
-            nonlocal started
+            nonlocal status
             if message["type"] == "http.response.start":
-                started = True
+                status = message["status"]
                 given = MutableHeaders(scope=message)
                 file = static and message["status"] in (200, 206, 304)
                 # A browser that may keep a page shows it as it was, films and all, to who goes back after the logout.
@@ -64,9 +67,12 @@ class Gate:
                 with self._bodies.limited(receive, self._largest(request)) as limited:
                     await self.app(scope, limited, secured)
         except Exception:
-            if not started:
+            if not status:
                 await problem(500, "this is a fault of radretrieval; its log shows where")(scope, receive, secured)
             raise
+        finally:
+            route = getattr(scope.get("route"), "path", "") or "other"  # its form, without any id
+            metrics.observe(metrics.REQUEST, time.perf_counter() - begun, scope["method"], route, str(status))
 
     def _below_prefix(self, scope: Scope) -> Scope:
         """The scope as it is below the path that the proxy has the page at, whether the proxy takes that off or not."""

@@ -1,0 +1,68 @@
+"""The systemd units are legal, hardened, and run commands that there are."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from conftest import COMMAND, ROOT
+
+FOLDER = ROOT / "packaging" / "systemd"
+UNITS = sorted(FOLDER.glob("radretrieval-*.*"))
+SERVICES = [unit for unit in UNITS if unit.suffix == ".service"]
+PROGRAM = "/opt/radretrieval/bin/radretrieval"
+MOST_EXPOSED = 2.0  # of 10, as systemd-analyze measures it; a service as it comes has 9.6
+
+
+@pytest.fixture
+def analyze() -> str:
+    found = shutil.which("systemd-analyze")
+    if found is None:
+        pytest.skip("systemd-analyze is not here")
+    return found
+
+
+def test_units_are_legal(analyze: str, tmp_path: Path) -> None:
+    for unit in UNITS:
+        text = unit.read_text().replace(PROGRAM, str(COMMAND)).replace("@example", "")
+        (tmp_path / unit.name.replace("@.", "@pacs1.")).write_text(text)
+    done = subprocess.run(
+        [analyze, "verify", "--man=no", "--recursive-errors=no", *map(str, tmp_path.iterdir())],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert [line for line in done.stderr.splitlines() if "radretrieval" in line] == []
+
+
+@pytest.mark.parametrize("unit", SERVICES, ids=lambda unit: unit.name)
+def test_units_are_hardened(analyze: str, unit: Path) -> None:
+    done = subprocess.run(
+        [analyze, "security", "--offline=yes", f"--threshold={round(10 * MOST_EXPOSED)}", "--no-pager", str(unit)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    (level,) = re.findall(r"Overall exposure level for .*: ([0-9.]+)", done.stdout + done.stderr)
+    assert float(level) <= MOST_EXPOSED, done.stdout
+
+
+@pytest.mark.parametrize("unit", SERVICES, ids=lambda unit: unit.name)
+def test_units_run_commands_that_there_are(unit: Path) -> None:
+    (line,) = re.findall(rf"^ExecStart={PROGRAM} (.*)$", unit.read_text(), re.MULTILINE)
+    words = line.split()
+    variables = [word[1:] for word in words if word.startswith("$")]
+    example = (FOLDER / "environment.example").read_text()
+    assert all(variable in example or "PULL" in variable for variable in variables)
+    help_text = subprocess.run([COMMAND, words[0], "--help"], capture_output=True, text=True, check=True).stdout
+    options = re.findall(r"--[a-z-]+", " ".join([line, *re.findall(rf"{'|'.join(variables) or '#'}=(.*)", example)]))
+    assert [option for option in options if option not in help_text] == []
+
+
+def test_every_timer_has_its_service() -> None:
+    timers = [unit for unit in UNITS if unit.suffix == ".timer"]
+    assert [unit.name for unit in timers if not unit.with_suffix(".service").exists()] == []
+    assert len(timers) == 3
