@@ -100,7 +100,7 @@ class Health:
     @classmethod
     def without_database(cls, error: EnvironmentUnusable, before: Sequence[Check] = ()) -> Health:
         """The health of an archive whose database cannot be used."""
-        return cls([*before, Check("database", Level.FAILURE, str(error), "radretrieval db check")], usable=False)
+        return cls([*before, Check("database", Level.FAILURE, str(error))], usable=False)
 
     @property
     def level(self) -> Level:
@@ -180,12 +180,12 @@ def _waiting(connection: Connection, database: Database, settings: Settings, opt
         count = counts["images"] - counts["coded"]
         oldest = operation.oldest_pending(connection, encoder.id)
         working = any(beat.alive for beat in heartbeats.beats(connection) if beat.program == "work")
-        what = f"images without a code{'' if working else ' (no worker is alive)'}"
-        yield _overdue("waiting_images", what, count, oldest, since, "radretrieval work")
+        who = "" if working else "; no worker is alive"
+        yield _overdue("waiting_images", "images without a code", count, oldest, since, "radretrieval work", who)
     arrivals = operation.arrivals(connection)
     oldest = min((row["oldest"] for row in arrivals), default=None)
     files = sum(row["files"] for row in arrivals)
-    yield _overdue("waiting_files", "files that came", files, oldest, since, "radretrieval receive")
+    yield _overdue("waiting_files", "files that came and are no images", files, oldest, since, "radretrieval receive")
 
 
 def _active(connection: Connection) -> Encoder | None:
@@ -195,11 +195,13 @@ def _active(connection: Connection) -> Encoder | None:
         return None
 
 
-def _overdue(name: str, what: str, count: int, oldest: datetime | None, since: datetime, repair: str) -> Check:
+def _overdue(
+    name: str, what: str, count: int, oldest: datetime | None, since: datetime, repair: str, who: str = ""
+) -> Check:
     """The check of a queue: a failure where its oldest entry was there before a moment."""
     if oldest is None:
-        return Check(name, Level.OK, f"none wait: {what}", count=0)
-    text = f"{count} wait: {what}, the first since {oldest.astimezone():%Y-%m-%d %H:%M:%S}"
+        return Check(name, Level.OK, f"{what}: none", count=0)
+    text = f"{what}: {count}, the first waits since {oldest.astimezone():%Y-%m-%d %H:%M:%S}{who}"
     if oldest >= since:
         return Check(name, Level.OK, text, count=count)
     return Check(name, Level.FAILURE, text, repair, count)

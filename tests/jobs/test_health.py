@@ -92,7 +92,7 @@ def test_images_that_wait_longer_than_they_may(archive: rr.Archive, filled: Fill
         connection.execute("UPDATE image SET ingested_at = now() - interval '3 hours' WHERE id = %s", (COUNT - 4,))
     images, _ = archive.health(only=["waiting"]).checks
     assert (images.level, images.count, images.repair) == (Level.FAILURE, 5, "radretrieval work")
-    assert "(no worker is alive)" in images.text
+    assert "; no worker is alive" in images.text
     assert archive.health(only=["waiting"]).exit_code == 1
     assert archive.health(only=["waiting"], waiting=timedelta(hours=4)).exit_code == 0
     with Heartbeat(database, "work"):
