@@ -15,7 +15,6 @@ import argparse
 import hashlib
 import json
 import os
-import shutil
 import statistics
 import subprocess
 import sys
@@ -54,6 +53,7 @@ def main() -> None:
     if not (RADIOGRAPHS / "images").is_dir():
         skip("../shared/data/radiographs is absent")
     with database() as (where, settings), tempfile.TemporaryDirectory(prefix="rr-backups-") as folder:
+        os.chmod(folder, 0o755)  # as root the embedded server runs as another user
         filled(where, settings, arguments.images)
         run = Run(where, settings, Path(folder))
         for number in range(arguments.repeats):
@@ -61,6 +61,7 @@ def main() -> None:
             run.restored(number)
             run.indexed()
         show(run, arguments.images, arguments.repeats)
+        sys.stdout.flush()
     if arguments.json:
         arguments.json.write_text(json.dumps(run.seconds, indent=1) + "\n")
 
@@ -100,7 +101,7 @@ class Run:
     """The measurements, by what was run."""
 
     def __init__(self, where: Database, settings: Settings, folder: Path) -> None:
-        self.where, self.settings, self.folder = where, settings, folder
+        self.where, self.settings, self.folder, self.turn = where, settings, folder, folder
         self.programs = account.binaries(None)
         self.seconds: dict[str, list[float]] = {}
         self.bytes: dict[str, int] = {}
@@ -116,9 +117,9 @@ class Run:
 
     def saved(self, number: int) -> None:
         """A backup, a bare one, a renewal, a verification; in turns, the bare one first every other time."""
-        ours, bare = self.folder / "ours", self.folder / "bare"
-        for place in (ours, bare):
-            shutil.rmtree(place, ignore_errors=True)
+        self.turn = self.folder / str(number)  # nothing is deleted while it runs: that takes long on some disks
+        self.turn.mkdir()
+        ours, bare = self.turn / "ours", self.turn / "bare"
         steps = [
             (BACKUP, lambda: radretrieval(self.settings, "backup", str(ours))),
             (BARE, lambda: self.bare_backup(bare)),
@@ -151,26 +152,20 @@ class Run:
 
     def restored(self, number: int) -> None:
         """A restore into a new embedded archive, and a bare one into a database of the same server."""
-        home = Path(tempfile.mkdtemp(prefix="rr-bench-"))
-        home.chmod(0o755)
-        there = Settings(database_url=None, home=home)
+        there = Settings(database_url=None, home=self.turn / "home")
         steps = [
-            (RESTORE, lambda: radretrieval(there, "restore", str(self.folder / "ours"))),
-            (BARE_RESTORE, lambda: self.bare_restore(self.folder / "bare" / "dump")),
+            (RESTORE, lambda: radretrieval(there, "restore", str(self.turn / "ours"))),
+            (BARE_RESTORE, lambda: self.bare_restore(self.turn / "bare" / "dump")),
         ]
-        try:
-            for name, action in steps if number % 2 == 0 else reversed(steps):
-                self.timed(name, action)
-        finally:
-            shutil.rmtree(home, ignore_errors=True)
+        for name, action in steps if number % 2 == 0 else reversed(steps):
+            self.timed(name, action)
 
     def bare_restore(self, dump: Path) -> None:
         """pg_restore in one transaction, and the store."""
         url = self.new_database()
         self.program("pg_restore", "--single-transaction", "-d", url, dump)
-        subprocess.run(["cp", "-a", self.folder / "bare" / "store", self.folder / "store"], check=True)
+        subprocess.run(["cp", "-a", self.turn / "bare" / "store", self.turn / "store"], check=True)
         os.sync()
-        shutil.rmtree(self.folder / "store")
 
     def new_database(self) -> str:
         """The URL of an empty one with pgvector, in place of the last."""
@@ -188,8 +183,7 @@ class Run:
             ("with the exact index", []),
             ("without it", ["--exclude-table-data=radretrieval.exact_*"]),
         ):
-            dump = self.folder / "index dump"
-            shutil.rmtree(dump, ignore_errors=True)
+            dump = self.turn / f"dump {name}"
             self.timed(f"dump {name}", lambda o=options, d=dump: self.dump(d, *o))
             self.bytes[f"dump {name}"] = size(dump)
             url = self.new_database()

@@ -35,11 +35,26 @@ def archive(server: Server, answers: Made, tmp_path: Path) -> Iterator[Saved]:
 
 
 @pytest.fixture(scope="module")
-def backup(server: Server, answers: Made, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A backup of such an archive; to be copied where it is changed."""
-    with saved(server, answers, tmp_path_factory.mktemp("saved") / "host") as one:
-        folder = one.home / "backup"
-        one.run("backup", folder)
+def kept(server: Server, answers: Made, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Saved]:
+    """Such an archive for tests that change nothing in it."""
+    with saved(server, answers, tmp_path_factory.mktemp("kept") / "host") as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def before(kept: Saved) -> tuple[Any, Any]:
+    """What is in it."""
+    found = everything(kept.url)
+    assert found[1]["1"]
+    return found
+
+
+@pytest.fixture(scope="module")
+def backup(kept: Saved, before: tuple[Any, Any]) -> Path:
+    """A backup of it; to be copied where it is changed."""
+    folder = kept.home.parent / "backup"
+    told = kept.run("backup", folder, "--json").json
+    assert (told["images"], told["store_files"], told["copied"], told["failures"]) == (10, 7, 7, [])
     return folder
 
 
@@ -59,32 +74,38 @@ def other_role(url: str) -> Iterator[str]:
 
 
 def test_from_a_server_to_the_embedded_one_and_on_to_another_server_as_another_role(
-    server: Server, archive: Saved, tmp_path: Path
+    server: Server, answers: Made, kept: Saved, backup: Path, before: tuple[Any, Any], tmp_path: Path
 ) -> None:
-    before = everything(archive.url)
-    assert before[1]["1"]
-    first = archive.run("backup", tmp_path / "first", "--json").json
-    assert (first["images"], first["store_files"], first["copied"], first["failures"]) == (10, 7, 7, [])
     home = tmp_path / "second host"
     try:
-        told = archive.run("restore", tmp_path / "first", "--json", url=None, home=home).json
+        told = kept.run("restore", backup, "--json", url=None, home=home).json
         assert (told["images"], told["copied"], told["elsewhere"]) == (10, 7, 4)
-        assert files_of(home / "store") == files_of(archive.home / "store")
+        assert files_of(home / "store") == files_of(kept.home / "store")
         assert {path.stat().st_mode & 0o077 for path in (home / "store").rglob("*")} == {0}
-        archive.run("backup", tmp_path / "second", url=None, home=home)
+        shutil.copy(answers.folder / "home" / "patient.key", home)
+        (tmp_path / "word").write_text("correct horse battery")
+        keys = ("--keys", tmp_path / "keys", "--passphrase-file", tmp_path / "word")
+        done = kept.run("backup", tmp_path / "second", *keys, "--verify", "--json", url=None, home=home).json
+        proven = done["verification"]
+        assert (done["verified"], proven["queries"], proven["indexes"], proven["rows"]) == (
+            *(True, len(before[1]), 1),
+            sum(table["rows"] for table in Manifest.read(tmp_path / "second").tables.values()),
+        )
+        assert not (home / "scratch").exists()
     finally:
         shared_server.release(home)
     with server.database() as url, other_role(url) as own:
-        archive.run("restore", tmp_path / "second", url=own, home=tmp_path / "third host")
+        kept.run("restore", tmp_path / "second", *keys, url=own, home=tmp_path / "third host")
+        assert (tmp_path / "third host" / "patient.key").read_bytes() == (home / "patient.key").read_bytes()
         tables, answered = everything(own)
         assert answered == before[1]
         changed = {name for name in tables if tables[name] != before[0].get(name)}
         # each restore is noted, and functions are applied anew
         assert {name for name in changed if not name.startswith("audit_")} <= {"schema_object"}
-        archive.run("audit", "verify", url=own)
-        archive.run("db", "check", url=own)
-        archive.run("index", "check", url=own)
-        assert json.loads(archive.run("verify", "--json", url=own, home=tmp_path / "third host").stdout)["gone"] == 0
+        kept.run("audit", "verify", url=own)
+        kept.run("db", "check", url=own)
+        kept.run("index", "check", url=own)
+        assert json.loads(kept.run("verify", "--json", url=own, home=tmp_path / "third host").stdout)["gone"] == 0
         with Database(own).connection() as connection:  # ids go on where they were
             added = "INSERT INTO image (sha256, uri, format, rows, columns, bits_stored, photometric) VALUES "
             added += "(sha256('new'), 'x', 'png', 1, 1, 8, 'M') RETURNING id"
@@ -111,13 +132,13 @@ def test_dump_counts_and_answers_are_of_one_moment_while_ingestion_goes_on(
         done = archive.run("backup", tmp_path / "backup", "--verify-only", "--scratch", scratch, "--json").json
         assert (done["verified"], done["verification"]["queries"]) == (True, len(before[1]))
         assert has_nothing(scratch)
-    kept = Manifest.read(tmp_path / "backup")
-    assert (kept.tables, kept.answers) == before
+    made = Manifest.read(tmp_path / "backup")
+    assert (made.tables, made.answers) == before
 
 
-def test_who_may_read_everything_makes_backups(archive: Saved, tmp_path: Path) -> None:
-    with psycopg.connect(archive.url, autocommit=True) as dba:
-        role = f"rr_backup_{database_of(archive.url)}"
+def test_who_may_read_everything_makes_backups(kept: Saved, tmp_path: Path) -> None:
+    with psycopg.connect(kept.url, autocommit=True) as dba:
+        role = f"rr_backup_{database_of(kept.url)}"
         name = sql.Identifier(role)
         dba.execute(sql.SQL("CREATE ROLE {}").format(name))
         try:
@@ -126,11 +147,11 @@ def test_who_may_read_everything_makes_backups(archive: Saved, tmp_path: Path) -
             )
             dba.execute(sql.SQL(usage).format(name))
             dba.execute(sql.SQL("REVOKE SELECT ON radretrieval.feedback FROM {}").format(name))
-            told = archive.run("backup", tmp_path / "backup", url=as_role(archive.url, role), check=False)
+            told = kept.run("backup", tmp_path / "backup", url=as_role(kept.url, role), check=False)
             assert (told.returncode, "feedback" in told.stderr, "pg_read_all_data" in told.stderr) == (3, True, True)
             assert [path.name for path in (tmp_path / "backup").iterdir()] == [".lock"]
             dba.execute(sql.SQL("GRANT pg_read_all_data TO {}").format(name))
-            archive.run("backup", tmp_path / "backup", url=as_role(archive.url, role))
+            kept.run("backup", tmp_path / "backup", url=as_role(kept.url, role))
         finally:
             dba.execute(sql.SQL("DROP OWNED BY {0} CASCADE; DROP ROLE {0}").format(name))
 
@@ -149,7 +170,9 @@ def killed(archive: Saved, folder: Path, at: str) -> None:
     assert process.exitcode == -signal.SIGKILL
 
 
-def test_a_killed_backup_is_none_and_goes_on(server: Server, archive: Saved, tmp_path: Path) -> None:
+def test_a_killed_backup_is_none_and_a_killed_renewal_leaves_the_one_before(
+    server: Server, archive: Saved, tmp_path: Path
+) -> None:
     folder = tmp_path / "backup"
     killed(archive, folder, "file")
     with server.database() as url:
@@ -158,11 +181,6 @@ def test_a_killed_backup_is_none_and_goes_on(server: Server, archive: Saved, tmp
         assert has_nothing(url)
     assert archive.run("backup", folder, "--json").json["copied"] == 6  # one was whole already
     assert len([path for path in folder.iterdir() if path.is_dir()]) == 2  # one dump, the store
-
-
-def test_a_killed_renewal_leaves_the_backup_before(archive: Saved, tmp_path: Path) -> None:
-    folder = tmp_path / "backup"
-    archive.run("backup", folder)
     before = files_of(folder)
     with Database(archive.url).connection() as connection:
         connection.execute("DELETE FROM image WHERE id = 1")
@@ -191,67 +209,66 @@ def test_what_the_store_has_lost_is_named_and_the_copy_from_before_kept(archive:
     assert (fresh.returncode, fresh.stderr.count("the backup lacks it")) == (1, 2)
 
 
-@pytest.mark.parametrize("damage", ["flipped", "missing", "dump", "list", "manifest"])
+PLACES = {
+    "flipped": ("store/*/*/*[!g]", False),
+    "missing": ("store/*/*/*.png", True),
+    "dump": ("*/database/*.dat.gz", False),
+    "list": ("*/files.sha256", False),
+    "manifest": ("manifest.json", False),
+}
+
+
 def test_a_damaged_backup_is_refused_before_anything_is_changed(
-    damage: str, server: Server, backup: Path, archive: Saved, tmp_path: Path
+    server: Server, backup: Path, kept: Saved, tmp_path: Path
 ) -> None:
-    folder, home = tmp_path / "damaged", tmp_path / "home"
-    shutil.copytree(backup, folder)
-    place = {
-        "flipped": next(path for path in folder.glob("store/*/*/*") if not path.suffix),
-        "missing": next(path for path in folder.glob("store/*/*/*") if path.suffix),
-        "dump": next(folder.glob("*/database/*.dat.gz")),
-        "list": next(folder.glob("*/files.sha256")),
-        "manifest": folder / "manifest.json",
-    }[damage]
-    data = bytearray(place.read_bytes())
-    data[len(data) // 2] ^= 1
-    place.unlink() if damage == "missing" else place.write_bytes(data)
+    home = tmp_path / "home"
     with server.database() as url:
-        told = archive.run("restore", folder, url=url, home=home, check=False)
-        assert told.returncode == 2
-        assert (place.name in told.stderr, "damaged" in told.stderr) == (True, True)
-        assert has_nothing(url)
-        assert not (home / "store").exists()
-        if damage in ("flipped", "missing"):
-            assert "--skip-damaged" in told.stderr
-            told = archive.run("restore", folder, "--skip-damaged", "--json", url=url, home=home, check=False)
-            assert (told.returncode, told.json["copied"], len(told.json["failures"])) == (1, 6, 1)
-            archive.run("db", "check", url=url)
+        for damage, (pattern, missing) in PLACES.items():
+            folder = tmp_path / damage
+            shutil.copytree(backup, folder)
+            place = next(folder.glob(pattern))
+            data = bytearray(place.read_bytes())
+            data[len(data) // 2] ^= 1
+            place.unlink() if missing else place.write_bytes(data)
+            told = kept.run("restore", folder, url=url, home=home, check=False)
+            assert (told.returncode, place.name in told.stderr, "damaged" in told.stderr) == (2, True, True), damage
+            assert ("--skip-damaged" in told.stderr) == (damage in ("flipped", "missing"))
+            assert has_nothing(url)
+            assert not (home / "store").exists()
+        told = kept.run("restore", tmp_path / "flipped", "--skip-damaged", "--json", url=url, home=home, check=False)
+        assert (told.returncode, told.json["copied"], len(told.json["failures"])) == (1, 6, 1)
+        told = kept.run("restore", backup, url=url, home=home, check=False)
+        assert (told.returncode, "has an archive of 10 images" in told.stderr) == (2, True)
+        assert everything(url)[0]["image"]["rows"] == 10
 
 
-def test_an_archive_is_never_overwritten(backup: Path, archive: Saved, tmp_path: Path) -> None:
-    before = everything(archive.url)
-    told = archive.run("restore", backup, home=tmp_path / "home", check=False)
-    assert (told.returncode, "has an archive of 10 images" in told.stderr) == (2, True)
-    assert everything(archive.url) == before
-
-
-def test_folders_of_something_else_are_refused(archive: Saved, backup: Path, tmp_path: Path) -> None:
+def test_folders_of_something_else_are_refused(answers: Made, kept: Saved, backup: Path, tmp_path: Path) -> None:
     (tmp_path / "letters").mkdir()
     (tmp_path / "letters" / "a.txt").write_text("dear")
     for folder, reason in (
         (tmp_path / "letters", "is not empty and holds no backup (a.txt)"),
         (backup, "holds the backup of another archive"),
-        (archive.home / "store" / "backup", "lie in one another"),
+        (answers.folder / "home" / "store" / "backup", "lie in one another"),
     ):
         before = files_of(folder)
-        told = archive.run("backup", folder, check=False)
+        told = answers.run("backup", folder, check=False)
         assert (told.returncode, reason in told.stderr) == (2, True), told.stderr
         assert files_of(folder) == before
+    told = answers.run("backup", tmp_path / "new", "--keys", tmp_path / "new" / "keys", check=False)
+    assert (told.returncode, "lies in the backup" in told.stderr) == (2, True)
     with run.locked(backup, writing=True):
-        told = archive.run("backup", backup, check=False)
+        told = answers.run("backup", backup, check=False)
         assert (told.returncode, "another process uses the backup" in told.stderr) == (2, True)
 
 
-def test_a_verification_finds_what_is_wrong(server: Server, backup: Path, archive: Saved, tmp_path: Path) -> None:
+def test_a_verification_finds_what_is_wrong(server: Server, backup: Path, kept: Saved, tmp_path: Path) -> None:
     folder = tmp_path / "wrong"
     shutil.copytree(backup, folder)
     manifest = Manifest.read(folder)
     manifest.answers["1"][:2] = reversed(manifest.answers["1"][:2])
     manifest.write(folder)
     with server.database() as scratch:
-        done = archive.run("backup", folder, "--verify-only", "--scratch", scratch, "--json", check=False)
+        done = kept.run("backup", folder, "--verify-only", "--scratch", scratch, "--json", check=False)
         assert done.returncode == 1
         assert (done.json["verified"], [one["path"] for one in done.json["verification"]["failures"]]) == (
             False,
@@ -259,7 +276,7 @@ def test_a_verification_finds_what_is_wrong(server: Server, backup: Path, archiv
         )
         manifest.tables["image"]["rows"] += 1
         manifest.write(folder)
-        done = archive.run("backup", folder, "--verify-only", "--scratch", scratch, "--json", check=False)
+        done = kept.run("backup", folder, "--verify-only", "--scratch", scratch, "--json", check=False)
         assert "the tables image are not as in the backup" in done.json["verification"]["failures"][0]["message"]
         assert has_nothing(scratch)
 

@@ -7,11 +7,18 @@ from pathlib import Path
 
 import pytest
 
+from radretrieval.backup import keys
 from radretrieval.backup.keys import Keys, read_passphrase
 from radretrieval.config import Settings
 from radretrieval.errors import EnvironmentUnusable, UsageError
 
 PASSPHRASE = b"correct horse battery"
+
+
+@pytest.fixture(autouse=True)
+def _cheap(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A derivation that does not take half a second."""
+    monkeypatch.setitem(keys._COST, "n", 2**10)
 
 
 @pytest.fixture
