@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from radretrieval.errors import UsageError
 
+_FORMULA = re.compile(r"'*[=+\-@\t\r]")
 AppendRows = Callable[[Iterable[Sequence[Any]]], None]
 
 
@@ -34,7 +36,8 @@ def table_file(
     Parameters
     ----------
     columns : the names, each with its type as pyarrow calls it (`string`, `int32`, `binary`, …).
-    parquet : a Parquet file with nulls for None; else a CSV with empty cells for None and binary cells in hexadecimal.
+    parquet : a Parquet file with nulls for None; else a CSV with empty cells for None, binary cells in hexadecimal, and
+        texts as `no_formula` makes them.
     group : rows of a Parquet row group, which are held in memory.
     """
     with _parquet(path, columns, group) if parquet else _csv(path, columns) as append:
@@ -43,17 +46,44 @@ def table_file(
 
 @contextmanager
 def _csv(path: Path, columns: Mapping[str, str]) -> Iterator[AppendRows]:
-    binary = "binary" in columns.values()
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
+        writer = csv.writer(_Lines(file))
         writer.writerow(columns)
 
         def append(rows: Iterable[Sequence[Any]]) -> None:
-            if binary:
-                rows = ([cell.hex() if isinstance(cell, bytes) else cell for cell in row] for row in rows)
-            writer.writerows(rows)
+            writer.writerows([_cell(cell) for cell in row] for row in rows)
 
         yield append
+
+
+class _Lines:
+    """A file whose lines end in a newline alone; csv quotes the characters of a line's end that it knows, CR too."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def write(self, line: str) -> None:
+        self._file.write(f"{line[:-2]}\n")
+
+
+def _cell(cell: Any) -> Any:
+    return cell.hex() if isinstance(cell, bytes) else no_formula(cell) if isinstance(cell, str) else cell
+
+
+def no_formula(text: str) -> str:
+    """The text of a CSV cell that no spreadsheet takes for a formula: an apostrophe before what begins like one.
+
+    Examples
+    --------
+    >>> no_formula("=1+1"), no_formula("CHEST"), no_formula("'=1")
+    ("'=1+1", 'CHEST', "''=1")
+    """
+    return f"'{text}" if _FORMULA.match(text) else text
+
+
+def cell_text(cell: str) -> str:
+    """The text that `no_formula` made a cell of."""
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
 
 
 @contextmanager

@@ -14,12 +14,19 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from radretrieval.archive.schema.columns import LABELS
 from radretrieval.errors import InputMissing, LabelsError, UsageError
+from radretrieval.files.table_files import cell_text
 from radretrieval.files.text import printable
 from radretrieval.ingest.problem import Problem
 from radretrieval.irma.code import normalise
+
+if TYPE_CHECKING:
+    _Reader = csv.DictReader[str]
+else:  # generic from Python 3.12 on
+    _Reader = csv.DictReader
 
 # A person gives the patient's identifier; the archive keeps its pseudonym. `withdrawn` is a publisher's to say.
 COLUMNS = tuple("patient_id" if name == "patient_key" else name for name in LABELS if name != "withdrawn")
@@ -90,6 +97,14 @@ class Labels:
         return None if self.withdrawn is None or code is None else code in self.withdrawn
 
 
+class _Rows(_Reader):
+    """Rows, with the texts that were written as cells which are no formulas."""
+
+    def __next__(self) -> dict[str | Any, str | Any]:
+        row = super().__next__()
+        return {name: cell_text(cell) if isinstance(cell, str) else cell for name, cell in row.items()}
+
+
 @contextmanager
 def open_rows(path: str | Path, what: str = "labels") -> Iterator[csv.DictReader[str]]:
     """The rows of a CSV with a header, `,` or `;`, in UTF-8; blanks around the names of its columns are taken off.
@@ -100,7 +115,7 @@ def open_rows(path: str | Path, what: str = "labels") -> Iterator[csv.DictReader
         with open(path, encoding="utf-8-sig", newline="") as stream:
             head = stream.readline()
             stream.seek(0)
-            reader = csv.DictReader(stream, delimiter=";" if head.count(";") > head.count(",") else ",")
+            reader = _Rows(stream, delimiter=";" if head.count(";") > head.count(",") else ",")
             reader.fieldnames = [name.strip() for name in reader.fieldnames or []]
             twice = [name for name, count in Counter(filter(None, reader.fieldnames)).items() if count > 1]
             if twice:
