@@ -93,8 +93,8 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="RADRETRIEVAL_", env_ignore_empty=True, extra="ignore")
 
-    database_url: str | None = None
-    direct_database_url: str | None = None
+    database_url: str | None = Field(default=None, repr=False)  # they may have a password in them
+    direct_database_url: str | None = Field(default=None, repr=False)
     database_password_file: Path | None = None
     home: Path = _default_home()
     embedded_start_seconds: float = 120.0

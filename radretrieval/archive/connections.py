@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from radretrieval.archive.queries import sql
@@ -42,9 +42,9 @@ class Database:
     direct : libpq's URL for what needs a session, where `url` leads to a pooler; None where it does not.
     """
 
-    url: str
+    url: str = field(repr=False)  # it may have a password in it
     embedded: bool = False
-    direct: str | None = None
+    direct: str | None = field(default=None, repr=False)
 
     @property
     def session_url(self) -> str:

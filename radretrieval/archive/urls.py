@@ -22,6 +22,8 @@ def redacted(url: str) -> str:
         parts = psycopg.conninfo.conninfo_to_dict(url)
     except psycopg.ProgrammingError:
         return "(a URL that cannot be read)"
+    if "service" in parts:
+        return f"postgresql:///?service={parts['service']}"
     host = str(parts.get("host", "localhost"))
     port = f":{parts['port']}" if "port" in parts else ""
     user = f"{parts['user']}@" if "user" in parts else ""
@@ -68,6 +70,10 @@ def _with_password(url: str, settings: Settings) -> str:
         raise EnvironmentUnusable(
             f"the password file {file} cannot be read ({error.strerror}); RADRETRIEVAL_DATABASE_PASSWORD_FILE names it"
         ) from error
-    parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=f"{parts.username or 'postgres'}:{quote(password, safe='')}@{host}"))
+    parts, quoted = urlsplit(url), quote(password, safe="")
+    user, at, host = parts.netloc.rpartition("@")
+    if at:
+        return urlunsplit(parts._replace(netloc=f"{user.partition(':')[0]}:{quoted}@{host}"))
+    # the user is that of a service, of PGUSER or of the operating system; urlunsplit would take `//` from an empty host
+    before, _, query = url.partition("?")
+    return f"{before}?{query}{'&' if query else ''}password={quoted}"

@@ -189,6 +189,13 @@ def outcome(future: Future[Any]) -> Any:
         return error
 
 
+def _environment() -> dict[str, str]:
+    """This process's, with one thread for the libraries and nothing that leads to the database."""
+    hidden = ("PG", "RADRETRIEVAL_DATABASE_", "RADRETRIEVAL_DIRECT_DATABASE_")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(hidden)}
+    return kept | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+
+
 def _cause(code: int) -> str:
     """An exit status in words."""
     with contextlib.suppress(ValueError):
@@ -220,7 +227,7 @@ class _Process:
                     stdout=subprocess.DEVNULL,  # codecs print; the parent's stdout is for results
                     stderr=subprocess.DEVNULL,
                     pass_fds=(theirs.fileno(),),
-                    env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+                    env=_environment(),
                     start_new_session=True,  # Ctrl-C at the terminal reaches the parent alone
                 )
             except OSError as error:

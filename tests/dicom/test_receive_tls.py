@@ -3,27 +3,13 @@
 from __future__ import annotations
 
 import socket
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from nodes import Receiving, a_file, call
 from programs import needs_program
-
-
-def authority(folder: Path, name: str) -> None:
-    """A certificate that signs, and one of a host that it signed."""
-    folder.mkdir(exist_ok=True)
-
-    def openssl(*words: str) -> None:
-        subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
-
-    key = ("-newkey", "rsa:2048", "-nodes", "-days", "2")
-    openssl("req", "-x509", *key, "-keyout", f"{name}-ca.key", "-out", f"{name}-ca.pem", "-subj", f"/CN={name} CA")
-    openssl("req", *key[:3], "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", "/CN=localhost")
-    signer = ("-CA", f"{name}-ca.pem", "-CAkey", f"{name}-ca.key", "-CAcreateserial", "-days", "2")
-    openssl("x509", "-req", "-in", f"{name}.csr", *signer, "-out", f"{name}.pem")
+from tls_front import authority
 
 
 @pytest.fixture(scope="module")
