@@ -9,19 +9,18 @@ counted over images that have no codes.
 from __future__ import annotations
 
 import argparse
-import socket
+import multiprocessing
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import requests
 import serve_load
-import uvicorn
 from _common import database, machine, table
 from psycopg.types.json import Jsonb
 
@@ -34,13 +33,9 @@ from radretrieval.profile import STRONG
 from radretrieval.search.recorded import recorded
 from radretrieval.search.request import Answer, Request
 from radretrieval.search.searcher import Searcher
-from radretrieval.serve import audit as serve_audit
-from radretrieval.serve.access.user import User
-from radretrieval.serve.app import create_app
-from radretrieval.serve.routes import search
 
 CODED, SEARCHES = 2_561, 300  # as many images as benchmarks/search.py has
-WARM, FILMS = 5, 60
+WARM, FILMS = 10, 60
 SENT = "SELECT %s::jsonb"
 IMAGES = """
 INSERT INTO image (sha256, uri, format, rows, columns, bits_stored, photometric, modality, body_part, view_position,
@@ -114,24 +109,21 @@ def searches(searcher: Searcher) -> None:
 def answers(where: Database, settings: Settings, folder: Path) -> None:
     """Answers over HTTP, by id and to new films, in pairs: one with its row of the audit, one without."""
     serve_load.fill(where, settings, folder / "radiographs")
-    films, recording = serve_load.Films(), True
-
-    def searched(searcher: Searcher, user: User, request: Request) -> Answer:
-        return serve_audit.searched(searcher, user, request) if recording else searcher.search(request)
-
-    spent: dict[str, tuple[list[float], list[float]]] = {"by id": ([], []), "a new film": ([], [])}
-    search.searched = searched  # type: ignore[attr-defined]
-    with serving(settings) as url, requests.Session() as session:
+    films, spent = serve_load.Films(), {"by id": ([], []), "a new film": ([], [])}  # type: ignore[var-annotated]
+    processes = multiprocessing.get_context("spawn")
+    recording = processes.Value("b", 1)
+    with serving(processes, settings, recording) as url, requests.Session() as session:
         for number in range(-WARM, SEARCHES):
             for kind, took in spent.items():
-                for recording in (True, False) if number % 2 else (False, True):
+                for with_row in (1, 0) if number % 2 else (0, 1):
+                    recording.value = with_row
                     begun = time.perf_counter()
                     if kind == "by id":
-                        session.post(f"{url}api/search", data={"id": number % 400 + 1}).raise_for_status()
+                        session.post(f"{url}api/search", data={"id": number % WARM + 1}).raise_for_status()
                     elif number < FILMS:
                         films.ask(url, session)
                     if number >= 0 and (kind == "by id" or number < FILMS):
-                        took[recording].append(1000 * (time.perf_counter() - begun))
+                        took[with_row].append(1000 * (time.perf_counter() - begun))
     rows = []
     for kind, (without, row) in spent.items():
         more, middle = float(np.median(np.subtract(row, without))), float(np.median(without))
@@ -141,22 +133,31 @@ def answers(where: Database, settings: Settings, folder: Path) -> None:
 
 
 @contextmanager
-def serving(settings: Settings) -> Iterator[str]:
-    """The address of a service in this process."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:  # as serve.run has it
-        listener.bind(("127.0.0.1", 0))
-        config = uvicorn.Config(create_app(settings, ServeSettings()), log_level="warning")
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, args=([listener],))
-        thread.start()
-        while not server.started:
-            time.sleep(0.05)
-        try:
-            time.sleep(5)  # the network is loaded
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
-        finally:
-            server.should_exit = True
-            thread.join()
+def serving(processes: Any, settings: Settings, recording: Any) -> Iterator[str]:
+    """The address of a service in a process of its own, which adds rows while `recording` is not 0."""
+    ready = processes.Queue()
+    process = processes.Process(target=serve, args=(settings, recording, ready))
+    process.start()
+    try:
+        url: str = ready.get(timeout=60)
+        time.sleep(5)  # the network is loaded
+        yield url
+    finally:
+        process.terminate()
+        process.join()
+
+
+def serve(settings: Settings, recording: Any, ready: Any) -> None:
+    """What that process does."""
+    from radretrieval.serve import audit as serve_audit
+    from radretrieval.serve.routes import search
+    from radretrieval.serve.run import run
+
+    def searched(searcher: Searcher, user: Any, request: Request) -> Answer:
+        return serve_audit.searched(searcher, user, request) if recording.value else searcher.search(request)
+
+    search.searched = searched  # type: ignore[attr-defined]
+    run(settings, ServeSettings(port=0), ready.put)
 
 
 def facets(where: Database, images: int) -> None:
