@@ -13,7 +13,7 @@ import multiprocessing
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -153,10 +153,10 @@ def serve(settings: Settings, recording: Any, ready: Any) -> None:
     from radretrieval.serve.routes import search
     from radretrieval.serve.run import run
 
-    def searched(searcher: Searcher, user: Any, request: Request) -> Answer:
-        return serve_audit.searched(searcher, user, request) if recording.value else searcher.search(request)
+    def noted(searcher: Searcher, user: Any, answer: Answer) -> Any:
+        return serve_audit.noted(searcher, user, answer) if recording.value else nullcontext()
 
-    search.searched = searched  # type: ignore[attr-defined]
+    search.noted = noted  # type: ignore[attr-defined]
     run(settings, ServeSettings(port=0), ready.put)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from typing import Any
 
 from radretrieval.archive.connections import Connection
@@ -36,3 +38,34 @@ def note(connection: Connection, who: str, action: str, detail: dict[str, Any]) 
     except (errors.InsufficientPrivilege, errors.ReadOnlySqlTransaction):
         return False
     return True
+
+
+def begin(connection: Connection, who: str, action: str, detail: dict[str, Any]) -> Callable[[], bool]:
+    """Do what `note` does in two steps: the statement is sent, and what is returned waits until its row is committed.
+
+    Meanwhile the caller prepares an answer, which takes the server's time off it, and does not use the connection. It
+    is in autocommit mode: the row is committed also where this process is killed before the second step.
+    """
+    from psycopg import errors
+    from psycopg.pq import ExecStatus
+
+    statement = sql("audit_note")
+    for place, name in enumerate(("who", "action", "detail"), start=1):
+        statement = statement.replace(f"%({name})s", f"${place}")
+    server = connection.pgconn
+    server.send_query_params(statement.encode(), [who.encode(), action.encode(), json.dumps(detail).encode()])
+    while server.flush():  # 1: the socket takes no more yet
+        pass
+
+    def finish() -> bool:
+        problem = None
+        while (result := server.get_result()) is not None:
+            if result.status != ExecStatus.TUPLES_OK:
+                problem = errors.error_from_result(result, connection.info.encoding)
+        if isinstance(problem, errors.InsufficientPrivilege | errors.ReadOnlySqlTransaction):
+            return False
+        if problem is not None:
+            raise problem
+        return True
+
+    return finish

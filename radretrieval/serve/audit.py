@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from radretrieval.archive import audit, connections
@@ -30,6 +32,22 @@ def note_on(connection: Connection, who: str, action: str, **detail: Any) -> Non
     """Do what `note` does, by a connection that is open."""
     if not audit.note(connection, who, action, detail):
         log.warning("audit: %r %s %s", who, action, detail)
+
+
+@contextmanager
+def noted(searcher: Searcher, user: User, answer: Answer) -> Iterator[None]:
+    """Add the row that says who searched for what, while the block prepares the answer; it is there when that ends.
+
+    The block does not use the searcher's connection.
+    """
+    detail = recorded(answer)
+    with connections.database_errors(searcher.database.url):
+        finish = audit.begin(searcher.connection, user.name, "search", detail)
+        try:
+            yield
+        finally:
+            if not finish():
+                log.warning("audit: %r %s %s", user.name, "search", detail)
 
 
 def searched(searcher: Searcher, user: User, request: Request) -> Answer:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 
 import psycopg
@@ -108,3 +112,39 @@ def test_rows_of_the_revision_before_are_kept_and_chained(empty_database_url: st
         with connections.connect(empty_database_url) as connection:
             connection.execute(f"DROP OWNED BY {name}")
             connection.execute(f"DROP ROLE {name}")
+
+
+BEGUN = """
+import os, signal, sys
+from radretrieval.archive import audit
+from radretrieval.archive.connections import connect
+with connect(sys.argv[1], autocommit=True) as connection:
+    audit.begin(connection, "killed", "search", {"hits": [1]})
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_row_that_is_begun_is_there_though_the_process_is_killed(database: Database) -> None:
+    for _ in range(3):
+        killed = subprocess.run([sys.executable, "-c", BEGUN, database.url], check=False)
+        assert killed.returncode == -signal.SIGKILL
+    deadline, counted = time.monotonic() + 10, 0
+    while counted < 3 and time.monotonic() < deadline:
+        with database.connection() as connection:
+            row = connection.execute("SELECT count(*) AS n FROM audit WHERE who = 'killed'").fetchone()
+        counted = 0 if row is None else row["n"]
+    assert counted == 3
+
+
+def test_a_row_that_is_begun_is_there_when_it_is_finished(database: Database) -> None:
+    with database.connection() as connection:
+        connection.autocommit = True
+        detail = {"hits": [3, 4], "parameters": {"where": ["body_part=$1 %s 'x'"]}}
+        assert audit.begin(connection, "Dr. Ä", "search", detail)()
+        row = connection.execute("SELECT who, action, detail FROM audit").fetchone()
+        assert row == {"who": "Dr. Ä", "action": "search", "detail": detail}
+        with pytest.raises(psycopg.errors.UntranslatableCharacter):
+            audit.begin(connection, "a", "search", {"text": "\0"})()
+        connection.execute("SET default_transaction_read_only = on")
+        assert not audit.begin(connection, "a", "search", {})()
+        connection.execute("SELECT 1")  # the connection can be used again

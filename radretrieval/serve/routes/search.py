@@ -9,9 +9,16 @@ from fastapi import APIRouter, Depends, Form
 from radretrieval.search.duplicates import duplicates
 from radretrieval.search.request import Answer
 from radretrieval.serve.access.user import Role, User, require
-from radretrieval.serve.audit import searched
+from radretrieval.serve.audit import noted
 from radretrieval.serve.dependencies import TURN, Served
-from radretrieval.serve.documents import AnswerDocument, ImageRegion, QueryDocument, RegionDocument, RegionsDocument
+from radretrieval.serve.documents import (
+    AnswerDocument,
+    HitDocument,
+    ImageRegion,
+    QueryDocument,
+    RegionDocument,
+    RegionsDocument,
+)
 from radretrieval.serve.form_query import query_of, region_request, search_request
 from radretrieval.serve.forms import RegionForm, SearchForm
 from radretrieval.serve.problems import answers
@@ -32,11 +39,13 @@ def search(service: Served, user: Searching, form: Search) -> AnswerDocument:
     query, upload = query_of(service, user, form)
     request = search_request(query, form)
     with service.searchers.one(form.encoder) as searcher:
-        answer = searched(searcher, user, request)
+        answer = searcher.search(request)
         folded = duplicates(searcher, [hit.image_id for hit in answer.hits])
-    document = answer.document()
-    for hit in document["hits"]:
-        hit["duplicate_of"] = folded.get(hit["image_id"])
+        with noted(searcher, user, answer):
+            document = answer.document()
+            document["hits"] = [
+                HitDocument(**hit, duplicate_of=folded.get(hit["image_id"])) for hit in document["hits"]
+            ]
     return AnswerDocument(**document, query=_query(service, user, answer, upload))
 
 
