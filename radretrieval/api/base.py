@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self, TextIO, TypeVar
 
-from radretrieval.errors import DatabaseUnavailable, NoEncoder, UsageError
+from radretrieval.errors import DatabaseUnavailable, NoEncoder, RadretrievalError, UsageError
 
 if TYPE_CHECKING:
     from pydantic_settings import BaseSettings
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     S = TypeVar("S", bound=BaseSettings)
 
 StrPath = str | os.PathLike[str]
+
+log = logging.getLogger(__name__)
 
 _servers: Counter[Path] = Counter()  # archives of this process that use the embedded server of a home
 
@@ -94,6 +98,11 @@ def counted(progress: Progress | None, total: int | None = None) -> Callable[[in
     return None if progress is None else lambda count: progress(count, total)
 
 
+def figures(report: object) -> dict[str, Any]:
+    """The counts of a report that are not 0, for the audit: no names of files, nor what failed of which."""
+    return {name: value for name, value in vars(report).items() if isinstance(value, int | float) and value}
+
+
 class ArchiveBase:
     """An archive that is opened when it is first used.
 
@@ -107,6 +116,31 @@ class ArchiveBase:
         self._found_database: Database | None = None
         self._uses_server = False
         self._kept_searcher: Searcher | None = None
+
+    def _note(self, action: str, detail: Mapping[str, Any]) -> None:
+        """Add a row to the audit of what was done; where none can be added, the log has it."""
+        from radretrieval.archive import audit
+
+        noted = False
+        with suppress(RadretrievalError), self._database.connection() as connection:
+            noted = audit.note(connection, operator(), action, dict(detail), wait=True)
+        if not noted:
+            log.warning("audit: %r %s %s", operator(), action, detail)
+
+    @contextmanager
+    def _noted(self, action: str, **detail: Any) -> Iterator[dict[str, Any]]:
+        """Do something of which the audit gets a row, also when an error ends it, but for one in the request.
+
+        What the block puts into the dictionary that it gets is in the row too.
+        """
+        try:
+            yield detail
+        except UsageError:
+            raise
+        except BaseException as error:
+            self._note(action, detail | {"error": type(error).__name__})
+            raise
+        self._note(action, detail)
 
     def __enter__(self) -> Self:
         return self

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from radretrieval.api.base import ArchiveBase, Progress, counted
+from radretrieval.api.base import ArchiveBase, Progress, counted, operator
 from radretrieval.errors import UsageError
 
 if TYPE_CHECKING:
@@ -58,7 +58,10 @@ class ArchiveCodes(ArchiveBase):
 
         chosen = by_name(profile) if isinstance(profile, str) else profile or default_profile(self._database)
         options = TrainOptions(chosen, split, epochs, device, seed, Path(weights) if weights else None, restart)
-        return train(self._database, self.settings, options, advance=progress)
+        with self._noted("train", profile=chosen.name, split=split) as noted:
+            report = train(self._database, self.settings, options, advance=progress)
+            noted["encoder_id"] = report.encoder_id
+        return report
 
     def encode(
         self,
@@ -105,7 +108,7 @@ class ArchiveCodes(ArchiveBase):
         ----------
         encoder : id. force : although images have no code of it yet, which then cannot be found.
         """
-        from radretrieval.archive import codes, encoders
+        from radretrieval.archive import audit, codes, encoders
 
         with self._database.connection() as connection:
             encoders.get(connection, encoder)
@@ -116,6 +119,7 @@ class ArchiveCodes(ArchiveBase):
                     f"work --once --encoder {encoder} (or switch all the same with --force)"
                 )
             encoders.activate(connection, encoder)
+            audit.record(connection, operator(), "encoder activate", {"encoder_id": encoder, "without_code": missing})
 
     def export_encoder(self, file: str | Path, *, encoder: int | None = None) -> ExchangedEncoder:
         """Write an encoder with its profile, classes and metrics to one file, for another archive to import.
@@ -126,7 +130,10 @@ class ArchiveCodes(ArchiveBase):
         """
         from radretrieval.jobs.exchange import export_encoder
 
-        return export_encoder(self._database, self.settings, Path(file), encoder)
+        with self._noted("encoder export") as noted:
+            done = export_encoder(self._database, self.settings, Path(file), encoder)
+            noted["encoder_id"] = done.encoder_id
+        return done
 
     def import_encoder(self, file: str | Path) -> ExchangedEncoder:
         """Add the encoder of a file that `export_encoder` wrote; active if it is the first.
@@ -137,7 +144,10 @@ class ArchiveCodes(ArchiveBase):
         """
         from radretrieval.jobs.exchange import import_encoder
 
-        return import_encoder(self._database, Path(file))
+        with self._noted("encoder import") as noted:
+            done = import_encoder(self._database, Path(file))
+            noted["encoder_id"] = done.encoder_id
+        return done
 
     def delete_encoder(self, encoder: int) -> DeletedEncoder:
         """Delete an encoder that is not active, with its codes, indexes and this host's cached weights, for ever.
@@ -152,7 +162,10 @@ class ArchiveCodes(ArchiveBase):
         """
         from radretrieval.archive.encoder_deletion import delete
 
-        return delete(self._database, encoder, self.settings.weights_folder)
+        with self._noted("encoder delete", encoder_id=encoder) as noted:
+            done = delete(self._database, encoder, self.settings.weights_folder)
+            noted |= asdict(done)
+        return done
 
     def code_report(self, encoder: int | None = None, *, progress: Progress | None = None) -> CodeReport:
         """Tell whether an encoder's codes are healthy: densities, dead and duplicate bits, collisions, distances."""
@@ -182,12 +195,14 @@ class ArchiveCodes(ArchiveBase):
         from radretrieval.archive.search import exact_index, hnsw
 
         started, chosen = time.monotonic(), self.encoder(encoder)
-        if _kind(kind) == "hnsw":
-            with self._database.connection() as connection:
-                made: dict[str, Any] = {"codes": hnsw.build(connection, chosen)}
-        else:
-            built = exact_index.build(self._database, chosen, anchors, counted(progress))
-            made = {"codes": built.codes, "anchors": built.anchors}
+        with self._noted("index build", kind=_kind(kind), encoder_id=chosen.id) as noted:
+            if kind == "hnsw":
+                with self._database.connection() as connection:
+                    made: dict[str, Any] = {"codes": hnsw.build(connection, chosen)}
+            else:
+                built = exact_index.build(self._database, chosen, anchors, counted(progress))
+                made = {"codes": built.codes, "anchors": built.anchors}
+            noted |= made
         return {"kind": kind, **made, "seconds": _since(started)}
 
     def check_index(self, *, sample: int = 60, encoder: int | None = None) -> dict[str, Any]:
@@ -229,11 +244,12 @@ class ArchiveCodes(ArchiveBase):
         from radretrieval.archive.search import exact_index, hnsw
 
         started, chosen = time.monotonic(), self.encoder(encoder)
-        if kind is None or _kind(kind) == "hnsw":
-            with self._database.connection() as connection:
-                hnsw.drop(connection, chosen)
-        if kind != "hnsw":
-            exact_index.drop(self._database, chosen)
+        with self._noted("index drop", kind=kind and _kind(kind), encoder_id=chosen.id):
+            if kind in (None, "hnsw"):
+                with self._database.connection() as connection:
+                    hnsw.drop(connection, chosen)
+            if kind != "hnsw":
+                exact_index.drop(self._database, chosen)
         return {"kind": kind or "all", "seconds": _since(started)}
 
 

@@ -8,7 +8,16 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from radretrieval.api.base import ArchiveBase, Progress, StrPath, counted, make_settings, optional_path, path_list
+from radretrieval.api.base import (
+    ArchiveBase,
+    Progress,
+    StrPath,
+    counted,
+    figures,
+    make_settings,
+    optional_path,
+    path_list,
+)
 from radretrieval.errors import UsageError
 
 if TYPE_CHECKING:
@@ -64,9 +73,12 @@ class ArchiveInput(ArchiveBase):
         settings = make_settings(self.settings, keep=keep, frames=frames, issuer=issuer)
         database = self._database
         advance = counted(progress, sum(1 for _ in walk(found)) if progress else None)
-        return ingest(
-            database, settings, found, labels=given, split=split, workers=workers, advance=advance, tell=on_release
-        )
+        with self._noted("ingest", labels=given is not None) as noted:
+            report = ingest(
+                database, settings, found, labels=given, split=split, workers=workers, advance=advance, tell=on_release
+            )
+            noted |= figures(report)
+        return report
 
     def watch(
         self,
@@ -101,8 +113,14 @@ class ArchiveInput(ArchiveBase):
 
         settings = make_settings(self.settings, keep=keep, frames=frames, issuer=issuer)
         options = WatchOptions(settle, None, optional_path(move_to), _labels(labels), split, workers)
+
+        def ended(report: IngestReport) -> None:
+            self._note("ingest", {"watch": True, "labels": options.labels is not None, **figures(report)})
+            if on_round is not None:
+                on_round(report)
+
         with Heartbeat(self._database, "ingest --watch"):
-            return watch(self._database, settings, path_list(folders), options, stop or threading.Event(), on_round)
+            return watch(self._database, settings, path_list(folders), options, stop or threading.Event(), ended)
 
     def receive(
         self,
@@ -219,17 +237,22 @@ class ArchiveInput(ArchiveBase):
         chosen = _pull_query(since, until, list(query), all_classes, again)
         settings = make_settings(self.settings, credentials=credentials)
         opened = _pull_source(source, settings, ae_title, move_to, all_classes)
+        # the keys of the filters, and not their values: one may be a patient's identifier
+        asked = {"from": opened.origin, "since": since, "until": until, "query": sorted(chosen.filters), "again": again}
         try:
-            return pull(
-                self._database,
-                make_settings(self.settings, issuer=issuer),
-                opened,
-                chosen,
-                workers=workers,
-                orthanc=orthanc_api(opened) if changes and isinstance(opened, DicomWebSource) else None,
-                deletions=reconcile,
-                advance=counted(progress),
-            )
+            with self._noted("pull", **asked) as noted:
+                report = pull(
+                    self._database,
+                    make_settings(self.settings, issuer=issuer),
+                    opened,
+                    chosen,
+                    workers=workers,
+                    orthanc=orthanc_api(opened) if changes and isinstance(opened, DicomWebSource) else None,
+                    deletions=reconcile,
+                    advance=counted(progress),
+                )
+                noted |= figures(report)
+            return report
         finally:
             opened.close()
 

@@ -104,11 +104,16 @@ class ArchiveQueries(ArchiveBase):
             audit.note(searcher.connection, operator(), "search", recorded(answer))
         if outputs is not None:
             outputs.write(searcher, answer, subject)
+            if outputs.given():
+                self._note("output", outputs.recorded)
         return answer
 
     def send(self, outputs: AnswerOutputs) -> Iterator[str]:
         """Send the DICOM objects that a search has made for peers; yields in words what each peer says and stores."""
-        return outputs.send(self.settings)
+        if not outputs.peers():
+            return
+        with self._noted("send", to=outputs.peers(), **outputs.recorded):
+            yield from outputs.send(self.settings)
 
     def search_many(
         self,

@@ -7,7 +7,16 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from radretrieval.api.base import ArchiveBase, Progress, StrPath, counted, make_settings, operator, optional_path
+from radretrieval.api.base import (
+    ArchiveBase,
+    Progress,
+    StrPath,
+    counted,
+    figures,
+    make_settings,
+    operator,
+    optional_path,
+)
 from radretrieval.api.queries import Where, conditions
 from radretrieval.errors import EnvironmentUnusable, UsageError
 
@@ -118,7 +127,9 @@ class ArchiveUpkeep(ArchiveBase):
         """
         from radretrieval.results.feedback import write_feedback
 
-        return write_feedback(self._database, Path(out))
+        with self._noted("feedback export") as noted:
+            noted["opinions"] = write_feedback(self._database, Path(out))
+        return int(noted["opinions"])
 
     def health(
         self, *, waiting: timedelta = timedelta(minutes=15), expect: Iterable[str] = (), only: Iterable[str] = ()
@@ -173,7 +184,10 @@ class ArchiveUpkeep(ArchiveBase):
             with self._database.connection() as connection:
                 total = images.counts(connection)["images"]
         advance = counted(progress, total)
-        return verify(self._database, self.settings, tidy=tidy, workers=workers, advance=advance)
+        with self._noted("verify", tidy=tidy) as noted:
+            report = verify(self._database, self.settings, tidy=tidy, workers=workers, advance=advance)
+            noted |= figures(report)
+        return report
 
     def export(
         self,
@@ -204,6 +218,7 @@ class ArchiveUpkeep(ArchiveBase):
         """
         from radretrieval.archive.filters import Filter
         from radretrieval.export.run import ExportOptions, export
+        from radretrieval.search.recorded import recorded_where
 
         if (key or accept_burned_in) and not deidentify:
             raise UsageError("--key and --accept-burned-in are about --deidentify; say that too, or leave them out")
@@ -220,7 +235,16 @@ class ArchiveUpkeep(ArchiveBase):
             workers=workers,
         )
         expect = None if progress is None else lambda total: progress(0, total)
-        return export(self._database, self.settings, Path(folder), options, counted(progress), expect)
+        chosen = {
+            "where": recorded_where(options.where.where),
+            "deidentify": deidentify,
+            "images": images,
+            "index": index and form,
+        }
+        with self._noted("export", **chosen) as noted:
+            report = export(self._database, self.settings, Path(folder), options, counted(progress), expect)
+            noted |= figures(report)
+        return report
 
     def rotate_patient_key(self, *, issuer: str | None = None) -> Rotation:
         """Give every patient a new pseudonym under a new key; each stays the same patient. Or finish a rotation.
@@ -231,13 +255,19 @@ class ArchiveUpkeep(ArchiveBase):
         """
         from radretrieval.privacy.key_rotation import rotate
 
-        return rotate(self._database, make_settings(self.settings, issuer=issuer))
+        with self._noted("patient-key rotate") as noted:
+            done = rotate(self._database, make_settings(self.settings, issuer=issuer))
+            noted |= figures(done)
+        return done
 
     def accept_patient_key(self) -> AcceptedKey:
         """Record the key of this host as the archive's, whatever key its pseudonyms were made with."""
         from radretrieval.privacy.archive_key import accept
 
-        return accept(self._database, self.settings)
+        with self._noted("patient-key accept") as noted:
+            done = accept(self._database, self.settings)
+            noted |= figures(done)
+        return done
 
 
 def parse_ids(text: str) -> tuple[int, ...]:

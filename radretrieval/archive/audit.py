@@ -11,7 +11,7 @@ from radretrieval.archive.queries import sql
 
 
 def record(connection: Connection, who: str, action: str, detail: dict[str, Any]) -> None:
-    """Add a row.
+    """Add a row, as the last statement of a transaction: until that ends, nobody else adds one.
 
     Parameters
     ----------
@@ -24,17 +24,20 @@ def record(connection: Connection, who: str, action: str, detail: dict[str, Any]
     connection.execute(sql("audit_add"), {"who": who, "action": action, "detail": Jsonb(detail)})
 
 
-def note(connection: Connection, who: str, action: str, detail: dict[str, Any]) -> bool:
-    """Add a row where this session may; returns whether it did.
+def note(connection: Connection, who: str, action: str, detail: dict[str, Any], *, wait: bool = False) -> bool:
+    """Add a row where this session may; returns whether it did. It is the last statement of its transaction.
 
-    The commit does not wait for the disk, which would take half as long as a search: a crash of the server may lose the
-    rows of its last half second.
+    Parameters
+    ----------
+    wait : whether the commit waits for the disk, which takes half as long as a search; else a crash of the server may
+        lose the rows of its last half second.
     """
     from psycopg import errors
     from psycopg.types.json import Jsonb
 
+    statement = sql("audit_add" if wait else "audit_note")
     try:  # a statement that asked first would double the time
-        connection.execute(sql("audit_note"), {"who": who, "action": action, "detail": Jsonb(detail)})
+        connection.execute(statement, {"who": who, "action": action, "detail": Jsonb(detail)})
     except (errors.InsufficientPrivilege, errors.ReadOnlySqlTransaction):
         return False
     return True

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from radretrieval.archive import audit
 from radretrieval.archive.connections import Connection
@@ -52,7 +53,7 @@ def report(connection: Connection, who: str, image_id: int, expected: str | None
         elif connection.execute(sql("label_report_add"), values).fetchone() is None:
             raise NotInArchive(f"the archive has no image {image_id}; it may have been deleted")
         del values["who"]
-        audit.record(connection, who, "label report", values)
+        audit.record(connection, who, "label report", _recorded(values))
 
 
 def pending(connection: Connection) -> list[LabelReport]:
@@ -71,4 +72,9 @@ def dismiss(connection: Connection, who: str, ids: Sequence[int]) -> None:
         if missing := sorted(set(ids) - {row["id"] for row in rows}):
             raise UsageError(f"there is no report {missing[0]}; radretrieval audit labels lists them")
         for row in rows:
-            audit.record(connection, who, "label report dismissed", row)
+            audit.record(connection, who, "label report dismissed", _recorded(row))
+
+
+def _recorded(report: dict[str, Any]) -> dict[str, Any]:
+    """What the audit has of a report: whether there is a remark, and not what a user wrote in it."""
+    return report | {"remark": report["remark"] is not None}

@@ -56,6 +56,8 @@ EVENTS = {
     "output": _Event(_EXPORT, "R"),
     "export": _Event(_EXPORT, "R"),
     "feedback export": _Event(_EXPORT, "R"),
+    "backup": _Event(_EXPORT, "R"),
+    "restore": _Event(_IMPORT, "C"),
     "feedback": _Event(_ACCESSED, "U"),
     "label report": _Event(_ACCESSED, "U"),
     "label report dismissed": _Event(_ACCESSED, "U"),

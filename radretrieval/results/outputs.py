@@ -40,6 +40,7 @@ class AnswerOutputs:
     ae_title : the calling AE title of C-STORE.
     objects : the DICOM objects (pydicom) that `write` has made.
     remarks : hits that the report could not refer to, in words.
+    recorded : what the audit has of them, once they are written: their kinds, query and hits.
     """
 
     picture: Path | None = None
@@ -52,11 +53,16 @@ class AnswerOutputs:
     ae_title: str = "RADRETRIEVAL"
     objects: list[Any] = field(default_factory=list, init=False)
     remarks: list[str] = field(default_factory=list, init=False)
+    recorded: dict[str, Any] = field(default_factory=dict, init=False)
 
     def given(self) -> list[str]:
         """The options that were given, by their names on the command line."""
         names = (*_FILES, "store_to", "stow")
         return [f"--{name.replace('_', '-')}" for name in names if getattr(self, name) is not None]
+
+    def peers(self) -> list[str]:
+        """Where the objects are sent."""
+        return [name for name in (self.store_to, self.stow) if name is not None]
 
     def check(self) -> None:
         """Raise UsageError, before the work begins, for a file that cannot be written or a peer that is none."""
@@ -87,6 +93,11 @@ class AnswerOutputs:
 
     def write(self, searcher: Searcher, answer: Answer, subject: Subject | None) -> None:
         """Write the files, and make the objects that `send` sends."""
+        from radretrieval.search.recorded import recorded
+
+        asked = recorded(answer)
+        self.recorded = {name: asked[name] for name in ("query_image_id", "query_sha256", "hits")}
+        self.recorded["kind"] = [name for name in _FILES if getattr(self, name) is not None]
         if self.picture is not None:
             from radretrieval.report.search_picture import write_search_picture
 

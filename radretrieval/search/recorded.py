@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterable
 from typing import Any
 
+from radretrieval.archive.filters import Condition
 from radretrieval.search.request import Answer, Request
+
+_OF_ONE = {"patient_key", "study_instance_uid", "series_instance_uid", "sop_instance_uid"}
 
 
 def recorded(answer: Answer) -> dict[str, Any]:
@@ -31,5 +36,16 @@ def parameters(request: Request) -> dict[str, Any]:
     changed = {name: value for name, value in vars(request).items() if value != getattr(usual, name)}
     del changed["query"]
     if request.where:
-        changed["where"] = [f"{one.column}{one.operator}{one.value}" for one in request.where]
+        changed["where"] = recorded_where(request.where)
+    if request.where_sql is not None:
+        changed["where_sql"] = _hashed(request.where_sql)
     return changed
+
+
+def recorded_where(where: Iterable[Condition]) -> list[str]:
+    """Conditions as the audit has them: of what tells of one patient, study or image only the hash of the value."""
+    return [f"{one.column}{one.operator}{_hashed(one.value) if one.column in _OF_ONE else one.value}" for one in where]
+
+
+def _hashed(text: str) -> str:
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"

@@ -74,17 +74,24 @@ class ScpServer:
     ----------
     store : called for each C-STORE request, in the thread of its association; returns the status.
     new_data_set : makes what takes the data set of a message, which is the request's `DataSet` then.
+    ended : called with each association that ended, or was rejected, and then with the reason; in its thread.
 
     Raises
     ------
     EnvironmentUnusable : it cannot listen on the configured host and port.
     """
 
-    def __init__(self, config: ScpConfig, store: StoreHandler, new_data_set: NewDataSet) -> None:
+    def __init__(
+        self,
+        config: ScpConfig,
+        store: StoreHandler,
+        new_data_set: NewDataSet,
+        ended: Callable[[Any, str | None], None] = lambda association, reason: None,
+    ) -> None:
         pynetdicom._config.LOG_HANDLER_LEVEL = "none"  # else it formats a log message for each PDU
         logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)  # it logs tracebacks of protocol errors
         self.config = config
-        self._new_data_set = new_data_set
+        self._new_data_set, self._ended = new_data_set, ended
         self._accepted: set[Any] = set()
         self._lock = threading.Lock()
         ae = AE(config.title)
@@ -98,6 +105,7 @@ class ScpServer:
             (evt.EVT_CONN_OPEN, self._read_messages),
             (evt.EVT_DIMSE_RECV, _check_command),
             (evt.EVT_CONN_CLOSE, _end_messages),
+            (evt.EVT_CONN_CLOSE, self._end),
             (evt.EVT_REQUESTED, self._negotiate),
             (evt.EVT_C_STORE, store),
             (evt.EVT_PDU_SENT, _log_refused),
@@ -118,6 +126,12 @@ class ScpServer:
     def _read_messages(self, event: evt.Event) -> None:
         association: Any = event.assoc
         association.reader = MessageReader(association, self._new_data_set)
+
+    def _end(self, event: evt.Event) -> None:
+        with self._lock:
+            accepted = event.assoc in self._accepted
+        if accepted:
+            self._ended(event.assoc, None)
 
     def close(self) -> None:
         """Accept no more connections; associations get some seconds to end, then they are aborted."""
@@ -174,6 +188,7 @@ class ScpServer:
         log.warning("%s: association rejected: %s", requestor(association), printable(str(reason)))
         association.acse.send_reject(*code)
         association.kill()
+        self._ended(association, str(reason))
 
 
 def _read_pdus(event: evt.Event) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import threading
 import warnings
+from collections import Counter
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
 from radretrieval import metrics
+from radretrieval.archive import audit
 from radretrieval.archive.connections import Database
 from radretrieval.config import Settings
 from radretrieval.dicom.data_set import sop_uids
@@ -56,9 +58,10 @@ class StorageScp:
         on_commit: Callable[[], None] = lambda: None,
     ) -> None:
         self._queue = ReceiveQueue(database, settings, on_commit)
+        self._database = database
         self._largest = settings.largest_data_set
         try:
-            self._server = ScpServer(config, self._handle, self._new_data_set)
+            self._server = ScpServer(config, self._handle, self._new_data_set, self._note)
         except BaseException:
             self._queue.close()
             raise
@@ -74,6 +77,18 @@ class StorageScp:
     def _new_data_set(self, association: Any, message: Any) -> IncomingDataSet:
         return IncomingDataSet(association, message, self._queue.draft, self._largest)
 
+    def _note(self, association: Any, reason: str | None) -> None:
+        """Add the row of an association to the audit; while the database is unavailable, the log has it."""
+        title, requests = str(association.requestor.ae_title), getattr(association, "requests", Counter())
+        detail = {"address": str(association.requestor.address)}
+        action = "association" if reason is None else "association rejected"
+        detail |= {"reason": reason} if reason is not None else {name: requests[name] for name in ("stored", "refused")}
+        noted = False
+        with suppress(EnvironmentUnusable), self._database.connection() as connection:
+            noted = audit.note(connection, title, action, detail, wait=True)
+        if not noted:
+            log.warning("audit: %s %s %s", printable(title), action, printable(str(detail)))
+
     def _handle(self, event: Event) -> int:
         """Serve one C-STORE request; log the reason of any status but success.
 
@@ -87,6 +102,10 @@ class StorageScp:
             log.exception("a file cannot be stored")
             status, reason = PROCESSING_FAILURE, f"{type(error).__name__}: {error}"
         metrics.count(metrics.RECEIVED, 1, printable(str(event.assoc.requestor.ae_title).strip()), f"0x{status:04X}")
+        association: Any = event.assoc
+        if not hasattr(association, "requests"):
+            association.requests = Counter()
+        association.requests["stored" if status == SUCCESS else "refused"] += 1
         if status != SUCCESS:
             request: Any = event.request
             uid = printable(str(request.AffectedSOPInstanceUID))
