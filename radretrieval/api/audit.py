@@ -74,7 +74,7 @@ class ArchiveAudit(ArchiveBase):
         UsageError : a form or target that there is not. EnvironmentUnusable : the server does not take them; it has
             what was sent before, and since `last` goes on from there.
         """
-        from radretrieval.archive import audit, audit_trail
+        from radretrieval.archive import audit_trail
         from radretrieval.archive.audit_trail import AuditFilter
         from radretrieval.results import audit_export
         from radretrieval.results.syslog import Syslog
@@ -102,8 +102,7 @@ class ArchiveAudit(ArchiveBase):
         else:
             done = audit_export.send(server, batches, form, sent)
         detail = {**vars(done), "to": server.name if server else "file", "form": form}
-        with self._database.connection() as connection:
-            audit.note(connection, operator(), "audit export", detail)
+        self._note("audit export", detail)
         return done
 
     def prune_audit(self, older_than: str | datetime) -> Pruned:

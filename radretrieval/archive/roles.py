@@ -41,6 +41,7 @@ def script(patients: bool = True) -> str:
         "revision": REVISION,
         "create": "\n".join(create.format(role(one)) for one in every),
         "owner": role(OWNER),
+        "patients": str(patients).lower(),
         "every": ", ".join(map(role, every)),
         "temporary": ", ".join(map(role, TEMPORARY)),
         "services": services,

@@ -197,6 +197,9 @@ def test_auditor_reads_the_audit(roled: Roled) -> None:
     assert roled.run("auditor", "audit", "list").stdout
     for _ in range(2):
         roled.run("auditor", "audit", "export", "audit-files", "--since", "last")
+    with roled.connect("auditor") as made:
+        assert len(made.execute("SELECT db_role FROM audit WHERE action = 'audit export'").fetchall()) == 2
+        assert made.execute("SELECT detail FROM audit WHERE action = 'db roles'").fetchall()[0] == ({"patients": True},)
     roled.run("auditor", "db", "check", "--role", "auditor")
 
 

@@ -39,6 +39,7 @@ COMMANDS: dict[str, tuple[str, ...] | str] = {
     "audit verify": "reads the audit itself",
     "backup": ("backup",),
     "db check": "reads no image",
+    "db roles": ("db roles",),
     "db stop": "needs no database",
     "db upgrade": "alembic_version and schema_object have it",
     "db url": "reads no image",
@@ -58,6 +59,7 @@ COMMANDS: dict[str, tuple[str, ...] | str] = {
     "index check": "counts",
     "index drop": ("index drop",),
     "ingest": ("ingest",),
+    "metrics": "counts",
     "patient-key accept": ("patient-key accept",),
     "patient-key rotate": ("patient-key rotate",),
     "phantom": "needs no database",
@@ -136,7 +138,7 @@ def test_commands_are_rows_without_identifiers(
     keep_up(audited, tmp_path)
     send_and_pull(audited, canary)
     by_commands = {action for name, kinds in COMMANDS.items() if isinstance(kinds, tuple) for action in kinds}
-    elsewhere = {"backup", "restore", "send", "keep", "login", "login refused", "logout", "audit prune"}
+    elsewhere = {"db roles", "backup", "restore", "send", "keep", "login", "login refused", "logout", "audit prune"}
     assert by_commands - audited.seen == elsewhere
     with rr.open_archive(settings=audited.settings) as archive:
         assert archive.verify_audit().finding is None

@@ -202,7 +202,7 @@ TABLES: dict[str, Table] = {
 # Functions that run with the rights of the owner, or whose execution is a right of its own: who may execute them beside
 # the owner. `search?` may or may not, as the site says.
 FUNCTIONS: dict[str, tuple[str, ...]] = {
-    "audit_add": ("ingest", "worker", "search"),
+    "audit_add": ("ingest", "worker", "search", "auditor"),
     "audit_partition": (),
     "exact_cnnc_applied": (),
     "exact_cnnc_changed": (),

@@ -53,5 +53,7 @@ DO $$DECLARE change text; BEGIN
     END LOOP;
 END$$;
 
+DO $$BEGIN PERFORM radretrieval.audit_add(session_user::text, 'db roles', '{"patients": {patients}}'); END$$;
+
 RESET ROLE;
 COMMIT;
