@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from radretrieval.api.base import ArchiveBase, operator
+from radretrieval.api.base import ArchiveBase
+from radretrieval.api.noting import operator
 from radretrieval.errors import UsageError
 
 if TYPE_CHECKING:

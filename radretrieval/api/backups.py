@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from radretrieval.api.base import ArchiveBase, Progress, StrPath, operator, optional_path
+from radretrieval.api.base import ArchiveBase, Progress, StrPath, optional_path
+from radretrieval.api.noting import operator
 from radretrieval.errors import UsageError
 
 if TYPE_CHECKING:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self, TextIO, TypeVar
 
-from radretrieval.errors import DatabaseUnavailable, NoEncoder, RadretrievalError, UsageError
+from radretrieval.api.noting import note, noted
+from radretrieval.errors import DatabaseUnavailable, NoEncoder, UsageError
 
 if TYPE_CHECKING:
     from pydantic_settings import BaseSettings
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     S = TypeVar("S", bound=BaseSettings)
 
 StrPath = str | os.PathLike[str]
-
-log = logging.getLogger(__name__)
 
 _servers: Counter[Path] = Counter()  # archives of this process that use the embedded server of a home
 
@@ -73,16 +71,6 @@ def _made(kind: type[S], settings: S | None, changes: dict[str, object]) -> S:
     return made
 
 
-def operator() -> str:
-    """Who runs this process, as the operating system knows them; for the audit."""
-    import getpass
-
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # a container's user without a name
-        return f"uid {os.getuid()}"
-
-
 def path_list(paths: StrPath | Iterable[StrPath]) -> list[Path]:
     """One path, or several, as a list."""
     return [Path(paths)] if isinstance(paths, str | os.PathLike) else [Path(path) for path in paths]
@@ -96,11 +84,6 @@ def optional_path(path: StrPath | None) -> Path | None:
 def counted(progress: Progress | None, total: int | None = None) -> Callable[[int], None] | None:
     """A progress callback that is called with a number alone."""
     return None if progress is None else lambda count: progress(count, total)
-
-
-def figures(report: object) -> dict[str, Any]:
-    """The counts of a report that are not 0, for the audit: no names of files, nor what failed of which."""
-    return {name: value for name, value in vars(report).items() if isinstance(value, int | float) and value}
 
 
 class ArchiveBase:
@@ -118,29 +101,10 @@ class ArchiveBase:
         self._kept_searcher: Searcher | None = None
 
     def _note(self, action: str, detail: Mapping[str, Any]) -> None:
-        """Add a row to the audit of what was done; where none can be added, the log has it."""
-        from radretrieval.archive import audit
+        note(self._database, action, detail)
 
-        noted = False
-        with suppress(RadretrievalError), self._database.connection() as connection:
-            noted = audit.note(connection, operator(), action, dict(detail), wait=True)
-        if not noted:
-            log.warning("audit: %r %s %s", operator(), action, detail)
-
-    @contextmanager
-    def _noted(self, action: str, **detail: Any) -> Iterator[dict[str, Any]]:
-        """Do something of which the audit gets a row, also when an error ends it, but for one in the request.
-
-        What the block puts into the dictionary that it gets is in the row too.
-        """
-        try:
-            yield detail
-        except UsageError:
-            raise
-        except BaseException as error:
-            self._note(action, detail | {"error": type(error).__name__})
-            raise
-        self._note(action, detail)
+    def _noted(self, action: str, **detail: Any) -> AbstractContextManager[dict[str, Any]]:
+        return noted(self._database, action, **detail)
 
     def __enter__(self) -> Self:
         return self

@@ -10,7 +10,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from radretrieval.api.base import ArchiveBase, Progress, counted, operator
+from radretrieval.api.base import ArchiveBase, Progress, counted
+from radretrieval.api.noting import operator
 from radretrieval.errors import UsageError
 
 if TYPE_CHECKING:

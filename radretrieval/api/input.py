@@ -8,16 +8,8 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from radretrieval.api.base import (
-    ArchiveBase,
-    Progress,
-    StrPath,
-    counted,
-    figures,
-    make_settings,
-    optional_path,
-    path_list,
-)
+from radretrieval.api.base import ArchiveBase, Progress, StrPath, counted, make_settings, optional_path, path_list
+from radretrieval.api.noting import figures
 from radretrieval.errors import UsageError
 
 if TYPE_CHECKING:

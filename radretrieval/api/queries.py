@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from radretrieval.api.base import ArchiveBase, Progress, StrPath, counted, operator
+from radretrieval.api.base import ArchiveBase, Progress, StrPath, counted
+from radretrieval.api.noting import operator
 from radretrieval.errors import InputMissing, UsageError
 
 if TYPE_CHECKING:

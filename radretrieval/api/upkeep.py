@@ -7,16 +7,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from radretrieval.api.base import (
-    ArchiveBase,
-    Progress,
-    StrPath,
-    counted,
-    figures,
-    make_settings,
-    operator,
-    optional_path,
-)
+from radretrieval.api.base import ArchiveBase, Progress, StrPath, counted, make_settings, optional_path
+from radretrieval.api.noting import figures, operator
 from radretrieval.api.queries import Where, conditions
 from radretrieval.errors import EnvironmentUnusable, UsageError
 

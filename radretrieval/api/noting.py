@@ -1,0 +1,58 @@
+"""Rows of the audit for what an archive's methods do."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+from radretrieval.errors import RadretrievalError, UsageError
+
+if TYPE_CHECKING:
+    from radretrieval.archive.connections import Database
+
+log = logging.getLogger(__name__)
+
+
+def operator() -> str:
+    """Who runs this process, as the operating system knows them; for the audit."""
+    import getpass
+
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a container's user without a name
+        return f"uid {os.getuid()}"
+
+
+def figures(report: object) -> dict[str, Any]:
+    """The counts of a report that are not 0, for the audit: no names of files, nor what failed of which."""
+    return {name: value for name, value in vars(report).items() if isinstance(value, int | float) and value}
+
+
+def note(database: Database, action: str, detail: Mapping[str, Any]) -> None:
+    """Add a row to the audit of what was done; where none can be added, the log has it."""
+    from radretrieval.archive import audit
+
+    added = False
+    with suppress(RadretrievalError), database.connection() as connection:
+        added = audit.note(connection, operator(), action, dict(detail), wait=True)
+    if not added:
+        log.warning("audit: %r %s %s", operator(), action, detail)
+
+
+@contextmanager
+def noted(database: Database, action: str, **detail: Any) -> Iterator[dict[str, Any]]:
+    """Do something of which the audit gets a row, also when an error ends it, but for one in the request.
+
+    What the block puts into the dictionary that it gets is in the row too.
+    """
+    try:
+        yield detail
+    except UsageError:
+        raise
+    except BaseException as error:
+        note(database, action, detail | {"error": type(error).__name__})
+        raise
+    note(database, action, detail)
