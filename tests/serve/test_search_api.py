@@ -153,13 +153,13 @@ def test_the_film_of_a_query_reaches_the_browser(api: httpx.Client, served: Serv
         ({"id": 1, "roi": "1,2"}, 400, "not of the form x,y,width,height"),
         ({"id": 1, "roi": "1,2,9000,9"}, 400, "does not lie inside"),
         ({"id": 1, "where": "nothing=1"}, 400, "nothing"),
-        ({"id": 1, "top": 20, "candidates": 10}, 400, "--candidates 10 is smaller than --top 20"),
+        ({"id": 1, "top": 20, "candidates": 10}, 400, "candidates 10 is smaller than top 20"),
         ({"id": 1, "encoder": 77}, 400, "no encoder 77"),
         ({"id": 1, "tops": 3}, 422, "tops"),
         ({"id": 2**63}, 422, "id"),
     ],
 )
-def test_what_is_not_possible_is_said_in_the_words_of_the_command_line(
+def test_what_is_not_possible_is_said_in_the_names_of_the_fields(
     api: httpx.Client, fields: dict[str, Any], status: int, said: str
 ) -> None:
     answer = api.post("/api/search", data=fields)
