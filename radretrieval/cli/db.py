@@ -70,7 +70,8 @@ def check(
     """
     with opened(context) as archive:
         found = archive.check(role)
-        print_document(found, as_json)
+        services = found["services"] if as_json else ", ".join(found["services"]) or "(none: no role of a service)"
+        print_document({**found, "services": services}, as_json)
         if found["standby"]:
             tell(f"this server is a standby: {STANDBY}")
         if found["pooler"] and not archive.settings.direct_database_url:
