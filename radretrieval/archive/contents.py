@@ -52,25 +52,25 @@ def begin(connection: Connection) -> str:
     """Begin the transaction in which the archive is described; returns its snapshot, for pg_dump."""
     connections.snapshot(connection)
     connection.execute(sql("backup_settings"))
-    return str(_one(connection, "backup_snapshot")["snapshot"])
+    return str(_one(connection, sql("backup_snapshot"))["snapshot"])
 
 
 def tables(connection: Connection) -> dict[str, dict[str, Any]]:
     """`rows` and `digest` of every table, by name, in a transaction of `begin`."""
     return {
-        row["name"]: _one(connection, "backup_digest", table=row["quoted"])
+        row["name"]: _one(connection, sql("backup_digest").replace("{table}", row["quoted"]))
         for row in connection.execute(sql("backup_tables")).fetchall()
     }
 
 
 def identity(connection: Connection) -> str:
     """Which archive this is: the cluster and database that it lies in."""
-    return str(_one(connection, "backup_archive")["archive"])
+    return str(_one(connection, sql("backup_archive"))["archive"])
 
 
 def revision(connection: Connection) -> str:
     """The revision of the schema."""
-    return str(_one(connection, "revision")["version_num"])
+    return str(_one(connection, sql("revision"))["version_num"])
 
 
 def encoders(connection: Connection) -> list[dict[str, Any]]:
@@ -80,7 +80,7 @@ def encoders(connection: Connection) -> list[dict[str, Any]]:
 
 def elsewhere(connection: Connection) -> int:
     """How many images have their file where it was found, not in the store."""
-    return int(_one(connection, "backup_elsewhere")["images"])
+    return int(_one(connection, sql("backup_elsewhere"))["images"])
 
 
 def stored_files(connection: Connection) -> Iterator[StoredFile]:
@@ -98,9 +98,10 @@ def require_empty(connection: Connection, place: str) -> None:
     ----------
     place : what the database is called in messages.
     """
-    found = _one(connection, "restore_place")
+    found = _one(connection, sql("restore_place"))
     if found["relations"]:
-        has = f"an archive of {_one(connection, 'restore_images')['images']} images" if found["archive"] else "tables"
+        images = _one(connection, sql("restore_images"))["images"] if found["archive"] else None
+        has = "tables" if images is None else f"an archive of {images} images"
         raise UsageError(
             f"{place} has {has} in the schema radretrieval; a restore changes no archive: name an empty database with "
             "--database-url, or an empty RADRETRIEVAL_HOME for the embedded server. Where nobody needs what is there: "
@@ -131,7 +132,7 @@ def remove_restored(connection: Connection) -> None:
     connection.execute(sql("restore_undone"))
 
 
-def _one(connection: Connection, name: str, table: str = "") -> dict[str, Any]:
-    row = connection.execute(sql(name).replace("{table}", table)).fetchone()
+def _one(connection: Connection, statement: str) -> dict[str, Any]:
+    row = connection.execute(statement).fetchone()
     assert row is not None
     return row
