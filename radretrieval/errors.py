@@ -53,6 +53,10 @@ class NotInArchive(UsageError):
     """The archive has no image with this id or UID."""
 
 
+class Forgotten(ImageError):
+    """A file was forgotten (`radretrieval forget`), and is not taken again."""
+
+
 class LabelsError(UsageError):
     """A labels CSV does not have the form that is needed."""
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from radretrieval.archive import locks
+from radretrieval.archive import locks, tombstones
 from radretrieval.archive.connections import Connection
 from radretrieval.archive.queries import sql
 from radretrieval.errors import EnvironmentUnusable
@@ -97,7 +97,7 @@ def patients(connection: Connection) -> int:
 
 
 def replace(connection: Connection, next_of: Callable[[str], str], check_value: str) -> tuple[int, int]:
-    """Replace each pseudonym and the check value in the caller's transaction; returns how many patients and images."""
+    """Replace pseudonyms, tombstones and check value in the caller's transaction; returns how many patients and images."""
     connection.execute(sql("patient_keys_staging"))
     found = 0
     with connection.cursor(name="patient_keys") as cursor:
@@ -109,5 +109,6 @@ def replace(connection: Connection, next_of: Callable[[str], str], check_value: 
                     copy.write_row((row["patient_key"], next_of(row["patient_key"])))
     images = connection.execute(sql("patient_keys_replace")).rowcount
     connection.execute(sql("patient_keys_replace_old"))
+    tombstones.replace(connection, next_of)
     accept(connection, check_value)
     return found, images

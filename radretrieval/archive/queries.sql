@@ -1204,3 +1204,101 @@ ORDER BY 1, 2, 3, 4, 5;
 -- :role_tables The tables and views of the schema.
 SELECT c.relname::text AS name FROM pg_class c
 WHERE c.relnamespace = to_regnamespace('radretrieval') AND c.relkind IN ('r', 'p', 'v') ORDER BY 1;
+
+-- :tombstone_any Whether anything was forgotten.
+SELECT EXISTS (SELECT FROM tombstone) AS there;
+
+-- :tombstone_find Which of these were forgotten, and when.
+SELECT t.kind, t.digest, t.at FROM unnest(%(kinds)s::text[], %(digests)s::bytea[]) AS n (kind, digest)
+JOIN tombstone t ON t.kind = n.kind AND t.digest = n.digest;
+
+-- :tombstone_add These are forgotten; what was before stays as old as it is.
+INSERT INTO tombstone AS t (kind, digest, at, content)
+SELECT DISTINCT ON (n.kind, n.digest) n.kind, n.digest, n.at, n.content
+FROM unnest(%(kinds)s::text[], %(digests)s::bytea[], %(at)s::timestamptz[], %(contents)s::bytea[])
+    AS n (kind, digest, at, content)
+ORDER BY n.kind, n.digest
+ON CONFLICT (kind, digest) DO UPDATE SET content = excluded.content
+    WHERE excluded.content IS NOT NULL AND excluded.content IS DISTINCT FROM t.content;
+
+-- :tombstone_unfinished Files of which the store may still have something.
+SELECT content FROM tombstone WHERE content > %(after)s ORDER BY content LIMIT %(limit)s;
+
+-- :tombstone_finished The store has nothing of these files any more.
+UPDATE tombstone SET content = NULL WHERE content = ANY(%(contents)s);
+
+-- :tombstone_remove These, and what was forgotten together with them, may be taken again.
+DELETE FROM tombstone t USING tombstone o, unnest(%(kinds)s::text[], %(digests)s::bytea[]) AS n (kind, digest)
+WHERE o.kind = n.kind AND o.digest = n.digest AND t.at = o.at;
+
+-- :tombstone_digests Each digest once.
+SELECT DISTINCT digest FROM tombstone;
+
+-- :tombstone_staging Where the new ones wait, beside the old ones.
+CREATE TEMP TABLE rekeyed_tombstone (old bytea PRIMARY KEY, new bytea NOT NULL) ON COMMIT DROP;
+
+-- :tombstone_replace Every tombstone follows the key.
+UPDATE tombstone t SET digest = r.new FROM rekeyed_tombstone r WHERE t.digest = r.old;
+
+-- :forget_of_patient Condition on image i.
+i.patient_key = ANY(%(patients)s::text[])
+
+-- :forget_of_study Condition on image i.
+i.study_instance_uid = %(study)s
+
+-- :forget_of_image Condition on image i.
+i.id = %(image)s
+
+-- :forget_of_age Condition on image i: by the date of the study, else by that of ingestion.
+i.id IN (SELECT o.id FROM image o WHERE (%(origin)s::text IS NULL OR o.origin = %(origin)s)
+           AND coalesce(o.study_date, o.ingested_at::date) < current_date - %(age)s::interval
+         ORDER BY o.id LIMIT %(limit)s)
+
+-- :forget_images These images, and all others of their files, with what their files were before corrections.
+SELECT f.id, f.sha256, f.sop_instance_uid, f.study_instance_uid,
+       f.kept IS NOT NULL OR starts_with(f.uri, 'store:') AS stored,
+       ARRAY(SELECT h.sha256 FROM image_history h WHERE h.image_id = f.id) AS replaced
+FROM image f WHERE f.sha256 IN (SELECT i.sha256 FROM image i WHERE {condition}) ORDER BY f.id;
+
+-- :forget_arrivals Files that came and are no images yet: of these contents, or with these SOP Instance UIDs.
+SELECT id, sha256 FROM arrival WHERE sha256 = ANY(%(contents)s) OR sop_instance_uid = ANY(%(uids)s);
+
+-- :forget_failures Failures of these files, of these contents, and those that name one of these UIDs.
+SELECT uri, sha256 FROM ingest_failure f
+WHERE uri = ANY(%(uris)s) OR sha256 = ANY(%(contents)s)
+   OR EXISTS (SELECT FROM unnest(%(uids)s::text[]) u
+              WHERE f.uri || ' ' || f.message ~ ('(^|[^0-9.])' || replace(u, '.', '\.') || '($|[^0-9.]|[.]($|[^0-9]))'));
+
+-- :forget_feedback How many opinions are on these images, or on files with these contents.
+SELECT count(*) AS rows FROM feedback WHERE query_image_id = ANY(%(ids)s) OR hit_image_id = ANY(%(ids)s)
+    OR query_sha256 = ANY(%(contents)s);
+
+-- :forget_shared_uids Which of these SOP Instance UIDs other images have too.
+SELECT DISTINCT sop_instance_uid AS uid FROM image WHERE sop_instance_uid = ANY(%(uids)s) AND NOT id = ANY(%(ids)s);
+
+-- :forget_lock Nobody encodes, labels or judges these images until this transaction ends.
+SELECT FROM image WHERE id = ANY(%(ids)s) ORDER BY id FOR UPDATE;
+
+-- :forget_codes_off All at once: the triggers of the exact indexes run once.
+DELETE FROM cnnc WHERE image_id = ANY(%(ids)s);
+
+-- :forget_images_off What refers to them goes with them.
+DELETE FROM image WHERE id = ANY(%(ids)s);
+
+-- :forget_feedback_off Opinions on queries that were no images of the archive.
+DELETE FROM feedback WHERE query_sha256 = ANY(%(contents)s);
+
+-- :forget_arrivals_off Those that an intake has locked are refused by it: it waits for the lock of ingestion.
+DELETE FROM arrival WHERE id IN (SELECT id FROM arrival WHERE id = ANY(%(ids)s) FOR UPDATE SKIP LOCKED);
+
+-- :forget_history_off Images of others that were once of this patient, or in this study, do not say so any more.
+UPDATE image_history SET old = old - %(column)s::text WHERE old ->> %(column)s::text = ANY(%(values)s::text[]);
+
+-- :forget_pulls What pulls asked for.
+SELECT url, query FROM pull WHERE query <> '';
+
+-- :forget_pull_off The next such pull begins anew.
+DELETE FROM pull WHERE url = %(url)s AND query = %(query)s;
+
+-- :failed_files Files that were not taken.
+SELECT uri, sha256 FROM ingest_failure WHERE uri !~ '^https?:' OR sha256 IS NOT NULL ORDER BY uri;

@@ -106,7 +106,7 @@ def pull(
             issuer=issuer,
             progress=progress,
         )
-    shown = ("seen", "added", "unchanged", "updated", "skipped", "failed", "gone", "back", "seconds")
+    shown = ("seen", "added", "unchanged", "updated", "skipped", "forgotten", "failed", "gone", "back", "seconds")
     print_document(asdict(report), as_json, only=shown)
     if not as_json:
         tell_failures(report.failures)

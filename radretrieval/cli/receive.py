@@ -103,7 +103,7 @@ def receive(
             stop=stop_on_signals(),
             on_ready=_ready,
         )
-    print_document(asdict(report), as_json, only=("added", "unchanged", "updated", "failed"))
+    print_document(asdict(report), as_json, only=("added", "unchanged", "updated", "forgotten", "failed"))
     if not as_json:
         tell_failures(report.failures)
     tell_problems(report.problems)

@@ -12,6 +12,10 @@ from radretrieval.errors import InputMissing
 BESIDE_IMAGES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "dicomdir", "labels.csv"})
 
 
+class FoundPaths(tuple[Path, ...]):
+    """Files that were found in a watched folder, and not named by anyone."""
+
+
 def is_beside_images(path: str) -> bool:
     """Whether a file is known by its name to be no image."""
     return os.path.basename(path).lower() in BESIDE_IMAGES

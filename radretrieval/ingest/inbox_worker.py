@@ -11,6 +11,7 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
 
 from radretrieval import metrics
@@ -23,6 +24,7 @@ from radretrieval.errors import (
     DatabaseUnavailable,
     EmbeddedServerError,
     EnvironmentUnusable,
+    Forgotten,
     ImageError,
     WrongPatientKey,
 )
@@ -33,6 +35,7 @@ from radretrieval.ingest.problem import Problem, of_issuers
 from radretrieval.ingest.register import RegisteredImage, log_updates, register_images
 from radretrieval.ingest.report import InboxReport
 from radretrieval.privacy.archive_key import ArchiveKey, archive_key
+from radretrieval.privacy.tombstones import Names, forgotten, message, refuse
 from radretrieval.storage.content_store import ContentStore
 from radretrieval.storage.worker_pool import WorkerPool
 
@@ -150,25 +153,26 @@ class InboxWorker:
         report: InboxReport,
     ) -> list[RegisteredImage]:
         batch: list[NewImage] = []
-        failures: list[Failure] = []
+        failed: list[tuple[Arrival, Exception]] = []
         for arrival, outcome in zip(taken, found, strict=True):
             if isinstance(outcome, EnvironmentUnusable):
                 raise outcome
             if isinstance(outcome, Exception):
-                failures.append(_failure(arrival, outcome))
-                report.fail(arrival.uri, failures[-1].error, failures[-1].message)
-                log.warning("%s: %s", printable(arrival.uri), failures[-1].message)
+                failed.append((arrival, outcome))
                 continue
             patient = self._patient(connection, outcome)
             batch += [replace(image, patient_key=patient) for image in outcome.images]
             for problem in outcome.problems:
                 _note(report, problem, arrival.origin, arrival.sop_instance_uid)
         two = self._key.now_two(connection) if self._key is not None else {}
-        written = register_images(connection, batch)
+        written = register_images(connection, self.settings, batch)
+        failures = self._failures(connection, failed, report)
         if self._key is not None:
             self._key.confirm(connection)
         for one in written:
             report.count(one.outcome)
+            if one.forgotten_at is not None:
+                _tell_forgotten(one.image.origin, one.forgotten_at)
             if one.problem:
                 same = Problem(one.image.uri, "SameUid", one.problem)
                 _note(report, same, one.image.origin, one.image.sop_instance_uid)
@@ -180,6 +184,23 @@ class InboxWorker:
         images.keep_failures(connection, failures)
         inbox.done(connection, [arrival.id for arrival in taken])
         return written
+
+    def _failures(
+        self, connection: Connection, failed: list[tuple[Arrival, Exception]], report: InboxReport
+    ) -> list[Failure]:
+        """The rows of `ingest_failure`; none for a file that was forgotten."""
+        names = [Names(arrival.sha256, arrival.sop_instance_uid) for arrival, _ in failed]
+        failures: list[Failure] = []
+        for (arrival, error), at in zip(failed, refuse(connection, self.settings, names), strict=True):
+            if at is not None:
+                report.count("forgotten")
+                images.forget_failures(connection, [arrival.uri[:LONGEST_URI]])
+                _tell_forgotten(arrival.origin, at)
+                continue
+            failures.append(_failure(arrival, error))
+            report.fail(arrival.uri, failures[-1].error, failures[-1].message)
+            log.warning("%s: %s", printable(arrival.uri), failures[-1].message)
+        return failures
 
     def _patient(self, connection: Connection, found: InspectedFile) -> str | None:
         if found.patient_id is None:
@@ -202,7 +223,7 @@ def keep_file(database: Database, settings: Settings, data: bytes, origin: str) 
 
     Raises
     ------
-    ImageError : the file is no radiograph that can be read. EnvironmentUnusable.
+    ImageError : the file is no radiograph that can be read, or (Forgotten) was forgotten. EnvironmentUnusable.
     """
     store, sha256 = ContentStore(settings.store_folder, settings.store_group), hashlib.sha256(data).digest()
     arrival = Arrival(sha256, f"store:{sha256.hex()}", origin)
@@ -216,7 +237,15 @@ def keep_file(database: Database, settings: Settings, data: bytes, origin: str) 
             if row["error"] is not None:
                 raise ImageError(row["message"])
         known = images.known(connection, [sha256]).get(sha256)
+        (at,) = forgotten(connection, settings, [Names(sha256)]) if known is None else [None]
+    if at is not None:
+        raise Forgotten(message(at))
     return None if known is None else int(known["id"])
+
+
+def _tell_forgotten(origin: str | None, at: datetime) -> None:
+    """Log that a file was not taken; nothing that names it."""
+    log.warning("a file from %s is not taken: it was forgotten on %s", printable(origin or "a user"), f"{at:%Y-%m-%d}")
 
 
 def _note(report: InboxReport, problem: Problem, origin: str | None, uid: str | None) -> None:

@@ -131,6 +131,14 @@ def open_rows(path: str | Path, what: str = "labels") -> Iterator[csv.DictReader
         raise LabelsError(f"the {what} {path} cannot be read as a CSV in UTF-8: {error}") from error
 
 
+def check_split(split: str | None) -> None:
+    """Raise UsageError where `--split` is no name for a split."""
+    if split is not None and (not split.strip() or len(split) > LONGEST_VALUE or split != printable(split)):
+        raise UsageError(
+            f"--split {printable(split)!r} is no name for a split; give it 1 to {LONGEST_VALUE} characters"
+        )
+
+
 def read_labels(path: Path) -> Labels:
     """Read a labels CSV.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from radretrieval.archive import images, inbox
+from radretrieval.archive import images, inbox, tombstones
 from radretrieval.archive.connections import Connection
 from radretrieval.storage.content_store import ContentStore
 
@@ -24,4 +24,5 @@ def drop_needless(connection: Connection, store: ContentStore, hashes: Sequence[
         for sha256 in idle:
             if sha256 not in named:
                 store.take_reduced(sha256)
+        tombstones.finished(connection, [sha256 for sha256 in idle if sha256 not in named])
     connection.commit()

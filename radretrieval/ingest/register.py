@@ -18,8 +18,10 @@ from radretrieval.archive import codes, history, images
 from radretrieval.archive.connections import Connection
 from radretrieval.archive.images import NewImage
 from radretrieval.archive.schema.columns import FILE, HEADER
+from radretrieval.config import Settings
 from radretrieval.files.text import printable, shown
 from radretrieval.files.uris import file_uri, frame_uri
+from radretrieval.privacy.tombstones import Names, refuse
 
 log = logging.getLogger(__name__)
 
@@ -28,11 +30,12 @@ log = logging.getLogger(__name__)
 class RegisteredImage:
     """One image and its outcome.
 
-    outcome : `added`; `unchanged`, its content is there; `same`, its UID is, with the same pixels and header; or
-        `updated`, the same pixels with another header, which the row has now.
+    outcome : `added`; `unchanged`, its content is there; `same`, its UID is, with the same pixels and header;
+        `updated`, the same pixels with another header, which the row has now; or `forgotten`, and not taken again.
     other : the image (id, uri) whose UID it has, where the pixels differ (it was added) or are the same.
     replaced : SHA-256 of the file that it replaced.
     changed : the columns that were updated.
+    forgotten_at : when it was forgotten.
     """
 
     image: NewImage
@@ -40,6 +43,7 @@ class RegisteredImage:
     other: dict[str, Any] | None = None
     replaced: bytes | None = None
     changed: tuple[str, ...] = ()
+    forgotten_at: datetime | None = None
 
     @property
     def problem(self) -> str | None:
@@ -56,21 +60,35 @@ class RegisteredImage:
 
 
 def register_images(
-    connection: Connection, batch: Sequence[NewImage], lain_since: Mapping[str, datetime] | None = None
+    connection: Connection,
+    settings: Settings,
+    batch: Sequence[NewImage],
+    lain_since: Mapping[str, datetime] | None = None,
 ) -> list[RegisteredImage]:
     """Add images to `image`, or update them, in the given order, in the caller's transaction; an outcome for each.
 
     Takes the lock of ingestion, so that no other writer comes between the look-up of
-    contents and UIDs and the insertion.
+    contents and UIDs and the insertion. What was forgotten is refused here, whichever way it came: the caller then
+    deletes it from the store (`drop_needless`).
 
     Parameters
     ----------
+    settings : name the key of the pseudonyms, with which it is found out what was forgotten.
     lain_since : of files that were found in a folder, by URI, the time of their last change (st_ctime): a file with a
         header that its image had before, and that lay there before the correction, is no newer one.
     """
     images.lock_ingestion(connection)
-    registration = _Registration(connection, batch, lain_since or {})
-    written = [registration.register(image) for image in batch]
+    there = images.known(connection, [image.sha256 for image in batch])
+    new = [image for image in batch if image.sha256 not in there]
+    when = refuse(connection, settings, [Names.of(image) for image in new])
+    forgotten = {image.sha256: at for image, at in zip(new, when, strict=True) if at is not None}
+    registration = _Registration(connection, [one for one in batch if one.sha256 not in forgotten], lain_since or {})
+    written = [
+        RegisteredImage(image, "forgotten", forgotten_at=forgotten[image.sha256])
+        if image.sha256 in forgotten
+        else registration.register(image)
+        for image in batch
+    ]
     registration.write()
     return written
 

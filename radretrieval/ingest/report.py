@@ -13,8 +13,9 @@ from radretrieval.irma.tree import known
 
 @dataclass
 class InboxReport:
-    """Outcomes of files that were received or pulled: added + unchanged + updated + failed.
+    """Outcomes of files that were received or pulled: added + unchanged + updated + forgotten + failed.
 
+    `forgotten` were forgotten (`radretrieval forget`), and are not taken again.
     `updated` are corrections: files with the pixels of an image and another header, which its row has now.
     `problems` are things to look at, though no file failed because of them; their error is one of `problem.KINDS`.
     """
@@ -23,6 +24,7 @@ class InboxReport:
     unchanged: int = 0
     updated: int = 0
     failed: int = 0
+    forgotten: int = 0
     failures: FailureList = field(default_factory=FailureList.first_thousand)
     problems: FailureList = field(default_factory=FailureList.first_thousand)
 
@@ -36,7 +38,7 @@ class InboxReport:
 
     def count(self, outcome: str) -> None:
         """Count the outcome of an image (`RegisteredImage.outcome`)."""
-        name = outcome if outcome in ("added", "updated") else "unchanged"
+        name = outcome if outcome in ("added", "updated", "forgotten") else "unchanged"
         setattr(self, name, getattr(self, name) + 1)
 
     def fail(self, path: str, error: Exception | str, message: str | None = None) -> dict[str, str]:
@@ -53,6 +55,7 @@ class InboxReport:
 class IngestReport(InboxReport):
     """Outcomes of the files of an ingestion: seen = added + unchanged + updated + failed.
 
+    Files that were forgotten have failed, since somebody should delete them; `forgotten` is 0.
     Every failure and problem is listed. Problems of a release count as failed inputs (exit code 1); those of a labels
     CSV, and of pixels, are reported only.
     """

@@ -23,28 +23,26 @@ from radretrieval.archive.connections import Connection, Database
 from radretrieval.archive.images import Failure, NewImage
 from radretrieval.archive.schema.columns import LABELLED, LABELS
 from radretrieval.config import Settings
-from radretrieval.errors import ImageError, InputMissing, LabelsError, UsageError
+from radretrieval.errors import Forgotten, ImageError, InputMissing, LabelsError
 from radretrieval.files.text import printable, shown
 from radretrieval.files.uris import file_uri, to_path, to_uri
-from radretrieval.files.walk import is_beside_images, walk
+from radretrieval.files.walk import FoundPaths, is_beside_images, walk
 from radretrieval.ingest.imageclef_release import codes_files, recognise
 from radretrieval.ingest.inspect_file import LONGEST_URI, InspectedFile, InspectOptions, hashed, inspect_file
-from radretrieval.ingest.labels_csv import LONGEST_VALUE, Labels
+from radretrieval.ingest.labels_csv import Labels, check_split
 from radretrieval.ingest.needless import drop_needless
 from radretrieval.ingest.path_key import check_path_key
 from radretrieval.ingest.problem import Problem, of_issuers
+from radretrieval.ingest.refused import keep_failures
 from radretrieval.ingest.register import log_updates, register_images
 from radretrieval.ingest.report import IngestReport
+from radretrieval.privacy import tombstones
 from radretrieval.privacy.archive_key import ArchiveKey, archive_key
 from radretrieval.storage.content_store import ContentStore
 from radretrieval.storage.worker_pool import WorkerPool
 
 BATCH = 256
 FLUSH_SECONDS = 2.0  # large files: what is done is committed, and seen, before a batch is full
-
-
-class FoundPaths(tuple[Path, ...]):
-    """Files that were found in a watched folder, and not named by anyone."""
 
 
 def ingest(
@@ -80,10 +78,7 @@ def ingest(
     WrongPatientKey : the key of the pseudonyms is not the archive's.
     DatabaseUnavailable : the database went away; what was committed stays, the next run goes on from there.
     """
-    if split is not None and (not split.strip() or len(split) > LONGEST_VALUE or split != printable(split)):
-        raise UsageError(
-            f"--split {printable(split)!r} is no name for a split; give it 1 to {LONGEST_VALUE} characters"
-        )
+    check_split(split)
     for path in paths:
         if not os.path.exists(path):
             raise InputMissing(f"{path} does not exist; name a radiograph or a folder of radiographs")
@@ -131,7 +126,8 @@ class IngestRun:
         self.advance = advance
         self.report = IngestReport()
         self.images: list[NewImage] = []
-        self.failures: list[Failure] = []
+        self.failures: list[tuple[Failure, bytes | None]] = []
+        self.contents: dict[str, bytes] = {}  # of the files that are decoded, by path
         self.key: ArchiveKey | None = None
         self.named: frozenset[str] = frozenset()
         self.lain_since: dict[str, datetime] = {}  # of the files in `images` that were not named themselves, by URI
@@ -167,6 +163,7 @@ class IngestRun:
                 if isinstance(value, Exception):
                     self.fail(path, None, value)
                 elif value not in rows:
+                    self.contents[path] = value
                     yield path
 
     def unchanged(self, path: str, row: dict[str, Any]) -> bool:
@@ -205,13 +202,14 @@ class IngestRun:
 
     def decoded(self, path: str, found: InspectedFile | Exception) -> None:
         """A decoding process has finished with a file."""
+        sha256 = self.contents.pop(path)
         if isinstance(found, Exception):
-            self.fail(path, None, found)
+            self.fail(path, None, found, sha256)
             return
         try:
             labels = self.labels_of(path, found.patient_id, found.issuer)
         except LabelsError as error:
-            self.fail(path, found.images[0].sha256, error)
+            self.fail(path, sha256, error)
             return
         given: dict[str, Any] = {name: value for name, value in labels.items() if value is not None}
         self.images += [replace(image, **given) for image in found.images]
@@ -242,13 +240,15 @@ class IngestRun:
             patient_id = self.key.pseudonym(patient_id, issuer)
         return {**dict.fromkeys(LABELS), **labels, "patient_key": patient_id, "labelled": labelled or None}
 
-    def fail(self, path: str, sha256: bytes | None, error: Exception) -> None:
+    def fail(self, path: str, sha256: bytes | None, error: Exception, content: bytes | None = None) -> None:
         """This file was not taken, and why."""
         failure = self.report.fail(path, error)
         message = failure["message"]
         if self.settings.path_key_file is not None:
             message = message.replace(printable(path), "the file")
-        self.failures.append(Failure(self.uri(path)[:LONGEST_URI], sha256, failure["error"], message))
+        self.failures.append(
+            (Failure(self.uri(path)[:LONGEST_URI], sha256, failure["error"], message), sha256 or content)
+        )
         if len(self.failures) >= BATCH:
             self.flush()
         self.advance(1)
@@ -258,13 +258,16 @@ class IngestRun:
         batch, self.images = self.images, []
         lain_since, self.lain_since = self.lain_since, {}
         two = self.key.now_two(self.connection) if self.key is not None else {}
-        written = register_images(self.connection, batch, lain_since)
+        written = register_images(self.connection, self.settings, batch, lain_since)
         key_file = self.settings.path_key_file
         finished: set[str] = set()
         for one in written:
             finished.add(one.image.uri.partition("#")[0])
             if one.image.frame > 1:
                 continue  # a file counts once
+            if one.forgotten_at is not None:
+                self.report.fail(shown(one.image.uri, key_file), Forgotten(tombstones.message(one.forgotten_at)))
+                continue
             self.report.count(one.outcome)
             self.report.count_code(one.image.irma_code)
             if one.problem:
@@ -277,11 +280,11 @@ class IngestRun:
         for image in copies if rows else ():
             self.is_copy(self.path(image.uri), rows[image.sha256]["uri"])
         images.forget_failures(self.connection, sorted(finished))
-        failures, self.failures = self.failures, []
-        images.keep_failures(self.connection, failures)
+        idle = keep_failures(self.connection, self.settings, self.failures)
+        self.failures = []
         self.commit()
         log_updates(written)
-        idle = [one.image.sha256 for one in written if one.outcome == "same" and one.image.kept]
+        idle += [one.image.sha256 for one in written if one.forgotten_at or (one.outcome == "same" and one.image.kept)]
         idle += [one.replaced for one in written if one.replaced is not None]
         if idle:
             drop_needless(self.connection, ContentStore(self.settings.store_folder), idle)

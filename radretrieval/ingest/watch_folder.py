@@ -31,10 +31,10 @@ from radretrieval.errors import (
 from radretrieval.files.atomic import make_folders, replacing, sync_file
 from radretrieval.files.text import printable
 from radretrieval.files.uris import to_uri
-from radretrieval.files.walk import is_beside_images, walk
+from radretrieval.files.walk import FoundPaths, is_beside_images, walk
 from radretrieval.ingest.labels_csv import Labels
 from radretrieval.ingest.report import IngestReport
-from radretrieval.ingest.run import FoundPaths, ingest
+from radretrieval.ingest.run import ingest
 
 log = logging.getLogger(__name__)
 

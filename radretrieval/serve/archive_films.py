@@ -23,6 +23,7 @@ from radretrieval.serve.film import Film
 from radretrieval.serve.film_cache import FilmCache
 from radretrieval.serve.films import MadeFilm, made_film, made_thumbnail, thumbnail
 from radretrieval.storage.content_store import ContentStore
+from radretrieval.storage.film_files import film_name, pixels_name
 from radretrieval.storage.source import SourceFile, read_source
 from radretrieval.storage.worker_pool import WorkerPool
 
@@ -83,12 +84,12 @@ class ArchiveFilms:
 
     def pixels(self, file: SourceFile, film: KnownFilm, level: int) -> bytes:
         """The pixels of a level of that film, as they are sent."""
-        found = self._cache.get(_pixels_name(film.key, level))
+        found = self._cache.get(pixels_name(film.key, level))
         return self._made_film(file).levels[level] if found is None else found
 
     def thumbnail(self, file: SourceFile) -> bytes:
         """The thumbnail, as PNG."""
-        found = self._cache.get(f"{_name(file)}.png")
+        found = self._cache.get(f"{film_name(file.sha256, frame_of(file.uri))}.png")
         if found is not None:
             return found
         made = self._made(FilmTask(file, thumbnail=True))
@@ -100,7 +101,7 @@ class ArchiveFilms:
             until, reduced = self._reduced.get(file, (0.0, None))
             if time.monotonic() < until:
                 return reduced
-        if (data := self._cache.get(f"{_name(file)}.json")) is not None:
+        if (data := self._cache.get(f"{film_name(file.sha256, frame_of(file.uri))}.json")) is not None:
             try:
                 return KnownFilm.model_validate_json(data)
             except ValidationError:  # a file system that lost its content
@@ -130,13 +131,15 @@ class ArchiveFilms:
 
     def _keep(self, file: SourceFile, made: MadeFilm | bytes) -> None:
         if isinstance(made, bytes):
-            self._cache.put(f"{_name(file)}.png", made)
+            self._cache.put(f"{film_name(file.sha256, frame_of(file.uri))}.png", made)
             return
         for level, data in made.levels.items():
-            self._cache.put(_pixels_name(made.key, level), data)
+            self._cache.put(pixels_name(made.key, level), data)
         if made.film.reduced is None:
-            self._cache.put(f"{_name(file)}.png", made.thumbnail)
-            self._cache.put(f"{_name(file)}.json", _known(made).model_dump_json().encode())
+            self._cache.put(f"{film_name(file.sha256, frame_of(file.uri))}.png", made.thumbnail)
+            self._cache.put(
+                f"{film_name(file.sha256, frame_of(file.uri))}.json", _known(made).model_dump_json().encode()
+            )
             return
         now = time.monotonic()
         with self._lock:
@@ -146,11 +149,3 @@ class ArchiveFilms:
 
 def _known(made: MadeFilm) -> KnownFilm:
     return KnownFilm(film=made.film, key=made.key)
-
-
-def _name(file: SourceFile) -> str:
-    return f"{file.sha256.hex()}.{frame_of(file.uri)}"
-
-
-def _pixels_name(key: str, level: int) -> str:
-    return f"{key}.{level}.gz"

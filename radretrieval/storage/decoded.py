@@ -11,8 +11,9 @@ import fcntl
 import logging
 import mmap
 import os
+import re
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ log = logging.getLogger(__name__)
 
 _SOURCES = ("imaging", "storage/prepare.py", "storage/decoded.py")
 _LIBRARIES = ("numpy", "pillow", "tifffile", "imagecodecs", "pydicom", "pylibjpeg", "pylibjpeg-openjpeg", "pyjpegls")
+_SIZE = re.compile("films-([0-9]+)-")
 _BLOCK = 64  # records that are read or copied at a time
 
 
@@ -96,6 +98,16 @@ class DecodedFilms:
                 self._rewrite(order)
             os.fsync(self._file)
         return MappedFilms(self._file, self.record, len(order))
+
+    def drop_unknown(self, known: Callable[[list[bytes]], Collection[bytes]]) -> int:
+        """Drop films of no image; returns how many. `known` gives those of some SHA-256 that are files of images."""
+        there = set(known(sorted({_sha256(key) for key in self._order})))
+        left = [key for key in self._order if _sha256(key) in there]
+        dropped = len(self._order) - len(left)
+        if dropped:
+            with self._refused():
+                self._rewrite(left)
+        return dropped
 
     def _rewrite(self, order: list[bytes]) -> None:
         size = self.record.itemsize
@@ -172,6 +184,18 @@ def open_decoded(folder: Path, size: int) -> Iterator[DecodedFilms]:
         os.close(lock)  # and so unlocked
 
 
+def drop_unknown(folder: Path, known: Callable[[list[bytes]], Collection[bytes]]) -> int:
+    """Drop films of no image from every file of a folder, as `DecodedFilms.drop_unknown`; returns how many.
+
+    Waits for a training that reads its films. One that has read them keeps them in memory until it ends.
+    """
+    dropped = 0
+    for size in sorted({int(found[1]) for path in folder.glob("films-*.bin") if (found := _SIZE.match(path.name))}):
+        with open_decoded(folder, size) as films:
+            dropped += films.drop_unknown(known)
+    return dropped
+
+
 def _take(lock: int, folder: Path) -> None:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -182,6 +206,10 @@ def _take(lock: int, folder: Path) -> None:
 
 def _key(film: SourceFile) -> bytes:
     return film.sha256 + frame_of(film.uri).to_bytes(4, "little")
+
+
+def _sha256(key: bytes) -> bytes:
+    return key[:32]
 
 
 def _checksum(record: np.void) -> int:

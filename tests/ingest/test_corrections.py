@@ -441,7 +441,7 @@ def test_field_03_the_last_to_come_wins_whoever_makes_the_images(
 def test_field_03_two_corrections_of_many_images_at_once(database: Database, films: Films) -> None:
     """In opposite orders: one waits for the other, no deadlock; the last to commit is what the archive says."""
     with database.connection() as connection:
-        register_images(connection, [one_of(number, 0) for number in range(50)])
+        register_images(connection, Settings(), [one_of(number, 0) for number in range(50)])
     go = threading.Barrier(2)
     faults: list[Exception] = []
 
@@ -450,7 +450,7 @@ def test_field_03_two_corrections_of_many_images_at_once(database: Database, fil
             with database.connection() as connection:
                 for _ in range(5):
                     go.wait()
-                    register_images(connection, [one_of(number, header) for number in order])
+                    register_images(connection, Settings(), [one_of(number, header) for number in order])
                     connection.commit()
         except Exception as error:
             faults.append(error)
@@ -487,7 +487,7 @@ def test_field_03_corrections_among_other_files_of_a_batch(database: Database) -
     second = replace(one_of(2, 0), frame=2, pixels_sha256=sha256(b"second frame").digest())
     with database.connection() as connection:
         batch = [plain, one_of(2, 0), second, one_of(2, 1), one_of(2, 1, place="file:///"), plain]
-        outcomes = [one.outcome for one in register_images(connection, batch)]
+        outcomes = [one.outcome for one in register_images(connection, Settings(), batch)]
         assert outcomes == ["added", "added", "added", "updated", "unchanged", "unchanged"]
         connection.commit()
     found = rows(database, "SELECT frame, body_part, uri FROM image WHERE sop_instance_uid IS NOT NULL ORDER BY id")
@@ -523,7 +523,7 @@ def test_field_03_any_sequence_of_files_leaves_what_the_newest_says(
                     expected.append("unchanged" if row[1] == encoding else "same")
                     if row[2] == place:
                         row = (header, encoding, place)
-            written = register_images(connection, [one_of(number, *one) for one in batch])
+            written = register_images(connection, Settings(), [one_of(number, *one) for one in batch])
             assert [one.outcome for one in written] == expected
         connection.commit()
         assert row is not None
@@ -578,7 +578,7 @@ def test_field_03_codes_stay_and_filters_see_the_newest_header(indexed: Database
             "UPDATE image SET sop_instance_uid = '1.2.1', pixels_sha256 = %s, shown_sha256 = %s WHERE id = 1",
             [pixels, pixels],
         )
-        (one,) = register_images(connection, [replace(one_of(1, 7), modality="MG", shown_sha256=pixels)])
+        (one,) = register_images(connection, Settings(), [replace(one_of(1, 7), modality="MG", shown_sha256=pixels)])
         connection.commit()
         assert one.outcome == "updated"
         query = "SELECT image_id FROM similar(2, 5, filter => %s)"
@@ -597,7 +597,7 @@ def test_field_03_an_image_that_is_shown_otherwise_is_encoded_anew(indexed: Data
             "UPDATE image SET sop_instance_uid = '1.2.1', pixels_sha256 = %s, shown_sha256 = %s WHERE id = 1",
             [pixels, shown],
         )
-        (one,) = register_images(connection, [replace(one_of(1, 7), modality="MG", shown_sha256=pixels)])
+        (one,) = register_images(connection, Settings(), [replace(one_of(1, 7), modality="MG", shown_sha256=pixels)])
         connection.commit()
         assert (one.outcome, "shown_sha256" in one.changed) == ("updated", before is not None)
         assert codes.pending_count(connection, encoder.id) == 1

@@ -21,6 +21,7 @@ from radretrieval.dicom.pull.source import Instance, PullSource
 from radretrieval.errors import NotFetched, NotThere
 from radretrieval.files.text import printable
 from radretrieval.files.uris import file_uri
+from radretrieval.privacy.tombstones import Names, forgotten
 from radretrieval.storage.content_store import ContentStore
 
 MOST_WAITING = 512  # files in the inbox: so many may lie in the store before the next are retrieved
@@ -70,6 +71,7 @@ class Downloader:
         retry : they failed in an earlier pull.
         changed : SOP Instance UIDs of those to retrieve in any case: they have changed in the source.
         """
+        instances = self._not_forgotten(instances)
         listed = [Listed(one.uid, one.study, one.series, self.source.location(one)) for one in instances]
         known = pull_state.as_listed(self.connection, self.source.origin, listed) - changed
         if self.again and not retry:
@@ -93,6 +95,14 @@ class Downloader:
             self._finish(*pending.popleft(), retry)
         while not self.own.settled(MOST_WAITING):  # so that the disk does not fill
             time.sleep(0.2)
+
+    def _not_forgotten(self, instances: Sequence[Instance]) -> list[Instance]:
+        """Those that were not forgotten; the others are counted, and not retrieved."""
+        when = forgotten(self.connection, self.own.settings, [Names(sop=one.uid, study=one.study) for one in instances])
+        left = [one for one, at in zip(instances, when, strict=True) if at is None]
+        self.report.forgotten += len(instances) - len(left)
+        self.advance(len(instances) - len(left))
+        return left
 
     def _finish(self, instance: Instance, future: Future[bytes | None], retry: bool) -> None:
         """Wait for a file and store it, or record why it did not come."""

@@ -10,6 +10,7 @@ from radretrieval.archive.inbox import Arrival
 from radretrieval.dicom.pull.report import PullReport
 from radretrieval.errors import EnvironmentUnusable
 from radretrieval.ingest.inbox_worker import InboxWorker
+from radretrieval.privacy.tombstones import Names, forgotten
 
 STUCK_SECONDS = 3600.0  # without any progress; a batch whose files all time out takes less
 
@@ -25,6 +26,7 @@ class OwnArrivals:
 
     def __init__(self, connection: Connection, origin: str, worker: InboxWorker, report: PullReport) -> None:
         self._connection, self._origin, self._worker, self._report = connection, origin, worker, report
+        self.settings = worker.settings
         self._waiting: dict[bytes, Arrival] = {}
         self._progress = time.monotonic()
 
@@ -46,13 +48,14 @@ class OwnArrivals:
         if self._worker.error is not None:
             raise self._worker.error
         outcomes = inbox.outcomes(self._connection, list(self._waiting.values())) if self._waiting else []
+        when = forgotten(self._connection, self.settings, [Names(bytes(one["sha256"])) for one in outcomes])
         self._connection.commit()
-        for one in outcomes:
+        for one, at in zip(outcomes, when, strict=True):
             arrival = self._waiting.pop(bytes(one["sha256"]))
             if one["error"] is not None:
                 self._report.fail(arrival.uri, one["error"], one["message"])
             else:
-                self._report.count(one["outcome"])
+                self._report.count(one["outcome"] if at is None else "forgotten")
         if outcomes or not self._waiting:
             self._progress = time.monotonic()
         elif time.monotonic() - self._progress > STUCK_SECONDS:

@@ -11,7 +11,7 @@ from radretrieval.ingest.report import InboxReport
 class PullReport(InboxReport):
     """Outcomes of the instances of a pull.
 
-    seen = added + unchanged + updated + skipped + failed, but for studies that were not listed.
+    seen = added + unchanged + updated + skipped + forgotten + failed, but for studies that were not listed.
 
     Attributes
     ----------

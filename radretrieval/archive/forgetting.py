@@ -1,0 +1,125 @@
+"""What is forgotten: finding and deleting the rows of a patient, a study or an image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from urllib.parse import parse_qsl
+
+from radretrieval.archive import images
+from radretrieval.archive.connections import Connection
+from radretrieval.archive.queries import sql
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which images are forgotten.
+
+    Attributes
+    ----------
+    kind : `patient`, `study`, `image` or `age`.
+    patients : pseudonyms. study : UID. image : id.
+    age, origin, limit : those older than an interval of PostgreSQL, of one origin (None: of all), so many at a time.
+    names : other names that a pull may have asked by: the patient's identifier.
+    failed : URIs of failed files whose headers say that they belong to these. replaced : their SHA-256.
+    """
+
+    kind: str
+    patients: tuple[str, ...] = ()
+    study: str | None = None
+    image: int | None = None
+    age: str | None = None
+    origin: str | None = None
+    limit: int = 0
+    names: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
+    failed_contents: tuple[bytes, ...] = ()
+
+
+@dataclass
+class Found:
+    """What there is of a choice.
+
+    Attributes
+    ----------
+    ids : images. uids : their SOP Instance UIDs. own_uids : those of them that no other image has.
+    studies : Study Instance UIDs. contents : SHA-256 of their files, of files before corrections, of arrivals and
+        failures. stored : whether the store has to have one of them.
+    arrivals : ids. failures : URIs. feedback : opinions on them.
+    """
+
+    ids: list[int] = field(default_factory=list)
+    uids: list[str] = field(default_factory=list)
+    own_uids: list[str] = field(default_factory=list)
+    studies: list[str] = field(default_factory=list)
+    contents: list[bytes] = field(default_factory=list)
+    stored: bool = False
+    arrivals: list[int] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    feedback: int = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.ids or self.arrivals or self.failures)
+
+
+def find(connection: Connection, choice: Choice) -> Found:
+    """The rows of a choice, as they are now."""
+    statement = sql("forget_images").replace("{condition}", sql(f"forget_of_{choice.kind}"))
+    rows = connection.execute(statement, vars(choice) | {"patients": list(choice.patients)}).fetchall()
+    ids = [row["id"] for row in rows]
+    uids = sorted({row["sop_instance_uid"] for row in rows if row["sop_instance_uid"]})
+    shared = {row["uid"] for row in connection.execute(sql("forget_shared_uids"), {"uids": uids, "ids": ids})}
+    own = [uid for uid in uids if uid not in shared]
+    contents = {bytes(row["sha256"]) for row in rows} | {bytes(one) for row in rows for one in row["replaced"]}
+    contents |= set(choice.failed_contents)
+    asked = {"contents": sorted(contents), "uids": own, "uris": list(choice.failed)}
+    arrivals = connection.execute(sql("forget_arrivals"), asked).fetchall()
+    if choice.study is not None:
+        asked["uids"] = [*own, choice.study]
+    failures = connection.execute(sql("forget_failures"), asked).fetchall()
+    contents |= {bytes(row["sha256"]) for row in (*arrivals, *failures) if row["sha256"] is not None}
+    opinions = connection.execute(sql("forget_feedback"), {"ids": ids, "contents": sorted(contents)}).fetchone()
+    return Found(
+        ids,
+        uids,
+        own,
+        sorted({row["study_instance_uid"] for row in rows if row["study_instance_uid"]}),
+        sorted(contents),
+        any(row["stored"] for row in rows) or bool(arrivals) or any(row["sha256"] for row in failures),
+        [row["id"] for row in arrivals],
+        [row["uri"] for row in failures],
+        0 if opinions is None else int(opinions["rows"]),
+    )
+
+
+def delete(connection: Connection, choice: Choice, found: Found) -> datetime:
+    """Delete what was found, in the caller's transaction, which holds the locks; returns the time of the database."""
+    given: dict[str, Any] = {"ids": found.ids, "contents": found.contents}
+    connection.execute(sql("forget_lock"), given)
+    for name in ("codes", "images", "feedback"):
+        connection.execute(sql(f"forget_{name}_off"), given)
+    connection.execute(sql("forget_arrivals_off"), {"ids": found.arrivals})
+    images.forget_failures(connection, found.failures)
+    if choice.patients:
+        _unsay(connection, "patient_key", choice.patients)
+    if choice.study is not None:
+        _unsay(connection, "study_instance_uid", [choice.study])
+    named = {*choice.names, *found.uids, *([choice.study] if choice.study else [])}
+    for row in connection.execute(sql("forget_pulls")).fetchall():
+        if any(value in named for _, value in parse_qsl(row["query"])):
+            connection.execute(sql("forget_pull_off"), row)
+    now = connection.execute(sql("now")).fetchone()
+    assert now is not None
+    at: datetime = now["now"]
+    return at
+
+
+def failed_files(connection: Connection) -> list[dict[str, Any]]:
+    """Files that were not taken: uri, sha256."""
+    return connection.execute(sql("failed_files")).fetchall()
+
+
+def _unsay(connection: Connection, column: str, values: Sequence[str]) -> None:
+    connection.execute(sql("forget_history_off"), {"column": column, "values": list(values)})
