@@ -55,8 +55,8 @@ class ArchiveInput(ArchiveBase):
         InputMissing : a path does not exist. LabelsError : the labels do not have the form that is needed.
         DatabaseUnavailable : the database went away; what was committed stays, the next call goes on from there.
         """
-        from radretrieval.files.walk import walk
-        from radretrieval.ingest.run import FoundPaths, ingest
+        from radretrieval.files.walk import FoundPaths, walk
+        from radretrieval.ingest.run import ingest
 
         given = _labels(labels)
         found: Sequence[Path] = path_list(paths)

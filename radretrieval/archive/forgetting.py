@@ -63,6 +63,12 @@ class Found:
     def __bool__(self) -> bool:
         return bool(self.ids or self.arrivals or self.failures)
 
+    def counts(self) -> dict[str, int]:
+        """How many of each there are."""
+        lists: dict[str, Sequence[object]] = {"images": self.ids, "studies": self.studies, "failures": self.failures}
+        lists["arrivals"] = self.arrivals
+        return {name: len(values) for name, values in lists.items()} | {"feedback": self.feedback}
+
 
 def find(connection: Connection, choice: Choice) -> Found:
     """The rows of a choice, as they are now."""

@@ -97,7 +97,7 @@ def patients(connection: Connection) -> int:
 
 
 def replace(connection: Connection, next_of: Callable[[str], str], check_value: str) -> tuple[int, int]:
-    """Replace pseudonyms, tombstones and check value in the caller's transaction; returns how many patients and images."""
+    """Replace pseudonyms, tombstones and check value in the caller's transaction; returns patients and images."""
     connection.execute(sql("patient_keys_staging"))
     found = 0
     with connection.cursor(name="patient_keys") as cursor:

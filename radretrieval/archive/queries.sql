@@ -1267,7 +1267,8 @@ SELECT id, sha256 FROM arrival WHERE sha256 = ANY(%(contents)s) OR sop_instance_
 SELECT uri, sha256 FROM ingest_failure f
 WHERE uri = ANY(%(uris)s) OR sha256 = ANY(%(contents)s)
    OR EXISTS (SELECT FROM unnest(%(uids)s::text[]) u
-              WHERE f.uri || ' ' || f.message ~ ('(^|[^0-9.])' || replace(u, '.', '\.') || '($|[^0-9.]|[.]($|[^0-9]))'));
+              WHERE CASE WHEN strpos(f.uri || ' ' || f.message, u) > 0 THEN
+                  f.uri || ' ' || f.message ~ ('(^|[^0-9.])' || replace(u, '.', '\.') || '($|[^0-9.]|[.]($|[^0-9]))') END);
 
 -- :forget_feedback How many opinions are on these images, or on files with these contents.
 SELECT count(*) AS rows FROM feedback WHERE query_image_id = ANY(%(ids)s) OR hit_image_id = ANY(%(ids)s)

@@ -24,6 +24,7 @@ from radretrieval.cli import (
     evaluate,
     export,
     feedback,
+    forget,
     health,
     index,
     ingest,
@@ -72,6 +73,7 @@ app.command("status")(status.status)
 app.command("health")(health.health)
 app.command("metrics")(metrics.metrics)
 app.command("export")(export.export)
+app.command("forget")(forget.forget)
 app.command("backup")(backup.backup)
 app.command("restore")(backup.restore)
 app.command("phantom")(phantom.phantom)

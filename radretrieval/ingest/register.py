@@ -82,7 +82,8 @@ def register_images(
     new = [image for image in batch if image.sha256 not in there]
     when = refuse(connection, settings, [Names.of(image) for image in new])
     forgotten = {image.sha256: at for image, at in zip(new, when, strict=True) if at is not None}
-    registration = _Registration(connection, [one for one in batch if one.sha256 not in forgotten], lain_since or {})
+    taken = [image for image in batch if image.sha256 not in forgotten]
+    registration = _Registration(connection, taken, there, lain_since or {})
     written = [
         RegisteredImage(image, "forgotten", forgotten_at=forgotten[image.sha256])
         if image.sha256 in forgotten
@@ -105,11 +106,17 @@ def log_updates(written: Iterable[RegisteredImage]) -> None:
 class _Registration:
     """The state of `register_images`: rows that have the UIDs of the batch, and images that are not written yet."""
 
-    def __init__(self, connection: Connection, batch: Sequence[NewImage], lain_since: Mapping[str, datetime]) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        batch: Sequence[NewImage],
+        there: dict[bytes, dict[str, Any]],
+        lain_since: Mapping[str, datetime],
+    ) -> None:
         self.connection = connection
         self.lain_since = lain_since
         self.frames = Counter(content for content, _ in {(image.sha256, image.frame) for image in batch})
-        self.there = images.known(connection, [image.sha256 for image in batch])
+        self.there = there
         self.waiting: list[NewImage] = []
         self.added: set[tuple[bytes, int]] = set()
         self.rows: dict[tuple[str, int], list[dict[str, Any]]] = {}

@@ -246,9 +246,8 @@ class IngestRun:
         message = failure["message"]
         if self.settings.path_key_file is not None:
             message = message.replace(printable(path), "the file")
-        self.failures.append(
-            (Failure(self.uri(path)[:LONGEST_URI], sha256, failure["error"], message), sha256 or content)
-        )
+        kept = Failure(self.uri(path)[:LONGEST_URI], sha256, failure["error"], message)
+        self.failures.append((kept, sha256 or content))
         if len(self.failures) >= BATCH:
             self.flush()
         self.advance(1)
@@ -260,15 +259,14 @@ class IngestRun:
         two = self.key.now_two(self.connection) if self.key is not None else {}
         written = register_images(self.connection, self.settings, batch, lain_since)
         key_file = self.settings.path_key_file
-        finished: set[str] = set()
+        finished = {one.image.uri.partition("#")[0] for one in written}
         for one in written:
-            finished.add(one.image.uri.partition("#")[0])
             if one.image.frame > 1:
                 continue  # a file counts once
-            if one.forgotten_at is not None:
+            if one.forgotten_at is None:
+                self.report.count(one.outcome)
+            else:
                 self.report.fail(shown(one.image.uri, key_file), Forgotten(tombstones.message(one.forgotten_at)))
-                continue
-            self.report.count(one.outcome)
             self.report.count_code(one.image.irma_code)
             if one.problem:
                 self.report.note(Problem(shown(one.image.uri, key_file), "SameUid", one.problem))

@@ -84,6 +84,14 @@ def map_file(settings: Settings, weights_sha256: bytes) -> Path:
     return settings.home / "maps" / f"{weights_sha256.hex()}.json"
 
 
+def drop_maps(settings: Settings) -> int:
+    """Delete the files of all maps, which name images; returns how many. The next view makes its map anew."""
+    files = list((settings.home / "maps").glob("*.json"))
+    for path in files:
+        path.unlink(missing_ok=True)
+    return len(files)
+
+
 def _grid(points: Any) -> tuple[list[int], list[int]]:
     if len(points) == 0:
         return [], []

@@ -24,6 +24,7 @@ from radretrieval.files.failures import FailureList
 from radretrieval.files.text import printable, shown
 from radretrieval.files.uris import file_uri, is_hidden, to_path, to_uri
 from radretrieval.ingest.inspect_file import File, InspectedFile, InspectOptions, inspect_file
+from radretrieval.jobs.forgotten_files import drop_cached, drop_stored
 from radretrieval.storage.content_store import ContentStore
 from radretrieval.storage.worker_pool import WorkerPool
 
@@ -81,7 +82,7 @@ def verify(
 
     Parameters
     ----------
-    tidy : take orphans out of the store, but for those younger than an hour.
+    tidy : take orphans out of the store, but for those younger than an hour, and what is left of forgotten images.
     workers : files that are read at a time; None for two a core.
     advance : called with the number of images that were looked at.
 
@@ -110,6 +111,9 @@ def verify(
                 advance(len(rows))
         report.hidden += _hide_paths(connection, images.failed_uris(connection), reading.path_key_file)
         connection.commit()
+        if tidy:
+            drop_stored(connection, settings)  # what `forget` left, when it was killed
+            drop_cached(connection, settings)
         _look_through_store(connection, report, store, tidy)
     report.seconds = time.monotonic() - started
     return report

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from importlib import import_module
 from typing import Any
@@ -14,19 +15,23 @@ import pydicom  # noqa: F401  # first imported by two threads at once, it stays 
 
 from radretrieval.api.archive import Archive
 from radretrieval.archive.connections import Database
+from radretrieval.archive.images import identities, known
 from radretrieval.archive.opening import open_database
 from radretrieval.config import ServeSettings, Settings
 from radretrieval.dicom.address import Address, check_title
+from radretrieval.errors import EnvironmentUnusable
 from radretrieval.jobs.heartbeat import Heartbeat
 from radretrieval.serve.archive_films import ArchiveFilms
 from radretrieval.serve.films import load_decoders
 from radretrieval.serve.read_connections import ReadConnections
 from radretrieval.serve.searchers import Searchers
 from radretrieval.serve.uploads import Uploads
+from radretrieval.storage import film_files
 from radretrieval.storage.wado import check_root
 from radretrieval.storage.worker_pool import WorkerPool, call
 
 _TIDY_SECONDS = 30.0
+_SWEEP_SECONDS = 3600.0  # between two looks for films of images that were forgotten, on this host or another
 _NETWORKS = "radretrieval.coding.network"  # imports torch, which takes seconds, while the database starts
 
 
@@ -94,5 +99,19 @@ class Service:
         self.searchers.warm_up()
 
     def _tidy(self, ended: threading.Event) -> None:
+        swept = -_SWEEP_SECONDS
         while not ended.wait(_TIDY_SECONDS):
             self.uploads.drop_unused()
+            with suppress(EnvironmentUnusable):  # the database is away: the next round
+                self._drop_forgotten()
+            if time.monotonic() - swept > _SWEEP_SECONDS:
+                swept = time.monotonic()
+                with suppress(EnvironmentUnusable, OSError):
+                    film_files.drop_unknown(
+                        self.settings.home / "films", lambda hashes: self.read(partial(known, hashes=hashes)).keys()
+                    )
+
+    def _drop_forgotten(self) -> None:
+        """Drop the uploads that were images of the archive and are none any more."""
+        if there := self.uploads.images():
+            self.uploads.drop_images(there - self.read(partial(identities, ids=sorted(there))).keys())

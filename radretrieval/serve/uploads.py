@@ -83,6 +83,17 @@ class Uploads:
             self._kept.move_to_end(token)
             return upload
 
+    def images(self) -> set[int]:
+        """The images of the archive that uploads are."""
+        with self._lock:
+            return {one.image_id for one in self._kept.values() if one.image_id is not None}
+
+    def drop_images(self, images: set[int]) -> None:
+        """Drop the uploads that are these images."""
+        with self._lock:
+            for token in [token for token, one in self._kept.items() if one.image_id in images]:
+                del self._kept[token]
+
     def drop_unused(self) -> None:
         """Drop what was not used for so long that it is not kept any more."""
         since = time.monotonic() - self._seconds
