@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psycopg
 import pydicom
 import pytest
 from conftest import COMMAND, Run, clean_environment
@@ -214,7 +215,8 @@ def used(world: World) -> None:
             connection.execute(
                 "INSERT INTO label_report (who, image_id, remark, labels) VALUES ('a', %s, 'r', '{}')", [one["id"]]
             )
-        connection.execute("CALL fill_neighbours()")
+    with psycopg.connect(world.database.url, autocommit=True) as plain:
+        plain.execute("CALL radretrieval.fill_neighbours()")
     sources = [SourceFile(one["uri"], bytes(one["sha256"])) for one in images]
     with open_decoded(world.settings.training_folder, 8) as decoded:
         for source in sources:
@@ -225,7 +227,7 @@ def used(world: World) -> None:
     with pool:
         archive_films = ArchiveFilms(world.settings, ServeSettings(), pool)
         for source in sources:
-            archive_films.pixels(source, archive_films.film(source), 0)
+            archive_films.pixels(source, archive_films.film(source), 1)
 
 
 def cached(world: World) -> tuple[int, int]:
