@@ -139,7 +139,7 @@ class InboxWorker:
             connection.commit()
             log_updates(written)
             self.report.add(report)
-            for outcome in ("added", "unchanged", "updated", "failed"):
+            for outcome in ("added", "unchanged", "updated", "forgotten", "failed"):
                 metrics.count(metrics.TAKEN, getattr(report, outcome), outcome)
             replaced = [one.replaced for one in written if one.replaced is not None]
             drop_needless(connection, self.store, [*(arrival.sha256 for arrival in taken), *replaced])

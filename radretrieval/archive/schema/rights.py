@@ -158,7 +158,7 @@ TABLES: dict[str, Table] = {
         "url query change study_date pulled_at reconciled_at", ingest="SELECT INSERT UPDATE", search="SELECT"
     ),
     "schema_object": Table("kind name source definition server applied_at", everyone="SELECT"),
-    "tombstone": Table("kind digest at content", ingest="SELECT UPDATE(content)"),
+    "tombstone": Table("kind digest at content", ingest="SELECT INSERT UPDATE(content)"),
     "write_lock": Table("name", ingest="SELECT INSERT UPDATE DELETE"),
     # tables that come and go
     "audit_<year>_<month>": Table("id at who db_role action detail hash"),
