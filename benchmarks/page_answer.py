@@ -42,12 +42,12 @@ WATCH = """() => {
   new MutationObserver(async () => {
     if (document.querySelectorAll("#hits .hit").length < 10) return;
     shown("hits");
-    const images = [...document.querySelectorAll("#hits li:not([hidden]) img")];
+    const images = [...document.querySelectorAll("#cards > li > .hit img")];
     await Promise.all(images.map((one) => one.decode().catch(() => {})));
     note("thumbnails");
-  }).observe(document.querySelector("#hits ol"), { childList: true });
+  }).observe(document.querySelector("#hits"), { childList: true });
   new MutationObserver(() => document.querySelector("#hits .box:not([hidden])") && shown("boxes"))
-    .observe(document.querySelector("#hits ol"), { attributeFilter: ["hidden"], subtree: true });
+    .observe(document.querySelector("#hits"), { attributeFilter: ["hidden"], subtree: true });
 }"""
 
 

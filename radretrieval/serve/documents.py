@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from radretrieval.errors import UsageError
+from radretrieval.irma.tree import describe, in_short
 from radretrieval.serve.film import Film
 
 Axes = dict[Literal["T", "D", "A", "B"], float]
@@ -38,8 +40,23 @@ class ExplanationDocument(_Document):
     as_most: Agreement
 
 
+class CodeInWords(BaseModel):
+    """A code in words: `axes` of technique, direction, anatomy and biosystem; `short` for a small space."""
+
+    axes: tuple[str, str, str, str]
+    short: list[str]
+
+
+def in_words(code: str) -> CodeInWords | None:
+    """An IRMA code in words; None for what is no IRMA code."""
+    try:
+        return CodeInWords(axes=describe(code), short=list(in_short(code)))
+    except UsageError:
+        return None
+
+
 class HitDocument(_Document):
-    """A hit; `duplicate_of` is an earlier hit of which it is a near-duplicate."""
+    """A hit; `duplicate_of` is an earlier hit of which it is a near-duplicate, `words` its code in words."""
 
     rank: int
     image_id: int
@@ -60,6 +77,7 @@ class HitDocument(_Document):
     reduced: str | None
     explanation: ExplanationDocument | None
     duplicate_of: int | None
+    words: CodeInWords | None
 
 
 class QueryDocument(_Document):

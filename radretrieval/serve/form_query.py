@@ -61,12 +61,13 @@ def _received(service: Service, user: User, file: UploadFile) -> Upload:
 def _image(service: Service, form: QueryForm) -> int:
     if form.sop is not None:
         rows = service.read(lambda connection: images.by_sop_instance(connection, [form.sop or ""]))
-        found, what = rows[0]["id"] if rows else None, f"the SOP Instance UID {form.sop}"
-    else:
-        found = service.read(lambda connection: images.first_of_study(connection, form.study or ""))
-        what = f"the Study Instance UID {form.study}"
+        if rows:
+            return int(rows[0]["id"])
+    uid = form.sop or form.study or ""
+    found = service.read(lambda connection: images.first_of_study(connection, uid))
     if found is None:
-        raise NotInArchive(f"the archive has no image with {what}")
+        what = f"SOP Instance UID {uid}, and no study with it" if form.sop is not None else f"Study Instance UID {uid}"
+        raise NotInArchive(f"the archive has no image with the {what}")
     return int(found)
 
 

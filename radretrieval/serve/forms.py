@@ -19,8 +19,8 @@ class QueryForm(BaseModel):
     ----------
     file : a radiograph: DICOM, PNG, JPEG or TIFF. It is kept in memory for a while, under the answer's `query.upload`.
     upload : a file that was sent before.
-    id : of an image of the archive. sop : its SOP Instance UID. study : a Study Instance UID, for the first of its
-        images.
+    id : of an image of the archive. sop : its SOP Instance UID, or what `study` takes, for people who paste a UID.
+    study : a Study Instance UID, for the first of its images.
     """
 
     model_config = ConfigDict(extra="forbid")

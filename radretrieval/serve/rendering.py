@@ -14,6 +14,8 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from radretrieval.report.likelihood import percent
+
 FOLDER = Path(__file__).parent
 # Of each language its texts, which the page's scripts have too.
 TEXTS: dict[str, dict[str, Any]] = {
@@ -68,8 +70,17 @@ class Words:
         step = min((max(count, 1).bit_length() - 1) // 10, 4)
         return f"{self.number(count / 1024**step, int(step > 1))} {('B', 'KiB', 'MiB', 'GiB', 'TiB')[step]}"
 
-    def day(self, value: date) -> str:
-        """A date."""
+    def percent(self, probability: float) -> str:
+        """A probability in percent, never 0 or 100."""
+        return percent(probability)
+
+    def step(self, probability: float) -> int:
+        """Of the steps that have words, the one of a probability, as its least percent."""
+        return next(least for least in (95, 75, 25, 5, 0) if 100 * probability >= least)
+
+    def day(self, value: date | str) -> str:
+        """A date; as text it is an ISO one."""
+        value = date.fromisoformat(value) if isinstance(value, str) else value
         return f"{value:%b} {value.day}, {value.year}" if self.language == "en" else f"{value:%d.%m.%Y}"
 
     def ago(self, moment: datetime) -> str:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from browsing import PAGE as FOLDER
 from browsing import Site
 from numpy.typing import NDArray
 
@@ -15,9 +16,11 @@ from radretrieval.serve.film import Film, Level, described
 from radretrieval.serve.films import LEVELS, area_mean, encoded
 
 # One block a view, side by side: flex columns, whose width is no multiple of a pixel.
-PAGE = b"""<!doctype html><html lang="en"><title>Films</title><link rel="icon" href="data:,">
+TEXTS = (FOLDER / "texts" / "en.json").read_text(encoding="utf-8")
+PAGE = f"""<!doctype html><html lang="en"><title>Films</title><link rel="icon" href="data:,">
 <link rel="stylesheet" href="viewer.css"><link rel="stylesheet" href="films.css"><main id="films"></main>
-<script type="module" src="films.js"></script></html>"""
+<script type="application/json" id="texts">{TEXTS}</script>
+<script type="module" src="films.js"></script></html>""".encode()
 STYLE = b"""body { margin: 0 } .film-stage > .film-line { display: none }
 main { display: flex; gap: 7px; height: 100vh } main > div { flex: 1; min-width: 0 }"""
 PACKED = {"Content-Encoding": "gzip", "Content-Type": "application/octet-stream"}
@@ -29,9 +32,8 @@ globalThis.views = films.map(() => {
   return new viewer.FilmView(document.getElementById("films").appendChild(document.createElement("div")));
 });
 globalThis.told = [];
-for (const name of ["region", "view", "mode"]) addEventListener(name, (event) => told.push([name, event.detail]));
+for (const name of ["region", "view"]) addEventListener(name, (event) => told.push([name, event.detail]));
 globalThis.ready = (async () => {
-  Object.assign(viewer.TEXTS, (await (await fetch("texts/en.json")).json()).viewer);
   await Promise.all(views.map((view, i) => view.show(films[i], { label: `film ${i + 1}` })));
 })();
 """

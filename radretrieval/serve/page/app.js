@@ -3,14 +3,13 @@
 import * as films from "./films.js";
 import * as filters from "./filters.js";
 import * as hits from "./hits.js";
-import { $, $$, call, changed, copy, h, keep, percent, t, theme } from "./page.js";
+import { $, $$, call, changed, copy, h, keep, t, theme } from "./page.js";
 
 const ARROWS = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1, Home: -1e3, End: 1e3 }; // from hit to hit
 let address = new URLSearchParams();
 let answer;
 let chosen; // place of the hit that is shown
 let regions; // image id → what became of the region in it
-const words = {}; // of IRMA codes
 const said = new Map(); // image id → whether it is relevant to the query
 const running = {};
 
@@ -31,6 +30,7 @@ const trying = (act) => async (...given) => {
   } catch (error) {
     if (error.name === "AbortError") return;
     tell("");
+    $("#filters").reset();
     if (error.status === undefined) throw error;
     $("#problem strong").textContent = error.title;
     $("#problem span").textContent = error.status === 404 && error.message.includes("upload") ? t("uploadGone") : error.message;
@@ -49,44 +49,44 @@ function form(from, leave, more = {}) {
   return made;
 }
 
-/* Search what an address says, or a file; `push`: as a new step of the browser's history. */
+/* Search what an address says, or a file; `push`: as a new step of the browser's history. Where nothing can be found, of
+   the same film the answer before stays, with its filters; of another one nothing does. */
 async function search(next, { file, push = true } = {}) {
-  const signal = newest("search");
-  let found;
+  const signal = newest("search"), other = file || asked(next) !== asked(address);
+  let found, refused;
   $("#problem").hidden = true;
   if (file || asked(next)) {
     tell(t(file ? "sending" : "searching", { name: file?.name }), true);
     const more = { explain: true, candidates: among(next), ...(file && { file }) };
-    found = await call("api/search", form(next, /^(hit|roi)$/, more), { signal });
-    const codes = found.hits.map((one) => ["code", one.irma_code]).filter(([, code]) => code && !words[code]);
-    if (codes.length) Object.assign(words, await call(`api/codes?${new URLSearchParams(codes)}`, null, { signal }));
-    const { image_id: id, upload } = found.query;
-    if (file) next.set(id == null ? "upload" : "id", id ?? upload);
-    if (asked(next) !== asked(address)) said.clear();
-    for (const [field, id] of next) if (field.endsWith("relevant")) said.set(+id, field === "relevant");
+    const made = await call("api/answer", form(next, /^(hit|roi)$/, more), { signal, html: true }).catch((error) => {
+      if (error.name === "AbortError" || !other) throw error;
+      refused = error;
+    });
+    found = made && hits.take(made);
   }
+  if (found && file) next.set(found.query.upload ? "upload" : "id", found.query.upload ?? found.query.image_id);
+  if (other) said.clear();
+  for (const [id, yes] of (!push && history.state) || []) said.set(id, yes);
+  for (const [field, id] of next) if (field.endsWith("relevant")) said.set(+id, field === "relevant");
   answer = found;
   address = next;
   remember(push);
   draw();
+  if (refused) throw refused;
 }
 
-/* Ask for a file, or an image by number, SOP Instance UID or study; the filters stay. */
+/* Ask for a file, or an image by number, SOP Instance UID or study. Conditions of the film before are not this one's. */
 async function ask(what) {
-  const next = new URLSearchParams([...address].filter(([field]) => filters.NAMES.includes(field)));
+  const next = new URLSearchParams([...address].filter(([field]) => filters.PATIENTS.includes(field)));
   if (what instanceof File) return search(next, { file: what });
-  const text = what.trim(), asks = (field) => text && search(changed(next, [], [[field, text]]));
-  if (!text.includes(".")) return asks("id");
-  return asks("sop").catch((error) => {
-    if (error.status !== 404) throw error;
-    return asks("study");
-  });
+  const text = what.trim();
+  if (text) return search(changed(next, [], [[text.includes(".") ? "sop" : "id", text]]));
 }
 
 const here = () => changed(new URLSearchParams(location.search), ["lang"]);
 
 function remember(push) {
-  history[push ? "pushState" : "replaceState"](null, "", asked(address) ? `?${address}` : location.pathname);
+  history[push ? "pushState" : "replaceState"]([...said], "", asked(address) ? `?${address}` : location.pathname);
 }
 
 function draw() {
@@ -97,11 +97,9 @@ function draw() {
   if (!answer) return tell("");
   const { query, returned: n, requested } = answer, values = { n, name: name() };
   tell(t("hitsReady", values));
-  $("#notes").replaceChildren(...notes());
   $("#hits-title").textContent = t("hitsTitle", values);
   $("[data-act=more]").hidden = n < requested;
-  hits.fill(answer.hits, words, choose);
-  filters.draw(address, trying(search));
+  trying(filters.draw)(address);
   films.show(0, query.film, t("queryLabel", values), [h("b", {}, t("queryFilm")), name(), " ", query.irma_code]);
   films.show(1);
   $("#detail").hidden = !n;
@@ -110,28 +108,13 @@ function draw() {
   locate(address.get("roi")?.match(/\d+/g)?.map(Number));
 }
 
-function notes() {
-  const { hidden, hidden_at_least: least, query_problems: problems } = answer, filtered = hidden != null;
-  const text = { ...answer, bits: Math.round(answer.nearest_distance), percent: percent(answer.farther_than), problems: problems.join("; ") };
-  return [
-    [answer.nothing_similar, filtered ? "nothingFiltered" : "nothing"],
-    [answer.query_flat, "flat"],
-    [answer.refined, "refined"],
-    [filtered, !hidden ? "hiddenNone" : least ? "hiddenLeast" : "hiddenSome"],
-    [answer.returned < answer.requested, "fewer"],
-    [answer.pending, "pending"],
-    [answer.path === "hnsw", "approximate"],
-    [text.problems, "problems"],
-  ].filter(([holds]) => holds).map(([, key]) => h("p", { className: key }, t(key, text)));
-}
-
 const choose = trying(async (index) => {
-  const signal = newest("hit"), one = answer.hits[(chosen = index)];
+  const signal = newest("hit"), one = answer.hits[(chosen = +index)];
   if (!one) return;
   const { image_id: id, rank, study_instance_uid: study } = one, caption = [h("b", {}, t("rank", { rank })), t("image", { id })];
   address.set("hit", rank);
   remember();
-  hits.mark(index);
+  hits.mark(chosen);
   update();
   const { film, problem, sop_instance_uid: sop } = await call(`api/images/${id}`, null, { signal }).catch((error) => {
     if (!signal.aborted) films.show(1, null, "", caption); // no other hit's film
@@ -166,9 +149,8 @@ const locate = trying(async (sides = []) => {
 function update() {
   hits.update(answer.hits, said, regions);
   if (!hit()) return;
-  const { image_id: id, irma_code: code } = hit();
+  const { image_id: id } = hit();
   films.found(regions?.get(id)?.roi);
-  hits.panel(hit(), words[code], regions?.get(id));
   for (const button of $$("[data-act=judge]")) button.ariaPressed = said.get(id) === (button.dataset.value === "yes");
   $("[data-act=refine]").textContent = t("refineWith", { n: said.size });
   $("[data-act=refine]").disabled = !said.size;
@@ -181,6 +163,7 @@ async function judge(value) {
   await call("api/feedback", { ...asks, hit: id, relevant, rank, encoder_id, cnnc_distance, rbc_distance });
   if (relevant === null) said.delete(id);
   else said.set(id, relevant);
+  remember();
   update();
   tell(t("said"));
 }
@@ -211,7 +194,7 @@ async function output(file, to) {
 }
 
 const ACTS = {
-  judge, wrong, output, theme, mode: films.mode, tool: films.tool, link: films.toggleLink, compare: films.toggleCompare,
+  choose, judge, wrong, output, theme, mode: films.mode, tool: films.tool, link: films.toggleLink, compare: films.toggleCompare,
   send: (to) => output("", to),
   noregion: () => locate(),
   print: () => print(),
@@ -220,6 +203,7 @@ const ACTS = {
   help: () => $("#help").showModal(),
   close: () => ($("#problem").hidden = true),
   from: () => ask(`${hit().image_id}`),
+  clear: () => search(changed(address, filters.NAMES)),
   more: () => search(changed(address, ["top"], [["top", answer.requested + 10]])),
   refine: () => search(changed(address, ["relevant", "not_relevant", "hit"], [...said].map(([id, yes]) => [yes ? "relevant" : "not_relevant", id]))),
   copy: async () => tell(t((await copy(location.href)) ? (address.has("upload") ? "copiedUpload" : "copied") : "notCopied")),
@@ -255,6 +239,7 @@ function connect() {
     if (act) trying(ACTS[act])(value);
   });
   on(document, "keydown", pressed, true);
+  on(document, "error", ({ target }) => (target.hidden = true), true); // a thumbnail that cannot be made
   on(document, "dragover", (event) => event.preventDefault(over(true)));
   on(document, "dragleave", ({ relatedTarget }) => relatedTarget ?? over(false));
   on(document, "drop", (event) => event.preventDefault(over(false), take(event.dataTransfer.files)));
@@ -266,6 +251,7 @@ function connect() {
   on($("#ask"), "submit", (event) => event.preventDefault(trying(ask)($("#query").value)));
   on($("#wrong"), "close", trying(report));
   on($("#single"), "change", ({ target }) => keep("keys", target.checked ? "on" : "off"));
+  on(document, "change", ({ target }) => target.form?.id === "filters" && trying(search)(changed(address, filters.NAMES, filters.chosen())));
   on(window, "popstate", () => trying(search)(here(), { push: false }));
 }
 

@@ -1,6 +1,6 @@
 /* The pages that the server renders: what a link, a form or time asks for is fetched, and replaces what differs. */
 
-import { $, copy, h, theme } from "./page.js";
+import { $, copy, parsed, renew, theme } from "./page.js";
 
 const LONGEST = 300; // seconds between requests that fail
 let timer, running, wait;
@@ -11,7 +11,7 @@ async function show(address) {
   clearTimeout(timer);
   const response = await fetch(url, { signal }).catch(() => Response.error());
   if (response.status === 401) return location.reload(); // leads to the login, and back
-  const next = new DOMParser().parseFromString(await response.text().catch(() => ""), "text/html");
+  const next = parsed(await response.text().catch(() => ""));
   if (signal.aborted) return;
   const id = response.ok ? url.hash.slice(1) : "problem", to = id ? next.getElementById(id) : next.body;
   wait = response.ok ? 0 : Math.min(2 * (wait || every()), LONGEST);
@@ -20,20 +20,6 @@ async function show(address) {
   later();
   dispatchEvent(new Event("shown"));
   return id && response.ok ? $(`#${id} [tabindex="-1"]`) : null;
-}
-
-/* Make an element what another one is. What is alike stays, for the sake of focus and selection; so does what a script
-   made (data-own). */
-function renew(now, next) {
-  if (now.isEqualNode(next) || now.dataset?.own === "") return;
-  const [old, made] = [now, next].map(({ childNodes }) => [...childNodes]), focused = document.activeElement.id;
-  if (!old.length || now.nodeName !== next.nodeName || now.id !== next.id || old.length !== made.length) {
-    now.replaceWith(next);
-    return document.getElementById(focused)?.focus();
-  }
-  for (const name of now.getAttributeNames()) if (!next.hasAttribute(name)) now.removeAttribute(name);
-  for (const { name, value } of next.attributes) now.setAttribute(name, value);
-  old.forEach((one, index) => renew(one, made[index]));
 }
 
 const every = () => +$("main").dataset.every; // seconds

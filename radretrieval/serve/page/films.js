@@ -1,19 +1,17 @@
 /* The two large films, query and hit, and the tools over them. */
 
 import { $, $$, h, number, t } from "./page.js";
-import { FilmView, TEXTS, compare, link } from "./viewer.js";
+import { FilmView, link } from "./viewer.js";
 
-Object.assign(TEXTS, t("viewer"));
 const blocks = [$("#query-film"), $("#hit-film")];
 const views = blocks.map((block) => new FilmView(block));
 const [query, hit] = views;
 const press = (act, name) => $$(`[data-act=${act}]`).forEach((one) => (one.ariaPressed = one.dataset.value === name));
 let active = query; // what tools act on
-let unlink, compared, uncompare;
+let unlink;
 
 /* Show the query (0) or a hit (1) under a caption; a linked hit at the query's place. */
 export function show(which, film, label, caption = []) {
-  toggleCompare();
   $("figcaption", blocks[which].parentElement).replaceChildren(...caption.filter(Boolean));
   if (!film) return views[which].clear();
   const { zoom, x, y } = query.state;
@@ -45,12 +43,13 @@ export function toggleLink() {
   press("link", unlink ? "" : null);
 }
 
-/* Compare both films by flicker or overlay; once more, or by no name, no longer. */
+/* Lay the hit over the query, by flicker or overlay, at the same place; once more, no longer. */
 export function toggleCompare(way) {
-  uncompare = uncompare?.();
-  compared = way === compared ? null : way;
-  if (compared) uncompare = compare(query, hit, compared);
+  const box = $("#films"), compared = box.className === way ? "" : way;
+  box.className = compared;
+  box.dataset.turn = "";
   press("compare", compared);
+  if (compared && !unlink) toggleLink();
 }
 
 function presets() {
@@ -71,6 +70,13 @@ export function connect(drawn) {
     active = views[which];
     presets();
   }));
+  // the space bar takes turns too, and alone for users who want no motion
+  $("#films").addEventListener("keydown", (event) => {
+    const { dataset, className } = event.currentTarget;
+    if (event.key !== " " || !className || !event.target.matches(".film")) return;
+    event.preventDefault();
+    dataset.turn = dataset.turn === "query" ? "hit" : "query";
+  });
   toggleLink();
   mode("window");
 }

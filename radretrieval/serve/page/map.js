@@ -1,6 +1,6 @@
 /* The embedding map on a canvas: points in the colours of their groups, moved and chosen by pointer and by keys. */
 
-import { $ } from "./page.js";
+import { $, WAYS } from "./page.js";
 
 // told apart on black also by who sees few colours; the legend shows groups alone
 export const COLOURS = ["#56b4e9", "#e69f00", "#2fc49a", "#f0e442", "#e58fc0", "#ff7f6b", "#b9a2ff", "#9be15d", "#ffd0a8", "#5fe0e6", "#fff", "#8b96a1"];
@@ -74,7 +74,6 @@ function choose([fromX, fromY], far, open) {
   chosen(at, open);
 }
 
-const WAYS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 const KEYS = { "+": () => zoom(1.5), "-": () => zoom(1 / 1.5), 0: whole, Enter: () => at === undefined || chosen(at, true) };
 
 /* Arrows choose the next point that way, with Shift they move the map. */

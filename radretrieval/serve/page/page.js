@@ -3,6 +3,8 @@
 export const $ = (selector, root = document) => root.querySelector(selector);
 export const $$ = (selector) => [...document.querySelectorAll(selector)];
 
+export const WAYS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+
 /* An element with properties (with a dash: attributes) and children; data never becomes markup. */
 export function h(tag, properties = {}, ...children) {
   const made = document.createElement(tag);
@@ -12,6 +14,22 @@ export function h(tag, properties = {}, ...children) {
 }
 
 const { lang, dataset } = document.documentElement;
+
+export const parsed = (html) => new DOMParser().parseFromString(html, "text/html");
+
+/* Make an element what another one is. What is alike stays, for the sake of focus and selection; so does what a script
+   made (data-own), and what the reader opened. */
+export function renew(now, next) {
+  if (now.isEqualNode(next) || now.dataset?.own === "") return;
+  const [old, made] = [now, next].map(({ childNodes }) => [...childNodes]), focused = document.activeElement.id;
+  if (!old.length || now.nodeName !== next.nodeName || now.id !== next.id || old.length !== made.length) {
+    now.replaceWith(next);
+    return document.getElementById(focused)?.focus();
+  }
+  for (const name of now.getAttributeNames()) if (name !== "open" && !next.hasAttribute(name)) now.removeAttribute(name);
+  for (const { name, value } of next.attributes) now.setAttribute(name, value);
+  old.forEach((one, index) => renew(one, made[index]));
+}
 
 /* Keep what the reader chose: the server writes the page with it. */
 export function keep(name, value) {
@@ -24,18 +42,13 @@ export const theme = () => keep("theme", (dataset.theme = getComputedStyle(docum
 const words = JSON.parse($("#texts")?.textContent ?? "{}"); // of the language that the page is in
 export const t = (key, values) => words[key]?.replace?.(/\{(\w+)\}/g, (_, name) => values[name]) ?? words[key] ?? key;
 export const number = (value, digits = 0) => value.toLocaleString(lang, { minimumFractionDigits: digits, maximumFractionDigits: digits });
-export const day = (iso) => new Date(iso).toLocaleDateString(lang, { dateStyle: "medium", timeZone: "UTC" });
-export const side = (value) => words[`side${value}`] ?? value;
-/* Whole percent, never 0 or 100, and the step of the words for it: as the command line says them. */
-export const percent = (share) => `${Math.min(Math.max(Math.round(100 * share), 1), 99)}\u00a0%`;
-export const step = (share) => [95, 75, 25, 5, 0].find((one) => 100 * share >= one);
 
 /* Parameters without some names, and with others. */
 export const changed = (all, names, add = []) => new URLSearchParams([...[...all].filter(([name]) => !names.includes(name)), ...add]);
 
-/* Ask the service: GET, or POST of a form or an object; `file`: the answer is one. What it refuses is an error with the
+/* Ask the service: GET, or POST of a form or an object; `file`, `html`: the answer is one. What it refuses is an error with the
    `detail` of its problem document (RFC 9457), and a title and the status, 0 where it was not reached. */
-export async function call(path, content, { signal, file } = {}) {
+export async function call(path, content, { signal, file, html } = {}) {
   const object = content && !(content instanceof FormData);
   const headers = { ...(content && { "X-CSRF-Token": dataset.csrf }), ...(object && { "Content-Type": "application/json" }) };
   const method = content ? "POST" : "GET", body = object ? JSON.stringify(content) : content;
@@ -45,6 +58,7 @@ export async function call(path, content, { signal, file } = {}) {
   });
   const { ok, status } = response;
   if (ok && file) return response.blob();
+  if (ok && html) return parsed(await response.text());
   const answer = await response.json().catch((why) => (signal?.aborted ? Promise.reject(why) : {})); // HTML, or nothing
   if (ok) return answer;
   const title = words[`status${status}`] ?? words[status < 500 ? "status400" : "status500"];

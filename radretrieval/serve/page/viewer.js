@@ -1,14 +1,12 @@
 /* A film in a block of the page: shown, windowed, zoomed, turned; a region drawn on it, boxes, films in step. */
 import { asWindow, chosen, dragStep, greyPixels, initial, modalityValues, presets } from "./grey.js";
 import { levelFor, levelPixels, resampled } from "./film.js";
+import { WAYS, t } from "./page.js";
 
-export const TEXTS = {}; // `viewer` of the page's texts
 const START = { zoom: 1, x: 0.5, y: 0.5, rotation: 0, inverted: false };
-const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 const REST = 120; // ms without movement until the film is interpolated
 const SIDE = 8; // film pixels of a region's side, at least
 const between = (value, low, high) => Math.min(Math.max(value, low), high);
-const say = (name, values) => TEXTS[name]?.replace(/\{(\w+)\}/g, (_, key) => values[key]);
 const equal = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 /* Shares of the film's sides → of what is shown, turned clockwise so many times; the same of a direction. */
 const turned = (times, [u, v]) => (times ? turned(times - 1, [1 - v, u]) : [u, v]);
@@ -82,7 +80,6 @@ export function FilmView(element) {
     fit: () => change({ zoom: 1, x: 0.5, y: 0.5 }),
     one: () => zoomBy(1 / shape().scale),
     reset: () => change({ ...START, window: initial(film) }),
-    fullScreen: () => (document.fullscreenElement ? document.exitFullscreen() : element.requestFullscreen?.()),
   };
   view.mode = "pan";
   return view;
@@ -219,14 +216,11 @@ export function FilmView(element) {
   }
 
   function key(event) {
-    const { ctrlKey, shiftKey } = event, arrow = ARROWS[event.key];
-    const mode = (name) => () => tell("mode", (view.mode = name));
+    const { ctrlKey, shiftKey } = event, arrow = WAYS[event.key];
     const act = arrow ? () => arrowKey(arrow, ctrlKey, shiftKey) : !ctrlKey && {
-      "+": () => zoomBy(1.25), "-": () => zoomBy(0.8), 0: view.fit, 1: view.one, home: view.reset,
-      p: mode("pan"), w: mode("window"), z: mode("zoom"), d: mode("region"), i: view.invert, f: view.fullScreen,
-      r: () => view.rotate(shiftKey ? 3 : 1), escape: () => region && tell("region", (view.region = null)),
-      pageup: () => cycle(-1), pagedown: () => cycle(1),
-    }[event.key.toLowerCase()];
+      "+": () => zoomBy(1.25), "-": () => zoomBy(0.8), 1: view.one, Home: view.reset,
+      PageUp: () => cycle(-1), PageDown: () => cycle(1), Escape: () => region && tell("region", (view.region = null)),
+    }[event.key];
     if (!act || event.altKey || event.metaKey) return;
     stop(event);
     act();
@@ -263,7 +257,7 @@ export function FilmView(element) {
   /* Fetches the level for the scale, and another where the scale has changed meanwhile. */
   async function load() {
     const own = (loading = new AbortController());
-    const progress = (share) => pixels || tellLine(say("loading", { percent: Math.round(share * 100) }));
+    const progress = (share) => pixels || tellLine(t("film_loading", { percent: Math.round(share * 100) }));
     try {
       for (let next; (next = levelFor(film, shape().scale)) !== level; ) {
         const found = await levelPixels(next, own.signal, progress);
@@ -275,7 +269,7 @@ export function FilmView(element) {
       loading = null;
     } catch (error) {
       if (loading !== own) return;
-      tellLine(say("failed", { reason: error.message }));
+      tellLine(t("film_failed", { reason: error.message }));
       throw error;
     }
   }
@@ -331,10 +325,10 @@ export function FilmView(element) {
   function describe(scale) {
     const window = film && chosen(film, state.window), short = (value) => +value.toFixed(2);
     line.textContent = message || (film && [
-      say("zoom", { percent: Math.round(scale * 100) }), window.name,
-      window.width ? say("window", { centre: short(window.centre), width: short(window.width) }) : say(window),
-      state.rotation && say("turned", { degrees: state.rotation * 90 }), state.inverted && say("inverted"),
-      region && say("region", region), level?.level > 1 && scale > 0.5 && say("reduced", level),
+      t("film_zoom", { percent: Math.round(scale * 100) }), window.name,
+      window.width ? t("film_window", { centre: short(window.centre), width: short(window.width) }) : t(`film_${window}`),
+      state.rotation && t("film_turned", { degrees: state.rotation * 90 }), state.inverted && t("film_inverted"),
+      region && t("film_region", region), level?.level > 1 && scale > 0.5 && t("film_reduced", level),
     ].filter(Boolean).join(" · "));
     later("status", 500, () => (status.textContent = line.textContent));
     if (film) tell("view", view.state);
@@ -349,34 +343,4 @@ export function link(views) {
     view.set({ zoom, x, y });
   }
   return () => views.forEach((view) => (view.followers = []));
-}
-
-/* Shows the film of `other` over that of `view`, by "flicker" or "overlay"; returns what ends it. The space bar takes
-   turns too, and alone for users who want no motion. */
-export function compare(view, other, how) {
-  const block = view.element.appendChild(document.createElement("div")), over = new FilmView(block);
-  block.classList.add("film-over", how);
-  block.inert = true;
-  const follow = () => {
-    const { zoom, x, y } = view.state;
-    over.restore({ ...other.state, zoom, x, y });
-  };
-  const flip = () => (block.hidden = !block.hidden), end = new AbortController();
-  const still = how === "overlay" || matchMedia("(prefers-reduced-motion: reduce)").matches;
-  const timer = still ? 0 : setInterval(flip, 700), on = (name, { element }, act) => element.addEventListener(name, act, end);
-  on("view", view, follow);
-  on("view", other, follow);
-  on("keydown", view, (event) => {
-    if (event.key !== " ") return;
-    event.preventDefault();
-    clearInterval(timer);
-    flip();
-  });
-  over.show(other.film).then(follow, () => {});
-  return () => {
-    clearInterval(timer);
-    end.abort();
-    over.clear();
-    block.remove();
-  };
 }

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel
 
-from radretrieval.archive.facets import FacetCounts
+from radretrieval.archive.facets import FacetCounts, Value
 from radretrieval.archive.filters import parse
 from radretrieval.serve.access.user import Role, User, require
 from radretrieval.serve.dependencies import Served
 from radretrieval.serve.problems import answers
+from radretrieval.serve.rendering import page
+
+CHIPS = ("modality", "body_part", "view_position", "laterality", "study_date", "manufacturer")  # in this order
 
 router = APIRouter(prefix="/api", tags=["facets"])
 
@@ -19,6 +22,21 @@ router = APIRouter(prefix="/api", tags=["facets"])
 def _counts(request: Request) -> FacetCounts:
     counts: FacetCounts = request.app.state.facets
     return counts
+
+
+class Chip:
+    """A column to filter by: `choices` are (value, how many images have it, its conditions, whether it is chosen).
+
+    Conditions of the address that are of no value are choices too, so that they can be taken back.
+    """
+
+    def __init__(self, column: str, values: list[Value], where: list[str]) -> None:
+        own = [one for one in where if one.startswith(column)]
+        self.column = column
+        self.choices: list[tuple[str | None, int | None, str, bool]]
+        self.choices = [(one.value, one.images, "\n".join(one.where), set(one.where) <= set(own)) for one in values]
+        known = {condition for *_, conditions, chosen in self.choices if chosen for condition in conditions.split("\n")}
+        self.choices += [(one, None, one, True) for one in own if one not in known]
 
 
 class FacetValue(BaseModel):
@@ -44,6 +62,25 @@ class FacetAnswer(BaseModel):
 
     images: int
     facets: list[Facet]
+
+
+@router.get("/filters", include_in_schema=False)
+def filters(
+    request: Request,
+    service: Served,
+    counts: Annotated[FacetCounts, Depends(_counts)],
+    user: Annotated[User, Depends(require(Role.SEARCH))],
+    where: Annotated[list[str], Query()] = [],  # noqa: B006
+    one_per: str = "",
+    exclude_same_patient: str = "",
+) -> Response:
+    """The filters of the page, as a form whose checkboxes have the conditions that they ask for, one a line."""
+    found = counts.count(service.database, [parse(one) for one in where])
+    chips = [Chip(column, found.values[column], where) for column in CHIPS]
+    other_patients = exclude_same_patient == "true"
+    return page(
+        request, "filters", where=where, chips=chips, one_per=one_per == "patient", other_patients=other_patients
+    )
 
 
 @router.get("/facets", responses=answers(400, 422, 503))

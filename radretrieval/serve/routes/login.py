@@ -2,52 +2,23 @@
 
 from __future__ import annotations
 
-import html
 import re
-from pathlib import Path
-from string import Template
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
-from fastapi.responses import HTMLResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
+from radretrieval.serve import rendering
 from radretrieval.serve.access.access import Access, Login
 from radretrieval.serve.audit import note
 from radretrieval.serve.dependencies import Served
-from radretrieval.serve.rendering import language_of
 
 router = APIRouter(include_in_schema=False)
 
 PENDING = "radretrieval-login"  # the cookie of a login that was begun at the provider
-_PAGE = Template((Path(__file__).parents[1] / "access" / "login.html").read_text(encoding="utf-8"))
 # A page of ours, relative, with its query; nothing that leads to another host or folder.
 _OWN = re.compile(r"[\w.-]*(\?[!\"$-\[\]-~]*)?", re.ASCII)
-TEXTS = {
-    "en": {
-        "title": "Log in",
-        "name": "Name",
-        "password": "Password",
-        "log_in": "Log in",
-        "again": "Log in again",
-        "ended": "You have logged out.",
-        "wrong": "The name or the password is wrong.",
-        "many": "Too many wrong passwords. Try again in some minutes.",
-        "failed": "The login failed.",
-    },
-    "de": {
-        "title": "Anmelden",
-        "name": "Name",
-        "password": "Passwort",
-        "log_in": "Anmelden",
-        "again": "Wieder anmelden",
-        "ended": "Sie haben sich abgemeldet.",
-        "wrong": "Der Name oder das Passwort ist falsch.",
-        "many": "Zu viele falsche Passwörter. Versuchen Sie es in einigen Minuten wieder.",
-        "failed": "Die Anmeldung ist gescheitert.",
-    },
-}
 
 
 def _access(request: Request) -> Access:
@@ -138,21 +109,8 @@ def _shown(name: str) -> str:
 
 
 def _form(
-    request: Request, page: str, message: str = "", more: str = "", status: int = 200, headers: Any = None
+    request: Request, own: str, message: str = "", more: str = "", status: int = 200, headers: Any = None
 ) -> Response:
-    """The page to log in, in the language that the browser asks for first of ours."""
-    language = language_of(request.headers.get("accept-language", ""))
-    texts = TEXTS[language]
-    access: Access = request.app.state.access
-    said = " ".join(part for part in (texts.get(message, ""), more) if part)
-    values = {
-        **texts,
-        "language": language,
-        "message": html.escape(said),
-        "kind": "refused" if status >= 400 else "",
-        "quiet": "" if said else "hidden",
-        "next": html.escape(page),
-        "form": "" if access.login is Login.USERS else "hidden",
-        "link": "hidden" if access.login is Login.USERS else "",
-    }
-    return HTMLResponse(_PAGE.substitute(values), status, headers)
+    """The page to log in."""
+    users = request.app.state.access.login is Login.USERS
+    return rendering.page(request, "login", status, headers, message=message, more=more, next=own, users=users)

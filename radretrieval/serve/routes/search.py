@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Form
+from fastapi import APIRouter, Depends, Form, Request, Response
 
+from radretrieval.report.likelihood import percent
 from radretrieval.search.duplicates import duplicates
 from radretrieval.search.request import Answer
 from radretrieval.serve.access.user import Role, User, require
@@ -18,10 +19,12 @@ from radretrieval.serve.documents import (
     QueryDocument,
     RegionDocument,
     RegionsDocument,
+    in_words,
 )
 from radretrieval.serve.form_query import query_of, region_request, search_request
 from radretrieval.serve.forms import RegionForm, SearchForm
 from radretrieval.serve.problems import answers
+from radretrieval.serve.rendering import page
 from radretrieval.serve.routes.images import image
 from radretrieval.serve.routes.queries import described
 from radretrieval.serve.service import Service
@@ -44,9 +47,23 @@ def search(service: Served, user: Searching, form: Search) -> AnswerDocument:
         with noted(searcher, user, answer):
             document = answer.document()
             document["hits"] = [
-                HitDocument(**hit, duplicate_of=folded.get(hit["image_id"])) for hit in document["hits"]
+                HitDocument(
+                    **hit, duplicate_of=folded.get(hit["image_id"]), words=in_words(hit["irma_code"] or "")
+                )
+                for hit in document["hits"]
             ]
     return AnswerDocument(**document, query=_query(service, user, answer, upload))
+
+
+@router.post("/answer", include_in_schema=False)
+def answer(request: Request, service: Served, user: Searching, form: Search) -> Response:
+    """What `search` finds, with all that the page shows of it."""
+    found = search(service, user, form)
+    values = found.model_dump(include={"matched", "hidden", "returned", "requested"})
+    values["bits"] = round(found.nearest_distance or 0)
+    values["percent"] = percent(found.farther_than or 0)
+    values["problems"] = "; ".join(found.query_problems)
+    return page(request, "answer", document=found, values=values)
 
 
 @router.post("/region")
