@@ -107,7 +107,7 @@ def test_a_new_film(served: Served, visits: Callable[..., Visit]) -> None:
     expect(page.locator("#query-film")).to_have_attribute("aria-label", "Query film, new-0.dcm")
     expect(page.locator("#hit-film")).to_have_attribute("aria-label", re.compile(r"Hit 1, image \d+"))
     until(page, "[...document.querySelectorAll('#cards > li > .hit img')].every((one) => one.naturalWidth > 0)")
-    expect(page.locator("#hits .fold")).to_have_text("+ 1 nearly the same")
+    expect(page.locator("#hits .fold summary")).to_have_text("+ 1 nearly the same")
     first = hits(page).first
     expect(first.locator(".likely")).to_have_text(re.compile(r"(likely|possibly|unlikely) \(\d+\s%\)"))
     expect(first).to_contain_text(re.compile(r"\d+ \+ \d+ bits"))
