@@ -146,7 +146,7 @@ def test_a_new_film(served: Served, visits: Callable[..., Visit]) -> None:
     # filters, and the way back
     before = ids(page)
     page.locator("#modality summary").click()
-    with page.expect_response("**/api/search"):
+    with page.expect_response("**/api/answer"):
         page.locator("#modality label", has_text="CR").click()
     expect(page.locator("#notes")).to_contain_text(re.compile(r"\d+ images pass the filters, which hid"))
     assert asked(page)["where"] == ["modality=CR"]
