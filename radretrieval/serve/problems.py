@@ -62,10 +62,7 @@ def add_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(RadretrievalError)
     async def ours(request: Request, error: RadretrievalError) -> JSONResponse:
-        status = status_of(error)
-        if status >= 500:
-            log.warning("%s: %s", request.url.path, error)
-        return problem(status, _said(error, request) if status >= 500 else in_fields(str(error)))
+        return problem(*refusal(error, request))
 
     @app.exception_handler(RequestValidationError)
     async def not_valid(request: Request, error: RequestValidationError) -> JSONResponse:
@@ -79,6 +76,15 @@ def add_handlers(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     async def unexpected(request: Request, error: Exception) -> JSONResponse:
         return problem(500, "this is a fault of radretrieval; its log shows where")
+
+
+def refusal(error: RadretrievalError, request: Request) -> tuple[int, str]:
+    """The status of an error, and what is said of it to the user; the log has what the environment has to mend."""
+    status = status_of(error)
+    if status < 500:
+        return status, in_fields(str(error))
+    log.warning("%s: %s", request.url.path, error)
+    return status, _said(error, request)
 
 
 def in_fields(message: str) -> str:

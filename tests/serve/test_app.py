@@ -57,6 +57,9 @@ def test_only_who_runs_the_service_learns_where_the_database_is(
                 assert ("127.0.0.1:1/hospital" in answer.json()["detail"]) == knows, (path, user)
                 assert ("tell whoever runs this service" in answer.json()["detail"]) == (bool(user) and not knows)
                 assert "somebody@127.0.0.1:1/hospital" in caplog.text
+            page = client.get("/analyst.html", headers=user)
+            assert not user or page.status_code == 503
+            assert ("127.0.0.1:1/hospital" in page.text) == knows
 
 
 def test_it_is_known_to_live_while_all_threads_are_busy(client: TestClient) -> None:

@@ -17,7 +17,7 @@ from radretrieval.serve.access.user import Role, User, require
 from radretrieval.serve.analysis import Analysis, ClassCount
 from radretrieval.serve.audit import searched
 from radretrieval.serve.dependencies import TURN, Served
-from radretrieval.serve.problems import status_of
+from radretrieval.serve.problems import refusal
 from radretrieval.serve.rendering import KEYS, page
 from radretrieval.serve.routes.admin import Admin, failures
 from radretrieval.serve.routes.analyst import images_of_class
@@ -39,7 +39,8 @@ class Page(APIRoute):
             except HTTPException as error:
                 return page(request, self.name, error.status_code, error.headers, problem=str(error.detail))
             except RadretrievalError as error:
-                return page(request, self.name, status_of(error), problem=str(error))
+                status, said = refusal(error, request)
+                return page(request, self.name, status, problem=said)
 
         return answer
 
