@@ -203,7 +203,10 @@ const ACTS = {
   help: () => $("#help").showModal(),
   close: () => ($("#problem").hidden = true),
   from: () => ask(`${hit().image_id}`),
-  clear: () => search(changed(address, filters.NAMES)),
+  clear() {
+    $("#filters summary").focus(); // the button goes
+    return search(changed(address, filters.NAMES));
+  },
   more: () => search(changed(address, ["top"], [["top", answer.requested + 10]])),
   refine: () => search(changed(address, ["relevant", "not_relevant", "hit"], [...said].map(([id, yes]) => [yes ? "relevant" : "not_relevant", id]))),
   copy: async () => tell(t((await copy(location.href)) ? (address.has("upload") ? "copiedUpload" : "copied") : "notCopied")),

@@ -12,7 +12,6 @@ export async function draw(address) {
   const asked = new URLSearchParams([...address].filter(([name]) => NAMES.includes(name)));
   const made = await call(`api/filters?${asked}`, null, { html: true });
   if (drawn === address) renew($("#filters"), made.forms[0]);
-  if ($("#clear").hidden && document.activeElement.id === "clear") $("#filters summary").focus();
   $("#filters").reset(); // what is checked is what the address says
 }
 
