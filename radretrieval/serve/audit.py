@@ -10,7 +10,7 @@ from typing import Any
 from radretrieval.archive import audit, connections
 from radretrieval.archive.connections import Connection, Database
 from radretrieval.search.recorded import recorded
-from radretrieval.search.request import Answer, Request
+from radretrieval.search.request import Answer
 from radretrieval.search.searcher import Searcher
 from radretrieval.serve.access.user import User
 
@@ -48,11 +48,3 @@ def noted(searcher: Searcher, user: User, answer: Answer) -> Iterator[None]:
         finally:
             if not finish():
                 log.warning("audit: %r %s %s", user.name, "search", detail)
-
-
-def searched(searcher: Searcher, user: User, request: Request) -> Answer:
-    """Search, and add the row that says who searched for what."""
-    answer = searcher.search(request)
-    with connections.database_errors(searcher.database.url):
-        note_on(searcher.connection, user.name, "search", **recorded(answer))
-    return answer

@@ -15,7 +15,7 @@ from radretrieval.search.request import Hit
 from radretrieval.search.request import Request as SearchRequest
 from radretrieval.serve.access.user import Role, User, require
 from radretrieval.serve.analysis import Analysis, ClassCount
-from radretrieval.serve.audit import searched
+from radretrieval.serve.audit import noted
 from radretrieval.serve.dependencies import TURN, Served
 from radretrieval.serve.problems import refusal
 from radretrieval.serve.rendering import KEYS, page
@@ -130,5 +130,7 @@ class Shown:
 def _shown(service: Service, analysis: Analysis, user: User, id: int, labels: dict[str | None, str]) -> Shown:
     facts = service.read(lambda connection: analysis.facts(connection, id))
     with service.searchers.one() as searcher:
-        hits = searched(searcher, user, SearchRequest(query=id, top=NEIGHBOURS)).hits
-    return Shown(id, list(facts.items()), [(hit, labels.get(hit.irma_code, "")) for hit in hits])
+        answer = searcher.search(SearchRequest(query=id, top=NEIGHBOURS))
+        with noted(searcher, user, answer):
+            near = [(hit, labels.get(hit.irma_code, "")) for hit in answer.hits]
+    return Shown(id, list(facts.items()), near)

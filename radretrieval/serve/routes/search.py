@@ -47,9 +47,7 @@ def search(service: Served, user: Searching, form: Search) -> AnswerDocument:
         with noted(searcher, user, answer):
             document = answer.document()
             document["hits"] = [
-                HitDocument(
-                    **hit, duplicate_of=folded.get(hit["image_id"]), words=in_words(hit["irma_code"] or "")
-                )
+                HitDocument(**hit, duplicate_of=folded.get(hit["image_id"]), words=in_words(hit["irma_code"] or ""))
                 for hit in document["hits"]
             ]
     return AnswerDocument(**document, query=_query(service, user, answer, upload))
