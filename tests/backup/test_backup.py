@@ -20,7 +20,7 @@ from databases import Server, as_role, database_of
 from psycopg import sql
 from saving import Saved, everything, files_of, has_nothing, saved
 
-from radretrieval.archive import contents
+from radretrieval.archive import pg_programs
 from radretrieval.archive.connections import Database
 from radretrieval.archive.embedded import shared_server
 from radretrieval.backup import run
@@ -117,15 +117,16 @@ def test_dump_counts_and_answers_are_of_one_moment_while_ingestion_goes_on(
 ) -> None:
     before = everything(archive.url)
 
-    def meanwhile(connection: Any) -> Iterator[contents.StoredFile]:
+    def meanwhile(major: int) -> pg_programs.Programs:
+        """Between the snapshot and the start of pg_dump."""
         with Database(archive.url).connection() as other:
             other.execute("DELETE FROM image WHERE id = 2")
             other.execute("UPDATE image SET split = 'late'")
             other.execute("SELECT audit_add('somebody', 'search', '{}')")
-        return named(connection)
+        return found(major)
 
-    named = contents.stored_files
-    monkeypatch.setattr(contents, "stored_files", meanwhile)
+    found = pg_programs.for_dump
+    monkeypatch.setattr(pg_programs, "for_dump", meanwhile)
     archive.run("backup", tmp_path / "backup")
     assert everything(archive.url) != before
     with server.database() as scratch:
