@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -148,3 +150,19 @@ def test_a_row_that_is_begun_is_there_when_it_is_finished(database: Database) ->
         connection.execute("SET default_transaction_read_only = on")
         assert not audit.begin(connection, "a", "search", {})()
         connection.execute("SELECT 1")  # the connection can be used again
+
+
+def test_the_row_is_the_last_statement_of_its_transaction() -> None:
+    """Until the commit nobody else adds one: what follows may not wait, nor take long."""
+    package, writers = Path(audit.__file__).parents[1], 0
+    for path in package.rglob("*.py"):
+        for function in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(function, ast.FunctionDef):
+                continue
+            calls = [node for node in ast.walk(function) if isinstance(node, ast.Call)]
+            names = [(node.lineno, ast.unparse(node.func)) for node in calls]
+            added = [line for line, name in names if name in ("audit.record", "audit.note")]
+            later = [line for line, name in names if added and line > min(added) and name.endswith(".execute")]
+            assert later == [], f"{path.name}: {function.name} goes on after the row of the audit"
+            writers += bool(added)
+    assert writers > 5
