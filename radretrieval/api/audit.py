@@ -62,7 +62,8 @@ class ArchiveAudit(ArchiveBase):
     ) -> ExportedAudit:
         """Write rows of the audit to a file, or send them to a syslog server over TLS. It is a row of the audit itself.
 
-        How far a target has them is noted in the archive: of the files of one folder, and of a server.
+        How far a target has them is noted in the archive, of the files of one folder and of a server; not where `since`
+        is a time.
 
         Parameters
         ----------
@@ -86,7 +87,7 @@ class ArchiveAudit(ArchiveBase):
         name = server.name if server else f"file:{Path(target).absolute().parent}"
 
         def sent(number: int | None) -> None:
-            if number is not None:
+            if number is not None and since in (None, "last"):  # else rows before `since` would be left out
                 with self._database.connection() as connection:
                     audit_trail.remember(connection, name, number)
 
