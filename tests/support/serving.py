@@ -218,11 +218,13 @@ def _address(process: subprocess.Popen[str], told: list[str], seconds: float = 6
 
 
 @contextmanager
-def node() -> Iterator[tuple[str, list[Any]]]:
-    """A DICOM node that stores what it gets in a list."""
+def node(refusals: list[int] | None = None) -> Iterator[tuple[str, list[Any]]]:
+    """A DICOM node that stores what it gets in a list; what the refusals, statuses, are left for it refuses."""
     stored: list[Any] = []
 
     def store(event: Any) -> int:
+        if refusals:
+            return refusals.pop(0)
         stored.append(event.dataset)
         return 0
 

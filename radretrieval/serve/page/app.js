@@ -23,8 +23,9 @@ function tell(text, busy) {
   $("progress").hidden = !busy;
 }
 
-/* A function that says what was refused. */
+/* A function that says what was refused, and no longer what was before. */
 const trying = (act) => async (...given) => {
+  $("#problem").hidden = true;
   try {
     return await act(...given);
   } catch (error) {
@@ -54,7 +55,6 @@ function form(from, leave, more = {}) {
 async function search(next, { file, push = true } = {}) {
   const signal = newest("search"), other = file || asked(next) !== asked(address);
   let found, refused;
-  $("#problem").hidden = true;
   if (file || asked(next)) {
     tell(t(file ? "sending" : "searching", { name: file?.name }), true);
     const more = { explain: true, candidates: among(next), ...(file && { file }) };
@@ -224,8 +224,7 @@ function pressed(event) {
     if (onHit) hits.focus(chosen);
   } else if (named && (answer || !named.closest("#answer")) && !named.hidden) {
     if (named.matches("summary, #query")) named.focus();
-    if (key === "/") named.select(); // what is typed takes the place of what was asked
-    if (key !== "/") named.click();
+    key === "/" ? named.select() : named.click(); // what is typed takes the place of what was asked
   } else return;
   event.preventDefault();
   event.stopPropagation(); // a film has some of these keys, too: the tools have to know

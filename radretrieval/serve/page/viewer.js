@@ -26,6 +26,7 @@ export function FilmView(element) {
   const sized = new ResizeObserver(() => repaint("view"));
   for (const one of [stage, document.body]) sized.observe(one); // the page's height changes where a film is moved
   addEventListener("resize", () => repaint("view")); // a change of the device pixel ratio alone
+  matchMedia("print").addEventListener("change", () => paint(repaint("view"))); // paper comes before the next frame
   const acts = { pointerdown: down, pointermove: move, pointerup: up, pointercancel: up, wheel, keydown: key, contextmenu: stop };
   for (const [name, act] of Object.entries(acts)) {
     (act === key ? element : stage).addEventListener(name, (event) => film && act(event), { passive: false });

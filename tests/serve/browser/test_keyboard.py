@@ -34,10 +34,13 @@ IMAGES = 10_000
 PATIENCE = 60_000  # ms: the first search loads the network, for two users, on a machine with other work
 PASSWORD = "correct horse battery of {}"
 FOCUSED = "one => one === document.activeElement"
-# What Tab stops at: its id or act, and whether it is seen.
+# What the keyboard is to come to, in the order of the page; and the one it is at, with whether it is in view.
+STOPS = """() => [...document.querySelectorAll("a[href], button, input, select, textarea, summary, [tabindex]")]
+  .filter((one) => one.tabIndex >= 0 && !one.disabled && one.checkVisibility())
+  .map((one) => one.cloneNode().outerHTML)"""
 STOP = """() => {
-  const one = document.activeElement, box = one.getBoundingClientRect();
-  return [one.id || one.dataset.act + one.dataset.value || one.textContent, box.width > 0 && box.height > 0];
+  const one = document.activeElement, { top, bottom, width } = one.getBoundingClientRect();
+  return [one.cloneNode().outerHTML, width > 0 && bottom > 0 && top < innerHeight];
 }"""
 Step = Iterator[None]
 
@@ -135,7 +138,7 @@ class Reader:
         self.press("Enter")
         yield
         expect(self("#user")).to_have_text(self.name)
-        expect(self("#start")).to_be_visible()
+        expect(self("#start")).to_be_visible()  # drawn by the script, which takes keys from now on
 
     def asks(self) -> Step:
         self.press("Tab")
@@ -163,7 +166,7 @@ class Reader:
         yield
         self.use(".why summary", "Shift+Tab")
         expect(self(".why")).to_have_attribute("open", "")
-        expect(self("#by-code")).to_have_text(self.text("byCode"))
+        expect(self(".why p").first).to_have_text(self.text("byCode"))
 
     def looks(self) -> Step:
         self.press("w")
@@ -241,7 +244,7 @@ class Reader:
         yield
         until(self.page, "location.search.includes('one_per=patient')")
         expect(self("#one_per")).to_be_focused()
-        self.use("#clear")
+        self.use("[data-act=clear]")
         yield
         until(self.page, "!/where|one_per/.test(location.search)")
         expect(self("#notes p")).to_have_count(0)
@@ -313,6 +316,7 @@ class Reader:
         yield
         all_of_all = re.compile(rf"{IMAGES // 1000}.?000 \w+ {IMAGES // 1000}.?000")
         expect(self("#explained")).to_contain_text(all_of_all, timeout=PATIENCE)
+        expect(self("#legend input").first).to_be_visible(timeout=PATIENCE)  # the map is drawn
         self.reach("#map")
         for key in ("ArrowRight", "ArrowUp", "Enter"):
             self.press(key)
@@ -374,6 +378,7 @@ def test_two_users_by_keyboard_alone(hospital: Hospital, visits: Callable[..., V
         expect(one("#problem")).to_contain_text(one.texts["uploadGone"])
         assert ["404" in error for error in one.visit.errors] == [True]
         one.visit.errors.clear()
+        one.page.goto(hospital.served.url)
     together(anna.ends())
     together(ben.asks())  # his session goes on
     together(ben.ends())
@@ -403,3 +408,18 @@ def _audited(hospital: Hospital, anna: Reader, ben: Reader) -> None:
         assert {row["relevant"] for row in hit} == {True, False}
     said = [(row["who"], row["expected"], row["remark"]) for row in reports]
     assert said == [(one.name, CODES[one.place], f"seen by {one.name}") for one in (anna, ben)]
+
+
+def test_tab_comes_to_all_in_the_order_of_the_page(served: Served, visits: Callable[..., Visit]) -> None:
+    page = visits(viewport={"width": 1366, "height": 768}).open(f"{served.url}/?id=2")
+    expect(page.locator(".film-line").nth(1)).to_contain_text("Zoom")
+    expect(page.locator("#filters summary").first).to_be_visible()
+    expected = page.evaluate(STOPS)
+    stops = []
+    for _ in expected:
+        page.keyboard.press("Tab")
+        stops.append(page.evaluate(STOP))
+    assert [html for html, _ in stops] == expected
+    assert all(seen for _, seen in stops), [html for html, seen in stops if not seen]
+    page.keyboard.press("Shift+Tab")  # and back: nothing keeps the focus
+    assert page.evaluate(STOP)[0] == expected[-2]
