@@ -667,7 +667,7 @@ def test_field_03_corrections_beside_encoding_wait_and_do_not_deadlock(indexed: 
     def correct() -> None:
         try:
             with indexed.connection() as connection:
-                written.extend(one.outcome for one in register_images(connection, corrections))
+                written.extend(one.outcome for one in register_images(connection, Settings(), corrections))
                 connection.commit()
         except Exception as error:
             written.append(error)
