@@ -18,6 +18,7 @@ from radretrieval.archive import codes, connections, encoders, images, inbox, lo
 from radretrieval.archive.connections import Database
 from radretrieval.archive.images import NewImage
 from radretrieval.archive.search import exact_index, hnsw
+from radretrieval.config import Settings
 from radretrieval.errors import DatabaseUnavailable, UsageError
 from radretrieval.ingest.register import register_images
 
@@ -67,7 +68,7 @@ def test_field_21_a_role_that_only_reads_stops_no_writer(database: Database, rea
     with database.connection() as made:
         made.execute("SET statement_timeout = '5s'")
         inbox.hold(made, image(1).sha256)
-        assert [one.outcome for one in register_images(made, [image(1)])] == ["added"]
+        assert [one.outcome for one in register_images(made, Settings(), [image(1)])] == ["added"]
         number = add_encoder(made)
         codes.write_cnnc(made, number, [1], far_codes(1), 1000)
         encoder = encoders.get(made)
@@ -141,7 +142,7 @@ def test_field_21_a_wait_is_logged_with_who_has_the_lock(
 
 def write(database: Database, n: int) -> None:
     with database.connection() as made:
-        register_images(made, [image(n)])
+        register_images(made, Settings(), [image(n)])
         assert rows(made, "SHOW lock_timeout") == [("0",)]
 
 

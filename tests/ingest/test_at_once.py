@@ -60,12 +60,12 @@ def test_two_ingests_at_once_lose_no_image_of_one_uid(database: Database) -> Non
 
     def second() -> None:
         with database.connection() as connection:
-            written.extend(register_images(connection, [one(2), one(1)]))
+            written.extend(register_images(connection, Settings(), [one(2), one(1)]))
             connection.commit()
 
     thread = threading.Thread(target=second)
     with database.connection() as connection:
-        register_images(connection, [one(1)])
+        register_images(connection, Settings(), [one(1)])
         thread.start()
         until(lambda: blocked(database), "the second does not wait")
         connection.commit()
