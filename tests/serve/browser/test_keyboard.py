@@ -182,8 +182,9 @@ class Reader:
         assert len(set(shown)) == 3  # each of the list, not the first one only
         yield
         self.reach("#query-film")
-        zoomed = self.changes(1, "+", "+", "+").split(" · ")[0]
-        assert zoomed == self.line(0).split(" · ")[0]
+        self.changes(1, "+", "+", "+")
+        zooms = "[...document.querySelectorAll('.film-line')].map((one) => one.textContent.split(' · ')[0])"
+        until(self.page, f"new Set({zooms}).size === 1")
         self.press("p")
         moved = self("#hit-film").screenshot()
         self.press("ArrowDown")
