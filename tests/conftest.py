@@ -35,7 +35,21 @@ ROOT = Path(__file__).parents[1]
 COMMAND = Path(sys.executable).with_name("radretrieval")
 SERVER = pytest.StashKey[Server]()
 # Files that take half a minute or more: a process that got one of them last would work on alone.
-LONG = {f"test_{name}.py" for name in ["receive_kill", "whole_path", "kill", "pull", "dimse", "embedded"]}
+LONG = {
+    f"test_{name}.py"
+    for name in [
+        "receive_kill",
+        "keyboard",
+        "whole_path",
+        "kill",
+        "pull",
+        "dimse",
+        "embedded",
+        "forget",
+        "backup",
+        "roles",
+    ]
+}
 
 
 def pytest_configure() -> None:

@@ -72,7 +72,13 @@ class Found:
 
 def find(connection: Connection, choice: Choice) -> Found:
     """The rows of a choice, as they are now."""
-    statement = sql("forget_images").replace("{condition}", sql(f"forget_of_{choice.kind}"))
+    conditions = {
+        "patient": sql("forget_of_patient"),
+        "study": sql("forget_of_study"),
+        "image": sql("forget_of_image"),
+        "age": sql("forget_of_age"),
+    }
+    statement = sql("forget_images").replace("{condition}", conditions[choice.kind])
     rows = connection.execute(statement, vars(choice) | {"patients": list(choice.patients)}).fetchall()
     ids = [row["id"] for row in rows]
     uids = sorted({row["sop_instance_uid"] for row in rows if row["sop_instance_uid"]})
@@ -104,8 +110,8 @@ def delete(connection: Connection, choice: Choice, found: Found) -> datetime:
     """Delete what was found, in the caller's transaction, which holds the locks; returns the time of the database."""
     given: dict[str, Any] = {"ids": found.ids, "contents": found.contents}
     connection.execute(sql("forget_lock"), given)
-    for name in ("codes", "images", "feedback"):
-        connection.execute(sql(f"forget_{name}_off"), given)
+    for statement in (sql("forget_codes_off"), sql("forget_images_off"), sql("forget_feedback_off")):
+        connection.execute(statement, given)
     connection.execute(sql("forget_arrivals_off"), {"ids": found.arrivals})
     images.forget_failures(connection, found.failures)
     if choice.patients:

@@ -45,7 +45,7 @@ def run(settings: Settings, options: ServeSettings, on_ready: Callable[[str], No
         log_level="warning",
         proxy_headers=False,  # the gate decides whom to believe
         server_header=False,
-        limit_concurrency=CONNECTIONS,
+        limit_concurrency=2 * CONNECTIONS,  # connections that were ended, and their requests, count until they are gone
         h11_max_incomplete_event_size=MOST_BYTES,
         timeout_graceful_shutdown=END_SECONDS,
         ssl_context_factory=(lambda *_: secured) if secured else None,

@@ -18,7 +18,7 @@ from nodes import a_file, until
 from recording import names_to_the_disk, order, record
 
 from radretrieval.archive import inbox
-from radretrieval.archive.connections import Database
+from radretrieval.archive.connections import Database, connect
 from radretrieval.config import Settings
 from radretrieval.dicom.scp import commit_queue, service
 from radretrieval.dicom.scp.server import ScpConfig
@@ -52,9 +52,20 @@ def association(scp: StorageScp) -> Iterator[Any]:
 
 
 def send(scp: StorageScp, *paths: Path) -> list[int | None]:
-    """The statuses that are answered, None where none is."""
+    """The statuses that are answered, None where none is; the row of the audit on the association is there then."""
+    before = audited(scp)
     with association(scp) as opened:
-        return [opened.send_c_store(pydicom.dcmread(path)).get("Status") for path in paths]
+        answered = [opened.send_c_store(pydicom.dcmread(path)).get("Status") for path in paths]
+    until(lambda: audited(scp) > before, "the association is no row of the audit")
+    return answered
+
+
+def audited(scp: StorageScp) -> int:
+    connection = connect(scp._database.url, autocommit=True)  # which records no commit of its own
+    row = connection.execute("SELECT count(*) AS rows FROM audit").fetchone()
+    connection.close()
+    assert row is not None
+    return int(row["rows"])
 
 
 def arrivals(database: Database) -> list[bytes]:
@@ -78,7 +89,7 @@ def test_field_16_success_is_answered_after_file_folders_and_commit(
     # the home is new too: its name is in the folder of the test
     wanted = (("fsync", draft), ("rename", str(path)), *names_to_the_disk(path, settings.home), ("commit", ""))
     assert order(steps, *wanted) == sorted(order(steps, *wanted))
-    assert steps[-1] == ("answer", "0000")
+    assert steps[-2:] == [("answer", "0000"), ("commit", "")], "the last is of the audit"
     assert [sha256(path.read_bytes()).digest()] == arrivals(database)
 
     # once more: another process may have renamed the file and not have synced it

@@ -53,6 +53,7 @@ COMMANDS: dict[str, tuple[str, ...] | str] = {
     "evaluate": "counts",
     "export": ("export",),
     "feedback export": ("feedback export",),
+    "forget": ("forget",),
     "health": "reads no image",
     "index audit": "counts",
     "index build": ("index build",),

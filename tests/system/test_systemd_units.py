@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 from conftest import COMMAND, ROOT
+from programs import needs_program
 
 FOLDER = ROOT / "packaging" / "systemd"
 UNITS = sorted(FOLDER.glob("radretrieval-*.*"))
@@ -19,10 +19,7 @@ MOST_EXPOSED = 2.0  # of 10, as systemd-analyze measures it; a service as it com
 
 @pytest.fixture
 def analyze() -> str:
-    found = shutil.which("systemd-analyze")
-    if found is None:
-        pytest.skip("systemd-analyze is not here")
-    return found
+    return str(needs_program("systemd-analyze"))
 
 
 def test_units_are_legal(analyze: str, tmp_path: Path) -> None:
