@@ -189,6 +189,10 @@ def test_field_04_an_archive_with_issuers_does_not_go_back(
     archive_url: str, tmp_path: Path, ingest: Callable[..., Run]
 ) -> None:
     ingest(film(tmp_path / "1.dcm", 1, "Hospital A"))
+    with Database(archive_url).connection() as connection:  # else the rows of the audit would refuse it before
+        connection.execute("ALTER TABLE audit DISABLE TRIGGER USER")
+        connection.execute("SET LOCAL session_replication_role = replica")
+        connection.execute("DELETE FROM audit")
     with pytest.raises(EnvironmentUnusable, match="take the issuer of identifiers"):
         migrations.downgrade(archive_url, "0007")
 
