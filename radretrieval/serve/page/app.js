@@ -195,7 +195,7 @@ async function output(file, to) {
 
 const ACTS = {
   choose, judge, wrong, output, theme, mode: films.mode, tool: films.tool, link: films.toggleLink, compare: films.toggleCompare,
-  send: (to) => output("", to),
+  send: (to) => confirm(t("sendAsk", { to, name: name() })) && output("", to), // into a patient's record
   noregion: () => locate(),
   print: () => print(),
   logout: async () => (location.href = (await call("api/logout", {})).next),

@@ -63,7 +63,8 @@ def giving(films: Films, server: Server) -> Iterator[Giving]:
         yield Giving(stack.enter_context(serving(films, url, **settings)), peer, stored, refusals)
 
 
-def send(page: Page) -> None:
+def send(page: Page, sure: bool = True) -> None:
+    page.once("dialog", lambda dialog: dialog.accept() if sure else dialog.dismiss())
     if not page.locator("#give[open]").count():
         page.locator("#give summary").click()
     page.locator("[data-act=send]").click()
@@ -85,6 +86,9 @@ def test_a_report_is_sent_and_refused(giving: Giving, visits: Callable[..., Visi
     progress = page.locator("#progress")
     expect(progress).to_contain_text("Ausschnitt in")
     expect(page.locator("[data-act=send]")).to_have_text(f"Bericht an {giving.peer} senden")
+    send(page, sure=False)
+    expect(progress).to_contain_text("Ausschnitt in")
+    assert giving.stored == []
     send(page)
     expect(progress).to_have_text(f"{giving.peer} hat den Bericht angenommen", timeout=60_000)
     (report,) = giving.stored

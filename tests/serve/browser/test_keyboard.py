@@ -305,6 +305,7 @@ class Reader:
                 yield
             assert Path(download.value.path()).stat().st_size > 500
             assert download.value.suggested_filename == f"radretrieval-{kind}"
+        self.page.once("dialog", lambda dialog: dialog.accept())  # which the browser gives to Enter
         self.use("[data-act=send]", "Shift+Tab")
         yield
         self.told("sent")
