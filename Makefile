@@ -24,9 +24,14 @@ help:
 demo: .venv/.installed
 	$(BIN)/radretrieval demo
 
-# One process more than cores, four at most: a quarter of the time tests wait for servers, kills and time limits.
-test: lint
-	$(BIN)/python -m pytest -n $$($(BIN)/python -c 'import os; print(min(4, os.cpu_count() + 1))') --dist loadfile --no-loadscope-reorder
+# One process more than cores, four at most: a quarter of the time tests wait for servers, kills and time limits. mypy
+# runs beside them; it alone would keep the other cores waiting for a minute.
+test: .venv/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy & types=$$!; \
+	$(BIN)/python -m pytest -n $$($(BIN)/python -c 'import os; print(min(4, os.cpu_count() + 1))') --dist loadfile --no-loadscope-reorder; \
+	tests=$$?; wait $$types && exit $$tests
 
 test-image: .venv/.installed
 	RADRETRIEVAL_TEST_IMAGE=1 $(BIN)/python -m pytest tests/system/test_docker_build.py
