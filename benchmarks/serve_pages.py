@@ -30,7 +30,7 @@ from radretrieval.archive.connections import Database
 from radretrieval.archive.search import exact_index
 from radretrieval.config import ServeSettings, Settings
 from radretrieval.profile import PAPER
-from radretrieval.serve import analysis, recent, state
+from radretrieval.serve import analysis, archive_state, cached_value
 from radretrieval.serve.app import create_app
 
 SENDERS = 20
@@ -84,8 +84,8 @@ def _measured(settings: Settings, again: int) -> dict[str, dict[str, float | Non
     rows: dict[str, dict[str, float | None]] = {}
     for name, (path, is_kept) in QUESTIONS.items():
         with (
-            patch.object(recent, "SPARED", 0),
-            patch.multiple(state, FRESH_SECONDS=0.0),
+            patch.object(cached_value, "SPARED", 0),
+            patch.multiple(archive_state, FRESH_SECONDS=0.0),
             patch.multiple(analysis, CLASSES_SECONDS=0.0),
         ):
             (first, *later), size = _times(settings, path, again)

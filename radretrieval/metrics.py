@@ -44,19 +44,20 @@ _lock = threading.Lock()
 
 def count(metric: Metric, amount: float = 1, *values: str) -> None:
     """Add to a counter; `values` are those of its labels."""
-    if metric.name in _made and amount:
-        _of(metric, values).inc(amount)
+    if amount and (made := _of(metric, values)) is not None:
+        made.inc(amount)
 
 
 def observe(metric: Metric, seconds: float, *values: str) -> None:
     """Add a time to a histogram; `values` are those of its labels."""
-    if metric.name in _made:
-        _of(metric, values).observe(seconds)
+    if (made := _of(metric, values)) is not None:
+        made.observe(seconds)
 
 
 def _of(metric: Metric, values: tuple[str, ...]) -> Any:
-    made = _made[metric.name]
-    if not metric.labels:
+    """What prometheus_client counts by, looked up once: the listener may end meanwhile. None while nobody listens."""
+    made = _made.get(metric.name)
+    if made is None or not metric.labels:
         return made
     with _lock:
         seen = _seen.setdefault(metric.name, set())

@@ -23,7 +23,7 @@ class Choice:
     patients : pseudonyms. study : UID. image : id.
     age, origin, limit : those older than an interval of PostgreSQL, of one origin (None: of all), so many at a time.
     names : other names that a pull may have asked by: the patient's identifier.
-    failed : URIs of failed files whose headers say that they belong to these. replaced : their SHA-256.
+    failed : URIs of failed files whose headers say that they belong to these. failed_contents : their SHA-256.
     """
 
     kind: str

@@ -49,7 +49,8 @@ class Check:
 
     Attributes
     ----------
-    name : one of `NAMES`. text : what was seen. count : of images, files, services or MiB, where there is one.
+    name : as in `NAMES`; of `disks` and `waiting`, which look at two things each: `disk_store`, `waiting_files`, ….
+    text : what was seen. count : of images, files, services or MiB, where there is one.
     repair : what to do, a command where one does it; None where nothing has to be done.
     """
 
