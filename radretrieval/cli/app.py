@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import errno
 import io
 import logging
@@ -122,7 +123,30 @@ def options(
 
 
 def main() -> None:
-    """Run the command line and end the process with the contract's exit code (0, 1, 2 or 3)."""
+    """Run the command line and end the process with its exit code."""
+    ended_with: list[int] = []
+    # the first to be registered, so the last to be called: what others registered is done by then
+    atexit.register(_leave, ended_with)
+    ended_with.append(run())
+    sys.exit(ended_with[0])
+
+
+def _leave(ended_with: list[int]) -> None:
+    """End the process without tearing the interpreter down, which does nothing for the user.
+
+    With torch it takes a third of a second, and static destructors of its libraries have called into Python when there
+    was none any more: a segmentation fault in place of the exit code.
+    """
+    if ended_with:
+        logging.shutdown()
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(ended_with[0])
+
+
+def run() -> int:
+    """Run the command line of `sys.argv`; returns the contract's exit code (0, 1, 2, 3, or 130 on Ctrl-C)."""
     verbose = bool({"-v", "--verbose"} & set(sys.argv[1:]))
     # so that the embedded server and the decoding processes are ended in order, as on Ctrl-C
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -142,7 +166,7 @@ def main() -> None:
         code = _not_written(ended.__context__, code, verbose) if isinstance(ended.__context__, OSError) else ended.code
     with _written(sys.stderr):
         sys.stderr.flush()
-    sys.exit(code if isinstance(code, int) else 0)
+    return code if isinstance(code, int) else 0
 
 
 @contextmanager

@@ -70,3 +70,27 @@ main()
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (130, "")
     assert done.stderr == "interrupted; what was committed stays, run the command again to go on\n"
+
+
+def test_a_command_ends_after_what_is_registered_and_without_tearing_the_interpreter_down() -> None:
+    program = """
+import atexit, os, sys, threading, time
+from radretrieval.cli import app, main
+from radretrieval.errors import EnvironmentUnusable
+
+class TornDown:
+    def __del__(self) -> None:
+        os.write(2, b"torn down")
+
+@app.command()
+def ended() -> None:
+    sys.kept = TornDown()
+    threading.Thread(target=lambda: (time.sleep(0.2), print("thread"))).start()
+    atexit.register(print, "callback", end="")
+    raise EnvironmentUnusable("so it is")
+
+sys.argv = ["radretrieval", "ended"]
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (3, "thread\ncallback", "error: so it is\n")

@@ -17,11 +17,10 @@ from conftest import COMMAND, Run
 
 def run_inside(arguments: Sequence[object], environment: Mapping[str, str], folder: Path, *, check: bool = True) -> Run:
     """What `radretrieval …` ends with, prints and logs, as from a process with this environment, in this folder."""
-    from radretrieval.cli import main
+    from radretrieval.cli.app import run
 
     command = [str(COMMAND), *map(str, arguments)]
     out, errors = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
-    code: object = None
     with (
         patch.dict(os.environ, environment, clear=True),
         patch.object(sys, "argv", command),
@@ -30,12 +29,8 @@ def run_inside(arguments: Sequence[object], environment: Mapping[str, str], fold
         contextlib.redirect_stderr(errors),
         _own_logging_and_signals(),
     ):
-        try:
-            main()
-        except SystemExit as ended:
-            code = ended.code
+        code = run()
     said, told = (stream.buffer.getvalue().decode() for stream in (out, errors))  # type: ignore[attr-defined]
-    assert isinstance(code, int), f"{command} did not end with an exit code"
     assert code == 0 or not check, f"{' '.join(command)}\nexit code {code}\n{said}{told}"
     return Run(command, code, said, told)
 
