@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from radretrieval.archive import connections, locks, urls
 from radretrieval.archive.queries import sql
 from radretrieval.archive.requirements import server_facts
-from radretrieval.errors import EnvironmentUnusable, UsageError
+from radretrieval.errors import EnvironmentUnusable, SchemaOutdated, UsageError
 
 if TYPE_CHECKING:
     import sqlalchemy
@@ -54,7 +54,8 @@ def config(url: str | None, output: TextIO | None = None) -> Config:
 def upgrade(url: str, revision: str = "head") -> None:
     """Bring the database to a revision, and at the newest one its functions, views and triggers to their files.
 
-    Raises EnvironmentUnusable with the SQL for the DBA when it may not.
+    Raises EnvironmentUnusable with the SQL for the DBA when it may not, SchemaOutdated where the database is at a
+    revision that this version does not know; then nothing was changed.
     """
     from psycopg.errors import LockNotAvailable
 
@@ -116,15 +117,29 @@ def print_sql(output: TextIO, start: str = "base", revision: str = "head") -> No
 
     Raises UsageError for a revision that is not known.
     """
-    from alembic.script import ScriptDirectory
-
     from alembic import command
 
-    made = config(None, output)
-    known = ["base", *sorted(script.revision for script in ScriptDirectory.from_config(made).walk_revisions())]
+    known = ["base", *_known()]
     if start not in known:
         raise UsageError(f"revision {start} is not known to this version; it knows: {', '.join(known)}")
-    command.upgrade(made, f"{start}:{revision}", sql=True)
+    command.upgrade(config(None, output), f"{start}:{revision}", sql=True)
+
+
+def _known() -> list[str]:
+    """The revisions that this version has migrations for, in order."""
+    from alembic.script import ScriptDirectory
+
+    return sorted(script.revision for script in ScriptDirectory.from_config(config(None)).walk_revisions())
+
+
+def _require_known(connection: connections.Connection, url: str) -> None:
+    row, known = connection.execute(sql("revision")).fetchone(), _known()
+    if row is not None and row["version_num"] not in known:
+        raise SchemaOutdated(
+            f"the archive at {urls.redacted(url)} is at revision {row['version_num']}, and this version knows none "
+            f"newer than {known[-1]}: a newer radretrieval made it; use that one, or restore a backup of before its "
+            "upgrade"
+        )
 
 
 def prepare(url: str) -> None:
@@ -134,6 +149,8 @@ def prepare(url: str) -> None:
     connection = connections.connect(url, session=True, autocommit=True)
     with connection:
         facts = server_facts(connection)
+        if facts["has_schema"]:
+            _require_known(connection, url)
         if facts["pgvector_version"] is None:
             try:
                 connection.execute("CREATE EXTENSION IF NOT EXISTS vector WITH SCHEMA public")

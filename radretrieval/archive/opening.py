@@ -46,17 +46,11 @@ def check(database: Database) -> dict[str, Any]:
         warn_of_collation(server)
         revision = _revision(connection, server)
         row = connection.execute(sql("objects_digest")).fetchone() if revision == REVISION else None
-    stands = ""
-    if revision != REVISION:
-        at = f"at revision {revision}" if revision else "not set up yet"
-        stands = f"is {at}, this version needs revision {REVISION}"
-    elif row is None or row["digest"] != OBJECTS:
-        stands = "has the functions and views of another version of radretrieval"
-    if stands:
-        way = "upgrade radretrieval" if revision and revision > REVISION else "run: radretrieval db upgrade"
-        if not database.embedded:
-            way += " (with the primary's database URL)" if server["standby"] else " (with the same database URL)"
-        raise SchemaOutdated(f"the archive at {redacted(database.url)} {stands}; {way}")
+    if revision != REVISION or row is None or row["digest"] != OBJECTS:
+        where = "" if database.embedded else " (with the same database URL)"
+        if server["standby"]:
+            where = " (with the primary's database URL)"
+        raise SchemaOutdated(f"the archive at {redacted(database.url)} {_differs(revision, where)}")
     return {
         "revision": revision,
         "head": REVISION,
@@ -65,6 +59,20 @@ def check(database: Database) -> dict[str, Any]:
         "standby": server["standby"],
         "pooler": pooled,
     }
+
+
+def _differs(revision: str | None, where: str) -> str:
+    """How a database that this version cannot use differs from what it needs, and the way out."""
+    run = f"run: radretrieval db upgrade{where}"
+    if revision is None:
+        return f"is not set up yet, this version needs revision {REVISION}; {run}"
+    if revision == REVISION:
+        return (
+            f"has the functions and views of another version of radretrieval, at the same revision {REVISION}, or an "
+            f"upgrade of it was not finished; with the newest version that uses it, {run}"
+        )
+    stands = f"is at revision {revision}, this version needs revision {REVISION}"
+    return f"{stands}; upgrade radretrieval" if revision > REVISION else f"{stands}; {run}"
 
 
 def revision_of(database: Database) -> str | None:

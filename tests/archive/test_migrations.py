@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,12 +15,15 @@ import sqlalchemy
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from catalogue import catalogue
+from conftest import Run
 from databases import Server
 
 from radretrieval.archive import migrations, opening, requirements
 from radretrieval.archive.connections import Database
 from radretrieval.archive.schema import tables
 from radretrieval.archive.schema.revision import REVISION
+from radretrieval.config import Settings
 from radretrieval.errors import EnvironmentUnusable, SchemaOutdated
 
 ROOT = Path(__file__).parents[2]
@@ -228,8 +231,26 @@ def test_a_database_without_the_schema_is_told_what_to_run(empty_database_url: s
 def test_a_newer_schema_asks_for_a_newer_program(archive_url: str) -> None:
     with psycopg.connect(archive_url) as connection:
         connection.execute("UPDATE radretrieval.alembic_version SET version_num = '9999'")
-    with pytest.raises(SchemaOutdated, match="at revision 9999.*upgrade radretrieval"):
+    with pytest.raises(
+        SchemaOutdated, match=f"at revision 9999, this version needs revision {REVISION}; upgrade rad.*l$"
+    ):
         opening.check(Database(archive_url))
+
+
+def test_a_newer_schema_is_left_as_it_is(
+    archive_url: str, inside: Callable[..., Run], settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`db upgrade` used to fail with Alembic's words, after it had given the schema's objects to their owner."""
+    before = catalogue(archive_url)
+    with psycopg.connect(archive_url) as connection:
+        connection.execute("UPDATE radretrieval.alembic_version SET version_num = '9999'")
+    done = inside("db", "upgrade", check=False)
+    said = f"is at revision 9999, and this version knows none newer than {REVISION}"
+    assert (done.returncode, said in done.stderr) == (3, True)
+    monkeypatch.setattr(opening, "database_url", lambda settings: archive_url)
+    with pytest.raises(SchemaOutdated, match=said):  # the embedded archive, which is upgraded by itself
+        opening.open_database(settings)
+    assert catalogue(archive_url) == before
 
 
 @pytest.fixture

@@ -30,7 +30,19 @@ SINCE = {
         "INSERT INTO arrival (sha256, uri) VALUES (sha256('a'), 'store:a')",
         "INSERT INTO pull (url, query) VALUES ('AE@host:104', '')",
     ),
+    "0008": (
+        "UPDATE image SET flat = false, labelled = '{modality}' WHERE id = 5",
+        "INSERT INTO image_history (image_id, sha256, old) VALUES (5, sha256('b'), '{\"modality\": \"CR\"}')",
+    ),
+    "0010": (
+        "INSERT INTO feedback (who, query_image_id, hit_image_id, relevant, encoder_id) VALUES ('a', 1, 2, true, 1)",
+        "INSERT INTO label_report (who, image_id, remark, labels) VALUES ('a', 3, 'b', '{}')",
+        "INSERT INTO audit (at, who, action, detail) SELECT timestamptz '2026-10-30 12:00Z' + n * interval '1 day', "
+        "'a', 'search', jsonb_build_object('rows', n) FROM generate_series(1, 5) n",
+    ),
 }
+FUNCTIONS_BY_MIGRATIONS = "0006"
+"""The last revision whose migrations made the functions too; later ones have them from files."""
 
 
 def fill(connection: Any, revision: str) -> None:
@@ -58,8 +70,13 @@ def fill(connection: Any, revision: str) -> None:
         )
     if revision >= "0004":
         build_exact(connection, 1)
+    fill_since(connection, "", revision)
+
+
+def fill_since(connection: Any, after: str, revision: str) -> None:
+    """A row of what the revisions after one, up to another, brought."""
     for since, statements in SINCE.items():
-        if revision >= since:
+        if after < since <= revision:
             for statement in statements:
                 connection.execute(statement)
 
