@@ -29,7 +29,7 @@ def random() -> Random:
 
 
 def check(tally: soak.Tally) -> None:
-    assert tally.clean, tally
+    assert tally.clean, "\n".join([*tally.faults, str(tally)])  # pytest shortens a repr
 
 
 def test_ingest(ground: Ground, random: Random) -> None:
