@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
 import ssl
+import struct
+import termios
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -80,6 +83,9 @@ class Syslog:
     def _deliver(self, data: bytes) -> None:
         """Send, end with close_notify, and wait for the server's: it comes after all was read (RFC 5425, 4.4).
 
+        rsyslog with its driver gtls sends none and closes the connection, which TCP does in order only where all was
+        read: data that nobody has read when its receiver closes is answered with a reset.
+
         TLS is done in memory: `SSLSocket.unwrap` takes an alert of the server, as one on a missing certificate, for it.
         """
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -106,9 +112,24 @@ class Syslog:
             with suppress(ssl.SSLWantReadError):
                 tls.unwrap()
             plain.sendall(outgoing.read())
-            with suppress(ssl.SSLZeroReturnError):
+            try:
                 while True:
                     exchange(lambda: tls.read(65536))
+            except ssl.SSLZeroReturnError:
+                pass
+            except ssl.SSLEOFError:
+                _require_acknowledged(plain)
+
+
+def _require_acknowledged(plain: socket.socket) -> None:
+    """Raise ConnectionError where a server that closed the connection has not acknowledged all that was sent."""
+    deadline = time.monotonic() + SECONDS
+    while (left := struct.unpack("i", fcntl.ioctl(plain, termios.TIOCOUTQ, bytes(4)))[0]) > 0:
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.02)
+    if left or plain.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+        raise ConnectionError("the server ended the connection before it had read everything")
 
 
 def message(text: str, *, at: datetime, identifier: str, severity: int) -> bytes:

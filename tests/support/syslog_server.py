@@ -17,13 +17,16 @@ class SyslogServer:
     ----------
     messages : of connections that ended in order; `broken` : how many did not.
     break_after : of the next connections, the bytes after which each is reset.
+    leave_after : bytes after which each connection is closed, whatever else was sent; None: after all of them.
+    answers : whether it answers close_notify, as rsyslog with its driver gtls does not.
     """
 
     def __init__(self, certificate: Path, key: Path, clients: Path | None) -> None:
         self.messages: list[bytes] = []
         self.broken = 0
         self.break_after: list[int] = []
-        self.answers = True  # to close_notify
+        self.leave_after: int | None = None
+        self.answers = True
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._context.load_cert_chain(certificate, key)
         if clients is not None:
@@ -60,6 +63,8 @@ class SyslogServer:
         data = b""
         while part := connection.recv(4096):
             data += part
+            if self.leave_after is not None and len(data) >= self.leave_after:
+                raise OSError("left")
             if limit is not None and len(data) >= limit:
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
                 raise OSError("reset")
