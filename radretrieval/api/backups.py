@@ -108,9 +108,8 @@ class ArchiveBackups(ArchiveBase):
             found.check(self.settings)
         url = self.url
         url = urls.direct_url(self.settings) or url
-        report = restore(url, self.settings, Path(folder), progress or _silent, skip_damaged=skip_damaged)
-        if found is not None:
-            found.install(self.settings)
+        shown = progress or _silent
+        report = restore(url, self.settings, Path(folder), shown, keys=found, skip_damaged=skip_damaged)
         _note(self._database, "restore", {"images": report.images, "made_at": report.made_at})
         return report
 

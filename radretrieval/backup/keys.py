@@ -50,10 +50,13 @@ class Keys:
         return cls(found)
 
     def write(self, file: Path, passphrase: bytes | None) -> None:
-        """Write them to a file that only its owner can read.
+        """Write them to a file that only its owner can read, in place of older ones.
 
-        Raises EnvironmentUnusable where it cannot be written.
+        Raises UsageError where it is a file of something else, as a key itself; EnvironmentUnusable where it cannot be
+        written.
         """
+        if file.exists() and not _is_of_keys(file):
+            raise UsageError(f"{file} is there and holds no keys of a backup; name another file with --keys")
         document: dict[str, Any] = {name: base64.b64encode(key).decode() for name, key in self.secrets.items()}
         if passphrase is not None:
             document = _encrypted(json.dumps(document).encode(), passphrase)
@@ -113,6 +116,14 @@ def read_passphrase(file: Path) -> bytes:
     if len(passphrase) < _SHORTEST:
         raise UsageError(f"the passphrase in {file} is shorter than {_SHORTEST} bytes; write a longer one")
     return passphrase
+
+
+def _is_of_keys(file: Path) -> bool:
+    """Whether `Keys.write` has written a file."""
+    try:
+        return bool(json.loads(file.read_bytes())["keys"] == "radretrieval")
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def _files(settings: Settings) -> dict[str, Path | None]:

@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -26,6 +27,7 @@ DUMP = "database"  # in the folder of the dump
 FILES = "files.sha256"  # there too
 FORMAT = 1
 _LOCK = ".lock"
+_STORED = re.compile(rf"{STORE}/([0-9a-f]{{2}})/([0-9a-f]{{2}})/(\1\2[0-9a-f]{{60}})(\.[1-9][0-9]{{0,9}}\.png)?")
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,10 @@ class Manifest:
             told = document.pop("sha256")
             if told != _digest({"backup": "radretrieval", "format": form, **document}):
                 raise ValueError
-            return cls(**document)
+            manifest = cls(**document)
+            if not is_dump_folder(manifest.folder):
+                raise ValueError
+            return manifest
         except OSError as error:
             raise EnvironmentUnusable(f"{path} cannot be read ({error.strerror})") from error
         except (ValueError, KeyError, TypeError, AttributeError):
@@ -108,7 +113,7 @@ def _digest(document: dict[str, Any]) -> str:
 def listed(folder: Path, manifest: Manifest) -> Iterator[tuple[str, str]]:
     """SHA-256 and path of every file of a backup, those of the store first, in the order of their contents.
 
-    Raises UsageError where the list is missing or damaged.
+    Raises UsageError where the list is missing or damaged, or names a file elsewhere.
     """
     path = folder / manifest.folder / FILES
     try:
@@ -121,7 +126,17 @@ def listed(folder: Path, manifest: Manifest) -> Iterator[tuple[str, str]]:
     with path.open(encoding="utf-8") as lines:
         for line in lines:
             digest, _, name = line.rstrip("\n").partition("  ")
+            if not _is_inside(digest, name, manifest):
+                raise UsageError(f"{path} names {printable(name)}, which is no file of a backup; name another backup")
             yield digest, name
+
+
+def _is_inside(digest: str, name: str, manifest: Manifest) -> bool:
+    """Whether a path is that of a file of the dump, or of one of the store, whose name has its SHA-256."""
+    if stored := _STORED.fullmatch(name):
+        return stored[4] is not None or stored[3] == digest
+    parent, _, file = name.rpartition("/")
+    return parent == manifest.dump.as_posix() and file not in ("", ".", "..")
 
 
 @contextmanager

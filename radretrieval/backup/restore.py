@@ -16,6 +16,7 @@ from radretrieval.archive import connections, contents, migrations, pg_programs,
 from radretrieval.archive.connections import Connection
 from radretrieval.archive.requirements import server_facts
 from radretrieval.archive.schema.revision import REVISION
+from radretrieval.backup.keys import Keys
 from radretrieval.backup.manifest import STORE, Manifest, listed, locked
 from radretrieval.backup.store_backup import require_free
 from radretrieval.backup.store_files import WrongContent, copy, key_of, sha256_of
@@ -52,12 +53,15 @@ class RestoreReport:
     seconds: float = 0.0
 
 
-def restore(url: str, settings: Settings, folder: Path, step: Step, *, skip_damaged: bool = False) -> RestoreReport:
+def restore(
+    url: str, settings: Settings, folder: Path, step: Step, *, keys: Keys | None = None, skip_damaged: bool = False
+) -> RestoreReport:
     """Restore a backup into an empty database and into the store.
 
     Parameters
     ----------
     url : libpq's, of PostgreSQL itself, not of a pooler.
+    keys : are put where the settings say, before the database: a run that is killed afterwards is not run again.
     skip_damaged : leave out files of the store that are missing or damaged in the backup.
 
     Raises
@@ -75,6 +79,8 @@ def restore(url: str, settings: Settings, folder: Path, step: Step, *, skip_dama
             raise UsageError(_refusal(folder, fatal, skip=all(key_of(one["path"]) for one in failures)))
         store = ContentStore(settings.store_folder, settings.store_group)
         copied = _fill_store(folder, manifest, store, damaged, step)
+        if keys is not None:
+            keys.install(settings)
         step(0, None, "database")
         load(url, manifest, folder)
         migrations.upgrade(url)

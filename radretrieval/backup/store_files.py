@@ -109,6 +109,8 @@ def prune(folder: Path, lines: Iterator[tuple[str, str]]) -> int:
     following = (name for _, name in lines if name.startswith(f"{STORE}/"))
     name = next(following, None)
     for place in sorted(store.folder.glob("??/??")):
+        if place.is_symlink() or place.parent.is_symlink():  # it leads elsewhere
+            continue
         kept = set()
         parent = place.relative_to(folder).as_posix()
         while name is not None and name.rpartition("/")[0] <= parent:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import multiprocessing
 import os
@@ -10,6 +11,7 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -241,6 +243,38 @@ def test_a_damaged_backup_is_refused_before_anything_is_changed(
         told = kept.run("restore", backup, url=url, home=home, check=False)
         assert (told.returncode, "has an archive of 10 images" in told.stderr) == (2, True)
         assert everything(url)[0]["image"]["rows"] == 10
+
+
+@pytest.mark.parametrize("where", ["../../../planted", "store/../../planted", "/tmp/planted", "{dump}/../../planted"])
+def test_a_list_and_a_manifest_name_nothing_elsewhere(
+    server: Server, backup: Path, kept: Saved, tmp_path: Path, where: str
+) -> None:
+    """As somebody makes them who may write to the folder: every digest in them is right."""
+    folder, home = tmp_path / "one" / "backup", tmp_path / "one" / "host" / "home"
+    shutil.copytree(backup, folder)
+    (tmp_path / "one" / "planted").write_bytes(b"planted")
+    manifest = Manifest.read(folder)
+    listing = folder / manifest.folder / "files.sha256"
+    digest = hashlib.sha256(b"planted").hexdigest()
+    listing.write_text(f"{digest}  {where.format(dump=manifest.dump)}\n{listing.read_text()}")
+    replace(manifest, files_sha256=hashlib.sha256(listing.read_bytes()).hexdigest()).write(folder)
+    with server.database() as url:
+        told = kept.run("restore", folder, url=url, home=home, check=False)
+        assert (told.returncode, "is no file of a backup" in told.stderr) == (2, True), told.stderr
+        assert has_nothing(url)
+    replace(manifest, folder="../../other").write(folder)
+    assert "is damaged" in kept.run("backup", folder, "--verify-only", check=False).stderr
+
+
+def test_a_renewal_deletes_nothing_that_a_link_leads_to(archive: Saved, tmp_path: Path) -> None:
+    folder, other = tmp_path / "backup", tmp_path / "other"
+    archive.run("backup", folder)
+    other.mkdir()
+    (other / "letter").write_text("dear")
+    (folder / "store" / "zz").mkdir()
+    (folder / "store" / "zz" / "zz").symlink_to(other)
+    archive.run("backup", folder)
+    assert (other / "letter").read_text() == "dear"
 
 
 def test_folders_of_something_else_are_refused(answers: Made, kept: Saved, backup: Path, tmp_path: Path) -> None:

@@ -84,6 +84,19 @@ def test_a_rotation_that_is_not_finished_is_no_moment_for_it(host: Settings) -> 
         Keys.of(host)
 
 
+def test_a_file_of_something_else_is_not_written_over(host: Settings, tmp_path: Path) -> None:
+    """As where the key itself, or the file of the passphrase, is named with --keys."""
+    (tmp_path / "passphrase").write_bytes(PASSPHRASE)
+    for file in (host.home / "patient.key", tmp_path / "passphrase"):
+        before = file.read_bytes()
+        with pytest.raises(UsageError, match="holds no keys of a backup"):
+            Keys.of(host).write(file, PASSPHRASE)
+        assert file.read_bytes() == before
+    for passphrase in (None, PASSPHRASE):  # older ones are replaced
+        Keys.of(host).write(tmp_path / "keys", passphrase)
+    assert Keys.read(tmp_path / "keys", PASSPHRASE) == Keys.of(host)
+
+
 def test_a_short_passphrase_is_refused(tmp_path: Path) -> None:
     (tmp_path / "word").write_text("hospital\n")
     with pytest.raises(UsageError, match="shorter than 12"):
