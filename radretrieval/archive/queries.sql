@@ -1159,10 +1159,12 @@ SELECT max(image_id) AS image_id FROM cnnc WHERE encoder_id = %(encoder)s;
 SELECT r.rolname AS role, quote_ident(r.rolname) AS role_quoted, current_database() AS database,
        quote_ident(current_database()) AS database_quoted, r.rolsuper AS superuser,
        EXISTS (SELECT FROM pg_namespace n WHERE n.nspname = 'radretrieval' AND pg_has_role(r.oid, n.nspowner, 'USAGE')) AS owns,
+       (SELECT quote_ident(pg_get_userbyid(n.nspowner)) FROM pg_namespace n WHERE n.nspname = 'radretrieval') AS owner,
        (SELECT count(*) > 0 FROM pg_class c WHERE c.relnamespace = to_regnamespace('radretrieval') AND c.relname = 'schema_object')
            AS archive,
        ARRAY(SELECT a.name FROM (VALUES ('SUPERUSER', r.rolsuper), ('CREATEROLE', r.rolcreaterole), ('CREATEDB', r.rolcreatedb),
-                                        ('REPLICATION', r.rolreplication)) a (name, has) WHERE a.has) AS attributes,
+                                        ('REPLICATION', r.rolreplication), ('BYPASSRLS', r.rolbypassrls)) a (name, has)
+             WHERE a.has) AS attributes,
        ARRAY(SELECT s.rolname::text FROM pg_roles s WHERE s.rolname = ANY (%(roles)s)) AS exists,
        ARRAY(SELECT s.rolname::text FROM pg_roles s WHERE s.rolname = ANY (%(roles)s) AND NOT r.rolsuper
              AND pg_has_role(r.oid, s.oid, 'USAGE')) AS member_of,
@@ -1171,34 +1173,58 @@ SELECT r.rolname AS role, quote_ident(r.rolname) AS role_quoted, current_databas
              WHERE NOT r.rolsuper AND pg_has_role(r.oid, m.member, 'MEMBER')
                AND (g.rolname = ANY (%(roles)s || ARRAY[%(owner)s]) OR g.oid = (
                         SELECT n.nspowner FROM pg_namespace n WHERE n.nspname = 'radretrieval')
-                    OR g.rolname IN ('pg_read_all_data', 'pg_write_all_data', 'pg_read_server_files', 'pg_write_server_files',
-                                     'pg_execute_server_program', 'pg_maintain'))) AS memberships
+                    OR g.rolsuper OR g.rolname LIKE 'pg\_%%')) AS memberships
 FROM pg_roles r WHERE r.rolname = current_user;
 
--- :role_rights What the role of this session, and PUBLIC, was granted on the archive's objects, by itself or by a role that it is a
--- member of; of the database and the schema public the rights to create.
+-- :role_rights What the role of this session, and PUBLIC, was granted on the archive's objects, and which of them it owns, by itself or
+-- by a role that it is a member of; of the database and the schema public the rights to create; of PostgreSQL's own functions, tables
+-- and settings what was granted to it beside what everyone has. `inherited`: without SET ROLE. `grantable`: it may pass it on.
 WITH a AS (
-    SELECT 'table' AS kind, c.relname::text AS name, '' AS "column", x.privilege_type AS privilege, x.grantee, c.relowner AS owner
+    SELECT 'table' AS kind, c.relname::text AS name, '' AS "column", x.privilege_type AS privilege, x.grantee, c.relowner AS owner,
+           x.is_grantable AS grantable
     FROM pg_class c, aclexplode(c.relacl) x
     WHERE c.relnamespace = to_regnamespace('radretrieval') AND c.relkind IN ('r', 'p', 'v')
     UNION ALL
-    SELECT 'table', c.relname, t.attname, x.privilege_type, x.grantee, c.relowner
+    SELECT 'table', c.relname, t.attname, x.privilege_type, x.grantee, c.relowner, x.is_grantable
     FROM pg_class c JOIN pg_attribute t ON t.attrelid = c.oid, aclexplode(t.attacl) x
     WHERE c.relnamespace = to_regnamespace('radretrieval') AND c.relkind IN ('r', 'p', 'v') AND NOT t.attisdropped
     UNION ALL
-    SELECT 'function', p.proname, '', x.privilege_type, x.grantee, p.proowner
+    SELECT 'sequence', c.relname, '', x.privilege_type, x.grantee, c.relowner, x.is_grantable FROM pg_class c, aclexplode(c.relacl) x
+    WHERE c.relnamespace = to_regnamespace('radretrieval') AND c.relkind = 'S'
+    UNION ALL
+    SELECT 'function', p.proname, '', x.privilege_type, x.grantee, p.proowner, x.is_grantable
     FROM pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) x
     WHERE p.pronamespace = to_regnamespace('radretrieval')
     UNION ALL
-    SELECT 'schema', n.nspname, '', x.privilege_type, x.grantee, n.nspowner FROM pg_namespace n, aclexplode(n.nspacl) x
+    SELECT CASE c.relkind WHEN 'f' THEN 'function' ELSE 'table' END, c.name, '', 'OWNER', c.owner, n.nspowner, false
+    FROM (SELECT 'f' AS relkind, p.proname AS name, p.proowner AS owner FROM pg_proc p
+          WHERE p.pronamespace = to_regnamespace('radretrieval')
+          UNION ALL
+          SELECT 't', c.relname, c.relowner FROM pg_class c
+          WHERE c.relnamespace = to_regnamespace('radretrieval') AND c.relkind IN ('r', 'p', 'v')) c
+    JOIN pg_namespace n ON n.nspname = 'radretrieval'
+    UNION ALL
+    SELECT 'schema', n.nspname, '', x.privilege_type, x.grantee, n.nspowner, x.is_grantable FROM pg_namespace n, aclexplode(n.nspacl) x
     WHERE n.nspname IN ('radretrieval', 'public')
     UNION ALL
-    SELECT 'database', '', '', x.privilege_type, x.grantee, d.datdba
-    FROM pg_database d, aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) x WHERE d.datname = current_database())
-SELECT a.kind, a.name, a."column", a.privilege, CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(r.rolname) END AS grantee
+    SELECT 'database', '', '', x.privilege_type, x.grantee, d.datdba, x.is_grantable
+    FROM pg_database d, aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) x WHERE d.datname = current_database()
+    UNION ALL
+    SELECT 'postgresql', 'FUNCTION ' || p.oid::regprocedure, '', x.privilege_type, x.grantee, p.proowner, x.is_grantable
+    FROM pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) x
+    WHERE p.pronamespace = 'pg_catalog'::regnamespace
+      AND (x.grantee <> 0 OR p.proname IN ('lo_creat', 'lo_create', 'lo_from_bytea'))
+    UNION ALL
+    SELECT 'postgresql', 'pg_catalog.' || quote_ident(c.relname), '', x.privilege_type, x.grantee, c.relowner, x.is_grantable
+    FROM pg_class c, aclexplode(c.relacl) x WHERE c.relnamespace = 'pg_catalog'::regnamespace AND x.grantee <> 0
+    UNION ALL
+    SELECT 'postgresql', 'PARAMETER ' || g.parname, '', x.privilege_type, x.grantee, 10, x.is_grantable
+    FROM pg_parameter_acl g, aclexplode(g.paracl) x)
+SELECT a.kind, a.name, a."column", a.privilege, CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(r.rolname) END AS grantee,
+       a.grantee = 0 OR pg_has_role(current_user, a.grantee, 'USAGE') AS inherited, a.grantable
 FROM a LEFT JOIN pg_roles r ON r.oid = a.grantee
 WHERE a.grantee <> a.owner
-  AND CASE WHEN a.grantee = 0 THEN true WHEN r.oid IS NULL THEN false ELSE pg_has_role(current_user, a.grantee, 'USAGE') END
+  AND CASE WHEN a.grantee = 0 THEN true WHEN r.oid IS NULL THEN false ELSE pg_has_role(current_user, a.grantee, 'MEMBER') END
 ORDER BY 1, 2, 3, 4, 5;
 
 -- :role_tables The tables and views of the schema.

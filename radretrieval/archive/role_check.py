@@ -14,7 +14,8 @@ from radretrieval.archive.roles import TEMPORARY
 from radretrieval.archive.schema.rights import FUNCTIONS, OPEN_FUNCTIONS, OWNER, SERVICES, line_of, rights, role
 from radretrieval.errors import EnvironmentUnusable
 
-# (kind, object, privilege, column): kind is database, schema, table or function; the column '' is the whole of it
+# (kind, object, privilege, column): kind is database, schema, table, sequence, function, or postgresql: a function, a
+# table or a setting of its own, named as SQL does; the column '' is the whole of it; OWNER is no privilege: it owns it
 _Key = tuple[str, str, str, str]
 
 
@@ -55,6 +56,8 @@ def _found(connection: Connection, facts: dict[str, Any], services: list[str]) -
     """What is wrong, and the statement that repairs it."""
     name = facts["role_quoted"]
     for attribute in facts["attributes"]:
+        if attribute == "BYPASSRLS" and not {"analyst", "auditor", "search"}.intersection(services):
+            continue  # policies must not hide rows from who writes
         yield f"it is {attribute}", f"ALTER ROLE {name} NO{attribute}"
     for group, member in facts["memberships"]:
         if group not in [role(one) for one in services]:
@@ -70,9 +73,17 @@ def _found(connection: Connection, facts: dict[str, Any], services: list[str]) -
         key = (row["kind"], row["name"], row["privilege"], row["column"])
         if row["grantee"] in others:  # by a membership that is told already, and has to end
             continue
-        has.add(key)
-        if _is_ours(key) and not _is_among(key, allowed):
+        if row["inherited"]:
+            has.add(key)
+        if not _is_ours(key):
+            continue
+        if key[2] == "OWNER":
+            yield f"{row['grantee']} owns {_place(key)}", _to_owner(key, facts)
+        elif not _is_among(key, allowed):
             yield f"it has {_called(key)}", f"REVOKE {_statement(key, facts)} FROM {row['grantee']}"
+        elif row["grantable"]:
+            repair = f"REVOKE GRANT OPTION FOR {_statement(key, facts)} FROM {row['grantee']} CASCADE"
+            yield f"it may grant {_called(key)} to others", repair
     for service, key in needed:
         if not _is_among(key, has):
             if role(service) in facts["exists"] and role(service) not in facts["member_of"]:
@@ -116,9 +127,13 @@ def _expected(connection: Connection, services: Sequence[str]) -> tuple[list[tup
 
 
 def _called(key: _Key) -> str:
-    kind, name, privilege, column = key
-    what = {"table": name, "function": f"the function {name}", "schema": f"the schema {name}"}.get(kind, "the database")
-    return f"{privilege} on {what}{f'.{column}' if column else ''}"
+    column = key[3]
+    return f"{key[2]} on {_place(key)}{f'.{column}' if column else ''}"
+
+
+def _place(key: _Key) -> str:
+    kind, name = key[:2]
+    return {"table": name, "postgresql": name, "database": "the database"}.get(kind, f"the {kind} {name}")
 
 
 def _statement(key: _Key, facts: dict[str, Any]) -> str:
@@ -127,5 +142,11 @@ def _statement(key: _Key, facts: dict[str, Any]) -> str:
         "database": f"DATABASE {facts['database_quoted']}",
         "schema": f"SCHEMA {name}",
         "function": f"FUNCTION radretrieval.{name}",
+        "sequence": f"SEQUENCE radretrieval.{name}",
+        "postgresql": name,
     }.get(kind, f"radretrieval.{name}")
     return f"{privilege}{f' ({column})' if column else ''} ON {on}"
+
+
+def _to_owner(key: _Key, facts: dict[str, Any]) -> str:
+    return f"ALTER {key[0].upper()} radretrieval.{key[1]} OWNER TO {facts['owner']}"
