@@ -5,9 +5,11 @@ Labels never have anything of a file or a patient.
 
 from __future__ import annotations
 
+import socket
 import threading
+from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +17,8 @@ from radretrieval.errors import EnvironmentUnusable, UsageError
 
 MOST_LABELS = 500  # sets of values of a metric; further ones, of callers who give themselves names, are `other`
 OTHER = "other"
+CONNECTIONS = 16  # at a time; one more ends the oldest
+PATIENCE = 10.0  # seconds for each read and write
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
@@ -83,7 +87,7 @@ def listening(address: str | None) -> Iterator[int | None]:
         yield None
         return
     host, port = _parsed(address)
-    from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, start_http_server
+    from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
 
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
@@ -93,13 +97,15 @@ def listening(address: str | None) -> Iterator[int | None]:
         else:
             _made[metric.name] = Counter(metric.name, metric.help, metric.labels, registry=registry)
     try:
-        server, thread = start_http_server(port, host, registry)
+        server = _server(host, port, registry)
     except OSError as error:
         _made.clear()
         raise EnvironmentUnusable(
             f"nothing can listen on {address} ({error.strerror or error}); another program may have the port: name "
             "another address with --metrics"
         ) from error
+    thread = threading.Thread(target=server.serve_forever, name="metrics", daemon=True)
+    thread.start()
     try:
         yield server.server_port
     finally:
@@ -108,6 +114,46 @@ def listening(address: str | None) -> Iterator[int | None]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def _server(host: str, port: int, registry: Any) -> Any:
+    """Something that answers Prometheus: slow clients, and many of them, take no threads and sockets of the service.
+
+    Raises OSError.
+    """
+    from socketserver import ThreadingMixIn
+    from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+    from prometheus_client import make_wsgi_app
+
+    opened: deque[Any] = deque()
+
+    class Handler(WSGIRequestHandler):
+        timeout = PATIENCE
+
+        def log_message(self, *_: object) -> None:
+            """No line for each request."""
+
+    class Server(ThreadingMixIn, WSGIServer):
+        address_family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        daemon_threads = True
+
+        def process_request(self, request: Any, client_address: Any) -> None:
+            opened.append(request)
+            if len(opened) > CONNECTIONS:
+                with suppress(OSError, IndexError):
+                    opened.popleft().shutdown(socket.SHUT_RDWR)
+            super().process_request(request, client_address)
+
+        def shutdown_request(self, request: Any) -> None:
+            with suppress(ValueError):
+                opened.remove(request)
+            super().shutdown_request(request)
+
+        def handle_error(self, *_: object) -> None:
+            """A client that went away is no error of the service."""
+
+    return make_server(host, port, make_wsgi_app(registry), Server, Handler)
 
 
 def _parsed(address: str) -> tuple[str, int]:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import subprocess
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -129,6 +132,19 @@ def test_callers_who_give_themselves_names_fill_no_memory(port: int) -> None:
     found = told(port)
     assert value(found, "received_total", caller="other", status="other") == 50
     assert value(found, "received_total", caller="AE0", status="0x0000") == 2
+
+
+def test_clients_who_ask_for_nothing_take_no_threads_of_the_service(port: int) -> None:
+    before = threading.active_count()
+    with ExitStack() as stack:
+        for _ in range(3 * metrics.CONNECTIONS):
+            slow = stack.enter_context(socket.create_connection(("127.0.0.1", port), 10))
+            slow.sendall(b"GET /metrics HTTP/1.0\r\nX-")
+        assert told(port)
+        deadline = time.monotonic() + 10
+        while threading.active_count() > before + metrics.CONNECTIONS and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert threading.active_count() <= before + metrics.CONNECTIONS
 
 
 def test_nothing_is_kept_while_nobody_listens() -> None:
