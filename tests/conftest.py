@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from radretrieval.archive.connections import Database
     from radretrieval.config import Settings
 
+# Several processes share the cores, here and in the commands that tests start: threads of torch and numpy beyond one
+# each would spin while they wait for each other, for four times the time.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # Machines are shared and noisy: how long an example takes is no property of the code.
 hypothesis.settings.register_profile("radretrieval", deadline=None)
 hypothesis.settings.load_profile("radretrieval")

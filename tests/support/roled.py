@@ -84,6 +84,8 @@ def service_roles(url: str) -> Iterator[None]:
 def drop_roles(dba: psycopg.Connection[Any], names: list[str]) -> None:
     """Drop roles with what they own and may do in this database."""
     for name in names:
+        # a session that ends drops its temporary tables, in the midst of DROP OWNED
+        dba.execute("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = %s", (name,))
         dba.execute(f"REASSIGN OWNED BY {name} TO CURRENT_USER; DROP OWNED BY {name}")  # type: ignore[call-overload]
         with suppress(psycopg.errors.DependentObjectsStillExist):
             dba.execute(f"DROP ROLE {name}")  # type: ignore[call-overload]
