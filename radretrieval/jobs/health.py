@@ -281,7 +281,7 @@ def _key(connection: Connection, database: Database, settings: Settings, _: obje
     except WrongPatientKey as error:
         yield Check("key", Level.FAILURE, str(error), "copy the key file from a host that ingests")
     except EnvironmentUnusable as error:
-        yield Check("key", Level.FAILURE, str(error), "see docs/operate.md, The patient key")
+        yield Check("key", Level.FAILURE, str(error), "see docs/operations.md, The patient key")
     else:
         yield Check("key", Level.OK, f"the key of the patients is there: {key.path}")
 

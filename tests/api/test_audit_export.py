@@ -87,7 +87,7 @@ def test_events_have_the_codes_of_dicom() -> None:
 
 
 def test_the_hash_of_a_line_can_be_computed_elsewhere(database: Database, tmp_path: Path) -> None:
-    """As docs/operate.md says, from what SQL has as text."""
+    """As docs/operations.md says, from what SQL has as text."""
     add(database, 2)
     with archive_of(database) as archive:
         archive.export_audit(str(tmp_path / "audit.jsonl"))

@@ -21,7 +21,7 @@ from psycopg import sql
 from radretrieval.archive import codes
 from radretrieval.archive.connections import Database
 
-OPERATE = Path(__file__).parents[2] / "docs" / "operate.md"
+OPERATE = Path(__file__).parents[2] / "docs" / "operations.md"
 
 
 def answers(url: str) -> list[Any]:

@@ -17,7 +17,7 @@ from radretrieval.archive.embedded import account, shared_server
 from radretrieval.archive.opening import check, open_database
 from radretrieval.config import Settings
 
-PAGE = (Path(__file__).parents[2] / "docs" / "operate.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text(encoding="utf-8")
 SECTION = PAGE.partition("### Physical backups\n")[2].partition("\n## ")[0]
 ADD = (
     "INSERT INTO radretrieval.image (sha256, uri, format, rows, columns, bits_stored, photometric) "
