@@ -13,12 +13,13 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from radretrieval.errors import EnvironmentUnusable, UsageError
 from radretrieval.files.atomic import write_bytes
+from radretrieval.files.regular import open_regular, read_regular
 from radretrieval.files.text import printable
 
 NAME = "manifest.json"
@@ -26,6 +27,7 @@ STORE = "store"
 DUMP = "database"  # in the folder of the dump
 FILES = "files.sha256"  # there too
 FORMAT = 1
+LARGEST = 2**28  # bytes of a manifest; that of an archive with a thousand encoders has one million
 _LOCK = ".lock"
 _STORED = re.compile(rf"{STORE}/([0-9a-f]{{2}})/([0-9a-f]{{2}})/(\1\2[0-9a-f]{{60}})(\.[1-9][0-9]{{0,9}}\.png)?")
 
@@ -90,20 +92,28 @@ class Manifest:
                 "finish it: radretrieval backup DIR"
             )
         try:
-            document = json.loads(path.read_bytes())
+            document = json.loads(read_regular(path, LARGEST))
             if document.pop("backup") != "radretrieval" or (form := document.pop("format")) > FORMAT:
                 raise UsageError(f"{path} is of something else, or of a newer radretrieval: upgrade it")
             told = document.pop("sha256")
             if told != _digest({"backup": "radretrieval", "format": form, **document}):
                 raise ValueError
             manifest = cls(**document)
-            if not is_dump_folder(manifest.folder):
+            if not manifest._sound():
                 raise ValueError
             return manifest
         except OSError as error:
             raise EnvironmentUnusable(f"{path} cannot be read ({error.strerror})") from error
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise UsageError(f"{path} is damaged; name another backup") from None
+
+    def _sound(self) -> bool:
+        """Whether every value has its type, and the folder is one beside the manifest."""
+        kinds = {"str": str, "int": int}
+        plain = all(type(getattr(self, one.name)) is kinds.get(str(one.type), type(None)) for one in fields(self)[:15])
+        tables = all(type(table["rows"]) is int for table in self.tables.values())
+        answers = all(key.isdecimal() and isinstance(hits, list) for key, hits in self.answers.items())
+        return plain and tables and answers and is_dump_folder(self.folder)
 
 
 def _digest(document: dict[str, Any]) -> str:
@@ -117,7 +127,7 @@ def listed(folder: Path, manifest: Manifest) -> Iterator[tuple[str, str]]:
     """
     path = folder / manifest.folder / FILES
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             sound = hashlib.file_digest(file, "sha256").hexdigest() == manifest.files_sha256
     except OSError:
         sound = False

@@ -15,6 +15,7 @@ from pathlib import Path
 from radretrieval.archive.contents import StoredFile
 from radretrieval.backup.manifest import STORE
 from radretrieval.files.atomic import DRAFT_SUFFIX
+from radretrieval.files.regular import open_regular
 from radretrieval.storage.content_store import ContentStore
 
 _CHUNK = 2**20
@@ -26,7 +27,7 @@ class WrongContent(Exception):
 
 def sha256_of(path: Path) -> str:
     """The SHA-256 of a file. Raises OSError."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -42,7 +43,7 @@ def copy(source: Path, target: Path, expected: str | None, opener: Callable[[str
     draft = target.with_name(f".{secrets.token_hex(8)}{DRAFT_SUFFIX}")
     digest = hashlib.sha256()
     try:
-        with source.open("rb") as read, open(draft, "xb", opener=opener) as written:
+        with open_regular(source) as read, open(draft, "xb", opener=opener) as written:
             while chunk := read.read(_CHUNK):
                 digest.update(chunk)
                 written.write(chunk)

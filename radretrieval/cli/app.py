@@ -12,7 +12,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Annotated, TextIO
+from typing import Annotated, TextIO
 
 import typer
 
@@ -43,9 +43,7 @@ from radretrieval.cli import (
     work,
 )
 from radretrieval.errors import EnvironmentUnusable, RadretrievalError
-
-if TYPE_CHECKING:
-    from types import TracebackType
+from radretrieval.files.text import LogFormatter, printable_lines
 
 # Typer carries its own copy of Click from 0.26 on: its base class of usage errors is found from one that it exports
 _ClickError: type[Exception] = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
@@ -116,7 +114,9 @@ def options(
 ) -> None:
     """Find the radiographs most like a given one."""
     level = logging.INFO if verbose else logging.WARNING
-    logging.basicConfig(level=level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(LogFormatter())
+    logging.basicConfig(level=level, handlers=[handler])
     context.obj = database_url or None
     # what pg_stat_activity and messages about locks show, here and in the processes that are started
     os.environ.setdefault("PGAPPNAME", f"radretrieval {context.invoked_subcommand}")
@@ -188,7 +188,9 @@ def _ran(verbose: bool) -> object:
         return _interrupted()
     except _ClickError as error:
         with _written(sys.stderr):
-            error.show()  # type: ignore[attr-defined]
+            said = io.StringIO()
+            error.show(said)  # type: ignore[attr-defined]
+            print(printable_lines(said.getvalue()), end="", file=sys.stderr)
         return 2
     except RadretrievalError as error:
         _traceback(verbose, error)
@@ -241,7 +243,7 @@ def _fault(error: Exception, verbose: bool) -> int:
 
 def _told(message: str, code: int) -> int:
     with _written(sys.stderr):
-        print(message, file=sys.stderr)
+        print(printable_lines(message), file=sys.stderr)
     return code
 
 
@@ -249,5 +251,4 @@ def _traceback(verbose: bool, error: BaseException) -> None:
     if verbose:
         import traceback
 
-        shown: TracebackType | None = error.__traceback__
-        traceback.print_exception(type(error), error, shown)
+        print(printable_lines("".join(traceback.format_exception(error))), end="", file=sys.stderr)

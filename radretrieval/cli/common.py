@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import sys
 import threading
@@ -75,8 +74,10 @@ def answering_prometheus(address: str | None) -> Iterator[None]:
 
 
 def print_json(document: Mapping[str, Any]) -> None:
-    """One JSON document on stdout."""
-    print(json.dumps(document, default=str, ensure_ascii=False))
+    """One JSON document on stdout, in one printable line."""
+    from radretrieval.files.text import json_line
+
+    print(json_line(document))
 
 
 def print_document(

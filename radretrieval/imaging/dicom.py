@@ -10,7 +10,7 @@ import io
 import logging
 import warnings
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ from radretrieval.imaging.stored import Stored, stored_values
 
 _IMPLICIT, _EXPLICIT, _BIG_ENDIAN = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"
 _DEFLATED = "1.2.840.10008.1.2.1.99"
+MOST_ELEMENTS = 100_000  # of a data set, beside those within sequences; objects of this kind have some hundreds
 
 
 def is_dicom(data: bytes) -> bool:
@@ -112,10 +113,25 @@ def read_data_set(data: bytes, max_pixels: int) -> tuple[Any, str]:
             body = _inflated(body, limit, zlib.MAX_WBITS | 32)
     if len(body) < 8:
         raise ImageError("the DICOM file ends after its preamble or header; copy the file again")
-    ds = read_dataset(io.BytesIO(body), syntax == _IMPLICIT, syntax != _BIG_ENDIAN)
+    implicit, little_endian = syntax == _IMPLICIT, syntax != _BIG_ENDIAN
+    ds = read_dataset(io.BytesIO(body), implicit, little_endian, stop_when=_counted())
     if "PixelData" not in ds and (closed := with_delimiter(body)) is not None:
-        ds = read_dataset(io.BytesIO(closed), syntax == _IMPLICIT, syntax != _BIG_ENDIAN)
+        ds = read_dataset(io.BytesIO(closed), implicit, little_endian, stop_when=_counted())
     return ds, syntax
+
+
+def _counted() -> Callable[[Any, str | None, int], bool]:
+    """What pydicom calls before each element of a data set; raises ImageError where they are too many."""
+    count = 0
+
+    def never(tag: Any, vr: str | None, length: int) -> bool:
+        nonlocal count
+        count += 1
+        if count > MOST_ELEMENTS:
+            raise ImageError(f"the DICOM header has more than {MOST_ELEMENTS:,} elements; the object is damaged")
+        return False
+
+    return never
 
 
 def header_values(data: bytes, keywords: Sequence[str], max_pixels: int) -> dict[str, str]:

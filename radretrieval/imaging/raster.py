@@ -78,6 +78,12 @@ def shades(samples: Samples, maximum: int, inverted: bool = False) -> Shades:
     return Shades(pixels, channel, None if channel is None else identity(maximum, inverted))
 
 
+# More than any sound file has; of a file that is made of such parts alone each costs a thousand times its bytes.
+MOST_CHUNKS = 2**17  # of a PNG: 800 MB in those of 8 kB
+MOST_SCANS = 500  # of a progressive JPEG, each of which goes over the whole image; encoders write about ten
+MOST_PAGES = 100  # of a TIFF, thumbnails among them
+
+
 def read_png(data: bytes, max_pixels: int) -> Radiograph:
     """The image of a PNG file, upright by its EXIF orientation; of an animated one the default image."""
     kind, header = next(png_chunks(data))
@@ -106,8 +112,11 @@ def png_samples(data: bytes) -> Samples:
 
 def png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Type and whole bytes of each chunk up to IEND; raises ImageError where the file ends before it."""
-    position, kind = 8, b""
+    position, kind, count = 8, b"", 0
     while kind != b"IEND":
+        count += 1
+        if count > MOST_CHUNKS:
+            raise ImageError(f"the PNG stream is damaged: it has more than {MOST_CHUNKS:,} chunks")
         length = int.from_bytes(data[position : position + 4], "big")
         kind = data[position + 4 : position + 8]
         end = position + 12 + length
@@ -137,6 +146,8 @@ def jpeg_frame(data: bytes) -> JpegFrame:
         elif (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)) or marker == 0xF7:
             if position + 10 > len(data):
                 break
+            if data.count(b"\xff\xda", position) > MOST_SCANS:
+                raise ImageError(f"the JPEG stream has more than {MOST_SCANS} scans; save it anew")
             bits, rows, columns, components = struct.unpack(">BHHB", data[position + 4 : position + 10])
             return JpegFrame(marker - 0xC0, bits, rows, columns, components)
         elif marker == 0x01 or 0xD0 <= marker <= 0xD8:
@@ -267,7 +278,9 @@ def read_tiff(data: bytes, max_pixels: int) -> Radiograph:
 def _single_page(file: Any) -> Any:
     """The only page that is neither thumbnail, pyramid level nor mask (NewSubfileType, bits 0 and 2)."""
     found = None
-    for page in file.pages:
+    for number, page in enumerate(file.pages):
+        if number == MOST_PAGES:
+            raise ImageError(f"the TIFF has more than {MOST_PAGES} pages; save the image as a file of its own")
         if page.tags.valueof(254, 0) & 0b101:
             continue
         if found is not None:

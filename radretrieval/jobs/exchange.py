@@ -15,6 +15,7 @@ from radretrieval.coding.encoder_file import LARGEST, EncoderFile
 from radretrieval.config import Settings
 from radretrieval.errors import InputMissing, UsageError
 from radretrieval.files.output import check_output, output_file
+from radretrieval.files.regular import read_regular
 
 
 @dataclass(frozen=True)
@@ -81,10 +82,7 @@ def import_encoder(database: Database, path: Path) -> ExchangedEncoder:
 
 def _content(path: Path) -> bytes:
     try:
-        size = path.stat().st_size
-        if size > LARGEST:
-            raise UsageError(f"{path} cannot be imported: it has {size} bytes, and no encoder has more than {LARGEST}")
-        return path.read_bytes()
+        return read_regular(path, LARGEST)
     except OSError as error:
         raise InputMissing(f"cannot read {path}: {error.strerror or error}") from error
 

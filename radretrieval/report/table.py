@@ -40,7 +40,7 @@ def table(
     with console.capture() as capture:
         console.print(drawn)
     lines = [line.rstrip() for line in capture.get().splitlines()]
-    print("\n".join(([title] if title else []) + lines))
+    print("\n".join(([printable(title)] if title else []) + lines))
 
 
 def key_values(pairs: Iterable[tuple[str, object]]) -> None:
