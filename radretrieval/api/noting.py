@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from radretrieval.errors import RadretrievalError, UsageError
+from radretrieval.logs import Log
 
 if TYPE_CHECKING:
     from radretrieval.archive.connections import Database
 
-log = logging.getLogger(__name__)
+log = Log(__name__)
 
 
 def operator() -> str:
@@ -39,7 +39,9 @@ def note(database: Database, action: str, detail: Mapping[str, Any]) -> None:
     with suppress(RadretrievalError), database.connection() as connection:
         added = audit.note(connection, operator(), action, dict(detail), wait=True)
     if not added:
-        log.warning("audit: %r %s %s", operator(), action, detail)
+        log.warning(
+            "audit_row", "audit: %(who)s %(action)s %(detail)s", who=repr(operator()), action=action, detail=detail
+        )
 
 
 @contextmanager

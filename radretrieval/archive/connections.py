@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from radretrieval.errors import (
     SchemaOutdated,
     UsageError,
 )
+from radretrieval.logs import Log
 
 if TYPE_CHECKING:
     import psycopg
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 else:  # psycopg is imported by whoever connects: it takes its time
     Connection = Any
 
-log = logging.getLogger(__name__)
+log = Log(__name__)
 
 
 @dataclass(frozen=True)
@@ -264,7 +264,7 @@ def restart_embedded(database: Database, settings: Settings) -> None:
     try:
         shared_server.start(settings.home, settings.embedded_start_seconds)
     except EmbeddedServerError as error:
-        log.warning("%s", error)
+        log.warning("embedded_server", "%(reason)s", reason=error)
 
 
 def snapshot(connection: Connection) -> None:

@@ -5,7 +5,6 @@ An advisory lock would do as well, but any role may take one, and stop every wri
 
 from __future__ import annotations
 
-import logging
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -15,8 +14,9 @@ from typing import Any, TypeVar
 from radretrieval.archive.connections import Connection
 from radretrieval.archive.queries import sql
 from radretrieval.errors import DatabaseUnavailable
+from radretrieval.logs import Log
 
-log = logging.getLogger(__name__)
+log = Log(__name__)
 T = TypeVar("T")
 
 SECONDS = 5.0
@@ -91,7 +91,13 @@ def while_locked(
                 told = 2 * waited
                 found = connection.execute(sql("table_users"), {"tables": list(tables), "readers": readers}).fetchall()
                 has = shown(connection, [row["pid"] for row in found])
-                log.warning("waiting to lock %s for %.0f s; used by %s", ", ".join(tables), waited, has)
+                log.warning(
+                    "waiting_for_lock",
+                    "waiting to lock %(what)s for %(seconds).0f s; used by %(sessions)s",
+                    what=", ".join(tables),
+                    seconds=waited,
+                    sessions=has,
+                )
             if waited >= most:
                 raise
             time.sleep(pause)
@@ -137,7 +143,13 @@ def _wait(connection: Connection, statement: str, values: dict[str, Any], what: 
         if waited >= told:
             told *= 2
             has = holder(connection, mode)
-            log.warning("waiting for %s for %.0f s; it is held by %s", what, waited, has)
+            log.warning(
+                "waiting_for_lock",
+                "waiting for %(what)s for %(seconds).0f s; it is held by %(sessions)s",
+                what=what,
+                seconds=waited,
+                sessions=has,
+            )
 
 
 def shown(connection: Connection, pids: Sequence[int]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,12 +12,13 @@ from radretrieval.archive import connections, locks, urls
 from radretrieval.archive.queries import sql
 from radretrieval.archive.requirements import server_facts
 from radretrieval.errors import EnvironmentUnusable, SchemaOutdated, UsageError
+from radretrieval.logs import Log
 
 if TYPE_CHECKING:
     import sqlalchemy
     from alembic.config import Config
 
-log = logging.getLogger(__name__)
+log = Log(__name__)
 
 LOCK_SECONDS = 10  # that a migration waits for a table
 _PAUSE = 0.1  # seconds between two attempts to take the lock
@@ -77,7 +77,11 @@ def _log_users(url: str) -> None:
     with connections.connect(url) as connection:
         values = {"tables": list(metadata.tables), "readers": True}
         pids = [row["pid"] for row in connection.execute(sql("table_users"), values).fetchall()]
-        log.warning("db upgrade waited in vain for tables of the archive; used by %s", locks.shown(connection, pids))
+        log.warning(
+            "upgrade_waited",
+            "db upgrade waited in vain for tables of the archive; used by %(sessions)s",
+            sessions=locks.shown(connection, pids),
+        )
 
 
 def downgrade(url: str, revision: str) -> None:
@@ -208,7 +212,12 @@ def locked_connection(alembic_config: Config) -> Iterator[sqlalchemy.Connection]
                 told *= 2
                 with connections.connect(url) as asking:
                     has = locks.advisory_holder(asking, LOCK)
-                log.warning("waiting for the lock of db upgrade for %.0f s; it is held by %s", waited, has)
+                log.warning(
+                    "waiting_for_lock",
+                    "waiting for the lock of db upgrade for %(seconds).0f s; it is held by %(sessions)s",
+                    seconds=waited,
+                    sessions=has,
+                )
         connection.commit()
         yield connection
 

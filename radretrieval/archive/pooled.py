@@ -7,7 +7,6 @@ no advisory lock.
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -18,8 +17,9 @@ from psycopg import IsolationLevel
 from psycopg.rows import tuple_row
 
 from radretrieval.archive.queries import sql
+from radretrieval.logs import Log
 
-log = logging.getLogger(__name__)
+log = Log(__name__)
 
 WAITING_SECONDS = 5.0
 
@@ -105,10 +105,10 @@ def told_when_waiting(name: str) -> Iterator[None]:
     name : what the database is called in messages.
     """
     message = (
-        "waiting for a connection to %s: the server does not answer, or a pooler has none free (its pool is small, or "
-        "other clients hold it)"
+        "waiting for a connection to %(database)s: the server does not answer, or a pooler has none free (its pool is "
+        "small, or other clients hold it)"
     )
-    timer = threading.Timer(WAITING_SECONDS, log.warning, (message, name))
+    timer = threading.Timer(WAITING_SECONDS, lambda: log.warning("waiting_for_connection", message, database=name))
     timer.daemon = True
     timer.start()
     try:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 from radretrieval.archive.connections import Connection
 from radretrieval.archive.queries import sql
 from radretrieval.errors import EnvironmentUnusable
+from radretrieval.logs import Log
 
-log = logging.getLogger(__name__)
+log = Log(__name__)
 
 OLDEST_SERVER = 150000
 OLDEST_PGVECTOR = (0, 7, 0)
@@ -31,10 +31,13 @@ def warn_of_collation(row: dict[str, Any]) -> None:
     made, here, database = row["collation_made"], row["collation_here"], row["database"]
     if made is not None and here is not None and made != here:
         log.warning(
-            "the database %s was made with version %s of its collation, the server's system has %s: indexes on text "
-            "may miss rows; stop the services and ask the DBA for: REINDEX DATABASE %s; ALTER DATABASE %s REFRESH "
-            "COLLATION VERSION;",
-            *(database, made, here, database, database),
+            "other_collation",
+            "the database %(database)s was made with version %(made)s of its collation, the server's system has "
+            "%(here)s: indexes on text may miss rows; stop the services and ask the DBA for: REINDEX DATABASE "
+            "%(database)s; ALTER DATABASE %(database)s REFRESH COLLATION VERSION;",
+            database=database,
+            made=made,
+            here=here,
         )
 
 

@@ -12,10 +12,12 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from enum import StrEnum
 from typing import Annotated, TextIO
 
 import typer
 
+from radretrieval import logs
 from radretrieval.cli import (
     audit,
     backup,
@@ -43,10 +45,18 @@ from radretrieval.cli import (
     work,
 )
 from radretrieval.errors import EnvironmentUnusable, RadretrievalError
-from radretrieval.files.text import LogFormatter, printable_lines
+from radretrieval.files.text import printable_lines
 
 # Typer carries its own copy of Click from 0.26 on: its base class of usage errors is found from one that it exports
 _ClickError: type[Exception] = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
+
+
+class LogFormat(StrEnum):
+    """How the log is written."""
+
+    text = "text"
+    json = "json"
+
 
 # A write that fails so is no fault of the program
 _NOT_WRITTEN = {errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
@@ -107,16 +117,17 @@ def options(
         ),
     ] = None,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Log more, and show tracebacks.")] = False,
+    log_format: Annotated[
+        LogFormat,
+        typer.Option("--log-format", envvar="RADRETRIEVAL_LOG_FORMAT", help="How stderr is written: lines, or JSON."),
+    ] = LogFormat.text,
     # eager: no command need follow
     version: Annotated[
         bool, typer.Option("--version", is_eager=True, callback=_version, help="Print the version and end.")
     ] = False,
 ) -> None:
     """Find the radiographs most like a given one."""
-    level = logging.INFO if verbose else logging.WARNING
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(LogFormatter())
-    logging.basicConfig(level=level, handlers=[handler])
+    logs.start(log_format.value, logging.INFO if verbose else logging.WARNING, sys.argv[1:])
     context.obj = database_url or None
     # what pg_stat_activity and messages about locks show, here and in the processes that are started
     os.environ.setdefault("PGAPPNAME", f"radretrieval {context.invoked_subcommand}")
@@ -188,9 +199,10 @@ def _ran(verbose: bool) -> object:
         return _interrupted()
     except _ClickError as error:
         with _written(sys.stderr):
-            said = io.StringIO()
-            error.show(said)  # type: ignore[attr-defined]
-            print(printable_lines(said.getvalue()), end="", file=sys.stderr)
+            if not logs.say("usage_refused", error.format_message()):  # type: ignore[attr-defined]
+                said = io.StringIO()
+                error.show(said)  # type: ignore[attr-defined]
+                print(printable_lines(said.getvalue()), end="", file=sys.stderr)
         return 2
     except RadretrievalError as error:
         _traceback(verbose, error)
@@ -243,7 +255,8 @@ def _fault(error: Exception, verbose: bool) -> int:
 
 def _told(message: str, code: int) -> int:
     with _written(sys.stderr):
-        print(printable_lines(message), file=sys.stderr)
+        if not logs.say("command_interrupted" if code == 130 else "command_failed", message.removeprefix("error: ")):
+            print(printable_lines(message), file=sys.stderr)
     return code
 
 
@@ -251,4 +264,6 @@ def _traceback(verbose: bool, error: BaseException) -> None:
     if verbose:
         import traceback
 
-        print(printable_lines("".join(traceback.format_exception(error))), end="", file=sys.stderr)
+        told = "".join(traceback.format_exception(error))
+        if not logs.say("traceback", told):
+            print(printable_lines(told), end="", file=sys.stderr)

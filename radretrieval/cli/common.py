@@ -69,7 +69,7 @@ def answering_prometheus(address: str | None) -> Iterator[None]:
 
     with metrics.listening(address) as port:
         if address is not None:
-            tell(f"metrics are at http://{address.rpartition(':')[0]}:{port}/metrics")
+            tell(f"metrics are at http://{address.rpartition(':')[0]}:{port}/metrics", "service_ready")
         yield
 
 
@@ -98,12 +98,14 @@ def print_document(
     key_values([(name, document[name]) for name in only or document if name not in hidden])
 
 
-def tell(message: str) -> None:
-    """A line for the person, on stderr; what is not printable in it is escaped."""
+def tell(message: str, event: str = "notice") -> None:
+    """A line for the person, on stderr; what is not printable in it is escaped. An event, where the log is JSON."""
+    from radretrieval import logs
     from radretrieval.files.text import printable
 
     with suppress(OSError):  # a log that cannot be written ends no service
-        print(printable(message), file=sys.stderr)
+        if not logs.say(event, message):
+            print(printable(message), file=sys.stderr)
 
 
 def not_active(encoder: int) -> str:
@@ -114,10 +116,19 @@ def not_active(encoder: int) -> str:
     )
 
 
+def tell_of(one: Mapping[str, str], mark: str, event: str) -> None:
+    """What is wrong with an input: with its path for the person, without it in a log as JSON."""
+    from radretrieval import logs
+    from radretrieval.files.text import without_path
+
+    if not logs.say(event, f"{one['error']}: {without_path(one['message'], one['path'])}"):
+        tell(f"{mark}{one['path']}: {one['message']}")
+
+
 def tell_failures(failures: FailureList, most: int = 20) -> None:
-    """Name the inputs that failed, on stderr."""
+    """Name the inputs that failed, on stderr; not in a log as JSON, where their reasons stand."""
     for failure in failures[:most]:
-        tell(f"failed: {failure['path']}: {failure['message']}")
+        tell_of(failure, "failed: ", "input_failed")
     if failures.total > most:
         kept = "all of them" if failures.total == len(failures) else f"the first {len(failures)}"
         tell(f"… and {failures.total - most} more ({kept} with --json)")
@@ -135,7 +146,7 @@ def tell_problems(problems: list[dict[str, str]], most: int = 3) -> None:
     for called, found in by_kind(problems):
         tell(f"{called}: {len(found)}")
         for problem in found[:most]:
-            tell(f"  {problem['path']}: {problem['message']}")
+            tell_of(problem, "  ", "input_problem")
         if len(found) > most:
             tell(f"  … and {len(found) - most} more (all of them with --json)")
 

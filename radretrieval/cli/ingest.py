@@ -76,7 +76,7 @@ def ingest(
         if watch:
             stop = stop_on_signals()
             archive.open()
-            tell(f"watching {', '.join(map(str, folders))}; Ctrl-C or SIGTERM ends it")
+            tell(f"watching {', '.join(map(str, folders))}; Ctrl-C or SIGTERM ends it", "service_ready")
             report = archive.watch(
                 folders,
                 settle=settle,

@@ -112,4 +112,5 @@ def receive(
 def _ready(config: rr.ScpConfig, port: int) -> None:
     secured = " with TLS" if config.tls else ""
     who = "" if config.peers else "; anyone may send, --peer or --peers say who"
-    tell(f"{config.title} listens on {config.host or '*'}:{port}{secured}{who}; Ctrl-C or SIGTERM ends it")
+    listens = f"{config.title} listens on {config.host or '*'}:{port}{secured}{who}"
+    tell(f"{listens}; Ctrl-C or SIGTERM ends it", "service_ready")

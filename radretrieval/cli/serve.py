@@ -43,4 +43,4 @@ def serve(
 
 
 def _ready(url: str) -> None:
-    tell(f"the page is at {url}; Ctrl-C or SIGTERM ends it")
+    tell(f"the page is at {url}; Ctrl-C or SIGTERM ends it", "service_ready")

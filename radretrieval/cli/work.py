@@ -18,7 +18,6 @@ from radretrieval.cli.common import (
     print_document,
     stop_on_signals,
     tell,
-    tell_failures,
 )
 
 
@@ -40,7 +39,7 @@ def work(
     stop = stop_on_signals()
     with answering_prometheus(metrics_address), opened(context) as archive, bar("encode") as progress:
         if not once:
-            tell("encoding what has no code, then waiting for more; Ctrl-C or SIGTERM ends it")
+            tell("encoding what has no code, then waiting for more; Ctrl-C or SIGTERM ends it", "service_ready")
         report = archive.encode(
             encoder=encoder, once=once, device=device, batch=batch, workers=workers, stop=stop, progress=progress
         )
@@ -52,8 +51,6 @@ def work(
         "failures": report.failures,
     }
     print_document(document, as_json)
-    if not as_json:
-        tell_failures(report.failures)
     if report.left > 0:
         tell(
             f"{report.left} images still have no code: another worker holds them, or they came meanwhile; run it again"

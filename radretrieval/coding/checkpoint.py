@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import logging
 import os
 import pickle
 import time
@@ -14,8 +13,9 @@ from typing import Any
 import torch
 
 from radretrieval.files.atomic import replacing
+from radretrieval.logs import Log
 
-log = logging.getLogger(__name__)
+log = Log(__name__)
 
 _DIGEST = 32  # bytes of SHA-256 at the file's end
 _RARELY = 50  # times the seconds that a checkpoint takes must pass before the next: it costs less than 2 %
@@ -44,16 +44,26 @@ class Checkpoint:
         except FileNotFoundError:
             return None
         except OSError as error:
-            log.warning("%s cannot be read, training begins anew: %s", self._path, _reason(error))
+            log.warning(
+                "checkpoint_unreadable",
+                "%(path)s cannot be read, training begins anew: %(reason)s",
+                path=self._path,
+                reason=_reason(error),
+            )
             return None
         if hashlib.sha256(data[:-_DIGEST]).digest() != data[-_DIGEST:]:
-            log.warning("%s is damaged, training begins anew", self._path)
+            log.warning("checkpoint_unreadable", "%(path)s is damaged, training begins anew", path=self._path)
             return None
         try:
             # tensors, numbers and lists only: reading runs no code
             state: dict[str, Any] = torch.load(io.BytesIO(data[:-_DIGEST]), map_location="cpu", weights_only=True)
         except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
-            log.warning("%s cannot be read, training begins anew: %s", self._path, _reason(error))
+            log.warning(
+                "checkpoint_unreadable",
+                "%(path)s cannot be read, training begins anew: %(reason)s",
+                path=self._path,
+                reason=_reason(error),
+            )
             return None
         return state
 
@@ -71,7 +81,12 @@ class Checkpoint:
                 with self._draft.open("rb+") as file:  # torch verifies nothing that it reads
                     file.write(hashlib.file_digest(file, "sha256").digest())
         except (OSError, RuntimeError) as error:
-            log.warning("no checkpoint can be written to %s: %s", self._path, _reason(error))
+            log.warning(
+                "no_checkpoint",
+                "no checkpoint can be written to %(path)s: %(reason)s",
+                path=self._path,
+                reason=_reason(error),
+            )
         self._last = time.monotonic()
         self._pause = max(self._pause, _RARELY * (self._last - started))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -20,9 +19,10 @@ from radretrieval.coding.progress import EpochFigures, Moment, StageClock
 from radretrieval.coding.recipes import recipe_of
 from radretrieval.coding.step import Step
 from radretrieval.errors import UsageError
+from radretrieval.logs import Log
 from radretrieval.profile import Profile
 
-log = logging.getLogger(__name__)
+log = Log(__name__)
 
 _MEASURED = 64  # films held out that are measured at a time
 
@@ -225,9 +225,11 @@ class _Run:
             torch.cuda.set_rng_state(cuda, self.target)
         self.resumed = True
         log.warning(
-            "an interrupted training of the same films and options goes on in epoch %d of %d; --restart begins anew",
-            min(len(self.figures) + 1, self.epochs),
-            self.epochs,
+            "training_resumed",
+            "an interrupted training of the same films and options goes on in epoch %(epoch)d of %(epochs)d; --restart "
+            "begins anew",
+            epoch=min(len(self.figures) + 1, self.epochs),
+            epochs=self.epochs,
         )
 
     def _batch(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
@@ -263,7 +265,13 @@ class _Run:
                 "values that are none, or are those of another network; name others with --weights"
             )
         self.place, self.seen, self.total, self.right = 0, 0, 0.0, 0
-        log.info("epoch %d of %d: %s", len(self.figures), self.epochs, self.figures[-1])
+        log.info(
+            "epoch_done",
+            "epoch %(epoch)d of %(epochs)d: %(figures)s",
+            epoch=len(self.figures),
+            epochs=self.epochs,
+            figures=self.figures[-1],
+        )
         last = len(self.figures) - 1
         if not held or last < self.epochs // 2:
             # in the first half the learning rate is high: a loss that is small there by chance is no end

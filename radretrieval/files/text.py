@@ -52,6 +52,11 @@ class LogFormatter(logging.Formatter):
         return printable_lines(super().formatException(ei))
 
 
+def without_path(message: str, path: str) -> str:
+    """A message for the log, in which its file is not named."""
+    return message.replace(path, "its file") if path else message
+
+
 def shown(uri: str, key_file: Path | None = None) -> str:
     """A URI for messages and tables: the path of a `file:` URI, any other URI unchanged.
 

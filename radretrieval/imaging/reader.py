@@ -5,7 +5,6 @@ Only numpy is imported at the top: the decoders are heavy, and each is imported 
 
 from __future__ import annotations
 
-import logging
 import os
 import stat
 from collections.abc import Callable
@@ -15,8 +14,9 @@ from radretrieval.errors import ImageError, InputMissing
 from radretrieval.imaging.dicom import looks_like_dicom, read_dicom
 from radretrieval.imaging.radiograph import Radiograph, nearly_constant
 from radretrieval.imaging.raster import read_jpeg, read_png, read_tiff
+from radretrieval.logs import Log
 
-log = logging.getLogger(__name__)
+log = Log(__name__)
 
 MAX_PIXELS = 100_000_000  # the default of Settings.max_pixels; importing Settings here would cost 0.1 s
 _TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -81,7 +81,7 @@ def read_image(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) ->
     """
     radiograph = decode_image(read_bytes(path, max_pixels=max_pixels), max_pixels=max_pixels)
     for reason in radiograph.ignored:
-        log.warning("%s: %s", os.fsdecode(path), reason)
+        log.warning("header_ignored", "%(path)s: %(reason)s", path=os.fsdecode(path), reason=reason)
     return radiograph
 
 

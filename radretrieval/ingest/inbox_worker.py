@@ -7,7 +7,6 @@ LOCKED. A killed one loses its transaction and nothing else.
 from __future__ import annotations
 
 import hashlib
-import logging
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -34,12 +33,13 @@ from radretrieval.ingest.needless import drop_needless
 from radretrieval.ingest.problem import Problem, of_issuers
 from radretrieval.ingest.register import RegisteredImage, log_updates, register_images
 from radretrieval.ingest.report import InboxReport
+from radretrieval.logs import Log
 from radretrieval.privacy.archive_key import ArchiveKey, archive_key
 from radretrieval.privacy.tombstones import Names, forgotten, message, refuse
 from radretrieval.storage.content_store import ContentStore
 from radretrieval.storage.worker_pool import WorkerPool
 
-log = logging.getLogger(__name__)
+log = Log(__name__)
 
 BATCH = 64
 IDLE_SECONDS = 1.0
@@ -86,7 +86,12 @@ class InboxWorker:
                     self.error = error
                     return
                 except (DatabaseUnavailable, EmbeddedServerError, EnvironmentUnusable) as error:
-                    log.warning("%s (trying again in %d s)", error, RETRY_SECONDS)
+                    log.warning(
+                        "database_unavailable",
+                        "%(reason)s (trying again in %(seconds)d s)",
+                        reason=error,
+                        seconds=RETRY_SECONDS,
+                    )
                     stop.wait(RETRY_SECONDS)
                     if not stop.is_set():
                         restart_embedded(self.database, self.settings)
@@ -115,7 +120,11 @@ class InboxWorker:
         except EnvironmentUnusable:
             raise
         except Exception:
-            log.debug("the database refused a batch of arrivals; they are processed one by one", exc_info=True)
+            log.debug(
+                "batch_refused",
+                "the database refused a batch of arrivals; they are processed one by one",
+                exc_info=True,
+            )
         return sum(self._batch(pool, 1) for _ in range(BATCH))
 
     def _batch(self, pool: WorkerPool[File | str, InspectedFile], limit: int) -> int:
@@ -199,7 +208,8 @@ class InboxWorker:
                 continue
             failures.append(_failure(arrival, error))
             report.fail(arrival.uri, failures[-1].error, failures[-1].message)
-            log.warning("%s: %s", printable(arrival.uri), failures[-1].message)
+            kind, reason = failures[-1].error, failures[-1].message
+            log.warning("file_failed", "%(uri)s: %(reason)s", uri=arrival.uri, reason=reason, kind=kind)
         return failures
 
     def _patient(self, connection: Connection, found: InspectedFile) -> str | None:
@@ -245,14 +255,19 @@ def keep_file(database: Database, settings: Settings, data: bytes, origin: str) 
 
 def _tell_forgotten(origin: str | None, at: datetime) -> None:
     """Log that a file was not taken; nothing that names it."""
-    log.warning("a file from %s is not taken: it was forgotten on %s", printable(origin or "a user"), f"{at:%Y-%m-%d}")
+    log.warning(
+        "file_forgotten",
+        "a file from %(sender)s is not taken: it was forgotten on %(day)s",
+        sender=origin or "a user",
+        day=f"{at:%Y-%m-%d}",
+    )
 
 
 def _note(report: InboxReport, problem: Problem, origin: str | None, uid: str | None) -> None:
     """List and log a problem; its message names sender and UID."""
     problem = problem._replace(message=problem.message + _sender(problem.message, origin, uid))
     report.note(problem)
-    log.warning("%s: %s", printable(problem.path), printable(problem.message))
+    log.warning("file_problem", "%(uri)s: %(reason)s", uri=problem.path, reason=problem.message, kind=problem.error)
 
 
 def _failure(arrival: Arrival, error: Exception) -> Failure:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 from radretrieval.archive import images
 from radretrieval.archive.connections import Connection
 from radretrieval.errors import EnvironmentUnusable, ImageError
 from radretrieval.files.uris import to_path
+from radretrieval.logs import Log
 
-log = logging.getLogger(__name__)
+log = Log(__name__)
 
 
 def check_path_key(connection: Connection, key_file: Path | None) -> None:
@@ -32,7 +32,8 @@ def check_path_key(connection: Connection, key_file: Path | None) -> None:
         to_path(uri, key_file)
     except ImageError:
         log.warning(
-            "paths in the archive are hidden with another key than %s (RADRETRIEVAL_PATH_KEY_FILE): name that key, or, "
-            "if it is lost, ingest every file again; those that are ingested now are hidden with this one",
-            key_file,
+            "other_path_key",
+            "paths in the archive are hidden with another key than %(key)s (RADRETRIEVAL_PATH_KEY_FILE): name that "
+            "key, or, if it is lost, ingest every file again; those that are ingested now are hidden with this one",
+            key=key_file,
         )

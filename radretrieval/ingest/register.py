@@ -7,7 +7,6 @@ correction: the row follows the newest file, and `image_history` keeps what was.
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,11 +18,12 @@ from radretrieval.archive.connections import Connection
 from radretrieval.archive.images import NewImage
 from radretrieval.archive.schema.columns import FILE, HEADER
 from radretrieval.config import Settings
-from radretrieval.files.text import printable, shown
+from radretrieval.files.text import shown
 from radretrieval.files.uris import file_uri, frame_uri
+from radretrieval.logs import Log
 from radretrieval.privacy.tombstones import Names, refuse
 
-log = logging.getLogger(__name__)
+log = Log(__name__)
 
 
 @dataclass(frozen=True)
@@ -98,9 +98,13 @@ def log_updates(written: Iterable[RegisteredImage]) -> None:
     """Log each update after its commit: image, origin and the names of the columns, never a value."""
     for one in written:
         if one.outcome == "updated" and one.other is not None:
-            origin = printable(one.image.origin or shown(one.image.uri))
-            columns = ", ".join(one.changed)
-            log.warning("image %d has another header by a newer file from %s: %s", one.other["id"], origin, columns)
+            log.warning(
+                "header_updated",
+                "image %(image)d has another header by a newer file from %(origin)s: %(columns)s",
+                image=one.other["id"],
+                origin=one.image.origin or "a folder",
+                columns=", ".join(one.changed),
+            )
 
 
 class _Registration:

@@ -6,7 +6,6 @@ time stayed the same for `settle` seconds: no half-written file is read. A faile
 
 from __future__ import annotations
 
-import logging
 import os
 import shutil
 import stat
@@ -29,14 +28,14 @@ from radretrieval.errors import (
     WrongPatientKey,
 )
 from radretrieval.files.atomic import make_folders, replacing, sync_file
-from radretrieval.files.text import printable
 from radretrieval.files.uris import to_uri
 from radretrieval.files.walk import FoundPaths, is_beside_images, walk
 from radretrieval.ingest.labels_csv import Labels
 from radretrieval.ingest.report import IngestReport
 from radretrieval.ingest.run import ingest
+from radretrieval.logs import Log
 
-log = logging.getLogger(__name__)
+log = Log(__name__)
 
 MOST = 1000  # files of one round, so that results are committed and files moved before more are begun
 RETRY_SECONDS = 5.0
@@ -153,7 +152,12 @@ def watch(
         except WrongPatientKey:  # only another start reads another key
             raise
         except (DatabaseUnavailable, EmbeddedServerError, EnvironmentUnusable) as error:
-            log.warning("%s (trying again in %d s)", error, RETRY_SECONDS)
+            log.warning(
+                "database_unavailable",
+                "%(reason)s (trying again in %(seconds)d s)",
+                reason=error,
+                seconds=RETRY_SECONDS,
+            )
             stop.wait(RETRY_SECONDS)
         stop.wait(every)
     return total
@@ -210,7 +214,13 @@ def _move(database: Database, path: str, folders: Sequence[Path], target: Path, 
             connection.commit()
         os.unlink(path)
     except OSError as error:
-        log.warning("%s is in the archive, but cannot be moved to %s: %s", printable(path), target, error.strerror)
+        log.warning(
+            "file_not_moved",
+            "a file of %(folder)s is in the archive, but cannot be moved to %(target)s: %(reason)s",
+            folder=folder,
+            target=target,
+            reason=error.strerror,
+        )
 
 
 def _make_like(folder: Path, target: Path, place: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -14,11 +13,12 @@ from radretrieval.coding.hamming import distances
 from radretrieval.coding.radon import barcode, bins
 from radretrieval.coding.rerank import Weights, rerank
 from radretrieval.config import Settings
+from radretrieval.logs import Log
 from radretrieval.profile import Profile
 from radretrieval.storage.prepare import PrepareTask, prepare_pool
 from radretrieval.storage.source import SourceFile
 
-log = logging.getLogger(__name__)
+log = Log(__name__)
 
 _BATCH = 64  # films that are encoded at a time
 
@@ -51,10 +51,11 @@ def calibrate(
     asked = held[places]
     if asked.all() or not asked.any():  # or no film at all
         log.warning(
+            "no_calibration",
             "the encoder will state no probabilities: they need films that were learnt and films that were not, and of "
-            "these %d only %d can be read; train again when their files are there",
-            len(films),
-            len(places),
+            "these %(films)d only %(read)d can be read; train again when their files are there",
+            films=len(films),
+            read=len(places),
         )
         return None
     codes = np.array([code for _, code in films])[places]

@@ -6,7 +6,6 @@ It is computed once for an encoder and a state of its codes, and kept as a file 
 from __future__ import annotations
 
 import json
-import logging
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,8 +18,9 @@ from radretrieval.archive.connections import Database
 from radretrieval.coding.projection import project
 from radretrieval.config import Settings
 from radretrieval.files.atomic import write_bytes
+from radretrieval.logs import Log
 
-log = logging.getLogger(__name__)
+log = Log(__name__)
 
 MOST_IMAGES = 20_000
 NEIGHBOURS = 10  # of an image, for the agreement of a class with them
@@ -111,5 +111,10 @@ def _read(path: Path) -> EmbeddingMap | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, KeyError) as error:
-        log.warning("the embedding map %s cannot be read (%s); it is computed anew", path, error)
+        log.warning(
+            "map_unreadable",
+            "the embedding map %(path)s cannot be read (%(reason)s); it is computed anew",
+            path=path,
+            reason=error,
+        )
         return None

@@ -7,7 +7,6 @@ killed loses its open transactions, and other workers take their images.
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections import deque
@@ -31,7 +30,8 @@ from radretrieval.coding import radon
 from radretrieval.config import Settings
 from radretrieval.errors import DatabaseUnavailable, EnvironmentUnusable, NoEncoder
 from radretrieval.files.failures import FailureList
-from radretrieval.files.text import printable, shown
+from radretrieval.files.text import printable, shown, without_path
+from radretrieval.logs import Log
 from radretrieval.storage.prepare import PreparedImage, PrepareTask, prepare_pool
 from radretrieval.storage.source import SourceFile
 from radretrieval.storage.worker_pool import WorkerPool, outcome
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from radretrieval.coding.cnnc import Coder
 
 
-log = logging.getLogger(__name__)
+log = Log(__name__)
 
 POOLED_SECONDS = 10.0  # behind a pooler, which passes no notification on
 POLL_SECONDS = 60.0  # a notification can be lost with its connection; nothing waits longer than this
@@ -161,7 +161,9 @@ class _EncodeWorker:
                         pause = RETRY_SECONDS[0]
                         self._sleep(listener)
             except DatabaseUnavailable as error:
-                log.warning("%s; trying again in %.0f s", error, pause)
+                log.warning(
+                    "database_unavailable", "%(reason)s; trying again in %(seconds).0f s", reason=error, seconds=pause
+                )
                 self.stop.wait(pause)
                 pause = min(pause * 2, RETRY_SECONDS[1])
                 if not self.stop.is_set():
@@ -171,7 +173,7 @@ class _EncodeWorker:
         try:
             self.encode_all()
         except NoEncoder as error:
-            log.warning("%s (waiting for one)", error)
+            log.warning("no_encoder", "%(reason)s (waiting for one)", reason=error)
 
     @contextmanager
     def _listener(self) -> Iterator[Connection | None]:
@@ -179,7 +181,12 @@ class _EncodeWorker:
         try:
             listener = connections.connect(self.database.session_url, session=True, autocommit=True)
         except EnvironmentUnusable as error:
-            log.warning("looking for new images every %.0f s: %s", POOLED_SECONDS, error)
+            log.warning(
+                "no_notifications",
+                "looking for new images every %(seconds).0f s: %(reason)s",
+                seconds=POOLED_SECONDS,
+                reason=error,
+            )
             yield None
             return
         with listener:
@@ -264,7 +271,12 @@ class _EncodeWorker:
         for image, error in bad:
             metrics.count(metrics.NOT_ENCODED, 1, type(error).__name__)
             failure = self.report.failures.add(shown(image.uri, self.settings.path_key_file), error, str(error))
-            log.warning("image %d, %s: %s", image.image_id, failure["path"], failure["message"])
+            log.warning(
+                "image_not_encoded",
+                "image %(image)d: %(reason)s",
+                image=image.image_id,
+                reason=without_path(failure["message"], failure["path"]),
+            )
         self.report.encoded += len(good)
         self.advance(len(group))
         return len(group)

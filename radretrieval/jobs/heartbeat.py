@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
 import threading
@@ -13,8 +12,9 @@ from radretrieval.archive import heartbeats
 from radretrieval.archive.connections import Database
 from radretrieval.errors import DatabaseUnavailable, EnvironmentUnusable, RadretrievalError
 from radretrieval.files.text import printable
+from radretrieval.logs import Log
 
-log = logging.getLogger(__name__)
+log = Log(__name__)
 
 END_SECONDS = 3.0  # that the end of a service waits for its row to be deleted
 
@@ -52,10 +52,10 @@ class Heartbeat:
                 with self._database.connection() as connection:
                     row = heartbeats.beat(connection, row, *self._identity)
             except DatabaseUnavailable as error:
-                log.info("no heartbeat: %s", error)
+                log.info("no_heartbeat", "no heartbeat: %(reason)s", reason=error)
             except EnvironmentUnusable as error:
                 if not told:
-                    log.warning("health does not see this service: %s", error)
+                    log.warning("service_not_seen", "health does not see this service: %(reason)s", reason=error)
                 told = True
             if self._ended.wait(heartbeats.EVERY_SECONDS):
                 break
@@ -64,4 +64,4 @@ class Heartbeat:
                 with self._database.connection() as connection:
                     heartbeats.end(connection, row)
             except RadretrievalError as error:
-                log.info("the heartbeat stays: %s", error)
+                log.info("heartbeat_stays", "the heartbeat stays: %(reason)s", reason=error)

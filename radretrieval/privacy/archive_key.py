@@ -7,7 +7,6 @@ files of the archive, whose patients' identifiers must yield the pseudonyms that
 
 from __future__ import annotations
 
-import logging
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,9 +16,10 @@ from radretrieval.archive import patient_keys
 from radretrieval.archive.connections import Connection, Database
 from radretrieval.config import Settings
 from radretrieval.errors import RadretrievalError, WrongPatientKey
+from radretrieval.logs import Log
 from radretrieval.privacy.pseudonyms import check_value, issuer_name, key_file, load_secret, patient_key
 
-log = logging.getLogger(__name__)
+log = Log(__name__)
 
 _TESTED = 10  # files of an older archive that can be read
 _TRIED = 1000  # the newest may all be gone
@@ -132,7 +132,9 @@ class ArchiveKey:
                 f"it is the right one, and these patients were named by labels: {_ACCEPT}"
             )
         log.warning(
-            "the key %s is recorded as that of the archive's pseudonyms; no DICOM file is at hand to test it", self.path
+            "key_untested",
+            "the key %(key)s is recorded as that of the archive's pseudonyms; no DICOM file is at hand to test it",
+            key=self.path,
         )
 
 

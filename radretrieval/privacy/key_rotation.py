@@ -17,16 +17,16 @@ never used. The transaction holds the ingestion lock, so that it waits for a com
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 
 from radretrieval.archive import patient_keys
 from radretrieval.archive.connections import Connection, Database
 from radretrieval.config import Settings
+from radretrieval.logs import Log
 from radretrieval.privacy import pseudonyms
 from radretrieval.privacy.archive_key import ArchiveKey
 
-log = logging.getLogger(__name__)
+log = Log(__name__)
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,7 @@ def _take_issuers(connection: Connection, settings: Settings) -> None:
         patient_keys.take_issuers(connection, issuer)
     else:
         log.warning(
+            "no_issuers",
             "the pseudonyms of this archive take no issuer: equal identifiers of two issuers are one patient; to have "
-            "them take it, rotate with --issuer NAME, which says who gave the identifiers of the patients so far"
+            "them take it, rotate with --issuer NAME, which says who gave the identifiers of the patients so far",
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -22,6 +21,7 @@ from radretrieval.archive.search.stored import StoredQuery
 from radretrieval.coding.rerank import Weights, rerank
 from radretrieval.config import Settings
 from radretrieval.errors import NotInArchive, UsageError
+from radretrieval.logs import Log
 from radretrieval.search.film_cells import FilmCells, FoundRegion
 from radretrieval.search.judge import considered, judge
 from radretrieval.search.query import QueryFile, SearchQuery
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from radretrieval.coding.cnnc import Coder
 
 
-log = logging.getLogger(__name__)
+log = Log(__name__)
 
 
 class Searcher:
@@ -79,7 +79,7 @@ class Searcher:
             self.connection.autocommit = True
             self.encoder = encoders.get(self.connection, self.encoder_id)
             if self.encoder.bypassed:
-                log.warning("%s", self.encoder.bypass_message)
+                log.warning("index_bypassed", "%(reason)s", reason=self.encoder.bypass_message)
             self.geometry = codes.geometry_id(self.connection, *geometry(self.encoder.profile.barcode))
             self._stack = stack.pop_all()
         return self

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from radretrieval.archive import audit, connections
 from radretrieval.archive.connections import Connection, Database
+from radretrieval.logs import Log
 from radretrieval.search.recorded import recorded
 from radretrieval.search.request import Answer
 from radretrieval.search.searcher import Searcher
 from radretrieval.serve.access.user import User
 
-log = logging.getLogger(__name__)
+log = Log(__name__)
 
 
 def note(database: Database, who: str, action: str, **detail: Any) -> None:
@@ -31,7 +31,7 @@ def note(database: Database, who: str, action: str, **detail: Any) -> None:
 def note_on(connection: Connection, who: str, action: str, **detail: Any) -> None:
     """Do what `note` does, by a connection that is open."""
     if not audit.note(connection, who, action, detail):
-        log.warning("audit: %r %s %s", who, action, detail)
+        log.warning("audit_row", "audit: %(who)s %(action)s %(detail)s", who=repr(who), action=action, detail=detail)
 
 
 @contextmanager
@@ -47,4 +47,4 @@ def noted(searcher: Searcher, user: User, answer: Answer) -> Iterator[None]:
             yield
         finally:
             if not finish():
-                log.warning("audit: %r %s %s", user.name, "search", detail)
+                log.warning("audit_row", "audit: %(who)s search %(detail)s", who=repr(user.name), detail=detail)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 from contextlib import suppress
 from pathlib import Path
 
 from radretrieval.files.atomic import make_folders, write_bytes
+from radretrieval.logs import Log
 
-log = logging.getLogger(__name__)
+log = Log(__name__)
 
 _KEPT = 0.9  # of the limit, when files are deleted: so that not each new file has the folder listed
 
@@ -51,7 +51,12 @@ class FilmCache:
             make_folders(path.parent, lambda folder: folder.mkdir(0o700))
             write_bytes(path, data, mode=0o600)
         except OSError as error:
-            log.warning("the cache of films %s cannot take a file (%s)", self._folder, error.strerror or error)
+            log.warning(
+                "film_cache_full",
+                "the cache of films %(folder)s cannot take a file (%(reason)s)",
+                folder=self._folder,
+                reason=error.strerror or error,
+            )
             return
         with self._lock:
             if self._size is not None:

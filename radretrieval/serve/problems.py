@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from http import HTTPStatus
 from typing import Any
@@ -25,9 +24,10 @@ from radretrieval.errors import (
     UsageError,
     WrongPatientKey,
 )
+from radretrieval.logs import Log
 from radretrieval.serve.access.user import Role
 
-log = logging.getLogger(__name__)
+log = Log(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 # These name the database, its role or its tables, which only who runs the service has to know.
@@ -83,7 +83,7 @@ def refusal(error: RadretrievalError, request: Request) -> tuple[int, str]:
     status = status_of(error)
     if status < 500:
         return status, in_fields(str(error))
-    log.warning("%s: %s", request.url.path, error)
+    log.warning("request_failed", "%(route)s: %(reason)s", route=request.url.path, reason=error)
     return status, _said(error, request)
 
 

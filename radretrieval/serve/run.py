@@ -42,6 +42,7 @@ def run(settings: Settings, options: ServeSettings, on_ready: Callable[[str], No
         ws="none",
         lifespan="off",  # uvicorn would print a traceback where the archive cannot be opened
         loop="asyncio",
+        log_config=None,  # its lines go where all go, and look like them
         log_level="warning",
         proxy_headers=False,  # the gate decides whom to believe
         server_header=False,

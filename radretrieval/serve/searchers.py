@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -11,11 +10,12 @@ from radretrieval.archive.coder import Coders
 from radretrieval.archive.connections import Database, restart_embedded
 from radretrieval.config import Settings
 from radretrieval.errors import DatabaseUnavailable, EnvironmentUnusable, RadretrievalError
+from radretrieval.logs import Log
 from radretrieval.search.film_cells import FilmCells
 from radretrieval.search.searcher import Searcher
 from radretrieval.storage.worker_pool import Run, call
 
-log = logging.getLogger(__name__)
+log = Log(__name__)
 
 WAIT_SECONDS = 30.0  # for a searcher that is free
 FILMS = 300  # kept as cells, 0.6 MB each: those of thirty answers
@@ -84,9 +84,9 @@ class Searchers:
                 searcher.coder.codes(np.zeros((1, side, side), np.float32))
                 barcode(np.zeros((1, shape.size, shape.size), np.float32), shape.size, shape.angles)
         except RadretrievalError as error:
-            log.info("the network is loaded with the first search: %s", error)
+            log.info("network_not_loaded", "the network is loaded with the first search: %(reason)s", reason=error)
         except Exception:
-            log.warning("the network could not be loaded", exc_info=True)
+            log.warning("network_not_loaded", "the network could not be loaded", exc_info=True)
 
     def close(self) -> None:
         """Close the searchers that are free; the others are closed when they are given back."""

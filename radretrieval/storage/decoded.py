@@ -8,7 +8,6 @@ of the code that decodes, so that other code decodes anew.
 from __future__ import annotations
 
 import fcntl
-import logging
 import mmap
 import os
 import re
@@ -25,9 +24,10 @@ from radretrieval.errors import EnvironmentUnusable
 from radretrieval.files.atomic import make_folders, replacing
 from radretrieval.files.uris import frame_of
 from radretrieval.files.versions import code_digest
+from radretrieval.logs import Log
 from radretrieval.storage.source import SourceFile
 
-log = logging.getLogger(__name__)
+log = Log(__name__)
 
 _SOURCES = ("imaging", "storage/prepare.py", "storage/decoded.py")
 _LIBRARIES = ("numpy", "pillow", "tifffile", "imagecodecs", "pydicom", "pylibjpeg", "pylibjpeg-openjpeg", "pyjpegls")
@@ -200,7 +200,11 @@ def _take(lock: int, folder: Path) -> None:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        log.warning("another training reads its films into %s; waiting until it has read them", folder)
+        log.warning(
+            "waiting_for_training",
+            "another training reads its films into %(folder)s; waiting until it has read them",
+            folder=folder,
+        )
         fcntl.flock(lock, fcntl.LOCK_EX)
 
 

@@ -45,6 +45,7 @@ def _own_logging_and_signals() -> Iterator[None]:
     try:
         yield
     finally:
+        logging.captureWarnings(False)
         root.handlers = handlers
         root.setLevel(level)
         for number, handler in kept.items():

@@ -11,7 +11,6 @@ from __future__ import annotations
 import atexit
 import contextlib
 import importlib.util
-import logging
 import os
 import sys
 import threading
@@ -22,6 +21,7 @@ from pathlib import Path
 
 from radretrieval.archive.embedded.cluster import Cluster, make_home, open_private
 from radretrieval.errors import EmbeddedServerError
+from radretrieval.logs import Log
 
 if sys.platform != "win32":
     import fcntl
@@ -30,7 +30,7 @@ if sys.platform != "win32":
 _STOP_SECONDS = 60.0
 _LEAVE_SECONDS = _STOP_SECONDS + 10
 
-_log = logging.getLogger(__name__)
+log = Log(__name__)
 _mutex = threading.RLock()
 
 
@@ -206,7 +206,7 @@ def _leave_all() -> None:
         try:
             release(home)
         except EmbeddedServerError as error:
-            _log.warning("%s", error)
+            log.warning("embedded_server", "%(reason)s", reason=error)
 
 
 atexit.register(_leave_all)

@@ -8,7 +8,6 @@ left.
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,8 +27,9 @@ from radretrieval.archive.schema import objects
 from radretrieval.archive.schema.names import exact_table, partition
 from radretrieval.coding.anchors import Anchors, choose
 from radretrieval.errors import UsageError
+from radretrieval.logs import Log
 
-log = logging.getLogger(__name__)
+log = Log(__name__)
 
 SAMPLE = 64  # codes for each anchor, from which the anchors are chosen
 BATCH = 20_000  # codes that are read and assigned at a time
@@ -292,7 +292,12 @@ def _remove_leftovers(connection: Connection, encoder: Encoder) -> None:
         if warned == started and time.monotonic() > started + locks.SECONDS:
             warned = time.monotonic()
             has = locks.shown(connection, [row["pid"] for row in left])
-            log.warning("waiting %.0f s at most for transactions that may read the old index: %s", READER_SECONDS, has)
+            log.warning(
+                "waiting_for_lock",
+                "waiting %(seconds).0f s at most for transactions that may read the old index: %(sessions)s",
+                seconds=READER_SECONDS,
+                sessions=has,
+            )
         time.sleep(0.05)
     for row in orphans:
         off, most = sql("table_off").replace("{table}", row["name"]), started + READER_SECONDS - time.monotonic()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import queue
 import threading
 from collections.abc import Callable
@@ -15,10 +14,11 @@ from radretrieval.archive.inbox import Arrival
 from radretrieval.config import Settings
 from radretrieval.errors import DatabaseUnavailable, EnvironmentUnusable
 from radretrieval.files.uris import store_uri
+from radretrieval.logs import Log
 from radretrieval.storage.content_store import ContentStore
 from radretrieval.storage.draft import Draft
 
-log = logging.getLogger(__name__)
+log = Log(__name__)
 
 LARGEST_GROUP = 64
 RETRY_SECONDS = 1.0
@@ -97,7 +97,7 @@ class ReceiveQueue:
                 try:
                     self._finish(group)
                 except Exception as error:  # the thread goes on: without it each request would wait for ever
-                    log.exception("after a commit")
+                    log.error("after_commit_failed", "after a commit", exc_info=True)
                     for entry in group:
                         if not entry.done.done():
                             entry.done.set_exception(error)
@@ -132,14 +132,14 @@ class ReceiveQueue:
                 entry.done.set_exception(error)
             if isinstance(error, EnvironmentUnusable):
                 if self._unavailable is None:
-                    log.warning("%s (files are refused until then)", error)
+                    log.warning("database_unavailable", "%(reason)s (files are refused until then)", reason=error)
                 self._unavailable = str(error)
                 restart_embedded(self._database, self._settings)
             else:
-                log.exception("files cannot be stored")
+                log.error("file_not_stored", "files cannot be stored", exc_info=True)
             return
         if self._unavailable is not None:
-            log.warning("the database can be used again: files are accepted")
+            log.warning("database_available", "the database can be used again: files are accepted")
             self._unavailable = None
         for entry in group:
             entry.done.set_result(None)

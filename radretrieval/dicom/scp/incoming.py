@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import logging
 import threading
 import time
 from collections.abc import Callable
@@ -12,9 +11,10 @@ from typing import Any
 from radretrieval.dicom.data_set import HEAD, LONGEST_UID, file_head
 from radretrieval.errors import EnvironmentUnusable
 from radretrieval.files.text import printable
+from radretrieval.logs import Log
 from radretrieval.storage.draft import Draft
 
-log = logging.getLogger(__name__)
+log = Log(__name__)
 
 _C_STORE = "C_STORE_RQ"
 _NEEDED = ("AffectedSOPClassUID", "AffectedSOPInstanceUID", "MessageID")
@@ -58,8 +58,13 @@ class IncomingDataSet(io.BytesIO):
             except Exception as error:
                 self.error = error
                 self.close_draft()
-                uid = printable(str(self._message.command_set.get("AffectedSOPInstanceUID")))
-                log.warning("%s: %s: refused while it comes: %s", requestor(self._association), uid, error)
+                log.warning(
+                    "file_refused",
+                    "%(sender)s: %(uid)s: refused while it comes: %(reason)s",
+                    sender=requestor(self._association),
+                    uid=self._message.command_set.get("AffectedSOPInstanceUID"),
+                    reason=error,
+                )
         return len(data)
 
     def close_draft(self) -> None:
@@ -164,5 +169,10 @@ class MessageReader:
             self._announced = before or time.monotonic()
 
     def _abort(self, reason: str) -> None:
-        log.warning("%s: the association is aborted: %s", requestor(self._association), reason)
+        log.warning(
+            "association_aborted",
+            "%(sender)s: the association is aborted: %(reason)s",
+            sender=requestor(self._association),
+            reason=reason,
+        )
         self._dimse.dul.event_queue.put("Evt19")  # PS3.8, 9.2.1: an invalid PDU

@@ -22,9 +22,13 @@ from radretrieval.dicom.scp.access import AllowedPeer, rejection_reason
 from radretrieval.dicom.scp.incoming import IncomingDataSet, MessageReader, requestor
 from radretrieval.dicom.sop_classes import VERIFICATION, syntaxes_of
 from radretrieval.errors import EnvironmentUnusable
-from radretrieval.files.text import printable
+from radretrieval.logs import Log
 
-log = logging.getLogger(__name__)
+log = Log(__name__)
+
+_REJECTED = "%(sender)s: association rejected: %(reason)s"
+_BLANK_TITLE = "%(sender)s: association refused: its calling AE title is blank; set one on the device"
+_ENDED = "%(sender)s: the connection is ended: %(reason)s"
 
 REQUEST_SECONDS = 5.0  # for a connection to request an association; for an association `ScpConfig.idle_seconds`
 GRACE_SECONDS = 5.0  # for associations to end, when the server stops
@@ -143,7 +147,9 @@ class ScpServer:
                     _kill_connection(association)
             time.sleep(0.05)
         for association in left:
-            log.warning("%s: association aborted: this node stops", requestor(association))
+            log.warning(
+                "association_aborted", "%(sender)s: association aborted: this node stops", sender=requestor(association)
+            )
             association.abort(block=False)
         if left:
             time.sleep(0.2)  # for the aborts to be sent
@@ -159,8 +165,12 @@ class ScpServer:
         names = sorted(UID(uid).name for uid in requested - accepted)
         if names:
             more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-            shown = printable(", ".join(names[:5]))
-            log.info("%s: declined: %s%s (--all-classes accepts every kind)", requestor(association), shown, more)
+            log.info(
+                "classes_declined",
+                "%(sender)s: declined: %(classes)s (--all-classes accepts every kind)",
+                sender=requestor(association),
+                classes=", ".join(names[:5]) + more,
+            )
 
     def _negotiate(self, event: evt.Event) -> None:
         """Accept an association, or reject it and log why (PS3.8, 9.3.4)."""
@@ -182,10 +192,10 @@ class ScpServer:
                 else:
                     self._accepted.add(association)
         if code is None:
-            log.info("%s: association accepted", requestor(association))
+            log.info("association_accepted", "%(sender)s: association accepted", sender=requestor(association))
             self._log_declined_classes(association)
             return
-        log.warning("%s: association rejected: %s", requestor(association), printable(str(reason)))
+        log.warning("association_rejected", _REJECTED, sender=requestor(association), reason=reason)
         association.acse.send_reject(*code)
         association.kill()
         self._ended(association, str(reason))
@@ -204,7 +214,7 @@ def _read_pdus(event: evt.Event) -> None:
 
     def read(count: int) -> bytearray:
         if count > LARGEST_PDU:
-            log.warning("%s: the connection is ended: it announces a PDU of %d bytes", address, count)
+            log.warning("connection_ended", _ENDED, sender=address, reason=f"it announces a PDU of {count} bytes")
             raise OSError("the PDU is too large")
         data = bytearray(count)
         view, got = memoryview(data), 0
@@ -222,7 +232,7 @@ def _read_pdus(event: evt.Event) -> None:
         if first and len(data) == _PDU_HEAD and data[0] == _ASSOCIATE_RQ:
             body = association_request.repaired(bytes(read(int.from_bytes(data[2:], "big"))))
             if not association_request.calling_title(body):
-                log.warning("%s: association refused: its calling AE title is blank; set one on the device", address)
+                log.warning("association_rejected", _BLANK_TITLE, sender=address)
             repaired_body.extend(body)
             data = data[:2] + len(body).to_bytes(4, "big")
         first = False
@@ -234,7 +244,8 @@ def _read_pdus(event: evt.Event) -> None:
 def _log_refused(event: evt.Event) -> None:
     """Log an abort that is sent before there is an association: what came is no association request."""
     if type(event.pdu).__name__ == "A_ABORT_RQ" and not event.assoc.is_established and not event.assoc.is_aborted:
-        log.warning("%s: the connection is ended: no valid association request came", event.assoc.requestor.address)
+        address = event.assoc.requestor.address
+        log.warning("connection_ended", _ENDED, sender=address, reason="no valid association request came")
 
 
 def _check_command(event: evt.Event) -> None:
@@ -256,7 +267,7 @@ def _kill_connection(association: Any) -> None:
 
 
 def _log_abort(event: evt.Event) -> None:
-    log.warning("%s: the association was aborted", requestor(event.assoc))
+    log.warning("association_aborted", "%(sender)s: the association was aborted", sender=requestor(event.assoc))
 
 
 class _Server(ThreadedAssociationServer):
@@ -289,7 +300,12 @@ class _Server(ThreadedAssociationServer):
             try:
                 request = self.ssl_context.wrap_socket(request, server_side=True)
             except OSError as error:  # ssl.SSLError is one
-                log.warning("%s: no TLS connection: %s", client_address[0], error)
+                log.warning(
+                    "no_tls",
+                    "%(sender)s: no TLS connection: %(reason)s",
+                    sender=client_address[0],
+                    reason=error,
+                )
                 request.close()
                 return
             request.settimeout(self.ae.network_timeout)
@@ -297,7 +313,9 @@ class _Server(ThreadedAssociationServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Log a line, instead of printing a traceback to stderr."""
-        log.warning("%s: the connection failed", client_address[0], exc_info=log.isEnabledFor(logging.DEBUG))
+        log.warning(
+            "connection_failed", "%(sender)s: the connection failed", exc_info=log.debugs, sender=client_address[0]
+        )
 
     def shutdown_listening(self) -> None:
         """Accept no more connections."""

@@ -22,11 +22,12 @@ from radretrieval.errors import EnvironmentUnusable, ImageError
 from radretrieval.files.text import printable
 from radretrieval.ingest.inbox_worker import InboxWorker
 from radretrieval.ingest.report import InboxReport
+from radretrieval.logs import Log
 
 if TYPE_CHECKING:
     from pynetdicom.events import Event
 
-log = logging.getLogger(__name__)
+log = Log(__name__)
 
 # PS3.4, B.2.3
 SUCCESS = 0x0000
@@ -87,7 +88,7 @@ class StorageScp:
         with suppress(EnvironmentUnusable), self._database.connection() as connection:
             noted = audit.note(connection, title, action, detail, wait=True)
         if not noted:
-            log.warning("audit: %s %s %s", printable(title), action, printable(str(detail)))
+            log.warning("audit_row", "audit: %(who)s %(action)s %(detail)s", who=title, action=action, detail=detail)
 
     def _handle(self, event: Event) -> int:
         """Serve one C-STORE request; log the reason of any status but success.
@@ -99,7 +100,7 @@ class StorageScp:
         except EnvironmentUnusable as error:
             status, reason = OUT_OF_RESOURCES, str(error)
         except Exception as error:
-            log.exception("a file cannot be stored")
+            log.error("file_not_stored", "a file cannot be stored", exc_info=True)
             status, reason = PROCESSING_FAILURE, f"{type(error).__name__}: {error}"
         metrics.count(metrics.RECEIVED, 1, printable(str(event.assoc.requestor.ae_title).strip()), f"0x{status:04X}")
         association: Any = event.assoc
@@ -108,8 +109,14 @@ class StorageScp:
         association.requests["stored" if status == SUCCESS else "refused"] += 1
         if status != SUCCESS:
             request: Any = event.request
-            uid = printable(str(request.AffectedSOPInstanceUID))
-            log.warning("%s: %s: answered 0x%04X: %s", requestor(event.assoc), uid, status, printable(reason))
+            log.warning(
+                "file_refused",
+                "%(sender)s: %(uid)s: answered %(status)s: %(reason)s",
+                sender=requestor(event.assoc),
+                uid=request.AffectedSOPInstanceUID,
+                status=f"0x{status:04X}",
+                reason=reason,
+            )
         return status
 
     def _store(self, event: Event) -> tuple[int, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 import threading
@@ -16,9 +15,10 @@ from argon2.exceptions import Argon2Error, InvalidHashError
 
 from radretrieval.errors import UsageError
 from radretrieval.files.atomic import write_bytes
+from radretrieval.logs import Log
 from radretrieval.serve.access.user import Role, User
 
-log = logging.getLogger(__name__)
+log = Log(__name__)
 
 NAME = re.compile(r"[\w.@+-]{1,64}")
 SHORTEST, LONGEST = 12, 256  # characters of a password
@@ -56,7 +56,7 @@ class UsersFile:
             try:
                 self._read()
             except UsageError as error:
-                log.error("nobody can log in: %s", error)
+                log.error("users_unreadable", "nobody can log in: %(reason)s", reason=error)
                 self._entries, self._state = {}, None
             return self._entries.get(name)
 
