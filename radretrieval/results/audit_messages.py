@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from datetime import UTC
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
 from radretrieval.archive.audit_trail import AuditRow
@@ -89,7 +89,12 @@ _APPLICATION_ROLE = _Code("110150", "Application")
 
 def failed(row: AuditRow) -> bool:
     """Whether what the row tells of was refused or ended by an error."""
-    return row.action in _REFUSED or "error" in row.detail
+    return row.action in _REFUSED or "error" in _told(row)
+
+
+def _told(row: AuditRow) -> dict[str, Any]:
+    """The detail of a row; nothing where whoever called audit_add has given another value than an object."""
+    return row.detail if isinstance(row.detail, dict) else {}
 
 
 def json_line(row: AuditRow) -> str:
@@ -116,7 +121,7 @@ def dicom_message(row: AuditRow, source: str) -> str:
         EventOutcomeIndicator="4" if failed(row) else "0",
     )
     ElementTree.SubElement(head, "EventID", event.identifier.attributes())
-    for kind in (event.kind, _Code(row.action.replace(" ", "-"), row.action, OWN)):
+    for kind in (event.kind, _Code(_xml(row.action).replace(" ", "-"), _xml(row.action), OWN)):
         if kind is not None:
             ElementTree.SubElement(head, "EventTypeCode", kind.attributes())
     _participants(root, row, source)
@@ -132,7 +137,7 @@ def dicom_message(row: AuditRow, source: str) -> str:
 def _participants(root: ElementTree.Element, row: AuditRow, source: str) -> None:
     """Who asked, from which address; and this program, as the role of the database that it logged in with."""
     asking = {"UserID": _xml(row.who), "UserIsRequestor": "true"}
-    if address := row.detail.get("address"):
+    if address := _told(row).get("address"):
         asking |= {"NetworkAccessPointID": _xml(str(address)), "NetworkAccessPointTypeCode": "2"}
     requestor = ElementTree.SubElement(root, "ActiveParticipant", asking)
     if row.action.startswith("association"):
@@ -144,7 +149,8 @@ def _participants(root: ElementTree.Element, row: AuditRow, source: str) -> None
         ElementTree.SubElement(root, "ActiveParticipant", program), "RoleIDCode", _APPLICATION_ROLE.attributes()
     )
     if row.action == "send":
-        for name in row.detail.get("to", ()):
+        nodes = _told(row).get("to")
+        for name in nodes if isinstance(nodes, list) else ():
             peer = ElementTree.SubElement(root, "ActiveParticipant", UserID=_xml(str(name)), UserIsRequestor="false")
             ElementTree.SubElement(peer, "RoleIDCode", _RECEIVER.attributes())
 

@@ -23,7 +23,7 @@ from radretrieval.archive.connections import Database
 from radretrieval.config import Settings
 from radretrieval.errors import EnvironmentUnusable, UsageError
 from radretrieval.results import syslog
-from radretrieval.results.audit_messages import EVENTS, dicom_message, json_line
+from radretrieval.results.audit_messages import EVENTS, dicom_message, failed, json_line
 
 etree = pytest.importorskip("lxml.etree")
 SCHEMA = etree.RelaxNG(etree.parse(str(Path(__file__).parents[1] / "results" / "audit-message.rng")))
@@ -63,6 +63,17 @@ def test_every_action_is_a_dicom_message_of_the_schema(action: str) -> None:
     assert detail in [json.loads(one) for one in texts if one.startswith(b"{")]
     made.find("ActiveParticipant").attrib.pop("UserID")
     assert not SCHEMA.validate(made)
+
+
+@pytest.mark.parametrize("detail", [None, 1, "error", ["error"], {"to": 5, "address": {"a": "\x07"}}])
+def test_rows_that_no_program_of_ours_has_added_are_messages_too(detail: Any) -> None:
+    """As a role that may call audit_add makes them, so that the audit cannot be exported any more."""
+    for action in ("send", "se\x07\ufffe\nnd", ""):
+        row = AuditRow(7, datetime(2026, 2, 3, tzinfo=UTC), "\ufffe", None, action, detail, b"")
+        made = etree.fromstring(dicom_message(row, "s"))
+        assert SCHEMA.validate(made), SCHEMA.error_log
+        assert json.loads(json_line(row))["detail"] == detail
+        assert not failed(row)
 
 
 def test_events_have_the_codes_of_dicom() -> None:
