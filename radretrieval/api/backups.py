@@ -41,6 +41,7 @@ class ArchiveBackups(ArchiveBase):
         Raises
         ------
         UsageError : the folder holds something else.
+        WrongPatientKey, EnvironmentUnusable : `keys` are asked for, and the archive's are not on this host.
         EnvironmentUnusable : no pg_dump fits, a full disk, a right missing.
         """
         from radretrieval.backup.keys import Keys
@@ -50,7 +51,10 @@ class ArchiveBackups(ArchiveBase):
         passphrase = _passphrase(passphrase_file)
         database = self._database
         if file is not None:
-            Keys.of(self.settings).write(file, passphrase)
+            keys_here = Keys.of(self.settings)
+            with database.connection() as connection:
+                keys_here.require_of(connection, self.settings)
+            keys_here.write(file, passphrase)
         report = back_up(database, self.settings, Path(folder), jobs, progress or _silent)
         sizes = {"images": report.images, "database_bytes": report.database_bytes, "store_bytes": report.store_bytes}
         _note(database, "backup", sizes)

@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -26,6 +26,7 @@ ROLE = (
     "a backup reads every table: run it as the owner of the archive, or as a role with pg_read_all_data, and with "
     "BYPASSRLS where tables have policies"
 )
+_UNKNOWN = b"SET transaction_timeout = 0;\n"  # one of the first lines that pg_restore writes, from 17 on
 _NO_SPACE = ("No space left on device", "Disk quota exceeded")
 
 
@@ -75,21 +76,14 @@ def for_dump(server: int) -> Programs:
 def for_restore(dumped_by: int, server: int) -> Programs:
     """The programs that read a dump of one major version into a server of another.
 
-    Raises EnvironmentUnusable where none can, with the way out.
+    Raises EnvironmentUnusable where there are none, with the way out.
     """
     there = installed()
-    # from 17 on pg_restore sets transaction_timeout, which older servers do not know
-    able = [one for one in there if one.major >= dumped_by and (one.major < 17 or server >= 17)]
+    able = [one for one in there if one.major >= dumped_by]
     if not able:
-        wanted = max(dumped_by, server)
-        if dumped_by >= 17 > server:
-            raise EnvironmentUnusable(
-                f"the dump was made by pg_dump of PostgreSQL {dumped_by}, and the server is of {server}, which cannot "
-                "read it: restore into a server of PostgreSQL 17 or newer"
-            )
         raise EnvironmentUnusable(
             f"the dump was made by pg_dump of PostgreSQL {dumped_by}, and pg_restore of that version or a newer one is "
-            f"needed; {_described(there)}; {_way(wanted)}"
+            f"needed; {_described(there)}; {_way(max(dumped_by, server))}"
         )
     return min(able, key=lambda one: (one.major != server, one.major))
 
@@ -131,8 +125,12 @@ def dumping(url: str, programs: Programs, snapshot: str, folder: Path, jobs: int
             raise _failed("pg_dump", told, folder)
 
 
-def restore(url: str, programs: Programs, folder: Path) -> None:
+def restore(url: str, programs: Programs, server: int, folder: Path) -> None:
     """Restore a dump into a database with an empty schema, all in one transaction; its role owns what is made.
+
+    Parameters
+    ----------
+    server : its major version.
 
     Raises EnvironmentUnusable where pg_restore fails: nothing was changed then.
     """
@@ -144,11 +142,47 @@ def restore(url: str, programs: Programs, folder: Path) -> None:
             raise _failed("pg_restore", told, folder)
         wanted.writelines(line for line in listed.stdout.splitlines(keepends=True) if not _LEFT_OUT.match(line))
         wanted.flush()
-        command: list[str | Path] = [program, "--single-transaction", "--no-owner", "--no-acl"]
-        command += [f"--use-list={wanted.name}", f"--dbname={place}", folder]
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=told, stderr=told, env=environment)
-        if done.returncode:
+        command: list[str | Path] = [program, "--no-owner", "--no-acl", f"--use-list={wanted.name}", folder]
+        if programs.major < 17 or server >= 17:
+            command += ["--single-transaction", f"--dbname={place}"]
+            done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=told, stderr=told, env=environment)
+            code = done.returncode
+        else:
+            into = [programs.folder / "psql", "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", f"--dbname={place}"]
+            code = _through_psql([*command, "--file=-"], into, told, environment)
+        if code:
             raise _failed("pg_restore", told, folder)
+
+
+def _through_psql(
+    command: Sequence[str | Path], into: Sequence[str | Path], told: IO[bytes], environment: dict[str, str]
+) -> int:
+    """Give psql what pg_restore writes, but for the setting that servers before 17 do not know; the exit code.
+
+    All is one transaction, whose COMMIT is sent last: psql's own would come at the end of its input, also where this
+    process is killed.
+    """
+    with (
+        subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=told) as made,
+        subprocess.Popen(into, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=told, env=environment) as psql,
+    ):
+        assert made.stdout is not None
+        assert psql.stdin is not None
+        try:
+            psql.stdin.write(b"BEGIN;\n")
+            for line in made.stdout:
+                if line == _UNKNOWN:
+                    break
+                psql.stdin.write(line)
+            shutil.copyfileobj(made.stdout, psql.stdin)
+            if made.wait() == 0:
+                psql.stdin.write(b"COMMIT;\n")
+            psql.stdin.close()
+        except BrokenPipeError:  # psql has ended, and said why
+            made.terminate()
+            with suppress(BrokenPipeError):
+                psql.stdin.close()
+        return psql.wait() or made.wait()
 
 
 def _connection(url: str) -> tuple[str, dict[str, str]]:

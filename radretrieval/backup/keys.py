@@ -12,9 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from radretrieval.archive import images
+from radretrieval.archive.connections import Connection
+from radretrieval.archive.patient_keys import recorded
 from radretrieval.config import Settings
 from radretrieval.errors import EnvironmentUnusable, UsageError
 from radretrieval.files.atomic import write_bytes
+from radretrieval.privacy.archive_key import archive_key
 from radretrieval.privacy.pseudonyms import key_file, pending_file
 
 _SHORTEST = 12
@@ -48,6 +52,19 @@ class Keys:
             except OSError as error:
                 raise EnvironmentUnusable(f"the key {path} cannot be read ({error.strerror})") from error
         return cls(found)
+
+    def require_of(self, connection: Connection, settings: Settings) -> None:
+        """Make sure that the keys without which an archive cannot be used are among them.
+
+        Raises WrongPatientKey where it has patients of another key, or none is here; EnvironmentUnusable where it hides
+        paths, and the key of that is not here.
+        """
+        if recorded(connection) is not None:
+            archive_key(connection, settings)
+        if "path" not in self.secrets and images.hidden_uri(connection) is not None:
+            raise EnvironmentUnusable(
+                "the archive hides paths, and the key of that is not here: let RADRETRIEVAL_PATH_KEY_FILE name it"
+            )
 
     def write(self, file: Path, passphrase: bytes | None) -> None:
         """Write them to a file that only its owner can read, in place of older ones.

@@ -148,7 +148,7 @@ def load(url: str, manifest: Manifest, folder: Path) -> None:
     with connections.database_errors(url):
         with connections.connect(url) as connection:
             major = server_facts(connection)["server_number"] // 10_000
-        pg_programs.restore(url, pg_programs.for_restore(manifest.program, major), folder / manifest.dump)
+        pg_programs.restore(url, pg_programs.for_restore(manifest.program, major), major, folder / manifest.dump)
         with connections.connect(url, session=True) as connection:
             if other := _other_tables(connection, manifest):
                 raise EnvironmentUnusable(

@@ -27,6 +27,7 @@ from radretrieval.archive.connections import Database
 from radretrieval.archive.embedded import shared_server
 from radretrieval.backup import run
 from radretrieval.backup.manifest import Manifest
+from radretrieval.errors import EnvironmentUnusable
 
 
 @pytest.fixture
@@ -112,6 +113,33 @@ def test_from_a_server_to_the_embedded_one_and_on_to_another_server_as_another_r
             added = "INSERT INTO image (sha256, uri, format, rows, columns, bits_stored, photometric) VALUES "
             added += "(sha256('new'), 'x', 'png', 1, 1, 8, 'M') RETURNING id"
             assert connection.execute(added).fetchone() == {"id": 11}
+
+
+def test_an_older_server_gets_the_dump_of_newer_programs_in_one_transaction(
+    server: Server, backup: Path, kept: Saved, before: tuple[Any, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Servers before 17 refuse the first lines of what pg_restore of 17 and newer writes; psql gets the rest."""
+    restore = pg_programs.restore
+
+    def as_into_16(url: str, programs: pg_programs.Programs, server: int, folder: Path) -> None:
+        restore(url, programs, 16, folder)
+
+    monkeypatch.setattr(pg_programs, "restore", as_into_16)
+    if pg_programs.installed()[0].major < 17:
+        pytest.skip("pg_restore of 17 or newer is needed")
+    damaged = tmp_path / "damaged"
+    shutil.copytree(backup / Manifest.read(backup).dump, damaged)
+    largest = max(damaged.glob("*.dat.gz"), key=lambda path: path.stat().st_size)
+    largest.write_bytes(largest.read_bytes()[:-1000])
+    with server.database() as url, other_role(url) as own:
+        with psycopg.connect(own, autocommit=True) as made:
+            made.execute("CREATE SCHEMA radretrieval")
+        for folder in (damaged, tmp_path / "none"):
+            with pytest.raises(EnvironmentUnusable, match="nothing was restored"):
+                as_into_16(own, pg_programs.installed()[0], 16, folder)
+            assert has_nothing(own)
+        kept.run("restore", backup, url=own, home=tmp_path / "home")
+        assert everything(own)[1] == before[1]
 
 
 def test_dump_counts_and_answers_are_of_one_moment_while_ingestion_goes_on(
@@ -275,6 +303,17 @@ def test_a_renewal_deletes_nothing_that_a_link_leads_to(archive: Saved, tmp_path
     (folder / "store" / "zz" / "zz").symlink_to(other)
     archive.run("backup", folder)
     assert (other / "letter").read_text() == "dear"
+
+
+def test_keys_that_are_not_the_archives_are_not_saved_in_their_place(kept: Saved, tmp_path: Path) -> None:
+    """As on a host, or under an account, that has others or none: nobody could read the archive afterwards."""
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "patient.key").write_text("another" * 9)
+    for home, reason in ((tmp_path / "none", "there is no key"), (tmp_path / "other", "is not the archive's")):
+        told = kept.run("backup", tmp_path / "new", "--keys", tmp_path / "keys", home=home, check=False)
+        assert (told.returncode, reason in told.stderr) == (3, True), told.stderr
+        assert not (tmp_path / "keys").exists()
+        assert not (tmp_path / "new").exists()
 
 
 def test_folders_of_something_else_are_refused(answers: Made, kept: Saved, backup: Path, tmp_path: Path) -> None:
