@@ -148,7 +148,8 @@ def restore(url: str, programs: Programs, server: int, folder: Path) -> None:
             done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=told, stderr=told, env=environment)
             code = done.returncode
         else:
-            into = [programs.folder / "psql", "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", f"--dbname={place}"]
+            into: list[str | Path] = [programs.folder / "psql", "--no-psqlrc", "--quiet"]
+            into += ["--set=ON_ERROR_STOP=1", f"--dbname={place}"]
             code = _through_psql([*command, "--file=-"], into, told, environment)
         if code:
             raise _failed("pg_restore", told, folder)

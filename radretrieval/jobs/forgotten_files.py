@@ -24,10 +24,10 @@ def drop_stored(connection: Connection, settings: Settings) -> tuple[int, int]:
     done = left = 0
     after = b""
     while contents := tombstones.unfinished(connection, after, _BATCH):
-        after = contents[-1]
         if store.folder.is_dir():
             drop_needless(connection, store, contents)
-        still = set(contents) & set(tombstones.unfinished(connection, b"", 2**31 - 1))
+        still = set(contents).intersection(tombstones.unfinished(connection, after, _BATCH))  # the first of these
+        after = contents[-1]
         done, left = done + len(contents) - len(still), left + len(still)
     connection.commit()
     return done, left
