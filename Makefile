@@ -7,7 +7,7 @@ BIN := .venv/bin
 BENCHMARKS := $(filter-out benchmarks/_% benchmarks/make_% benchmarks/soak.py benchmarks/soak_receive.py benchmarks/corpus.py benchmarks/calibration.py benchmarks/audit_labels.py benchmarks/refine.py \
   benchmarks/quality.py benchmarks/stand_in.py benchmarks/exact.py benchmarks/same_answers.py benchmarks/mutate.py,$(wildcard benchmarks/*.py))
 
-.PHONY: help demo test test-image lint docs bench bench-quality soak mutate clean
+.PHONY: help demo test test-image lint docs bench bench-quality soak mutate audit sbom clean
 
 help:
 	@echo 'make demo   a small archive from nothing: ingest, train, encode, search, evaluate (about 3 minutes)'
@@ -19,6 +19,8 @@ help:
 	@echo 'make bench-quality  paper, strong and peers on four tasks; trains for a day, goes on where it was broken off'
 	@echo 'make soak   kills ingest, worker, server and receive at random moments; takes long'
 	@echo 'make mutate  wrong lines, one at a time, in the modules that hurt most: the tests must see each; some minutes'
+	@echo 'make audit  known vulnerabilities of the pins in constraints.txt, by pip-audit, which asks PyPI'
+	@echo 'make sbom   a software bill of materials of the wheel, build/radretrieval.cdx.json'
 	@echo 'make clean  removes .venv, caches and build results'
 
 demo: .venv/.installed
@@ -65,6 +67,15 @@ bench-quality: .venv/.installed
 soak: bench-soak bench-soak_receive
 
 mutate: bench-mutate
+
+# In an environment of its own: what audits is not audited. Ends with 77 where PyPI cannot be asked.
+audit:
+	@test -x build/audit/bin/pip-audit || { $(PYTHON) -m venv --clear build/audit && build/audit/bin/python -m pip install -qq --disable-pip-version-check pip-audit; }
+	@build/audit/bin/python packaging/audit.py
+
+sbom: .venv/.installed
+	@mkdir -p build && $(BIN)/python packaging/sbom.py > build/radretrieval.cdx.json
+	@echo 'build/radretrieval.cdx.json'
 
 clean:
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
