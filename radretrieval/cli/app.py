@@ -7,6 +7,7 @@ import errno
 import io
 import logging
 import os
+import resource
 import select
 import signal
 import sys
@@ -135,6 +136,8 @@ def options(
 
 def main() -> None:
     """Run the command line and end the process with its exit code."""
+    # a core dump would hold passwords, keys and films
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     ended_with: list[int] = []
     # the first to be registered, so the last to be called: what others registered is done by then
     atexit.register(_leave, ended_with)

@@ -94,3 +94,20 @@ main()
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (3, "thread\ncallback", "error: so it is\n")
+
+
+def test_no_process_of_a_command_dumps_its_memory() -> None:
+    program = """
+import resource, subprocess, sys
+from radretrieval.cli import app, main
+
+@app.command()
+def limits() -> None:
+    print(resource.getrlimit(resource.RLIMIT_CORE)[0], flush=True)
+    subprocess.run(["sh", "-c", "ulimit -c"])
+
+sys.argv = ["radretrieval", "limits"]
+main()
+"""
+    allowed = ["bash", "-c", 'ulimit -S -c "$(ulimit -H -c)"; exec "$@"', "bash", sys.executable, "-c", program]
+    assert subprocess.run(allowed, capture_output=True, text=True, check=True).stdout == "0\n0\n"
