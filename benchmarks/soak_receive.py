@@ -14,6 +14,7 @@ from random import Random
 
 from _common import database
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 from receiving import SENDERS, kill_receivers
 

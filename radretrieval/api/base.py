@@ -160,9 +160,13 @@ class ArchiveBase:
             except DatabaseUnavailable:  # the connection was lost: a new one is made below
                 pass
         self._drop_searcher()
+        from radretrieval.archive.connections import with_restart
         from radretrieval.search.searcher import Searcher
 
-        self._kept_searcher = Searcher(self._database, self.settings, device, encoder).__enter__()
+        def opened() -> Searcher:
+            return Searcher(self._database, self.settings, device, encoder).__enter__()
+
+        self._kept_searcher = with_restart(self._database, self.settings, opened)
         return self._kept_searcher
 
     def _drop_searcher(self) -> None:

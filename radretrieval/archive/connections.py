@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from radretrieval.archive.queries import sql
 from radretrieval.archive.urls import FORM, redacted
@@ -30,6 +30,8 @@ else:  # psycopg is imported by whoever connects: it takes its time
     Connection = Any
 
 log = Log(__name__)
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,7 @@ def connect(url: str, session: bool = False, **options: Any) -> Connection:
         "client_encoding": "utf8",  # else it is the database's, and psycopg gives the text of SQL_ASCII as bytes
         "connect_timeout": 10,
         "keepalives_idle": 30,
+        "keepalives_interval": 10,
         "tcp_user_timeout": 60_000,  # a network that was cut is noticed within a minute
     }
     autocommit = options.pop("autocommit", False)
@@ -265,6 +268,17 @@ def restart_embedded(database: Database, settings: Settings) -> None:
         shared_server.start(settings.home, settings.embedded_start_seconds)
     except EmbeddedServerError as error:
         log.warning("embedded_server", "%(reason)s", reason=error)
+
+
+def with_restart(database: Database, settings: Settings, connected: Callable[[], T]) -> T:
+    """What `connected` returns; it is called again where the embedded server was gone, which is started before."""
+    try:
+        return connected()
+    except DatabaseUnavailable:
+        if not database.embedded:
+            raise
+    restart_embedded(database, settings)
+    return connected()
 
 
 def snapshot(connection: Connection) -> None:

@@ -188,7 +188,10 @@ def cached_weights(cache: Path, encoder: Encoder) -> Path:
 
 
 def weights(connection: Connection, encoder: Encoder, cache: Path) -> bytes:
-    """The weights of an encoder, from the folder `cache` if it has them whole, else from the database."""
+    """The weights of an encoder, from the folder `cache` if it has them whole, else from the database.
+
+    Raises EnvironmentUnusable where the database's are not those that were stored.
+    """
     path = cached_weights(cache, encoder)
     try:
         found = path.read_bytes()
@@ -200,6 +203,11 @@ def weights(connection: Connection, encoder: Encoder, cache: Path) -> bytes:
         row = cursor.execute(sql("encoder_weights"), {"id": encoder.id}).fetchone()
     assert row is not None
     found = bytes(row["weights"])
+    if hashlib.sha256(found).digest() != encoder.weights_sha256:
+        raise EnvironmentUnusable(
+            f"the weights of encoder {encoder.id} are damaged in the database (another SHA-256 than when they were "
+            "stored): restore the row from a backup; its codes and searches by id are not affected"
+        )
     with suppress(OSError):  # a cache that cannot be written costs time, not the run
         write_bytes(path, found, parents=True)
     return found

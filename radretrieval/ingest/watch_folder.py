@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 
 from radretrieval.archive import images
-from radretrieval.archive.connections import Database
+from radretrieval.archive.connections import Database, restart_embedded
 from radretrieval.config import Settings
 from radretrieval.errors import (
     DatabaseUnavailable,
@@ -158,7 +158,8 @@ def watch(
                 reason=error,
                 seconds=RETRY_SECONDS,
             )
-            stop.wait(RETRY_SECONDS)
+            if not stop.wait(RETRY_SECONDS):
+                restart_embedded(database, settings)
         stop.wait(every)
     return total
 

@@ -44,7 +44,7 @@ log = Log(__name__)
 
 POOLED_SECONDS = 10.0  # behind a pooler, which passes no notification on
 POLL_SECONDS = 60.0  # a notification can be lost with its connection; nothing waits longer than this
-RETRY_SECONDS = (1.0, 60.0)  # first and longest pause while the database is away
+RETRY_SECONDS = (1.0, 20.0)  # first and longest pause while the database is away
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeVar
 
-from radretrieval.archive.connections import Connection, Database, connect, database_errors, restart_embedded
+from radretrieval.archive.connections import Connection, Database, connect, database_errors, with_restart
 from radretrieval.config import Settings
 from radretrieval.errors import DatabaseUnavailable
 
@@ -35,13 +35,13 @@ class ReadConnections:
         with self._lock:
             kept = self._kept.pop() if self._kept else None
         if kept is not None:
-            try:
+            with suppress(DatabaseUnavailable):  # it was lost: a new one is made below
                 return self._read(kept, read)
-            except DatabaseUnavailable:
-                restart_embedded(self._database, self._settings)
+        return self._read(with_restart(self._database, self._settings, self._connected), read)
+
+    def _connected(self) -> Connection:
         with database_errors(self._database.url):
-            new = connect(self._database.url, autocommit=True)
-        return self._read(new, read)
+            return connect(self._database.url, autocommit=True)
 
     def _read(self, connection: Connection, read: Callable[[Connection], T]) -> T:
         """What `read` returns; the connection is kept, or closed after an error."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from radretrieval.archive.coder import Coders
-from radretrieval.archive.connections import Database, restart_embedded
+from radretrieval.archive.connections import Database, restart_embedded, with_restart
 from radretrieval.config import Settings
 from radretrieval.errors import DatabaseUnavailable, EnvironmentUnusable, RadretrievalError
 from radretrieval.logs import Log
@@ -103,12 +103,15 @@ class Searchers:
                 if searcher.refresh():
                     return searcher
             except DatabaseUnavailable:  # the connection was lost: a new one is made below
-                restart_embedded(self._database, self._settings)
+                pass
             except BaseException:
                 _close(searcher)
                 raise
             _close(searcher)
-        opened = Searcher(
+        return with_restart(self._database, self._settings, lambda: self._opened(encoder_id))
+
+    def _opened(self, encoder_id: int | None) -> Searcher:
+        searcher = Searcher(
             self._database,
             self._settings,
             self._coders.device,
@@ -117,7 +120,7 @@ class Searchers:
             films=self._films,
             run=self._run,
         )
-        return opened.__enter__()
+        return searcher.__enter__()
 
     def _take(self, encoder_id: int | None) -> Searcher | None:
         """A free searcher of this encoder; where there is none, one of another encoder is closed for its place."""

@@ -22,7 +22,7 @@ from radretrieval.archive.images import NewImage
 from radretrieval.archive.pending import Claims
 from radretrieval.archive.search import hnsw, nearest, stored
 from radretrieval.coding.hamming import distances
-from radretrieval.errors import NoEncoder, UsageError
+from radretrieval.errors import EnvironmentUnusable, NoEncoder, UsageError
 from radretrieval.irma.tree import describe
 
 RNG = np.random.default_rng(0)
@@ -427,7 +427,7 @@ def test_one_encoder_is_active_and_the_switch_goes_both_ways(connection: Any) ->
         encoders.get(connection)
 
 
-def test_weights_are_cached_by_hash_and_a_damaged_cache_is_not_believed(connection: Any, tmp_path: Any) -> None:
+def test_weights_are_cached_by_hash_and_damaged_ones_are_not_believed(connection: Any, tmp_path: Any) -> None:
     from tiny import TINY, weights
 
     encoder = encoders.get(connection, add_encoder(connection))
@@ -437,8 +437,12 @@ def test_weights_are_cached_by_hash_and_a_damaged_cache_is_not_believed(connecti
     cached.write_bytes(b"damaged")
     assert encoders.weights(connection, encoder, tmp_path / "cache") == weights()
     assert cached.read_bytes() == weights()
-    connection.execute("UPDATE encoder SET weights = ''")
+    connection.execute("UPDATE encoder SET weights = set_bit(weights, 9, 1 - get_bit(weights, 9))")
     assert encoders.weights(connection, encoder, tmp_path / "cache") == weights()
+    cached.unlink()
+    with pytest.raises(EnvironmentUnusable, match="the weights of encoder 1 are damaged"):
+        encoders.weights(connection, encoder, tmp_path / "cache")
+    assert not cached.exists()
 
 
 def test_irma_codes_in_words(connection: Any) -> None:

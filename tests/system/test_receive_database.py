@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import psycopg
 import pytest
 from databases import Server, database_of
 from nodes import Receiving, a_file, storescu, until
+from PIL import Image
 from programs import needs_program
 
+from radretrieval.api.archive import Archive
 from radretrieval.archive import migrations
+from radretrieval.archive.connections import Database
 from radretrieval.archive.embedded import processes, shared_server
 from radretrieval.archive.embedded.cluster import Cluster
+from radretrieval.config import Settings
+from radretrieval.errors import NoEncoder
+from radretrieval.ingest import watch_folder
+from radretrieval.serve.read_connections import ReadConnections
+from radretrieval.serve.searchers import Searchers
 
 
 def refused(node: Receiving, path: Path) -> None:
@@ -69,6 +79,40 @@ def home() -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def kill(home: Path) -> None:
+    cluster = Cluster.find(home)
+    assert cluster is not None
+    for process in processes.running(cluster.data):
+        process.kill()
+
+
+def test_an_embedded_server_that_is_killed_is_started_by_each_of_its_users(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(home=home, database_url=None)
+    database = Database(shared_server.start(home), embedded=True)
+    migrations.upgrade(database.url)
+    kill(home)
+    read = ReadConnections(database, settings)
+    assert read(lambda connection: connection.execute("SELECT 1 AS one").fetchone()) == {"one": 1}
+    read.close()
+    kill(home)
+    searchers = Searchers(database, settings, 1)
+    with pytest.raises(NoEncoder), searchers.one():
+        pass
+    kill(home)
+    with Archive(settings) as archive, pytest.raises(NoEncoder):
+        archive.search(1)
+    monkeypatch.setattr(watch_folder, "RETRY_SECONDS", 0.1)
+    (tmp_path / "in").mkdir()
+    Image.fromarray(np.arange(256, dtype=np.uint8).reshape(16, 16)).save(tmp_path / "in" / "x.png")
+    kill(home)
+    stop = threading.Event()
+    options = watch_folder.WatchOptions(0.0, 0.05, workers=1)
+    total = watch_folder.watch(database, settings, [tmp_path / "in"], options, stop, lambda report: stop.set())
+    assert total.added == 1
+
+
 def test_an_embedded_server_that_is_killed_is_started_again(home: Path, tmp_path: Path) -> None:
     needs_program("storescu")
     url = shared_server.start(home)
@@ -78,10 +122,7 @@ def test_an_embedded_server_that_is_killed_is_started_again(home: Path, tmp_path
     with Receiving(home, None, "--workers", 1, store=tmp_path / "store") as node:
         node.url = url
         storescu(node.port, tmp_path / "0.dcm")
-        cluster = Cluster.find(home)
-        assert cluster is not None
-        for process in processes.running(cluster.data):
-            process.kill()
+        kill(home)
         until(lambda: storescu(node.port, tmp_path / "1.dcm", check=False).returncode == 0, "it stays away")
         node.settled()
         assert len(node.rows("SELECT FROM image")) == 2
