@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 # Those that need no arguments and no half hour.
-BENCHMARKS := $(filter-out benchmarks/_% benchmarks/make_% benchmarks/soak.py benchmarks/soak_receive.py benchmarks/corpus.py benchmarks/calibration.py benchmarks/audit_labels.py benchmarks/refine.py \
+BENCHMARKS := $(filter-out benchmarks/_% benchmarks/make_% benchmarks/soak.py benchmarks/soak_receive.py benchmarks/faults.py benchmarks/corpus.py benchmarks/calibration.py benchmarks/audit_labels.py benchmarks/refine.py \
   benchmarks/quality.py benchmarks/stand_in.py benchmarks/exact.py benchmarks/same_answers.py benchmarks/mutate.py,$(wildcard benchmarks/*.py))
 
 .PHONY: help demo test test-image lint docs bench bench-quality soak mutate audit sbom clean
@@ -17,7 +17,7 @@ help:
 	@echo 'make docs   the documentation as a site, in build/site; a broken link fails it'
 	@echo 'make bench  every benchmark; the results go to benchmarks/results/'
 	@echo 'make bench-quality  paper, strong and peers on four tasks; trains for a day, goes on where it was broken off'
-	@echo 'make soak   kills ingest, worker, server and receive at random moments; takes long'
+	@echo 'make soak   kills and other faults of services, server, disks and network at random moments; takes hours'
 	@echo 'make mutate  wrong lines, one at a time, in the modules that hurt most: the tests must see each; some minutes'
 	@echo 'make audit  known vulnerabilities of the pins in constraints.txt, by pip-audit, which asks PyPI'
 	@echo 'make sbom   a software bill of materials of the wheel, build/radretrieval.cdx.json'
@@ -64,7 +64,7 @@ bench-quality: .venv/.installed
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check faiss-cpu
 	@$(BIN)/python benchmarks/quality.py --changes --write
 
-soak: bench-soak bench-soak_receive
+soak: bench-soak bench-soak_receive bench-faults
 
 mutate: bench-mutate
 
