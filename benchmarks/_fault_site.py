@@ -146,6 +146,12 @@ class Site:
         with self.connect() as connection:
             return connection.execute(statement, values).fetchall()  # type: ignore[call-overload]
 
+    def change(self, *statements: str) -> None:
+        """Statements, in one transaction."""
+        with self.connect() as connection:
+            for statement in statements:
+                connection.execute(statement)  # type: ignore[call-overload]
+
     def server(self) -> list[Any]:
         """The server's processes, its postmaster first."""
         found = processes.running(self.data)
