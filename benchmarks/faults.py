@@ -5,7 +5,7 @@
 The site (`_fault_site`) has ingest, two workers, ten searchers and a node that a sender sends to. The faults of
 `_fault_causes` come in random order until the time is over, each at least once; after each everything has to work
 again within a minute, by itself. In the end what was acknowledged is looked for and every answer is compared with the
-exact one (`_fault_load`). Then come the faults that need a quiet archive (`_fault_quiet`), each once.
+exact one (`_fault_verify`). Then come the faults that need a quiet archive (`_fault_quiet`), each once.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ from statistics import median
 
 from _common import machine, table
 from _fault_causes import CAUSES, one
-from _fault_load import BACK_SECONDS, Load, verify
+from _fault_load import BACK_SECONDS, Load
 from _fault_quiet import QUIET
 from _fault_site import Site, site
+from _fault_verify import verify
 
 from radretrieval.archive.embedded import shared_server
 
