@@ -48,8 +48,8 @@ def main() -> None:
             began = time.monotonic()
             try:
                 said = QUIET[name](ground)
-            except AssertionError as error:
-                faults.append(f"{name}: {error}")
+            except Exception as error:
+                faults.append(f"{name}: {error!r}")
                 said = f"FAILED: {str(error)[:500]}"
             print(f"{name} ({time.monotonic() - began:.0f} s): {said}", flush=True)
         if names:
