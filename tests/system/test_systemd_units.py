@@ -59,6 +59,24 @@ def test_units_run_commands_that_there_are(unit: Path) -> None:
     assert [option for option in options if option not in help_text] == []
 
 
+@pytest.mark.parametrize("unit", SERVICES, ids=lambda unit: unit.name)
+def test_each_unit_may_have_a_database_role_of_its_own(unit: Path) -> None:
+    """The last file wins, and one that is not there is no error (a pull's has to be)."""
+    name = unit.stem.removeprefix("radretrieval-")
+    files = re.findall(r"^EnvironmentFile=(.*)$", unit.read_text(), re.MULTILINE)
+    own = "/etc/radretrieval/pull-%i" if name == "pull@" else f"-/etc/radretrieval/{name}"
+    assert files == ["/etc/radretrieval/environment", own]
+
+
+def test_the_file_of_metrics_can_be_read_by_the_node_exporter() -> None:
+    """It runs as another user, and Debian's folder for it is root's: the page makes it writable for the group."""
+    text = (FOLDER / "radretrieval-metrics.service").read_text()
+    (folder,) = re.findall(r"^ReadWritePaths=(.*)$", text, re.MULTILINE)
+    assert (f"--out {folder}/" in text, "UMask=0022\n" in text, "SupplementaryGroups" in text) == (True, True, False)
+    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    assert f"install -d -m 0775 -g radretrieval {folder} " in page
+
+
 def test_every_timer_has_its_service() -> None:
     timers = [unit for unit in UNITS if unit.suffix == ".timer"]
     assert [unit.name for unit in timers if not unit.with_suffix(".service").exists()] == []
