@@ -12,6 +12,7 @@ from radretrieval.archive.connections import Connection, Database
 from radretrieval.config import Settings
 from radretrieval.errors import EnvironmentUnusable
 from radretrieval.jobs.health import Health, HealthOptions, Level
+from radretrieval.metrics import MOST_LABELS, OTHER
 from radretrieval.storage.store_size import room
 
 if TYPE_CHECKING:
@@ -117,11 +118,18 @@ def _health(health: Health) -> GaugeMetricFamily:
 
 
 def _family(name: str, what: str, labels: tuple[str, ...], *rows: tuple[tuple[str, ...], float]) -> GaugeMetricFamily:
+    """A metric; of more than `MOST_LABELS` sets of values, as of callers who give themselves names, the largest.
+
+    The others are one, `other`: their sum, of seconds the longest.
+    """
     from prometheus_client.metrics_core import GaugeMetricFamily
 
     family = GaugeMetricFamily(f"radretrieval_{name}", what, labels=labels)
-    for values, value in rows:
+    ordered = sorted(rows, key=lambda row: row[1], reverse=True) if len(rows) > MOST_LABELS else rows
+    for values, value in ordered[:MOST_LABELS]:
         family.add_metric(values, value)
+    if others := [value for _, value in ordered[MOST_LABELS:]]:
+        family.add_metric([OTHER] * len(labels), max(others) if name.endswith("_seconds") else sum(others))
     return family
 
 

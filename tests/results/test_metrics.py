@@ -27,6 +27,7 @@ from radretrieval.archive.connections import Database
 from radretrieval.archive.inbox import Arrival
 from radretrieval.config import ServeSettings, Settings
 from radretrieval.errors import EnvironmentUnusable, UsageError
+from radretrieval.results.archive_metrics import archive_metrics
 
 COUNT = 40
 MONITORING = ROOT / "docker" / "monitoring"
@@ -145,6 +146,23 @@ def test_clients_who_ask_for_nothing_take_no_threads_of_the_service(port: int) -
         while threading.active_count() > before + metrics.CONNECTIONS and time.monotonic() < deadline:
             time.sleep(0.01)
         assert threading.active_count() <= before + metrics.CONNECTIONS
+
+
+def test_senders_who_give_themselves_names_are_one_in_the_state_of_the_archive(
+    database: Database, settings: Settings
+) -> None:
+    names, count = "E'A\"\\\\E\n'", metrics.MOST_LABELS + 50
+    with database.connection() as connection:
+        connection.execute(
+            "INSERT INTO image (sha256, uri, format, rows, columns, bits_stored, photometric, origin) "
+            "SELECT sha256((i || 'a')::bytea), 'store:', 'dicom', 1, 1, 8, 'MONOCHROME2', "
+            f"{names} || i % {count} FROM generate_series(1, {count + 3}) i"  # type: ignore[arg-type]
+        )
+    settings.database_url = database.url
+    found = samples(archive_metrics(database, settings))
+    assert value(found, "images", origin="other") == 50
+    assert value(found, "images", origin='A"\\E\n2') == 2
+    assert sum(amount for (name, _), amount in found.items() if name == "radretrieval_images") == count + 3
 
 
 def test_nothing_is_kept_while_nobody_listens() -> None:
