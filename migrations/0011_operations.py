@@ -1,4 +1,4 @@
-"""The audit as a hash chain, partitioned by month; services that run; what was forgotten.
+"""The audit as a hash chain, partitioned by month; services that run; what was forgotten; primary keys by image.
 
 Revision ID: 0011
 Revises: 0010
@@ -23,6 +23,18 @@ def upgrade() -> None:
     _audit()
     _heartbeat()
     _tombstone()
+    _primary_keys("image_id, {0}")
+
+
+def _primary_keys(columns: str) -> None:
+    """Primary keys that begin with the image: for each that is deleted, a server before 18 reads whole indexes that
+    begin with the encoder or the geometry.
+    """
+    for table, other in (("cnnc", "encoder_id"), ("barcode", "geometry_id"), ("coding_failure", "encoder_id")):
+        op.execute(
+            f"ALTER TABLE {S}.{table} DROP CONSTRAINT {table}_pkey, "
+            f"ADD CONSTRAINT {table}_pkey PRIMARY KEY ({columns.format(other)})"
+        )
 
 
 def _audit() -> None:
@@ -194,6 +206,7 @@ def downgrade() -> None:
         "'the table tombstone says what was forgotten, and without it that would come back; "
         "whoever wants that deletes its rows first'; END IF; END$$"
     )
+    _primary_keys("{0}, image_id")
     for table in ("tombstone", "heartbeat", "audit_export", "audit_head", "audit"):
         op.drop_table(table, schema=S)
     for function in (

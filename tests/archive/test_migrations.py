@@ -58,6 +58,18 @@ def objects(url: str) -> list[tuple[str, str]]:
         ).fetchall()
 
 
+def test_what_goes_with_an_image_is_found_by_an_index(database: Database) -> None:
+    """Else each image that is deleted reads whole tables, or whole indexes with servers before 18."""
+    with database.connection() as connection:
+        found = connection.execute(
+            "SELECT k.conrelid::regclass::text AS name, k.conkey[1] AS number, EXISTS (SELECT FROM pg_index i "
+            "WHERE i.indrelid = k.conrelid AND i.indkey[0] = k.conkey[1] AND i.indpred IS NULL) AS indexed "
+            "FROM pg_constraint k WHERE k.contype = 'f' AND k.confrelid = 'image'::regclass AND k.confdeltype <> 'a'"
+        ).fetchall()
+    assert len(found) >= 9
+    assert [row for row in found if not row["indexed"]] == []
+
+
 def test_metadata_and_migrations_differ_in_nothing(archive_url: str) -> None:
     assert differences(archive_url) == []
 

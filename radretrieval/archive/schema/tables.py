@@ -143,9 +143,10 @@ encoder = sa.Table(
 cnnc = sa.Table(
     "cnnc",
     metadata,
-    sa.Column("encoder_id", sa.Integer, sa.ForeignKey(encoder.c.id), primary_key=True),
-    sa.Column("image_id", sa.BigInteger, sa.ForeignKey(image.c.id, ondelete="CASCADE"), primary_key=True),
+    sa.Column("encoder_id", sa.Integer, sa.ForeignKey(encoder.c.id)),
+    sa.Column("image_id", sa.BigInteger, sa.ForeignKey(image.c.id, ondelete="CASCADE")),
     sa.Column("code", BIT(CODE_BITS), nullable=False),
+    sa.PrimaryKeyConstraint("image_id", "encoder_id"),
     postgresql_partition_by="LIST (encoder_id)",
 )
 
@@ -163,20 +164,22 @@ geometry = sa.Table(
 barcode = sa.Table(
     "barcode",
     metadata,
-    sa.Column("geometry_id", sa.SmallInteger, sa.ForeignKey(geometry.c.id), primary_key=True),
-    sa.Column("image_id", sa.BigInteger, sa.ForeignKey(image.c.id, ondelete="CASCADE"), primary_key=True),
+    sa.Column("geometry_id", sa.SmallInteger, sa.ForeignKey(geometry.c.id)),
+    sa.Column("image_id", sa.BigInteger, sa.ForeignKey(image.c.id, ondelete="CASCADE")),
     sa.Column("code", BYTEA, nullable=False),
+    sa.PrimaryKeyConstraint("image_id", "geometry_id"),
 )
 
 coding_failure = sa.Table(
     "coding_failure",
     metadata,
-    sa.Column("encoder_id", sa.Integer, sa.ForeignKey(encoder.c.id, ondelete="CASCADE"), primary_key=True),
-    sa.Column("image_id", sa.BigInteger, sa.ForeignKey(image.c.id, ondelete="CASCADE"), primary_key=True),
+    sa.Column("encoder_id", sa.Integer, sa.ForeignKey(encoder.c.id, ondelete="CASCADE")),
+    sa.Column("image_id", sa.BigInteger, sa.ForeignKey(image.c.id, ondelete="CASCADE")),
     sa.Column("error", sa.Text, nullable=False),
     sa.Column("message", sa.Text, nullable=False),
     sa.Column("attempts", sa.Integer, nullable=False, server_default="1"),
     moment("last_at"),
+    sa.PrimaryKeyConstraint("image_id", "encoder_id"),
 )
 
 irma_term = sa.Table(
