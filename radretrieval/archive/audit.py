@@ -43,6 +43,20 @@ def note(connection: Connection, who: str, action: str, detail: dict[str, Any], 
     return True
 
 
+def holders(connection: Connection) -> list[int]:
+    """The sessions for which no row can be added: one is, and taken back. Ends the transaction of the connection."""
+    from psycopg import errors
+
+    try:
+        note(connection, "", "health", {})
+        return []
+    except errors.LockNotAvailable:
+        connection.rollback()
+        return [row["pid"] for row in connection.execute(sql("audit_holders"))]
+    finally:
+        connection.rollback()
+
+
 def begin(connection: Connection, who: str, action: str, detail: dict[str, Any]) -> Callable[[], bool]:
     """Do what `note` does in two steps: the statement is sent, and what is returned waits until its row is committed.
 

@@ -885,6 +885,11 @@ SELECT audit_add(%(who)s, %(action)s, %(detail)s) AS id;
 WITH at_once AS (SELECT set_config('synchronous_commit', 'off', true))
 SELECT audit_add(%(who)s, %(action)s, %(detail)s) AS id FROM at_once;
 
+-- :audit_holders Who has added a row, and not ended the transaction: nobody else adds one.
+SELECT DISTINCT l.pid FROM pg_locks l
+WHERE l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND l.granted AND l.pid <> pg_backend_pid()
+  AND l.relation = 'radretrieval.audit_head'::regclass AND l.mode NOT IN ('AccessShareLock', 'RowShareLock');
+
 -- :audit_rows Rows of the audit by number, those that pass.
 SELECT id, at, who, db_role, action, detail, hash FROM audit
 WHERE id > %(after)s AND (%(since)s::timestamptz IS NULL OR at >= %(since)s) AND (%(until)s::timestamptz IS NULL OR at < %(until)s)

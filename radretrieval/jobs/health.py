@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from radretrieval.archive import codes, connections, encoders, heartbeats, images, locks, opening, operation
+from radretrieval.archive import audit, codes, connections, encoders, heartbeats, images, locks, opening, operation
 from radretrieval.archive.connections import Connection, Database
 from radretrieval.archive.encoders import Encoder
 from radretrieval.archive.patient_keys import recorded
@@ -146,10 +146,14 @@ def _database(connection: Connection, database: Database, *_: object) -> Iterato
 
 def _locks(connection: Connection, *_: object) -> Iterator[Check]:
     waits = locks.waits(connection)
-    if waits is None:
-        yield Check("locks", Level.OK, f"no writer has waited for more than {locks.SECONDS:.0f} s")
-    else:
+    if waits is not None:
         yield Check("locks", Level.FAILURE, waits.text, waits.repair, waits.sessions)
+    elif blocking := audit.holders(connection):
+        text = f"nobody can search or write: {locks.shown(connection, blocking)} has the lock of the audit"
+        repair = f"end its transaction, or have the DBA do it: SELECT pg_terminate_backend({blocking[0]});"
+        yield Check("locks", Level.FAILURE, text, repair, len(blocking))
+    else:
+        yield Check("locks", Level.OK, f"no writer has waited for more than {locks.SECONDS:.0f} s")
 
 
 def _disks(connection: Connection, database: Database, settings: Settings, _: object) -> Iterator[Check]:

@@ -77,6 +77,28 @@ def test_an_empty_archive_is_well(archive: rr.Archive) -> None:
     assert archive.health().level is Level.OK
 
 
+def test_a_session_that_keeps_the_lock_of_the_audit(
+    archive: rr.Archive, filled: Filled, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one of psql in which somebody called audit_add and went for lunch: no search ends meanwhile."""
+    with database.connection() as connection:
+        connection.execute("ALTER FUNCTION audit_add SET lock_timeout = '200ms'")  # for the test's sake
+    with connect(database.url) as lunch:
+        lunch.execute("SELECT audit_add('me', 'x', '{}')")
+        assert lunch.execute("SHOW idle_in_transaction_session_timeout").fetchall()[0] == {
+            "idle_in_transaction_session_timeout": "10s"
+        }
+        found = only(archive, "locks")
+        assert (found.level, f"process {lunch.info.backend_pid} " in found.text) == (Level.FAILURE, True)
+        assert str(lunch.info.backend_pid) in str(found.repair)
+        lunch.commit()
+        assert lunch.execute("SHOW idle_in_transaction_session_timeout").fetchall()[0] == {
+            "idle_in_transaction_session_timeout": "0"
+        }
+        assert only(archive, "locks").level is Level.OK
+        assert lunch.execute("SELECT count(*) AS rows FROM audit WHERE action = 'health'").fetchone() == {"rows": 0}
+
+
 def test_images_without_an_encoder(archive: rr.Archive, filled: Filled, database: Database) -> None:
     with database.connection() as connection:
         connection.execute("UPDATE encoder SET active = false")

@@ -1,10 +1,14 @@
 -- The update of the one row of audit_head is the lock by which rows are chained one after the other. It is held until the transaction
--- ends: who writes calls this last in it.
+-- ends: who writes calls this last in it, and a session that then does nothing is ended after ten seconds.
 CREATE OR REPLACE FUNCTION radretrieval.audit_add(who text, action text, detail jsonb) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '10s' AS $$
 DECLARE
     head radretrieval.audit_head;
+    patience CONSTANT text := current_setting('idle_in_transaction_session_timeout');
 BEGIN
+    IF patience = '0' OR patience::interval > '10s' THEN
+        PERFORM set_config('idle_in_transaction_session_timeout', '10s', true);
+    END IF;
     LOOP
         UPDATE radretrieval.audit_head h SET (last_id, at, hash) = (
             SELECT n.id, n.at, radretrieval.audit_hash(h.hash, n.id, n.at, audit_add.who, session_user::text, audit_add.action,
