@@ -24,6 +24,7 @@ from radretrieval.errors import (
     UsageError,
     WrongPatientKey,
 )
+from radretrieval.files.text import printable_lines
 from radretrieval.logs import Log
 from radretrieval.serve.access.user import Role
 
@@ -46,8 +47,8 @@ class Problem(BaseModel):
 
 
 def problem(status: int, detail: str, headers: dict[str, str] | None = None) -> JSONResponse:
-    """A response that says what went wrong."""
-    body = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail)
+    """A response that says what went wrong; what is not printable in it, of a value that it quotes, is escaped."""
+    body = Problem(title=HTTPStatus(status).phrase, status=status, detail=printable_lines(detail))
     return JSONResponse(body.model_dump(), status, headers, media_type=MEDIA_TYPE)
 
 

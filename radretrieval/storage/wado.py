@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,6 +47,7 @@ OVERLOADED = (429, 502, 503, 504)  # the server, or a proxy before it, is overlo
 RETRIED = (408, 500)
 MOST_FAILED = 3  # successive files that were not retrieved: the next ones are requested once
 LONGEST_ROOT = 1000
+SLOW_SECONDS, SLOWEST = 60.0, 1000  # a response may take so long, and a second more for each so many bytes
 
 
 class CredentialsRejected(EnvironmentUnusable):
@@ -78,7 +80,7 @@ class Response:
 
     def __str__(self) -> str:
         text = self.body[:200].decode("utf-8", "replace").split("\n")[0].strip() if self.status >= 400 else ""
-        return f"{self.status} {self.reason}" + f" ({text})" * bool(text and text[0] not in "<{[")
+        return printable(f"{self.status} {self.reason}" + f" ({text})" * bool(text and text[0] not in "<{["))
 
 
 class DicomWebClient:
@@ -197,10 +199,13 @@ class DicomWebClient:
     def _send(self, url: str, parameters: Mapping[str, Parameter], accept: str, limit: int, silence: float) -> Response:
         body, times = bytearray(), (CONNECT_SECONDS, silence)
         with self._session().get(url, params=parameters, headers={"Accept": accept}, timeout=times, stream=True) as got:
-            for piece in got.iter_content(2**20):
+            begun = time.monotonic()
+            for piece in _pieces(got):
                 body += piece
                 if len(body) > limit:
                     raise NotFetched(f"{url} gives more than the {limit:,} bytes that are accepted")
+                if time.monotonic() - begun > SLOW_SECONDS + len(body) / SLOWEST:
+                    raise NotFetched(f"{url} comes too slowly: {len(body):,} bytes in {SLOW_SECONDS:.0f} s or more")
             kind, pause = got.headers.get("Content-Type", ""), retry_after(got.headers.get("Retry-After", ""))
             return Response(got.status_code, got.reason or "", kind, bytes(body), pause)
 
@@ -210,6 +215,18 @@ class DicomWebClient:
             found = self._thread.session = session_with(self._authorization)
             self._sessions.append(found)
         return found
+
+
+def _pieces(got: requests.Response) -> Iterator[bytes]:
+    """The body of a response as it comes: `iter_content` would wait for a whole piece. Raises RequestException."""
+    import requests
+    from urllib3.exceptions import HTTPError
+
+    try:
+        while piece := got.raw.read1(2**20, decode_content=True):
+            yield piece
+    except HTTPError as error:
+        raise requests.ConnectionError(error) from error
 
 
 def fetch_instance(url: str, reading: Reading) -> bytes:

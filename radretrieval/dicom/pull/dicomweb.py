@@ -221,7 +221,7 @@ class DicomWebSource:
         text = response.body.decode("utf-8-sig", "replace").strip()  # UIDs, dates and codes are ASCII
         try:
             rows = json.loads(text) if text not in ("", "null") else []
-        except ValueError:
+        except (ValueError, RecursionError):  # nested thousands of times
             rows = None
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
             came = f"{response.content_type or 'no content type'}, {printable(text[:60])!r}"
