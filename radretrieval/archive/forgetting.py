@@ -12,6 +12,9 @@ from radretrieval.archive import images
 from radretrieval.archive.connections import Connection
 from radretrieval.archive.queries import sql
 
+# Keys of queries that name somebody, by what the archive does not have and cannot compare: a name, 47*, an order.
+_OF_PERSONS = ("Patient", "OtherPatient", "Accession")
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -118,9 +121,9 @@ def delete(connection: Connection, choice: Choice, found: Found) -> datetime:
         _unsay(connection, "patient_key", choice.patients)
     if choice.study is not None:
         _unsay(connection, "study_instance_uid", [choice.study])
-    named = {*choice.names, *found.uids, *([choice.study] if choice.study else [])}
+    named = {*choice.names, *found.uids, *found.studies, *([choice.study] if choice.study else [])}
     for row in connection.execute(sql("forget_pulls")).fetchall():
-        if any(value in named for _, value in parse_qsl(row["query"])):
+        if any(value in named or name.startswith(_OF_PERSONS) for name, value in parse_qsl(row["query"])):
             connection.execute(sql("forget_pull_off"), row)
     now = connection.execute(sql("now")).fetchone()
     assert now is not None
