@@ -91,8 +91,9 @@ def find(connection: Connection, choice: Choice) -> Found:
     contents |= set(choice.failed_contents)
     asked = {"contents": sorted(contents), "uids": own, "uris": list(choice.failed)}
     arrivals = connection.execute(sql("forget_arrivals"), asked).fetchall()
-    if choice.study is not None:
-        asked["uids"] = [*own, choice.study]
+    studies = sorted({row["study_instance_uid"] for row in rows if row["study_instance_uid"]})
+    if choice.kind in ("patient", "study"):  # also of what could not be fetched: its address has the study
+        asked["uids"] = [*own, *studies, *([choice.study] if choice.study is not None else [])]
     failures = connection.execute(sql("forget_failures"), asked).fetchall()
     contents |= {bytes(row["sha256"]) for row in (*arrivals, *failures) if row["sha256"] is not None}
     opinions = connection.execute(sql("forget_feedback"), {"ids": ids, "contents": sorted(contents)}).fetchone()
@@ -100,7 +101,7 @@ def find(connection: Connection, choice: Choice) -> Found:
         ids,
         uids,
         own,
-        sorted({row["study_instance_uid"] for row in rows if row["study_instance_uid"]}),
+        studies,
         sorted(contents),
         any(row["stored"] for row in rows) or bool(arrivals) or any(row["sha256"] for row in failures),
         [row["id"] for row in arrivals],

@@ -354,21 +354,33 @@ def test_what_a_killed_run_left_is_finished(world: World) -> None:
 
 
 def test_pulls_that_asked_for_somebody_begin_anew(database: Database, settings: Settings) -> None:
-    """By a name or an order, which the archive does not have: whom they meant it cannot tell."""
+    """By a name or an order, which the archive does not have: whom they meant it cannot tell.
+
+    What a pull could not fetch of a study of the patient is forgotten by its address.
+    """
+    patient, address = "ab" * 16, "https://pacs/studies/{}/series/1.2.9/instances/1.2.9.1"
     with database.connection() as connection:
         connection.execute(
-            "INSERT INTO image (sha256, uri, format, rows, columns, bits_stored, photometric, study_instance_uid) "
-            "VALUES (sha256('a'), 'store:', 'dicom', 1, 1, 8, 'MONOCHROME2', '1.2.3')"
+            "INSERT INTO image (sha256, uri, format, rows, columns, bits_stored, photometric, study_instance_uid, "
+            "patient_key) VALUES (sha256('a'), 'store:', 'dicom', 1, 1, 8, 'MONOCHROME2', '1.2.3', %s)",
+            (patient,),
         )
+        for study in ("1.2.3", "1.2.34"):
+            connection.execute(
+                "INSERT INTO ingest_failure (uri, error, message) VALUES (%s, 'E', 'm')", (address.format(study),)
+            )
         for query in (
             *("ModalitiesInStudy=CR&since=2020-01-01", "PatientName=CANARY%5EX", "PatientID=47%2A"),
             *("AccessionNumber=5", "OtherPatientIDs=4711", "StudyInstanceUID=1.2.3", "StudyInstanceUID=1.2.4", ""),
         ):
             connection.execute("INSERT INTO pull (url, query) VALUES ('http://pacs', %s)", (query,))
-    assert forget_job.forget(database, settings, forget_job.Forget(image=1), "me").images == 1
+    done = forget_job.forget(database, settings, forget_job.Forget(patient=patient), "me")
+    assert (done.images, done.failures) == (1, 1)
     with database.connection() as connection:
         left = [row["query"] for row in connection.execute("SELECT query FROM pull ORDER BY 1").fetchall()]
+        failures = connection.execute("SELECT uri FROM ingest_failure").fetchall()
     assert left == ["", "ModalitiesInStudy=CR&since=2020-01-01", "StudyInstanceUID=1.2.4"]
+    assert failures == [{"uri": address.format("1.2.34")}]
 
 
 def test_the_old_are_forgotten_by_age_and_sender(world: World) -> None:
