@@ -57,7 +57,7 @@ def say(event: str, message: str) -> bool:
     for handler in found:
         assert isinstance(handler.formatter, _JsonLines)
         said = handler.formatter.without_arguments(message)
-        handler.handle(_record("radretrieval.cli", logging.INFO, event, "%(said)s", {"said": said}, False))
+        handler.handle(_record("radretrieval.cli", logging.INFO, event, said, {}, False))
     return bool(found)
 
 

@@ -290,6 +290,20 @@ class ArchiveUpkeep(ArchiveBase):
             noted |= figures(done)
         return done
 
+    def patient_key_of(self, patient: str, *, issuer: str | None = None) -> str:
+        """The pseudonym of a patient's identifier; the key of this host must be the archive's. The audit has no name.
+
+        Parameters
+        ----------
+        issuer : who gave the identifier; None for `Settings.issuer`.
+        """
+        from radretrieval.privacy.archive_key import archive_key
+
+        if not patient.strip():
+            raise UsageError("the identifier is empty; name the Patient ID as the header has it")
+        with self._noted("patient-key of"), self._database.connection() as connection:
+            return archive_key(connection, self.settings).pseudonym(patient, issuer)
+
     def accept_patient_key(self) -> AcceptedKey:
         """Record the key of this host as the archive's, whatever key its pseudonyms were made with."""
         from radretrieval.privacy.archive_key import accept

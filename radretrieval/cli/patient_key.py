@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict
+from typing import Annotated
 
 import typer
 
-from radretrieval.cli.common import AsJson, Issuer, opened, print_document, tell
+from radretrieval.cli.common import AsJson, Issuer, opened, print_document, print_json, tell
 
 app = typer.Typer(
     help="The secret key that patients' pseudonyms are made with.", no_args_is_help=True, rich_markup_mode=None
@@ -28,6 +30,26 @@ def rotate(context: typer.Context, issuer: Issuer = None, as_json: AsJson = Fals
     print_document(asdict(done), as_json, without=("finished",))
     if done.finished:
         tell("an earlier rotation, which was ended before its last step, is finished now")
+
+
+@app.command("of")
+def pseudonym_of(
+    context: typer.Context,
+    patient: Annotated[str, typer.Argument(metavar="ID|-", help="Patient ID as in the header; -: read from stdin.")],
+    issuer: Issuer = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print the pseudonym of a patient's identifier, as searches and SQL take it; this host needs the key.
+
+    An identifier on the command line stands in the list of processes and in the shell's history: - reads it from stdin.
+    """
+    given = sys.stdin.readline() if patient == "-" else patient
+    with opened(context) as archive:
+        key = archive.patient_key_of(given, issuer=issuer)
+    if as_json:
+        print_json({"patient_key": key})
+    else:
+        typer.echo(key)
 
 
 @app.command()

@@ -142,4 +142,4 @@ def _decoder(data: bytes) -> tuple[str, Callable[[bytes, int], Radiograph]]:
         return "TIFF", read_tiff
     if looks_like_dicom(data):
         return "DICOM", read_dicom
-    raise ImageError(f"is not a radiograph format: starts with {data[:8]!r}; PNG, JPEG, TIFF and DICOM are read")
+    raise ImageError("is not a radiograph format; PNG, JPEG, TIFF and DICOM are read")

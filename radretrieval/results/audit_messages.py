@@ -71,6 +71,7 @@ EVENTS = {
     "db roles": _Event(_ALERT, "E", _Code("110136", "Security Roles Changed")),
     "patient-key rotate": _SECURITY,
     "patient-key accept": _SECURITY,
+    "patient-key of": _SECURITY,
     "train": _SOFTWARE,
     "encoder activate": _SOFTWARE,
     "encoder delete": _SOFTWARE,

@@ -76,6 +76,7 @@ def test_the_reference_is_of_the_real_commands() -> None:
             ["--where", "--ids", "--images", "--index", "--deidentify", "--key", "--accept-burned-in", "--json"],
         ),
         ("patient-key rotate", ["--json"]),
+        ("patient-key of", ["--issuer", "--json"]),
         ("patient-key accept", ["--json"]),
         ("phantom", ["--images", "--classes", "--layout"]),
         ("demo", []),

@@ -40,7 +40,7 @@ REFUSED = {
     "broken/cut_in_header.dcm": "ends after its preamble or header",
     "broken/cut_in_pixels.dcm": "the pixel data is cut off: 57,658 of 96,800 bytes",
     "broken/zero_bytes.dcm": r"is empty \(0 bytes\)",
-    "broken/text_renamed.dcm": "not a radiograph format: starts with b'this is '",
+    "broken/text_renamed.dcm": "not a radiograph format; PNG",
     "broken/png_truncated_renamed.dcm": "the PNG stream is cut off after 4,000 bytes",
     "broken/preamble_only.dcm": "ends after its preamble or header",
     "broken/jpeg_cut50.dcm": "holds no image: the DICOM data set is cut off or empty",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import stat
@@ -340,3 +341,21 @@ def test_a_key_is_confirmed_only_where_no_other_transaction_records_one(archive_
         one.commit()
         thread.join(60)
     assert len(ended) == 1
+
+
+def test_the_pseudonym_of_an_identifier(
+    first: str, tmp_path: Path, inside: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (known,) = pseudonyms(first)
+    monkeypatch.setattr("sys.stdin", io.StringIO("P1 \n"))
+    assert inside("patient-key", "of", "-").stdout == f"{known}\n"
+    other = inside("patient-key", "of", "P1", "--issuer", "Other", "--json").json["patient_key"]
+    assert re.fullmatch("[0-9a-f]{32}", other)
+    assert other != known
+    assert inside("patient-key", "of", " ", check=False).returncode == 2
+    assert rows(first, "SELECT detail FROM audit WHERE action = 'patient-key of'") == [({},), ({},)]
+    key = tmp_path / "home" / "patient.key"
+    key.chmod(0o600)
+    key.write_bytes(OTHER.encode())
+    refused = inside("patient-key", "of", "P1", check=False)
+    assert (refused.returncode, refused.stdout) == (3, "")
