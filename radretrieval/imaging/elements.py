@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Any
 
 from radretrieval.errors import ImageError
+
+_NUMBER = re.compile(r"[-+0-9.,]{1,20}([eE][-+0-9]{1,4})?")
 
 
 def values(ds: Any, keyword: str) -> list[Any]:
@@ -67,10 +70,14 @@ def integer(ds: Any, keyword: str, default: Any = math.nan) -> Any:
 
 
 def said(ds: Any, *keywords: str) -> str:
-    """Elements as they stand in the header, for a message: `WindowCenter AUTO and WindowWidth 4096`."""
+    """Numeric elements as they stand in the header, for a message: `WindowCenter 2048 and WindowWidth (no number)`.
+
+    What is no number, and longer than three characters, is not quoted: in a damaged header it may be a name.
+    """
     return " and ".join(f"{keyword} {_shown(values(ds, keyword))}" for keyword in keywords)
 
 
 def _shown(found: list[Any]) -> str:
-    joined = "\\".join(str(value) for value in found)[:60]
-    return "".join(character if character.isprintable() else "?" for character in joined) or "(empty)"
+    texts = ("".join(c if c.isprintable() else "?" for c in str(value).strip()) for value in found)
+    quoted = (one if len(one) <= 3 or _NUMBER.fullmatch(one) else "(no number)" for one in texts)
+    return "\\".join(quoted)[:60] or "(empty)"

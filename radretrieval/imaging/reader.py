@@ -6,6 +6,7 @@ Only numpy is imported at the top: the decoders are heavy, and each is imported 
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,6 +20,7 @@ from radretrieval.logs import Log
 log = Log(__name__)
 
 MAX_PIXELS = 100_000_000  # the default of Settings.max_pixels; importing Settings here would cost 0.1 s
+_QUOTED = re.compile(r"""b?(["']).*(\1|$)""")  # libraries quote the file, and a header has names
 _TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
@@ -120,7 +122,7 @@ def decode_image(data: bytes, *, max_pixels: int = MAX_PIXELS, frame: int = 1) -
     except MemoryError:
         raise ImageError(f"needs more memory to decode than there is ({name}, {len(data):,} bytes)") from None
     except Exception as error:  # decoders raise anything on damaged input: struct.error, KeyError, RecursionError…
-        reason = _one_line(error) or type(error).__name__
+        reason = _QUOTED.sub("…", _one_line(error)) or type(error).__name__
         raise ImageError(f"the {name} stream is damaged or of an unknown kind: {reason}") from error
 
 

@@ -31,6 +31,7 @@ _PLUGINS = {
     **dict.fromkeys(_JPEG_LS, "pyjpegls"),
     **dict.fromkeys(_JPEG_2000, "pylibjpeg"),
 }
+_PHOTOMETRIC = ("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR", "RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
 _NO_RADIOGRAPH = ("SEG", "RTDOSE", "RTSTRUCT", "PR", "KO", "SR")
 
 
@@ -92,7 +93,9 @@ def stored_values(ds: Any, syntax: str, max_pixels: int, number: int = 1) -> tup
     if words.shape != ((rows, columns) if samples == 1 else (rows, columns, samples)):
         raise ImageError(f"the pixel data is {words.shape}, the DICOM header says {rows}×{columns}×{samples}")
     if samples == 3 and photometric != "RGB":
-        raise ImageError(f"its colours, {photometric} in this transfer syntax, are not read; send it uncompressed")
+        raise ImageError(
+            f"its colours, {_named(photometric)} in this transfer syntax, are not read; send it uncompressed"
+        )
     values, bits = _placed(words, header, stream)
     return Stored(values, bits, header.signed, photometric), frames
 
@@ -101,7 +104,9 @@ def _check_object(ds: Any) -> None:
     """Refuse an object that holds no radiograph, saying what it is; raises ImageError."""
     from pydicom.uid import UID
 
-    kind = UID(text(ds, "SOPClassUID") or "").name
+    uid = UID(text(ds, "SOPClassUID") or "")
+    # a damaged one may have swallowed the elements behind it
+    kind = uid.name if not uid or uid.is_valid else "of no known kind"
     if code(ds, "Modality") in _NO_RADIOGRAPH:
         raise ImageError(f"holds no radiograph ({kind})")
     if "PixelData" in ds and ds.PixelData:
@@ -111,6 +116,10 @@ def _check_object(ds: Any) -> None:
     if not kind:
         raise ImageError("holds no image: the DICOM data set is cut off or empty; copy the file again")
     raise ImageError(f"holds no image ({kind} without Pixel Data): it is another kind of object, or was cut off")
+
+
+def _named(photometric: str) -> str:
+    return photometric if photometric in _PHOTOMETRIC else "an unknown PhotometricInterpretation"
 
 
 def _header(ds: Any, max_pixels: int) -> _Header:
@@ -124,7 +133,7 @@ def _header(ds: Any, max_pixels: int) -> _Header:
     if not photometric:
         raise ImageError("the DICOM header lacks PhotometricInterpretation: black and white are not defined")
     if samples != (1 if photometric in ("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR") else 3):
-        raise ImageError(f"the DICOM header contradicts itself: {samples} samples a pixel in {photometric}")
+        raise ImageError(f"the DICOM header contradicts itself: {samples} samples a pixel in {_named(photometric)}")
     if allocated not in (1, 8, 16) or not 1 <= bits <= allocated:
         raise ImageError(f"has {bits} of {allocated} bits a sample, oddly placed or too deep; 1 to 16 are read")
     high = integer(ds, "HighBit", bits - 1)

@@ -175,6 +175,20 @@ def test_field_08_an_intercept_that_is_none_is_ignored_with_its_slope():
     assert decode_image(data).ignored == ("RescaleSlope 2 and RescaleIntercept x is no rescale and is ignored",)
 
 
+def test_a_damaged_header_is_not_quoted() -> None:
+    ds = made(VALUES, PatientName="Zyxwv^Quorn", PatientID="4711", RescaleSlope="2")
+    told = decode_image(with_text(ds, RescaleIntercept="Zyxwv")).ignored
+    assert told == ("RescaleSlope 2 and RescaleIntercept (no number) is no rescale and is ignored",)
+    whole = written(made(VALUES, PatientName="Zyxwv^Quorn", PatientID="4711"))
+    place = whole.index(b"\x08\x00\x16\x00UI")  # the length of the SOP Class UID: it swallows what is behind it
+    length = whole.index(b"Quorn") + 60 - place
+    swallowed = whole[: place + 6] + length.to_bytes(2, "little") + whole[place + 8 :]
+    for data in (swallowed, b"Zyxwv Quorn, 4711"):
+        with pytest.raises(ImageError) as caught:
+            decode_image(data)
+        assert not any(word in str(caught.value) for word in ("Zyxwv", "Quorn", "4711")), caught.value
+
+
 def test_field_08_an_empty_slope_is_none_and_an_absent_one_is_one():
     def film(**rescale):
         return decode_image(written(made(VALUES, WindowCenter=2040.5, WindowWidth=4081, **rescale)))
