@@ -194,9 +194,10 @@ class ArchiveBase:
 
         Returns
         -------
-        revision, head (the revision that this version needs), server_version, pgvector_version, whether it is a
-        standby, which answers searches and takes no writes, whether it is behind a pooler, and the services that the
-        role was checked for.
+        revision, head (the revision that this version needs), server_version, pgvector_version, pgvector_update (what
+        to do where the server's host has another version of pgvector, else None), whether it is a standby, which
+        answers searches and takes no writes, whether it is behind a pooler, and the services that the role was checked
+        for.
 
         Raises
         ------

@@ -92,7 +92,8 @@ class ArchiveCodes(ArchiveBase):
 
         options = EncodeOptions(once, device, batch, workers, encoder)
         total = pending(self._database, encoder) if once and progress else None
-        with nullcontext() if once else Heartbeat(self._database, "work"):
+        stop = stop or threading.Event()
+        with nullcontext() if once else Heartbeat(self._database, "work", stop.set):
             return encode(self._database, self.settings, options, advance=counted(progress, total), stop=stop)
 
     def encoders(self) -> list[dict[str, Any]]:

@@ -111,8 +111,9 @@ class ArchiveInput(ArchiveBase):
             if on_round is not None:
                 on_round(report)
 
-        with Heartbeat(self._database, "ingest --watch"):
-            return watch(self._database, settings, path_list(folders), options, stop or threading.Event(), ended)
+        stop = stop or threading.Event()
+        with Heartbeat(self._database, "ingest --watch", stop.set):
+            return watch(self._database, settings, path_list(folders), options, stop, ended)
 
     def receive(
         self,
@@ -181,7 +182,7 @@ class ArchiveInput(ArchiveBase):
 
         stop = stop or threading.Event()
         settings = make_settings(self.settings, issuer=issuer)
-        with Heartbeat(self._database, "receive"):
+        with Heartbeat(self._database, "receive", stop.set):
             return receive(self._database, settings, config, stop, intake=intake, workers=workers, ready=ready)
 
     def pull(

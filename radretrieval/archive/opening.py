@@ -7,7 +7,7 @@ from typing import Any
 from radretrieval.archive import migrations
 from radretrieval.archive.connections import Connection, Database, is_pooled
 from radretrieval.archive.queries import sql
-from radretrieval.archive.requirements import server_facts, warn_of_collation
+from radretrieval.archive.requirements import extension_update, server_facts, warn_of_collation
 from radretrieval.archive.schema.revision import OBJECTS, REVISION
 from radretrieval.archive.urls import database_url, direct_url, redacted
 from radretrieval.config import Settings
@@ -36,7 +36,8 @@ def open_database(settings: Settings) -> Database:
 
 
 def check(database: Database) -> dict[str, Any]:
-    """Versions and revision of the archive's database, when it can be used as it stands.
+    """Versions and revision of the archive's database, when it can be used as it stands; `pgvector_update`: what
+    brings its pgvector to the version of the server's host, None where nothing has to.
 
     Raises DatabaseUnavailable, EnvironmentUnusable or SchemaOutdated otherwise.
     """
@@ -56,9 +57,21 @@ def check(database: Database) -> dict[str, Any]:
         "head": REVISION,
         "server_version": server["server_version"],
         "pgvector_version": server["pgvector_version"],
+        "pgvector_update": extension_update(server),
         "standby": server["standby"],
         "pooler": pooled,
     }
+
+
+def outdated(connection: Connection, database: Database) -> SchemaOutdated | None:
+    """The error that the archive is at another revision, as after an upgrade by another version; None where it is not.
+
+    Of functions and views it says nothing: `db upgrade` may put them right while services run.
+    """
+    row = connection.execute(sql("revision")).fetchone()
+    if row is None or row["version_num"] == REVISION:
+        return None
+    return SchemaOutdated(f"the archive at {redacted(database.url)} {_differs(row['version_num'], '')}")
 
 
 def _differs(revision: str | None, where: str) -> str:

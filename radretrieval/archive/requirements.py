@@ -42,10 +42,16 @@ def warn_of_collation(row: dict[str, Any]) -> None:
 
 
 def extension_update(row: dict[str, Any]) -> str | None:
-    """What updates pgvector, where the server's host has another version than this database; a row of `server`."""
-    if row["pgvector_available"] in (None, row["pgvector_version"]):
+    """What to do where the server's host has another version of pgvector than this database; a row of `server`."""
+    here, host = row["pgvector_version"], row["pgvector_available"]
+    if here is None or host in (None, here):
         return None
-    return f"as a superuser in {row['database']}: ALTER EXTENSION vector UPDATE;"
+    if _numbers(host) < _numbers(here):
+        return f"the server's host has pgvector {host}, and the database {here}: install {here} or newer on the host"
+    return (
+        f"the server's host has pgvector {host}, and the database {here}: as a superuser in {row['database']}: "
+        "ALTER EXTENSION vector UPDATE;"
+    )
 
 
 def require(row: dict[str, Any]) -> None:

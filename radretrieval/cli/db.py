@@ -37,7 +37,7 @@ def upgrade(
         if sql:
             archive.print_upgrade(sys.stdout, start)
         else:
-            print_document(archive.upgrade(), as_json)
+            print_document(archive.upgrade(), as_json, without=("pgvector_update",))
 
 
 class Service(StrEnum):
@@ -71,7 +71,9 @@ def check(
     with opened(context) as archive:
         found = archive.check(role)
         services = found["services"] if as_json else ", ".join(found["services"]) or "(none: no role of a service)"
-        print_document({**found, "services": services}, as_json)
+        print_document({**found, "services": services}, as_json, without=("pgvector_update",))
+        if found["pgvector_update"] is not None:
+            tell(found["pgvector_update"])
         if found["standby"]:
             tell(f"this server is a standby: {STANDBY}")
         if found["pooler"] and not archive.settings.direct_database_url:

@@ -13,7 +13,6 @@ from radretrieval.archive import audit, codes, connections, encoders, heartbeats
 from radretrieval.archive.connections import Connection, Database
 from radretrieval.archive.encoders import Encoder
 from radretrieval.archive.patient_keys import recorded
-from radretrieval.archive.requirements import extension_update, server_facts
 from radretrieval.archive.schema import objects
 from radretrieval.archive.search import exact_index, nearest, stored
 from radretrieval.coding.radon import geometry
@@ -137,11 +136,11 @@ def _database(connection: Connection, database: Database, *_: object) -> Iterato
     facts = opening.check(database)
     seen = f"PostgreSQL {facts['server_version']}, pgvector {facts['pgvector_version']}, revision {facts['revision']}"
     seen += ", a standby: nothing can be written to it" if facts["standby"] else ""
-    repair = extension_update(server_facts(connection))
+    repair = facts["pgvector_update"]
     if repair is None:
         yield Check("database", Level.OK, seen)
     else:
-        yield Check("database", Level.WARNING, f"{seen}; the server's host has a newer pgvector", repair)
+        yield Check("database", Level.WARNING, seen, repair)
 
 
 def _locks(connection: Connection, *_: object) -> Iterator[Check]:

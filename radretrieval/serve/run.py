@@ -53,6 +53,7 @@ def run(settings: Settings, options: ServeSettings, on_ready: Callable[[str], No
     )
     with _listening(options) as listener, app.state.service:
         server = _Server(config)
+        app.state.service.stop = server.stop
         server.on_ready = lambda: on_ready(_address(listener, "https" if secured else "http"))
         try:
             server.run([listener])
@@ -85,6 +86,10 @@ def _address(listener: socket.socket, scheme: str) -> str:
 
 class _Server(uvicorn.Server):
     on_ready: Callable[[], None]
+
+    def stop(self) -> None:
+        """End in order, as on SIGTERM; may be called by any thread."""
+        self.should_exit = True
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

@@ -44,6 +44,7 @@ class Service:
     database, films, searchers : of the archive, from `__enter__` on. read : runs what reads a row or two of it.
     uploads : of all users.
     decoders : processes that run tasks (`functools.partial`) on bytes that strangers sent.
+    stop : is called where the service has to end, as after an upgrade of the archive by another version.
 
     Raises
     ------
@@ -56,6 +57,7 @@ class Service:
         self.uploads = Uploads(int(options.kept_uploads), 60 * options.kept_minutes)
         self._check_peers()
         self._stack = ExitStack()
+        self.stop: Callable[[], None] = lambda: None
 
     @property
     def send_to(self) -> list[str]:
@@ -81,7 +83,7 @@ class Service:
             self.searchers = Searchers(self.database, self.settings, self.options.searches, run=self.decoders.run)
             stack.callback(self.searchers.close)
             self.films = ArchiveFilms(self.settings, self.options, self.decoders)
-            stack.enter_context(Heartbeat(self.database, "serve"))
+            stack.enter_context(Heartbeat(self.database, "serve", lambda: self.stop()))
             ended = threading.Event()
             stack.callback(ended.set)
             for work in (self._warm_up, partial(self._tidy, ended)):

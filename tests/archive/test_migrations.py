@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,6 +22,7 @@ from databases import Server
 
 from radretrieval.archive import migrations, opening, requirements
 from radretrieval.archive.connections import Database
+from radretrieval.archive.schema import objects as schema_objects
 from radretrieval.archive.schema import tables
 from radretrieval.archive.schema.revision import REVISION
 from radretrieval.config import Settings
@@ -263,6 +265,26 @@ def test_a_newer_schema_is_left_as_it_is(
     with pytest.raises(SchemaOutdated, match=said):  # the embedded archive, which is upgraded by itself
         opening.open_database(settings)
     assert catalogue(archive_url) == before
+
+
+def test_an_upgrade_that_was_killed_is_finished_by_the_next(empty_database_url: str) -> None:
+    """Killed when the migrations were committed, and functions, views and triggers were not yet."""
+    migrations.upgrade(empty_database_url, "0010")
+    code = f"from radretrieval.archive import migrations; migrations.upgrade({empty_database_url!r})"
+    waits = "SELECT FROM pg_locks WHERE NOT granted AND relation = 'radretrieval.schema_object'::regclass"
+    with psycopg.connect(empty_database_url) as holder, psycopg.connect(empty_database_url, autocommit=True) as asking:
+        holder.execute("LOCK TABLE radretrieval.schema_object IN ROW EXCLUSIVE MODE")
+        with subprocess.Popen([sys.executable, "-c", code]) as process:
+            deadline = time.monotonic() + 60
+            while asking.execute(waits).fetchone() is None:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            process.kill()
+    with pytest.raises(SchemaOutdated, match=r"another version of radr.* or an upgrade of it was not finished; .* run"):
+        opening.check(Database(empty_database_url))
+    migrations.upgrade(empty_database_url)
+    opening.check(Database(empty_database_url))
+    schema_objects.check(Database(empty_database_url))
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from radretrieval.archive.search import exact_check, exact_index
 from radretrieval.config import Settings
 from radretrieval.errors import EnvironmentUnusable, SchemaOutdated
 
-OLD = ("0001", "0002", "0003", "0004", "0005", "0006", "0008", "0010")
+OLD = ("0001", "0002", "0003", "0004", "0005", "0006", "0010")
 FUNCTIONS = {name: text for kind, name, text in objects.files() if kind == "function"}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -22,7 +23,9 @@ import radretrieval as rr
 from radretrieval.archive import heartbeats, inbox, locks, patient_keys
 from radretrieval.archive.connections import Database, connect
 from radretrieval.archive.inbox import Arrival
+from radretrieval.archive.schema.revision import REVISION
 from radretrieval.config import Settings
+from radretrieval.errors import SchemaOutdated
 from radretrieval.jobs import health as module
 from radretrieval.jobs.health import NAMES, Check, Level
 from radretrieval.jobs.heartbeat import Heartbeat
@@ -117,7 +120,7 @@ def test_images_that_wait_longer_than_they_may(archive: rr.Archive, filled: Fill
     assert "; no worker is alive" in images.text
     assert archive.health(only=["waiting"]).exit_code == 1
     assert archive.health(only=["waiting"], waiting=timedelta(hours=4)).exit_code == 0
-    with Heartbeat(database, "work"):
+    with Heartbeat(database, "work", lambda: None):
         beating(database, "work")
         assert "no worker" not in archive.health(only=["waiting"]).checks[0].text
 
@@ -204,13 +207,28 @@ def test_a_disk_that_is_not_mounted() -> None:
     assert module.disk("disk_store", "the store", None).level is Level.WARNING
 
 
-def test_an_extension_that_waits_for_its_update(archive: rr.Archive, database: Database) -> None:
-    with database.connection() as connection:
-        connection.execute("UPDATE pg_extension SET extversion = '0.8.0' WHERE extname = 'vector'")
+def test_an_extension_that_waits_for_its_update(
+    archive: rr.Archive, database: Database, inside: Callable[..., Run]
+) -> None:
+    """As after an upgrade of the server's packages, or pg_upgrade; the scripts of the wheel update it."""
+
+    def extension(change: str) -> None:
+        with database.connection() as connection:
+            connection.execute(change)  # type: ignore[arg-type]
+
+    extension("UPDATE pg_extension SET extversion = '0.8.0' WHERE extname = 'vector'")
     found = only(archive, "database")
     assert found.level is Level.WARNING
     assert found.repair is not None
-    assert found.repair.endswith("ALTER EXTENSION vector UPDATE;")
+    assert re.search(r"and the database 0\.8\.0: as a superuser in \w+: ALTER EXTENSION vector UPDATE;$", found.repair)
+    done = inside("db", "check")
+    assert (done.stderr.strip(), "pgvector_update" in done.stdout) == (found.repair, False)
+    assert inside("db", "check", "--json").json["pgvector_update"] == found.repair
+    extension("ALTER EXTENSION vector UPDATE")
+    assert only(archive, "database").level is Level.OK
+    assert inside("db", "check", "--json").json["pgvector_update"] is None
+    extension("UPDATE pg_extension SET extversion = '10.0.0' WHERE extname = 'vector'")
+    assert (only(archive, "database").repair or "").endswith(": install 10.0.0 or newer on the host")
 
 
 def test_a_function_that_was_dropped(inside: Callable[..., Run], database: Database) -> None:
@@ -287,7 +305,7 @@ def test_services_that_are_expected(archive: rr.Archive, database: Database) -> 
 
 def test_a_row_of_a_service_that_never_came_back_is_forgotten(database: Database) -> None:
     put(database, "work", "old", "9 days", "25 hours")
-    with Heartbeat(database, "serve"):
+    with Heartbeat(database, "serve", lambda: None):
         assert [beat.program for beat in beating(database, "serve")] == ["serve"]
 
 
@@ -305,7 +323,7 @@ def beating(database: Database, program: str, seconds: float = 30) -> list[heart
 
 def test_a_heartbeat_goes_on_where_its_row_was_deleted(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(heartbeats, "EVERY_SECONDS", 0.05)
-    with Heartbeat(database, "serve"):
+    with Heartbeat(database, "serve", lambda: None):
         (first,) = beating(database, "serve")
         assert (first.host, first.pid, first.alive) == (HERE, os.getpid(), True)
         with database.connection() as connection:
@@ -324,7 +342,7 @@ def test_a_role_without_the_right_is_told_once(
     with database.connection() as connection:
         connection.execute("CREATE ROLE without_heart LOGIN")
     try:
-        with Heartbeat(Database(as_role(archive_url, "without_heart")), "work"):
+        with Heartbeat(Database(as_role(archive_url, "without_heart")), "work", lambda: None):
             time.sleep(0.5)
         assert [record.levelname for record in caplog.records if "does not see" in record.message] == ["WARNING"]
     finally:
@@ -368,3 +386,58 @@ def test_a_killed_worker_leaves_its_row(database: Database, archive_url: str, tm
         process.kill()
     with database.connection() as connection:
         assert [beat.program for beat in heartbeats.beats(connection)] == ["work"]
+
+
+def test_a_service_ends_when_another_version_upgrades_the_archive(
+    database: Database, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of the four, in this process: what it would go on writing might lack what the new version needs."""
+    from radretrieval.serve.app import create_app
+
+    monkeypatch.setattr(heartbeats, "EVERY_SECONDS", 0.1)
+    settings.database_url = database.url
+    said = f"at revision 9999, this version needs revision {REVISION}; upgrade radretrieval$"
+    with rr.Archive(settings) as archive:
+        for program, runs in {
+            "work": lambda: archive.encode(once=False, device="cpu", workers=1),
+            "ingest --watch": lambda: archive.watch(tmp_path),
+            "receive": lambda: archive.receive(host="127.0.0.1", port=0),
+        }.items():
+            ended: list[BaseException] = []
+            thread = threading.Thread(target=lambda runs=runs, ended=ended: ended.append(caught(runs)))
+            thread.start()
+            beating(database, program)
+            at_revision(database, "9999")
+            thread.join(30)
+            at_revision(database, REVISION)
+            assert [type(one) for one in ended] == [SchemaOutdated], program
+            assert re.search(said, str(ended[0]))
+    service = create_app(settings, rr.api.base.make_serve_settings()).state.service
+    asked = threading.Event()
+    service.stop = asked.set
+
+    def serves() -> None:
+        with service:
+            beating(database, "serve")
+            at_revision(database, "9999")
+            assert asked.wait(30)
+
+    with pytest.raises(SchemaOutdated, match=said):
+        serves()
+    with database.connection() as connection:
+        assert heartbeats.beats(connection) == []
+
+
+def at_revision(database: Database, revision: str) -> None:
+    """As `db upgrade` of another version leaves it."""
+    with database.connection() as connection:
+        connection.execute("UPDATE alembic_version SET version_num = %s", [revision])
+
+
+def caught(action: Callable[[], object]) -> BaseException:
+    """The error that it ends with."""
+    try:
+        action()
+    except BaseException as error:
+        return error
+    return AssertionError("it ended without an error")
