@@ -6,8 +6,9 @@ The program of the revision before (as in upgrades.py) runs `receive`, `work`, `
 embedded server; a sender stores one file after the other over one C-STORE association each, and others are put into the
 watched folder. Meanwhile this program runs `db upgrade`. The old services go on for `--overlap` seconds, then they are
 stopped (SIGTERM), and this version's are started in their place; the sender goes on all the time, and repeats what was
-not answered with success. Last, this version runs `db upgrade` once more beside its own services. Printed is what each
-service said and how it ended; every file that was answered with success has to be an image with a code, once.
+not answered with success. This version runs `db upgrade` once more beside its own services. Last, the revision is set
+to one that it does not know, as a newer version's upgrade does: its services have to end. Printed is what each service
+said and how it ended; every file that was answered with success has to be an image with a code, once.
 """
 
 from __future__ import annotations
@@ -259,6 +260,7 @@ def rolled(old: Old, folder: Path, count: int, overlap: float) -> dict[str, Any]
                 for row in connection.execute("SELECT sop_instance_uid FROM image JOIN cnnc ON image_id = image.id")
             }
         found["serve"]["new"] = asked(ports[1])
+        found["ended"] = outlived(running, home)
     finally:
         sender.enough.set()
         for one in running:
@@ -268,6 +270,19 @@ def rolled(old: Old, folder: Path, count: int, overlap: float) -> dict[str, Any]
     found["lost"] = [uid for uid in wanted if uid not in there or uid not in coded]
     found["doubled"] = [uid for uid, times in there.items() if times > 1]
     return found
+
+
+def outlived(running: list[Service], home: Path) -> dict[str, tuple[float, int, str]]:
+    """Seconds until each service of this version ended after a newer one's upgrade, its exit code, its last line."""
+    with connected(home) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    started, ended = time.monotonic(), {}
+    while len(ended) < len(running) and time.monotonic() - started < 60:
+        for one in running:
+            if one.name not in ended and (code := one.process.poll()) is not None:
+                ended[one.name] = (time.monotonic() - started, code, one.said()[-1])
+        time.sleep(0.2)
+    return ended
 
 
 def wait_until(holds: Any, what: str, *, fatal: bool = True) -> None:
@@ -293,6 +308,8 @@ def show(old: Old, found: dict[str, Any]) -> None:
         f"C-STORE: {found['answers']}; {found['wanted']} images wanted, {len(found['lost'])} lost, "
         f"{len(found['doubled'])} twice"
     )
+    for name, (seconds, code, line) in found["ended"].items():
+        print(f"{name}: {seconds:.0f} s after a newer version's upgrade it ended with {code}: {line}")
     for when, answer in found["serve"].items():
         print(f"serve, {when}: {answer}")
     table(["service", "after the upgrade", "exit code"], [[a, b, str(c)] for a, b, c, _ in found["services"]])
