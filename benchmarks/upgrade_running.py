@@ -226,6 +226,10 @@ def rolled(old: Old, folder: Path, count: int, overlap: float) -> dict[str, Any]
         sender.start()
         dropped = [a_file(watched / "before.dcm", seed=1001, side=48)]
         wait_until(lambda: len(sender.uids) >= count // 6, "files are received before the upgrade")
+        with connected(home) as connection:
+            connection.commit()
+            connection.autocommit = True
+            wait_until(lambda: connection.execute("SELECT FROM cnnc LIMIT 1").fetchone(), "something is coded")
         found["serve"]["before"] = asked(ports[1])
         print("db upgrade", file=sys.stderr)
         found["upgrade"] = upgrade(home, url)

@@ -186,7 +186,7 @@ def made(old: Old, home: Path, films: Path, images: int) -> None:
         code = (
             "from radretrieval.archive import audit, connections, urls; from radretrieval.config import Settings\n"
             "with connections.Database(urls.database_url(Settings())).connection() as c:\n"
-            "    [audit.add(c, 'someone', 'search', {'image_id': n}) for n in range(9)]"
+            "    [audit.record(c, 'someone', 'search', {'image_id': n}) for n in range(9)]"
         )
         ended = subprocess.run(
             [sys.executable, "-c", code],

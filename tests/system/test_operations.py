@@ -47,6 +47,11 @@ OTHER_LINES = {
     "systemctl ": "no systemd runs services here; the units are those of tests/system/test_systemd_units.py",
     "radretrieval work --metrics ": "tests/results/test_metrics.py::test_a_worker_and_a_file_that_cannot_be_read",
     "radretrieval audit export --since last syslog": "tests/api/test_audit_export.py",
+    "initdb -D /srv/pg18 ": "a second server, of another major version: benchmarks/pg_upgrade.py",
+    "pg_upgrade ": "a second server, of another major version: benchmarks/pg_upgrade.py",
+    "pg_ctl -D /srv/pg18 ": "a second server, of another major version: benchmarks/pg_upgrade.py",
+    "psql -d radretrieval -U postgres ": "a second server, of another major version: benchmarks/pg_upgrade.py",
+    "vacuumdb -U postgres ": "a second server, of another major version: benchmarks/pg_upgrade.py",
     "radretrieval patient-key rotate": "no other process may hold the key; tests/privacy/test_key_rotation.py",
 }
 CLIENT = """#!{python} -Ss
