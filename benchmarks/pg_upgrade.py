@@ -308,7 +308,8 @@ def show(before: dict[str, Any], found: dict[str, Any], images: int) -> None:
         )
         print("images that it found before are found by it again")
         for name, text in one["said"].items():
-            print(f"{name}:\n{text.rstrip()}")
+            if name.endswith(".sql"):
+                print(f"{name}: {' '.join(text.split())}")
 
 
 if __name__ == "__main__":

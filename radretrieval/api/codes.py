@@ -86,6 +86,7 @@ class ArchiveCodes(ArchiveBase):
         Raises
         ------
         NoEncoder : there is no encoder (with `once`). EnvironmentUnusable : the device is not there.
+        SchemaOutdated : another version has upgraded the archive meanwhile (without `once`).
         """
         from radretrieval.jobs.encode import EncodeOptions, encode, pending
         from radretrieval.jobs.heartbeat import Heartbeat

@@ -99,6 +99,10 @@ class ArchiveInput(ArchiveBase):
         Returns
         -------
         The sum of the rounds.
+
+        Raises
+        ------
+        SchemaOutdated : another version has upgraded the archive meanwhile.
         """
         from radretrieval.ingest.watch_folder import WatchOptions, watch
         from radretrieval.jobs.heartbeat import Heartbeat
@@ -152,6 +156,7 @@ class ArchiveInput(ArchiveBase):
         Raises
         ------
         EnvironmentUnusable : it cannot listen there. UsageError : a name, peer or certificate that cannot be used.
+        SchemaOutdated : another version has upgraded the archive meanwhile.
         """
         from radretrieval.dicom.address import check_host, check_title
         from radretrieval.dicom.scp.access import read_peers
