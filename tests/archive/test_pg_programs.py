@@ -81,4 +81,4 @@ def test_a_dump_by_a_pg_dump_older_than_its_server(server: Server, empty_databas
         with pytest.raises(
             EnvironmentUnusable, match=r"pg_attver.*a pg_dump that is older .*\(postgresql-client-17 for"
         ):
-            pg_programs.restore(empty_database_url, programs, tmp_path / "dump")
+            pg_programs.restore(empty_database_url, programs, programs.major, tmp_path / "dump")
