@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from pynetdicom import AE, build_context
+from raw_dicom import ABORTED, ACCEPTED, REJECTED, Sender
 
 from radretrieval.dicom.scp.server import ScpConfig, ScpServer
 from radretrieval.dicom.sop_classes import RADIOGRAPHS
@@ -56,3 +57,16 @@ def test_field_11_lossy_is_accepted_only_where_nothing_else_is_proposed(port: in
         assert EXPLICIT not in known or answer == EXPLICIT, pair
     many = [ours, ours[::-1], (*UNKNOWN, *LOSSY, IMPLICIT), (*LOSSY, *UNKNOWN), UNKNOWN, (LOSSY[0],)]
     assert accepted(port, many) == [EXPLICIT, EXPLICIT, IMPLICIT, JPEG + "91", None, LOSSY[0]]
+
+
+@pytest.mark.parametrize("title", [b"\x1b[2J\x9b2J\xff\xe2\x80\xae", b"'; DROP TABLE a", b"A\r\nB\x07\x08"])
+def test_an_ae_title_of_any_bytes_is_answered_and_acts_on_no_terminal(
+    port: int, caplog: pytest.LogCaptureFixture, title: bytes
+) -> None:
+    for fields in ({"called": title.ljust(16)}, {"calling": title.ljust(16)}):
+        with Sender(port, **fields) as sender:  # type: ignore[arg-type]
+            assert sender.associate() in ((REJECTED, ABORTED, 0) if "called" in fields else (ACCEPTED, ABORTED, 0))
+    with Sender(port) as sender:  # it goes on, and what it logged of the others is there
+        assert sender.associate() == ACCEPTED
+    assert caplog.messages
+    assert all(message.isprintable() for message in caplog.messages)
