@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from radretrieval.files.table_files import cell_text, no_formula, table_file
 from radretrieval.ingest.labels_csv import open_rows
 
-BEGINS = "=+-@\t\r"
+BEGINS = "=+-@＝＋－＠\t\r\n"  # those of full width count as the others in spreadsheets
 
 
 def written(path: Path, *cells: object) -> list[str]:
