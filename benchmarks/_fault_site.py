@@ -171,10 +171,9 @@ class Site:
         """A disk without a free byte for the time of the block: `home`, `wal` or `store`."""
         ballast = self.folder / name / "ballast"
         try:
-            with ballast.open("wb") as file, contextlib.suppress(OSError):
-                while True:
-                    file.write(bytes(2**16))
-                    file.flush()
+            with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+                while file.write(bytes(2**16)):
+                    pass
             yield
         finally:
             ballast.unlink()
