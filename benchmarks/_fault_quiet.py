@@ -51,16 +51,12 @@ def code_row_damaged(site: Site) -> str:
     said = []
     for name in ("cnnc_1", f"exact_{live}"):
         flip = f"UPDATE {name} SET code = set_bit(code, 7, 1 - get_bit(code, 7)) WHERE image_id = 17"
-        triggers = "SELECT tgname, tgenabled FROM pg_trigger WHERE tgrelid = %s::regclass AND NOT tgisinternal"
-        on = [
-            f'ALTER TABLE {name} ENABLE {"ALWAYS" if state in ("A", b"A") else ""} TRIGGER "{trigger}"'
-            for trigger, state in site.rows(triggers, name)
-        ]
         off = f"ALTER TABLE {name} DISABLE TRIGGER USER"
-        site.change(off, flip, *on)
+        site.change(off, flip)
         found = site.run("index", "check", expect=1)
         said.append(f"{name}: {' '.join((found.stdout + found.stderr).split())[-150:]}")
-        site.change(off, flip, *on)
+        site.change(flip)
+        site.run("db", "upgrade")  # the triggers, as they were
         site.run("index", "build")
     site.run("index", "check")
     return f"index check ends with 1: {'; '.join(said)}"
