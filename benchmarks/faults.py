@@ -69,7 +69,7 @@ def mixed(ground: Site, names: list[str], seconds: float, random: Random, back: 
     try:
         load.back(time.monotonic(), 180)  # all of it has started
         began, order = time.monotonic(), random.sample(names, len(names))
-        while order or time.monotonic() < began + seconds:
+        while (order and len(last) < len(names)) or time.monotonic() < began + seconds:
             order = order or random.sample(names, len(names))
             name = order.pop()
             said, took = one(load, name, random, back)
