@@ -66,9 +66,8 @@ def add_handlers(app: FastAPI) -> None:
         return problem(*refusal(error, request))
 
     @app.exception_handler(RequestValidationError)
-    async def not_valid(request: Request, error: RequestValidationError) -> JSONResponse:
-        said = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
-        return problem(422, said)
+    async def of_values(request: Request, error: RequestValidationError) -> JSONResponse:
+        return problem(422, not_valid(error))
 
     @app.exception_handler(HTTPException)
     async def of_http(request: Request, error: HTTPException) -> JSONResponse:
@@ -77,6 +76,11 @@ def add_handlers(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     async def unexpected(request: Request, error: Exception) -> JSONResponse:
         return problem(500, "this is a fault of radretrieval; its log shows where")
+
+
+def not_valid(error: RequestValidationError) -> str:
+    """What is wrong with the values of a request, each by its place."""
+    return "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
 
 
 def refusal(error: RadretrievalError, request: Request) -> tuple[int, str]:

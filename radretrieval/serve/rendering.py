@@ -56,6 +56,14 @@ class Words:
         known = (f"status{status}", "status400" if status < 500 else "status500")
         return self(next(key for key in known if key in TEXTS[self.language]))
 
+    def refused(self, said: str) -> str:
+        """What the service refuses, in this language where it has it."""
+        texts: dict[str, str] = TEXTS[self.language]["refused"]
+        for pattern, text in texts.items():
+            if found := re.fullmatch(pattern, said):
+                return text.format(said, *found.groups())
+        return said
+
     def number(self, value: float, digits: int = 0) -> str:
         """A number with so many decimals."""
         english = f"{value:,.{digits}f}"
@@ -63,7 +71,7 @@ class Words:
 
     def share(self, value: float, digits: int = 1) -> str:
         """A share in percent."""
-        return f"{self.number(100 * value, digits)} %"
+        return f"{self.number(100 * value, digits)}\u00a0%"
 
     def size(self, count: int) -> str:
         """So many bytes, in a unit that fits."""
@@ -72,7 +80,7 @@ class Words:
 
     def percent(self, probability: float) -> str:
         """A probability in percent, never 0 or 100."""
-        return percent(probability)
+        return percent(probability).replace(" ", "\u00a0")
 
     def step(self, probability: float) -> int:
         """Of the steps that have words, the one of a probability, as its least percent."""

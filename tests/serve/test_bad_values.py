@@ -10,10 +10,12 @@ from routing import route_of, routes
 from serving import Served
 
 from radretrieval.serve.problems import in_fields
+from radretrieval.serve.rendering import TEXTS
 
 ROI = "60,70,90,80"
 PLAIN = ("admin", "classes", "map", "status")  # routes that take no value
 OPTION = re.compile(r"(?<!\w)--\w")
+RARE: list[str] = []  # of the refusals that have a translation those that no value here causes
 SEARCHES = [
     {},
     {"id": 1, "sop": "1.2"},
@@ -107,6 +109,10 @@ def test_no_answer_to_a_bad_value_names_an_option_of_the_command_line(served: Se
     found = {request: detail for request, detail in said.items() if OPTION.search(detail)}
     assert not found
     assert len(said) > 100
+    rare = [
+        pattern for pattern in TEXTS["de"]["refused"] if not any(re.fullmatch(pattern, one) for one in said.values())
+    ]
+    assert rare == RARE
     assert not OPTION.search(region["regions"][0]["error"])
     assert any("one_per patient or one_per study" in detail for detail in said.values())
 

@@ -224,6 +224,34 @@ def test_the_state_is_for_it_alone(archive_url: str, settings: Settings) -> None
                 assert client.get("/api/classes", headers=headers).status_code == search
 
 
+def test_a_page_is_for_its_role_and_a_refusal_is_a_page(archive_url: str, settings: Settings) -> None:
+    settings.database_url = archive_url
+    groups = {"groups_header": "X-Groups", "search_groups": "radiology", "admin_groups": "it"}
+    options = ServeSettings(user_header="X-User", proxies="10.0.0.0/24", **groups)  # type: ignore[arg-type]
+    with TestClient(create_app(settings, options), base_url="http://127.0.0.1", client=("10.0.0.9", 1)) as client:
+        for group, path, status, said in (
+            ("radiology", "/", 200, None),
+            ("it", "/", 303, None),
+            ("", "/", 403, "anna fehlt dafür die Rolle search."),
+            ("radiology", "/it.html", 403, "anna fehlt dafür die Rolle admin."),
+            ("it", "/it.html", 200, None),
+            ("it", "/it.html?offset=x", 422, "In der Adresse ist offset falsch."),
+            ("it", "/analyst.html", 403, "anna fehlt dafür die Rolle search."),
+            ("radiology", "/analyst.html?id=x", 422, "In der Adresse ist id falsch."),
+            ("radiology", "/analyst.html?class=%3Cb%3E", 404, "Kein Bild hat den IRMA-Code &lt;b&gt;."),
+        ):
+            headers = {"X-User": "anna", "X-Groups": group, "Accept-Language": "de"}
+            answer = client.get(path, headers=headers, follow_redirects=False)
+            assert answer.status_code == status, (group, path)
+            if said is None:
+                assert status == 200 or answer.headers["location"] == "it.html"
+                continue
+            assert answer.headers["content-type"].startswith("text/html")
+            assert f"<span>{said}" in answer.text, (group, path)
+            assert 'src="app.js"' not in answer.text
+            assert answer.headers["cache-control"] == "no-store"
+
+
 def test_the_map_needs_an_encoder(client: TestClient) -> None:
     answer = until(lambda: client.get("/api/map"), lambda one: one.status_code != 200)
     assert answer.status_code == 503

@@ -109,6 +109,20 @@ def test_an_image_is_found_by_its_uids(api: httpx.Client, served: Served) -> Non
     assert asked(api, study=uids["study"])["query"]["image_id"] == 3
 
 
+def test_the_page_gets_an_answer_in_which_no_text_is_markup(api: httpx.Client, served: Served) -> None:
+    name = "<img src=x onerror=alert(1)>'\".png"
+    answer = api.post("/api/answer", data={"top": 3}, files={"file": (name, served.films.picture.read_bytes())})
+    assert answer.status_code == 200
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.text.count('data-act="choose"') == 3
+    assert "Why this hit" in answer.text
+    assert "<img src=x" not in answer.text
+    filters = api.get("/api/filters", params={"where": f"manufacturer={name}"})
+    assert filters.status_code == 200
+    assert "&lt;img src=x onerror=alert(1)&gt;" in filters.text
+    assert "<img" not in filters.text
+
+
 def test_near_duplicates_name_the_earlier_hit(api: httpx.Client, served: Served) -> None:
     document = asked(api, served.films.new[0], top=30)
     ids = [hit["image_id"] for hit in document["hits"]]

@@ -3,7 +3,7 @@
 import * as films from "./films.js";
 import * as filters from "./filters.js";
 import * as hits from "./hits.js";
-import { $, $$, call, changed, copy, h, keep, t, theme } from "./page.js";
+import { $, $$, call, changed, copy, h, keep, logout, t, theme } from "./page.js";
 
 const ARROWS = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1, Home: -1e3, End: 1e3 }; // from hit to hit
 let address = new URLSearchParams();
@@ -18,9 +18,10 @@ const name = () => (answer.query.upload ? answer.query.name : t("image", { id: a
 const hit = () => answer.hits[chosen];
 const among = (from) => Math.max(50, from.get("top")); // of so many nearest codes
 
-function tell(text, busy) {
+function tell(text, state = "") {
+  $("#progress").className = state; // of what goes on: busy, done
   $("#progress span").textContent = text;
-  $("progress").hidden = !busy;
+  $("progress").hidden = state !== "busy";
 }
 
 /* A function that says what was refused, and no longer what was before. */
@@ -34,7 +35,7 @@ const trying = (act) => async (...given) => {
     $("#filters").reset();
     if (error.status === undefined) throw error;
     $("#problem strong").textContent = error.title;
-    $("#problem span").textContent = error.status === 404 && error.message.includes("upload") ? t("uploadGone") : error.message;
+    $("#problem span").textContent = error.message;
     $("#problem").hidden = false;
   }
 };
@@ -56,8 +57,8 @@ async function search(next, { file, push = true } = {}) {
   const signal = newest("search"), other = file || asked(next) !== asked(address);
   let found, refused;
   if (file || asked(next)) {
-    tell(t(file ? "sending" : "searching", { name: file?.name }), true);
-    const more = { explain: true, candidates: among(next), ...(file && { file }) };
+    tell(t(file ? "sending" : "searching", { name: file?.name }), "busy");
+    const more = { candidates: among(next), ...(file && { file }) };
     const made = await call("api/answer", form(next, /^(hit|roi)$/, more), { signal, html: true }).catch((error) => {
       if (error.name === "AbortError" || !other) throw error;
       refused = error;
@@ -137,7 +138,7 @@ const locate = trying(async (sides = []) => {
   regions = null;
   update();
   if (!sides.length) return;
-  tell(t("finding"), true);
+  tell(t("finding"), "busy");
   const content = form(address, /^(?!(id|sop|study|upload|roi)$)/);
   for (const { image_id: id } of answer.hits) content.append("images", id);
   const found = (await call("api/region", content, { signal })).regions;
@@ -178,15 +179,15 @@ async function report() {
   const { image_id: id } = hit(), given = Object.fromEntries(new FormData($("#wrong form")));
   if ($("#wrong").returnValue !== "send") return;
   await call("api/labels/reports", { image: id, ...given });
-  tell(t("wrongSent", { id }));
+  tell(t("wrongSent", { id }), "done");
 }
 
 /* Save the answer as a file, KIND.SUFFIX; or send its report to a node. */
 async function output(file, to) {
-  tell(t("saving"), true);
+  tell(t("saving"), "busy");
   const path = to ? "api/send" : `api/outputs/${file.split(".")[0]}`;
   const made = await call(path, form(address, /^hit$/, { candidates: among(address), ...(to && { to }) }), { file });
-  if (to) return tell([t("sent", { to }), ...made.remarks].join("; "));
+  if (to) return tell([t("sent", { to }), ...made.remarks].join("; "), "done");
   const href = URL.createObjectURL(made);
   h("a", { href, download: `radretrieval-${file}` }).click();
   setTimeout(() => URL.revokeObjectURL(href), 1e4);
@@ -194,11 +195,10 @@ async function output(file, to) {
 }
 
 const ACTS = {
-  choose, judge, wrong, output, theme, mode: films.mode, tool: films.tool, link: films.toggleLink, compare: films.toggleCompare,
+  choose, judge, wrong, output, theme, logout, mode: films.mode, tool: films.tool, link: films.toggleLink, compare: films.toggleCompare,
   send: (to) => confirm(t("sendAsk", { to, name: name() })) && output("", to), // into a patient's record
   noregion: () => locate(),
   print: () => print(),
-  logout: async () => (location.href = (await call("api/logout", {})).next),
   full: () => (document.fullscreenElement ? document.exitFullscreen() : $("#films").requestFullscreen()),
   help: () => $("#help").showModal(),
   close: () => ($("#problem").hidden = true),

@@ -1,6 +1,6 @@
 /* The pages that the server renders: what a link, a form or time asks for is fetched, and replaces what differs. */
 
-import { $, copy, parsed, renew, theme } from "./page.js";
+import { $, copy, logout, parsed, renew, theme } from "./page.js";
 
 const LONGEST = 300; // seconds between requests that fail
 let timer, running, wait;
@@ -39,6 +39,7 @@ addEventListener("click", (event) => {
   const { target } = event, link = target.closest("a"), text = target.dataset.copy;
   if (text) copy(text);
   if (target.dataset.act === "theme") theme();
+  if (target.dataset.act === "logout") logout().catch(() => location.reload()); // the session ended before
   if (link?.pathname !== location.pathname || link.hreflang || event.ctrlKey || event.metaKey || event.shiftKey) return;
   event.preventDefault();
   go(link.href);

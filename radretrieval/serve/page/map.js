@@ -53,7 +53,7 @@ function paint() {
       context.fillStyle = COLOURS[point[2]];
       context.fillRect(x - side / 2, y - side / 2, side, side);
     }
-    if (at === undefined) return;
+    if (!points[at]) return;
     const [x, y] = place(points[at]);
     [context.globalAlpha, context.strokeStyle, context.lineWidth] = [1, "#fff", 2];
     context.strokeRect(x - side, y - side, 2 * side, 2 * side);

@@ -41,6 +41,15 @@ export const theme = () => keep("theme", (dataset.theme = getComputedStyle(docum
 
 const words = JSON.parse($("#texts")?.textContent ?? "{}"); // of the language that the page is in
 export const t = (key, values) => words[key]?.replace?.(/\{(\w+)\}/g, (_, name) => values[name]) ?? words[key] ?? key;
+
+/* What the service refuses, as the reader's language has it. */
+const refused = (said) => {
+  for (const [pattern, text] of Object.entries(words.refused ?? {})) {
+    const found = said.match(`^(?:${pattern})$`);
+    if (found) return text.replace(/\{(\d)\}/g, (_, place) => found[place]);
+  }
+  return said;
+};
 export const number = (value, digits = 0) => value.toLocaleString(lang, { minimumFractionDigits: digits, maximumFractionDigits: digits });
 
 /* Parameters without some names, and with others. */
@@ -62,8 +71,10 @@ export async function call(path, content, { signal, file, html } = {}) {
   const answer = await response.json().catch((why) => (signal?.aborted ? Promise.reject(why) : {})); // HTML, or nothing
   if (ok) return answer;
   const title = words[`status${status}`] ?? words[status < 500 ? "status400" : "status500"];
-  throw Object.assign(new Error(answer.detail ?? ""), { status, title });
+  throw Object.assign(new Error(refused(answer.detail ?? "")), { status, title });
 }
+
+export const logout = async () => (location.href = (await call("api/logout", {})).next);
 
 /* Copy text; whether the browser let it. Plain HTTP has no clipboard, but selections. */
 export async function copy(text) {

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import RedirectResponse
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
@@ -17,7 +19,7 @@ from radretrieval.serve.access.user import Role, User, require
 from radretrieval.serve.analysis import Analysis, ClassCount
 from radretrieval.serve.audit import noted
 from radretrieval.serve.dependencies import TURN, Served
-from radretrieval.serve.problems import refusal
+from radretrieval.serve.problems import not_valid, refusal
 from radretrieval.serve.rendering import KEYS, page
 from radretrieval.serve.routes.admin import Admin, failures
 from radretrieval.serve.routes.analyst import images_of_class
@@ -38,6 +40,8 @@ class Page(APIRoute):
                 return await handler(request)
             except HTTPException as error:
                 return page(request, self.name, error.status_code, error.headers, problem=str(error.detail))
+            except RequestValidationError as error:
+                return page(request, self.name, 422, problem=not_valid(error))
             except RadretrievalError as error:
                 status, said = refusal(error, request)
                 return page(request, self.name, status, problem=said)
@@ -53,8 +57,11 @@ Place = Annotated[int, Query(ge=0, le=2**63 - 1)]
 @router.api_route("/", methods=["GET", "HEAD"], name="index")
 @router.api_route("/index.html", methods=["GET", "HEAD"], name="index")
 def index(request: Request, service: Served) -> Response:
-    """The page to search."""
+    """The page to search; who may only see the state of the archive is led there."""
     roles = request.state.caller.user.roles
+    if Role.ADMIN in roles and Role.SEARCH not in roles:
+        return RedirectResponse("it.html", 303)
+    require(Role.SEARCH)(request)
     return page(
         request,
         "index",

@@ -56,7 +56,7 @@ def search(service: Served, user: Searching, form: Search) -> AnswerDocument:
 @router.post("/answer", include_in_schema=False)
 def answer(request: Request, service: Served, user: Searching, form: Search) -> Response:
     """What `search` finds, with all that the page shows of it."""
-    found = search(service, user, form)
+    found = search(service, user, form.model_copy(update={"explain": True}))
     values = found.model_dump(include={"matched", "hidden", "returned", "requested"})
     values["bits"] = round(found.nearest_distance or 0)
     values["percent"] = percent(found.farther_than or 0)

@@ -377,7 +377,7 @@ def test_two_users_by_keyboard_alone(hospital: Hospital, visits: Callable[..., V
         together(getattr(anna, part)(), getattr(ben, part)())
     for one, other in ((anna, ben), (ben, anna)):
         one.page.goto(other.upload)  # as typed into the browser's address bar
-        expect(one("#problem")).to_contain_text(one.texts["uploadGone"])
+        expect(one("#problem")).to_contain_text(one.texts["refused"]["the upload is not kept any more.*"])
         assert ["404" in error for error in one.visit.errors] == [True]
         one.visit.errors.clear()
         one.page.goto(hospital.served.url)

@@ -59,6 +59,13 @@ def test_a_person_logs_in_and_out(
         page.get_by_text("Sie haben sich abgemeldet.").wait_for()
         page.go_back()
         page.get_by_label("Passwort").wait_for()
+        page.get_by_label("Name").fill("anna")
+        page.get_by_label("Passwort").fill(PASSWORD)
+        page.keyboard.press("Enter")
+        page.get_by_role("link", name="Klassen und Karte").click()
+        page.get_by_text("noch keinen Encoder").wait_for()
+        page.get_by_role("button", name="Abmelden").click()
+        page.get_by_text("Sie haben sich abgemeldet.").wait_for()
     # what the browser says of 401 to a wrong password, of no encoder in this archive, and of the ended session
     assert all("status of 401" in error or "status of 503" in error for error in visit.errors)
     visit.errors.clear()

@@ -311,6 +311,9 @@ def test_what_cannot_be_read(served: Served, visits: Callable[..., Visit]) -> No
     expect(problem).to_contain_text("999999")
     give(page, PASTE, served.films.broken)
     expect(problem).to_contain_text("This cannot be read")
+    page.locator("#query").fill("left shoulder")
+    page.keyboard.press("Enter")
+    expect(problem).to_contain_text("has a number or a UID")
     page.locator("#query").fill("1.2.3.4.5")
     page.keyboard.press("Enter")
     expect(problem).to_contain_text("Not found")
@@ -325,7 +328,7 @@ def test_what_cannot_be_read(served: Served, visits: Callable[..., Visit]) -> No
     assert asked(page) == {}
     page.go_back()
     expect(page.locator("#hits li")).to_have_count(10)
-    assert len(visit.errors) == 4  # what was refused; the browser writes it to its console
+    assert len(visit.errors) == 5  # what was refused; the browser writes it to its console
     visit.errors.clear()
 
 
