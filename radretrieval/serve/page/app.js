@@ -62,6 +62,8 @@ async function search(next, { file, push = true } = {}) {
     const made = await call("api/answer", form(next, /^(hit|roi)$/, more), { signal, html: true }).catch((error) => {
       if (error.name === "AbortError" || !other) throw error;
       refused = error;
+      // the filters are not seen now, and this one can hold of no film of an unknown patient
+      if (error.detail.startsWith("exclude_same_patient")) next.delete("exclude_same_patient");
     });
     found = made && hits.take(made);
   }
@@ -178,6 +180,7 @@ function wrong() {
 async function report() {
   const { image_id: id } = hit(), given = Object.fromEntries(new FormData($("#wrong form")));
   if ($("#wrong").returnValue !== "send") return;
+  if (!Object.values(given).join("").trim()) return tell(t("wrongNone")); // nothing would take an earlier report back
   await call("api/labels/reports", { image: id, ...given });
   tell(t("wrongSent", { id }), "done");
 }

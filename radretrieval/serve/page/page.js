@@ -71,7 +71,8 @@ export async function call(path, content, { signal, file, html } = {}) {
   const answer = await response.json().catch((why) => (signal?.aborted ? Promise.reject(why) : {})); // HTML, or nothing
   if (ok) return answer;
   const title = words[`status${status}`] ?? words[status < 500 ? "status400" : "status500"];
-  throw Object.assign(new Error(refused(answer.detail ?? "")), { status, title });
+  const { detail = "" } = answer;
+  throw Object.assign(new Error(refused(detail)), { status, title, detail });
 }
 
 export const logout = async () => (location.href = (await call("api/logout", {})).next);

@@ -290,7 +290,14 @@ def test_what_a_reader_says(served: Served, visits: Callable[..., Visit]) -> Non
     page.get_by_role("button", name="Wrong label").click()
     dialog = page.get_by_role("dialog", name=re.compile(r"Wrong label of image \d+"))
     assert violations(page) == []
+    dialog.get_by_role("button", name="Report").click()
+    expect(page.locator("#progress")).to_have_text(re.compile("Nothing is reported"))
+    page.get_by_role("button", name="Wrong label").click()
     dialog.get_by_label("What is wrong").fill("the other side")
+    dialog.get_by_label("Right IRMA code").fill("left hand")
+    dialog.get_by_role("button", name="Report").click()
+    expect(dialog).to_be_visible()  # what was written is not lost
+    dialog.get_by_label("Right IRMA code").fill("")
     dialog.get_by_role("button", name="Report").click()
     expect(page.locator("#progress")).to_have_text(re.compile(r"Reported: the label audit lists image \d+"))
     image = int(ids(page)[1])
@@ -318,6 +325,11 @@ def test_what_cannot_be_read(served: Served, visits: Callable[..., Visit]) -> No
     page.keyboard.press("Enter")
     expect(problem).to_contain_text("Not found")
     assert violations(page) == []
+    # a condition that cannot hold, and whose chip is not seen, is not asked again
+    page.goto(f"{served.url}/?id=30&exclude_same_patient=true")
+    expect(problem).to_contain_text("patient of this film is not known")
+    page.locator("#query").press("Enter")
+    expect(page.locator("#hits li")).to_have_count(10)
     page.locator("#file").set_input_files(served.films.picture)
     expect(page.locator("#hits li")).to_have_count(10)
     expect(problem).to_be_hidden()
@@ -328,7 +340,7 @@ def test_what_cannot_be_read(served: Served, visits: Callable[..., Visit]) -> No
     assert asked(page) == {}
     page.go_back()
     expect(page.locator("#hits li")).to_have_count(10)
-    assert len(visit.errors) == 5  # what was refused; the browser writes it to its console
+    assert len(visit.errors) == 6  # what was refused; the browser writes it to its console
     visit.errors.clear()
 
 
