@@ -63,7 +63,7 @@ def begin(connection: Connection, who: str, action: str, detail: dict[str, Any])
     Meanwhile the caller prepares an answer, which takes the server's time off it, and does not use the connection. It
     is in autocommit mode: the row is committed also where this process is killed before the second step.
     """
-    from psycopg import errors
+    from psycopg import OperationalError, errors
     from psycopg.pq import ExecStatus
 
     statement = sql("audit_note")
@@ -81,8 +81,8 @@ def begin(connection: Connection, who: str, action: str, detail: dict[str, Any])
                 problem = errors.error_from_result(result, connection.info.encoding)
         if isinstance(problem, errors.InsufficientPrivilege | errors.ReadOnlySqlTransaction):
             return False
-        if problem is not None:
-            raise problem
+        if problem is not None:  # without a SQLSTATE it is libpq's own: the connection was lost
+            raise problem if problem.sqlstate else OperationalError(str(problem))
         return True
 
     return finish

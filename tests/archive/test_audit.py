@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -15,6 +17,7 @@ import pytest
 
 from radretrieval.archive import audit, connections, migrations
 from radretrieval.archive.connections import Database
+from radretrieval.errors import DatabaseUnavailable
 
 MONTHS = "SELECT inhrelid::regclass::text AS name FROM pg_inherits WHERE inhparent = 'audit'::regclass ORDER BY 1"
 
@@ -166,3 +169,13 @@ def test_the_row_is_the_last_statement_of_its_transaction() -> None:
             assert later == [], f"{path.name}: {function.name} goes on after the row of the audit"
             writers += bool(added)
     assert writers > 5
+
+
+def test_a_connection_that_is_lost_while_a_row_is_added_is_a_database_that_is_away(database: Database) -> None:
+    connection = connections.connect(database.url, autocommit=True)
+    finish = audit.begin(connection, "a", "search", {})
+    with socket.socket(fileno=os.dup(connection.fileno())) as ours:
+        ours.shutdown(socket.SHUT_RDWR)
+    with pytest.raises(DatabaseUnavailable), connections.database_errors(database.url):
+        finish()
+    connection.close()
