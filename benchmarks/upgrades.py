@@ -181,7 +181,7 @@ def made(old: Old, home: Path, films: Path, images: int) -> None:
     done(home, old.folder, "ingest", str(films), "--labels", str(labels))
     done(home, old.folder, "train", "--epochs", "1")
     done(home, old.folder, "work", "--once")
-    done(home, old.folder, "index", "build", *(["--kind", "hnsw"] if old.revision < "0004" else []))
+    done(home, old.folder, "index", "build", *(["--kind", "hnsw"] if old.revision <= "0004" else []))
     if old.revision == "0010":  # its `serve` writes a row for each search and login; so does this
         code = (
             "from radretrieval.archive import audit, connections, urls; from radretrieval.config import Settings\n"
