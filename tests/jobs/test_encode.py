@@ -246,7 +246,7 @@ def test_a_waiting_worker_does_not_try_a_poison_image_at_every_call(
     with database.connection() as connection:
         rows = connection.execute("SELECT image_id, attempts FROM coding_failure").fetchall()
     assert rows == [{"image_id": 1, "attempts": 1}]
-    assert (tmp_path / "work.log").read_text().count("image 1, ") == 1
+    assert (tmp_path / "work.log").read_text().count("image 1: ") == 1
 
 
 def test_a_waiting_worker_starts_its_embedded_server_again(tmp_path: Path) -> None:
