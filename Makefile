@@ -26,14 +26,14 @@ help:
 demo: .venv/.installed
 	$(BIN)/radretrieval demo
 
-# Two processes more than cores, four at most: a third of the time tests wait for servers, kills and time limits. mypy
+# One process more than cores, four at most: a quarter of the time tests wait for servers, kills and time limits. mypy
 # runs beside them; it alone would keep the other cores waiting for a minute. Where PYTHONDONTWRITEBYTECODE is set, each
 # command that a test starts would compile the package anew.
 test: .venv/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy & types=$$!; \
-	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $$($(BIN)/python -c 'import os; print(min(4, os.cpu_count() + 2))') --dist loadfile --no-loadscope-reorder; \
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $$($(BIN)/python -c 'import os; print(min(4, os.cpu_count() + 1))') --dist loadfile --no-loadscope-reorder; \
 	tests=$$?; wait $$types && exit $$tests
 
 test-image: .venv/.installed
