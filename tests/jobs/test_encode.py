@@ -16,6 +16,7 @@ import numpy as np
 import psycopg
 import pytest
 from conftest import COMMAND, clean_environment
+from killing import kill_embedded
 from PIL import Image
 from tiny import TINY, add_encoder, weights
 
@@ -256,8 +257,7 @@ def test_a_waiting_worker_starts_its_embedded_server_again(tmp_path: Path) -> No
     daemon = subprocess.Popen([COMMAND, "work", "--device", "cpu"], env=clean_environment(home, None), stderr=log)
     try:
         wait_until(lambda: "waiting for one" in (tmp_path / "work.log").read_text())
-        for process in processes.running(Cluster.find(home).data):  # type: ignore[union-attr]
-            process.kill()
+        kill_embedded(home)
         wait_until(lambda: "trying again" in (tmp_path / "work.log").read_text())
         wait_until(lambda: (tmp_path / "work.log").read_text().count("waiting for one") > 1)
         assert processes.running(Cluster.find(home).data)  # type: ignore[union-attr]

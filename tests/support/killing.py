@@ -48,6 +48,15 @@ SELECT 'ingest_failure', uri, '', '' FROM radretrieval.ingest_failure
 Row = tuple[str, str, str, str]
 
 
+def kill_embedded(home: Path) -> None:
+    """Kill every process of the embedded server of this home; those left end when the postmaster is gone."""
+    cluster = Cluster.find(home)
+    assert cluster is not None
+    for process in processes.running(cluster.data):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+
+
 @dataclass(frozen=True)
 class Usual:
     """An undisturbed run: seconds from its start to its first decoding process, and to its end."""

@@ -12,6 +12,7 @@ import numpy as np
 import psycopg
 import pytest
 from databases import Server, database_of
+from killing import kill_embedded
 from nodes import Receiving, a_file, storescu, until
 from PIL import Image
 from programs import needs_program
@@ -19,8 +20,7 @@ from programs import needs_program
 from radretrieval.api.archive import Archive
 from radretrieval.archive import migrations
 from radretrieval.archive.connections import Database
-from radretrieval.archive.embedded import processes, shared_server
-from radretrieval.archive.embedded.cluster import Cluster
+from radretrieval.archive.embedded import shared_server
 from radretrieval.config import Settings
 from radretrieval.errors import NoEncoder
 from radretrieval.ingest import watch_folder
@@ -79,34 +79,27 @@ def home() -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def kill(home: Path) -> None:
-    cluster = Cluster.find(home)
-    assert cluster is not None
-    for process in processes.running(cluster.data):
-        process.kill()
-
-
 def test_an_embedded_server_that_is_killed_is_started_by_each_of_its_users(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = Settings(home=home, database_url=None)
     database = Database(shared_server.start(home), embedded=True)
     migrations.upgrade(database.url)
-    kill(home)
+    kill_embedded(home)
     read = ReadConnections(database, settings)
     assert read(lambda connection: connection.execute("SELECT 1 AS one").fetchone()) == {"one": 1}
     read.close()
-    kill(home)
+    kill_embedded(home)
     searchers = Searchers(database, settings, 1)
     with pytest.raises(NoEncoder), searchers.one():
         pass
-    kill(home)
+    kill_embedded(home)
     with Archive(settings) as archive, pytest.raises(NoEncoder):
         archive.search(1)
     monkeypatch.setattr(watch_folder, "RETRY_SECONDS", 0.1)
     (tmp_path / "in").mkdir()
     Image.fromarray(np.arange(256, dtype=np.uint8).reshape(16, 16)).save(tmp_path / "in" / "x.png")
-    kill(home)
+    kill_embedded(home)
     stop = threading.Event()
     options = watch_folder.WatchOptions(0.0, 0.05, workers=1)
     total = watch_folder.watch(database, settings, [tmp_path / "in"], options, stop, lambda report: stop.set())
@@ -122,7 +115,7 @@ def test_an_embedded_server_that_is_killed_is_started_again(home: Path, tmp_path
     with Receiving(home, None, "--workers", 1, store=tmp_path / "store") as node:
         node.url = url
         storescu(node.port, tmp_path / "0.dcm")
-        kill(home)
+        kill_embedded(home)
         until(lambda: storescu(node.port, tmp_path / "1.dcm", check=False).returncode == 0, "it stays away")
         node.settled()
         assert len(node.rows("SELECT FROM image")) == 2
