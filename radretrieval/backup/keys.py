@@ -129,7 +129,9 @@ def read_passphrase(file: Path) -> bytes:
     try:
         passphrase = (file.read_bytes().splitlines() or [b""])[0].strip()
     except OSError as error:
-        raise UsageError(f"the passphrase file {file} cannot be read ({error.strerror})") from error
+        raise UsageError(
+            f"the passphrase file {file} cannot be read ({error.strerror}); name one with --passphrase-file that can"
+        ) from error
     if len(passphrase) < _SHORTEST:
         raise UsageError(f"the passphrase in {file} is shorter than {_SHORTEST} bytes; write a longer one")
     return passphrase

@@ -148,8 +148,8 @@ def main() -> None:
 def _leave(ended_with: list[int]) -> None:
     """End the process without tearing the interpreter down, which does nothing for the user.
 
-    With torch it takes a third of a second, and static destructors of its libraries have called into Python when there
-    was none any more: a segmentation fault in place of the exit code.
+    With torch it takes a third of a second, and a library's destructor that calls into Python when the thread state is
+    gone would end the process by a segmentation fault in place of the exit code.
     """
     if ended_with:
         logging.shutdown()

@@ -77,7 +77,10 @@ class Syslog:
                 ) from error
             except OSError as error:
                 if pause is None:
-                    raise EnvironmentUnusable(f"{self.name}: not sent: {error.strerror or error}") from error
+                    raise EnvironmentUnusable(
+                        f"{self.name}: not sent: {error.strerror or error}; check the server, its port and its "
+                        "certificate, then run it again: --since last goes on after what was sent"
+                    ) from error
                 time.sleep(pause)
 
     def _deliver(self, data: bytes) -> None:
