@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from radretrieval.errors import NoEncoder as NoEncoder
     from radretrieval.errors import RadretrievalError as RadretrievalError
     from radretrieval.errors import SchemaOutdated as SchemaOutdated
+    from radretrieval.errors import SitesMissing as SitesMissing
     from radretrieval.errors import UsageError as UsageError
     from radretrieval.evaluation import Evaluation as Evaluation
     from radretrieval.export.run import ExportReport as ExportReport
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from radretrieval.results.outputs import AnswerOutputs as AnswerOutputs
     from radretrieval.search.batch.execute import HitRow as HitRow
     from radretrieval.search.batch.run import BatchReport as BatchReport
+    from radretrieval.search.federated import FederatedAnswer as FederatedAnswer
     from radretrieval.search.region import find_region as find_region
     from radretrieval.search.request import Answer as Answer
     from radretrieval.search.request import Hit as Hit
@@ -73,7 +75,7 @@ _PLACES = {
     "dicom.pull.report": "PullReport",
     "dicom.scp.server": "ScpConfig",
     "errors": "DatabaseUnavailable EmbeddedServerError EnvironmentUnusable ImageError InputMissing LabelsError "
-    "NoEncoder RadretrievalError SchemaOutdated UsageError",
+    "NoEncoder RadretrievalError SchemaOutdated SitesMissing UsageError",
     "evaluation": "Evaluation",
     "export.run": "ExportReport",
     "imaging": "Radiograph read_image",
@@ -90,6 +92,7 @@ _PLACES = {
     "results.outputs": "AnswerOutputs",
     "search.batch.execute": "HitRow",
     "search.batch.run": "BatchReport",
+    "search.federated": "FederatedAnswer",
     "search.region": "find_region",
     "search.roi": "Region",
     "search.request": "Answer Hit",

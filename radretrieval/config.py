@@ -88,6 +88,8 @@ class Settings(BaseSettings):
     audit_ca : PEM file of who signs the certificate of the syslog server that `audit export` sends to; without it those
         that the system trusts.
     audit_cert : PEM file with a certificate of this host and its key, for a syslog server that asks for one.
+    sites_file : TOML file of the archives that `search --site` and `federation` ask; without it the file sites.toml in
+        `home`.
     log_format : how commands write stderr. `text`: lines for people; `json`: one JSON object a line.
     credentials : file of one line, user:password or Bearer TOKEN, for the DICOMweb server that references name.
     """
@@ -115,6 +117,7 @@ class Settings(BaseSettings):
     path_key_file: Path | None = None
     audit_ca: Path | None = None
     audit_cert: Path | None = None
+    sites_file: Path | None = None
     log_format: Literal["text", "json"] = "text"
     credentials: Path | None = None
 

@@ -81,5 +81,9 @@ class EmbeddedServerError(EnvironmentUnusable):
     """The embedded PostgreSQL could not be started, used or stopped."""
 
 
+class SitesMissing(EnvironmentUnusable):
+    """Archives of a federation did not answer, and no answer could be, or was to be, made without them."""
+
+
 class NoEncoder(EnvironmentUnusable):
     """The archive has no (active) encoder yet."""

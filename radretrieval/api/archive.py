@@ -9,6 +9,7 @@ from radretrieval.api.backups import ArchiveBackups
 from radretrieval.api.base import StrPath, make_settings
 from radretrieval.api.client import RemoteArchive
 from radretrieval.api.codes import ArchiveCodes
+from radretrieval.api.federation import ArchiveFederation
 from radretrieval.api.input import ArchiveInput
 from radretrieval.api.queries import ArchiveQueries
 from radretrieval.api.upkeep import ArchiveUpkeep
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
     from radretrieval.config import Settings
 
 
-class Archive(ArchiveInput, ArchiveCodes, ArchiveQueries, ArchiveUpkeep, ArchiveAudit, ArchiveBackups):
+class Archive(
+    ArchiveInput, ArchiveCodes, ArchiveQueries, ArchiveFederation, ArchiveUpkeep, ArchiveAudit, ArchiveBackups
+):
     """An archive of radiographs: a context manager that closes what it has opened.
 
     It opens its database when that is first needed; `open_archive` does so at once. One thread uses it at a time.

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from radretrieval.search.searcher import Searcher
 
     S = TypeVar("S", bound=BaseSettings)
+    K = TypeVar("K", bound=Searcher)
 
 StrPath = str | os.PathLike[str]
 
@@ -151,9 +152,14 @@ class ArchiveBase:
         return self._found_database
 
     def _searcher(self, encoder: int | None, device: str) -> Searcher:
-        """A searcher of this encoder on this device: the last one, with its network, while that is the same."""
+        from radretrieval.search.searcher import Searcher
+
+        return self._kept(Searcher, encoder, device)
+
+    def _kept(self, kind: type[K], encoder: int | None, device: str) -> K:
+        """A searcher of this kind, encoder and device: the last one, with its network, while those are the same."""
         kept = self._kept_searcher
-        if kept is not None and (kept.encoder_id, kept.device) == (encoder, device):
+        if type(kept) is kind and (kept.encoder_id, kept.device) == (encoder, device):
             try:
                 if kept.refresh():
                     return kept
@@ -161,13 +167,14 @@ class ArchiveBase:
                 pass
         self._drop_searcher()
         from radretrieval.archive.connections import with_restart
-        from radretrieval.search.searcher import Searcher
 
-        def opened() -> Searcher:
-            return Searcher(self._database, self.settings, device, encoder).__enter__()
+        def opened() -> K:
+            made = kind(self._database, self.settings, device, encoder)
+            made.__enter__()
+            return made
 
-        self._kept_searcher = with_restart(self._database, self.settings, opened)
-        return self._kept_searcher
+        found = self._kept_searcher = with_restart(self._database, self.settings, opened)
+        return found
 
     def _drop_searcher(self) -> None:
         kept, self._kept_searcher = self._kept_searcher, None

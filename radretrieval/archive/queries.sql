@@ -400,6 +400,38 @@ CROSS JOIN LATERAL cnnc_nearest(q.code, %(limit)s, %(encoder)s, q.filter) n
 LEFT JOIN barcode b ON b.image_id = n.image_id AND b.geometry_id = %(geometry)s
 GROUP BY q.place;
 
+-- :site_settings What a question to a site sets for its transaction: our tables first, and ends for what takes longer than is waited.
+SELECT set_config('search_path', 'radretrieval, public', true), set_config('statement_timeout', %(milliseconds)s, true),
+       set_config('tcp_user_timeout', '10s', true);
+
+-- :site_nearest The nearest codes of a site, with barcodes and images, as `nearest` gives those of this archive.
+SELECT n.image_id, n.distance, n.path, n.pseudonyms, b.code AS barcode, i.uri, i.sha256, i.irma_code, i.patient_key,
+       i.study_instance_uid, i.study_date, i.modality, i.body_part, i.view_position, i.laterality
+FROM federated_nearest(%(code)s::bit(1000), %(limit)s, %(weights)s, %(filter)s::jsonb, %(asked)s::jsonb) n
+JOIN image i ON i.id = n.image_id
+LEFT JOIN geometry g ON g.size = %(size)s AND g.angles = %(angles)s AND g.bins = %(bins)s AND g.rule = %(rule)s
+LEFT JOIN barcode b ON b.image_id = n.image_id AND b.geometry_id = g.id
+ORDER BY n.distance, n.image_id;
+
+-- :site_film What names a film in every archive that has it.
+SELECT encode(sha256, 'hex') AS sha256, frame, sop_instance_uid, encode(pixels_sha256, 'hex') AS pixels_sha256
+FROM image WHERE id = %(id)s;
+
+-- :site_pseudonyms What federated_nearest compares to know whether the same key makes the same pseudonyms.
+SELECT jsonb_build_array(check_value, plain_issuer)::text AS pseudonyms FROM patient_key_check WHERE check_value IS NOT NULL;
+
+-- :site_state What `federation status` tells of a site.
+SELECT (SELECT version_num FROM radretrieval.alembic_version) AS revision, (SELECT count(*) FROM radretrieval.image) AS images,
+       pg_is_in_recovery() AS standby,
+       CASE WHEN NOT pg_is_in_recovery() OR pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() THEN 0
+            ELSE extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp())::float8 END AS lag_seconds,
+       to_regprocedure('radretrieval.federated_nearest(bit, integer, text, jsonb, jsonb)') IS NOT NULL AS askable;
+
+-- :site_encoders Encoders of a site by their weights, and how many codes each has.
+SELECT e.id AS encoder_id, e.profile ->> 'name' AS profile, encode(e.weights_sha256, 'hex') AS weights_sha256, e.active,
+       (SELECT count(*) FROM radretrieval.cnnc c WHERE c.encoder_id = e.id) AS codes
+FROM radretrieval.encoder e ORDER BY e.id;
+
 -- :hit_facts What answers tell of images.
 SELECT i.id, i.uri, i.sha256, i.irma_code, i.patient_key, i.study_instance_uid, i.study_date,
        i.modality, i.body_part, i.view_position, i.laterality

@@ -27,6 +27,7 @@ from radretrieval.cli import (
     encoder,
     evaluate,
     export,
+    federation,
     feedback,
     forget,
     health,
@@ -91,6 +92,7 @@ app.command("demo")(demo.demo)
 app.add_typer(audit.app, name="audit")
 app.add_typer(db.app, name="db")
 app.add_typer(encoder.app, name="encoder")
+app.add_typer(federation.app, name="federation")
 app.add_typer(feedback.app, name="feedback")
 app.add_typer(index.app, name="index")
 app.add_typer(patient_key.app, name="patient-key")

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 import radretrieval as rr
+from radretrieval.cli.answer_notes import tell_answer, tell_recall
 from radretrieval.cli.common import (
     AsJson,
     Device,
@@ -20,6 +21,7 @@ from radretrieval.cli.common import (
     tell_failures,
     tell_passed_over,
 )
+from radretrieval.cli.federation import search_sites
 
 Picture = Annotated[
     Path | None, typer.Option("--picture", metavar="PNG", help="Write the query and its hits as a picture.")
@@ -62,6 +64,22 @@ Stow = Annotated[
         help="Send the same to this DICOMweb server (STOW-RS); RADRETRIEVAL_CREDENTIALS names the file of its "
         "user:password or bearer token.",
     ),
+]
+SiteName = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--site",
+        metavar="NAME|all",
+        help="Search this archive of the file of sites (RADRETRIEVAL_SITES_FILE) instead; may be repeated; all: every "
+        "one. FILE is coded by an encoder of the archive of --database-url, and id:N is an image of it. Ends with 4 "
+        "where a site did not answer.",
+    ),
+]
+Deadline = Annotated[
+    float, typer.Option("--deadline", metavar="SECONDS", help="With --site: sites that take longer are left out.")
+]
+RequireAll = Annotated[
+    bool, typer.Option("--require-all", help="With --site: no answer, and exit code 3, unless every site answers.")
 ]
 AeTitle = Annotated[str, typer.Option("--ae-title", metavar="AET", help="Our own AE title for --store-to.")]
 
@@ -165,6 +183,9 @@ def search(
             help="Refine the search: image N is not what is looked for, and is left out; may be repeated.",
         ),
     ] = None,
+    site: SiteName = None,
+    deadline: Deadline = 10.0,
+    require_all: RequireAll = False,
     picture: Picture = None,
     sr: Sr = None,
     sc: Sc = None,
@@ -185,7 +206,7 @@ def search(
     outputs = rr.AnswerOutputs(picture, sr, sc, fhir, csv, store_to, stow, ae_title)
     of_one = [*([] if roi is None else ["--roi"]), *(["--explain"] if explain else []), *outputs.given()]
     of_one += [*(["--relevant"] if relevant else []), *(["--not-relevant"] if not_relevant else [])]
-    _check_options(query, batch, everything, out, of_one)
+    _check_options(query, batch, everything, out, [*of_one, *(["--site"] if site else [])])
     conditions: dict[str, Any] = {
         "top": top,
         "candidates": candidates,
@@ -198,7 +219,12 @@ def search(
         "device": device,
     }
     with opened(context) as archive:
-        if query is not None:
+        if query is not None and site:
+            unable = {*of_one, *([] if where_sql is None else ["--where-sql"])} - {"--explain"}
+            conditions.pop("where_sql")
+            asking = {"deadline": deadline, "require_all": require_all, "explain": explain}
+            search_sites(archive, query, site, unable, conditions | asking, as_json)
+        elif query is not None:
             alone: dict[str, Any] = {
                 "roi": roi,
                 "roi_method": roi_method,
@@ -223,7 +249,7 @@ def _search_one(
         from radretrieval.report.answer_table import print_answer
 
         print_answer(answer)
-    _tell(answer)
+    tell_answer(answer)
     for line in archive.send(outputs):
         tell(line)
 
@@ -275,50 +301,6 @@ def _search_many(archive: rr.Archive, batch: Path | None, out: Path, conditions:
     if report.short:
         tell(f"{report.short} queries have fewer than {conditions['top']} hits: no more coded images pass for them")
     if report.path["hnsw"]:
-        _tell_recall(report.recall)
+        tell_recall(report.recall)
     if report.failures:
         raise typer.Exit(1)
-
-
-def _tell(answer: rr.Answer) -> None:
-    """What a reader of the answer must know besides."""
-    if answer.query_flat:
-        tell(
-            "the query is flat: nearly all its pixels have one grey value, and its hits mean nothing; look at the image"
-        )
-    for message in answer.query_problems:
-        tell(f"the query: {message}")
-    if answer.similarity is not None and answer.similarity.nothing:
-        from radretrieval.report.likelihood import nothing_similar
-
-        tell(nothing_similar(answer.similarity, answer.effect is not None))
-    if answer.request.refined:
-        judged = f"{len(answer.request.relevant)} relevant and {len(answer.request.not_relevant)} not relevant images"
-        tell(f"the answer is refined by {judged}: its order is not that of the distances, and it has no probabilities")
-    for hit in answer.hits:
-        if hit.roi_error:
-            tell(f"no ROI in image {hit.image_id}: its file {hit.roi_error}")
-        elif hit.reduced:
-            tell(f"the ROI in image {hit.image_id} is of a reduced copy: its file {hit.reduced}")
-    effect = answer.effect
-    if effect is not None:
-        hidden = f"{effect.hidden}{' or more' if effect.more_hidden else ''}"
-        nearer = f"; nearer ones that it hid: {hidden}" if effect.hidden else ""
-        tell(f"images that pass the filter: {effect.matched}{' or more' if effect.more_matched else ''}{nearer}")
-    if answer.path == "hnsw":
-        _tell_recall(answer.recall)
-    if answer.returned < answer.requested:
-        waiting = f"; {answer.pending} images have no code yet (radretrieval work --once)" if answer.pending else ""
-        limits = {"--max-distance": answer.request.max_distance, "--one-per": answer.request.one_per}
-        set_here = ", ".join(f"{name} {value}" for name, value in limits.items() if value is not None)
-        filtered = " that pass the filter" if effect is not None else ""
-        filtered += f" within {set_here}" if set_here else ""
-        tell(f"{answer.returned} of {answer.requested} hits: the archive has no more coded images{filtered}{waiting}")
-
-
-def _tell_recall(recall: tuple[float, float] | None) -> None:
-    """That candidates are of an approximate index, and what is known of it."""
-    measured = "never measured: radretrieval index audit"
-    if recall is not None:
-        measured = f"last measured to find {recall[0]:.1%} of the true nearest, {recall[1]:.1%} at worst"
-    tell(f"the candidates are of an approximate index (HNSW), {measured}")

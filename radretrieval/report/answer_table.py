@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from radretrieval.files.text import shown
 from radretrieval.report.likelihood import axes_in_words, in_words
 from radretrieval.report.table import table
+from radretrieval.search.federated import FederatedAnswer, SiteHit
 from radretrieval.search.request import Answer, Explanation, Hit
 
 
@@ -14,13 +15,15 @@ def print_answer(answer: Answer) -> None:
     """Print the hits, and why each stands where it does if that was asked for."""
     with_roi = answer.request.roi is not None
     judged = any(hit.likelihood for hit in answer.hits)
+    sites = isinstance(answer, FederatedAnswer)
     rows = []
     for hit in answer.hits:
         likely = [in_words(hit.likelihood.code) if hit.likelihood else "-"] if judged else []
-        cells = [hit.rank, hit.image_id, hit.cnnc_distance, hit.rbc_distance, hit.irma_code or "-"]
+        site = [hit.site] if isinstance(hit, SiteHit) else []
+        cells = [hit.rank, *site, hit.image_id, hit.cnnc_distance, hit.rbc_distance, hit.irma_code or "-"]
         rows.append([*cells, *likely, *(_region(hit) if with_roi else []), shown(hit.uri)])
     optional = [*(["same code as query"] if judged else []), *(["ROI", "score"] if with_roi else [])]
-    table(["rank", "image", "CNNC", "RBC", "IRMA code", *optional, "file"], rows)
+    table(["rank", *(["site"] if sites else []), "image", "CNNC", "RBC", "IRMA code", *optional, "file"], rows)
     if answer.request.explain:
         _print_explanations(answer)
 

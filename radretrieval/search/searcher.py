@@ -120,8 +120,7 @@ class Searcher:
             self._encode(query, timer)
             found, path, effect = self._candidates_and_barcode(query, request, timer)
             self._remember(query, request)
-            # counted only where it explains a short answer: the count reads every image
-            pending = codes.pending_count(self.connection, self.encoder.id) if len(found) < request.candidates else 0
+            pending = self.pending(found, request)
             if not found and effect is None:
                 self.raise_no_codes(pending)
         with timer.stage("rerank"):
@@ -155,6 +154,10 @@ class Searcher:
     def query_pixels(self, request: Request) -> NDArray[np.float32]:
         """The query's pixels, float32 (rows, columns), 0…1. Raises UsageError when its file cannot be read."""
         return self._load(request).read(self.source).pixels
+
+    def pending(self, found: Sequence[Candidate], request: Request) -> int:
+        """How many images have no code; counted, which reads every image, only where it explains a short answer."""
+        return codes.pending_count(self.connection, self.encoder.id) if len(found) < request.candidates else 0
 
     def raise_no_codes(self, pending: int) -> None:
         """Raise UsageError for an archive without codes; `pending` images have none yet."""
@@ -252,7 +255,8 @@ class Searcher:
         if isinstance(request.query, QueryFile) and query.cnnc is not None and query.rbc is not None:
             request.query.codes[self.encoder.id] = query.cnnc, query.rbc
 
-    def _candidates(self, query: SearchQuery, request: Request) -> tuple[list[Candidate], str, FilterEffect | None]:
+    def _know_patient(self, query: SearchQuery, request: Request) -> None:
+        """Make the pseudonym of the query's patient where it is left out; raises UsageError where it is not known."""
         read = query.radiograph
         if request.exclude_same_patient and query.patient_key is None and read is not None and read.patient_id:
             query.patient_key = self.patient_key(read.patient_id, read.issuer)
@@ -261,6 +265,9 @@ class Searcher:
                 "--exclude-same-patient: the patient of the query is not known (its header and labels name none); "
                 "leave the option out"
             )
+
+    def _candidates(self, query: SearchQuery, request: Request) -> tuple[list[Candidate], str, FilterEffect | None]:
+        self._know_patient(query, request)
         wanted = request.filter(query.image_id, query.patient_key)
         assert query.cnnc is not None
         limit = max(request.candidates, request.top)

@@ -36,6 +36,8 @@ def test_the_reference_is_of_the_real_commands() -> None:
         ),
         ("search", ["--batch", "--all", "--out", "--explain"]),
         ("search", ["--sr", "--sc", "--fhir", "--csv", "--store-to", "--stow", "--ae-title"]),
+        ("search", ["--site", "--deadline", "--require-all"]),
+        ("federation status", ["--site", "--deadline", "--json"]),
         ("evaluate", ["--split", "--against", "--rule", "--compare", "--csv", "--picture", "--reliability", "--json"]),
         ("encoder list", ["--json"]),
         ("encoder activate", []),

@@ -51,6 +51,7 @@ COMMANDS: dict[str, tuple[str, ...] | str] = {
     "encoder report": "counts",
     "evaluate": "counts",
     "export": ("export",),
+    "federation status": "reads no image",
     "feedback export": ("feedback export",),
     "forget": ("forget",),
     "health": "reads no image",
