@@ -12,6 +12,7 @@ from radretrieval.api.codes import ArchiveCodes
 from radretrieval.api.federation import ArchiveFederation
 from radretrieval.api.input import ArchiveInput
 from radretrieval.api.queries import ArchiveQueries
+from radretrieval.api.removal import ArchiveRemoval
 from radretrieval.api.upkeep import ArchiveUpkeep
 from radretrieval.errors import UsageError
 
@@ -20,7 +21,14 @@ if TYPE_CHECKING:
 
 
 class Archive(
-    ArchiveInput, ArchiveCodes, ArchiveQueries, ArchiveFederation, ArchiveUpkeep, ArchiveAudit, ArchiveBackups
+    ArchiveInput,
+    ArchiveCodes,
+    ArchiveQueries,
+    ArchiveFederation,
+    ArchiveUpkeep,
+    ArchiveRemoval,
+    ArchiveAudit,
+    ArchiveBackups,
 ):
     """An archive of radiographs: a context manager that closes what it has opened.
 

@@ -303,10 +303,10 @@ class ArchiveBase:
         return {
             "images": counts["images"],
             "coded": counts["coded"],
-            "pending": counts["images"] - counts["coded"],
+            "pending": counts["images"] - counts["hidden"] - counts["coded"],
             **{
                 name: counts[name]
-                for name in ("failed", "arrived", "gone", "same_uid", "flat", "encoders", "database_bytes")
+                for name in ("failed", "arrived", "hidden", "gone", "same_uid", "flat", "encoders", "database_bytes")
             },
             "index": index,
             "server_version": facts["server_version"],

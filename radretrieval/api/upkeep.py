@@ -15,7 +15,6 @@ from radretrieval.errors import EnvironmentUnusable, UsageError
 if TYPE_CHECKING:
     from radretrieval.evaluation import Evaluation
     from radretrieval.export.run import ExportReport
-    from radretrieval.jobs.forget import ForgetReport
     from radretrieval.jobs.health import Health
     from radretrieval.jobs.label_audit import LabelAudit
     from radretrieval.jobs.verify import VerifyReport
@@ -158,42 +157,6 @@ class ArchiveUpkeep(ArchiveBase):
             return archive_metrics(self._database, self.settings), True
         except EnvironmentUnusable as error:
             return without_database(error), False
-
-    def forget(
-        self,
-        *,
-        patient: str | None = None,
-        issuer: str | None = None,
-        study: str | None = None,
-        image: int | None = None,
-        older_than: str | None = None,
-        origin: str | None = None,
-        reason: str | None = None,
-        dry_run: bool = False,
-        allow: bool = False,
-    ) -> ForgetReport:
-        """Delete all that the archive has of a patient, a study, an image or an age, and never take it again.
-
-        Without any of these an earlier run, which was killed, is finished.
-
-        Parameters
-        ----------
-        patient : identifier, or pseudonym. issuer : who gave the identifier; None for that of the settings.
-        study : Study Instance UID. image : id, with all images of its file.
-        older_than : as 10y, 18m, 6w, 90d: by the date of the study, without one by that of ingestion.
-        origin : of those, the images from this AE title or URL.
-        reason : for the audit; no name of a patient.
-        dry_run : only count. allow : take back that `patient` or `study` was forgotten: the files may come again.
-
-        Raises
-        ------
-        NotInArchive : there is nothing of it. UsageError : it is not named as it must be.
-        EnvironmentUnusable, WrongPatientKey : the archive's key of the pseudonyms is not here.
-        """
-        from radretrieval.jobs.forget import Forget, forget
-
-        what = Forget(patient, issuer, study, image, older_than, origin, reason, dry_run, allow)
-        return forget(self._database, self.settings, what, operator())
 
     def verify(
         self, *, tidy: bool = False, workers: int | None = None, progress: Progress | None = None

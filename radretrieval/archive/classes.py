@@ -34,11 +34,15 @@ def images(
 
 @dataclass(frozen=True)
 class MapState:
-    """What a map was made of: when its encoder was stored, how many codes there were, and the largest image id."""
+    """What a map was made of: when its encoder was stored, how many codes there were, and the largest image id.
+
+    hidden : how many images were withdrawn, and when that was last done.
+    """
 
     encoder: str
     codes: int
     last: int
+    hidden: str
 
 
 def map_state(connection: Connection, encoder_id: int) -> MapState:
@@ -65,6 +69,12 @@ def agreement(connection: Connection, encoder_id: int, ids: Sequence[int], k: in
     """
     rows = connection.execute(sql("map_agreement"), {"encoder": encoder_id, "ids": list(ids), "k": k})
     return {row["irma_code"]: float(row["agreement"]) for row in rows}
+
+
+def withdrawn(connection: Connection, ids: Sequence[int]) -> bool:
+    """Whether one of these images is withdrawn from searches."""
+    row = connection.execute(sql("images_hidden"), {"ids": list(ids)}).fetchone()
+    return row is not None and bool(row["hidden"])
 
 
 def map_facts(connection: Connection, ids: Sequence[int]) -> list[dict[str, Any]]:

@@ -36,7 +36,7 @@ def ids(connection: Connection, wanted: Filter, among: Sequence[int] | None = No
 
 def known(connection: Connection, ids: Sequence[int]) -> set[int]:
     """Those of these ids that an image has."""
-    return {row["id"] for row in connection.execute(sql("hit_facts"), {"ids": list(ids)})}
+    return {row["id"] for row in connection.execute(sql("export_known"), {"ids": list(ids)})}
 
 
 def corrected(connection: Connection) -> list[int]:

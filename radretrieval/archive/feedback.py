@@ -66,7 +66,9 @@ def give(connection: Connection, who: str, judged: Judged, relevant: bool | None
     values = asdict(judged) | {"who": who, "relevant": relevant}
     digest = None if judged.query_sha256 is None else judged.query_sha256.hex()
     with connection.transaction(), _known():
-        connection.execute(sql("feedback_off") if relevant is None else sql("feedback_give"), values)
+        done = connection.execute(sql("feedback_off") if relevant is None else sql("feedback_give"), values)
+        if relevant is not None and not done.rowcount:
+            raise NotInArchive("the query or the hit is withdrawn from searches")
         detail = asdict(judged) | {"query_sha256": digest, "relevant": relevant}
         audit.record(connection, who, "feedback", {name: value for name, value in detail.items() if value is not None})
 

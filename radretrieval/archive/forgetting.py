@@ -73,15 +73,15 @@ class Found:
         return {name: len(values) for name, values in lists.items()} | {"feedback": self.feedback}
 
 
+def condition(kind: str) -> str:
+    """The SQL condition on image i of a choice of this kind."""
+    names = {"patient": "of_patient", "study": "of_study", "image": "of_image", "age": "of_age"}
+    return sql(f"forget_{names[kind]}")
+
+
 def find(connection: Connection, choice: Choice) -> Found:
     """The rows of a choice, as they are now."""
-    conditions = {
-        "patient": sql("forget_of_patient"),
-        "study": sql("forget_of_study"),
-        "image": sql("forget_of_image"),
-        "age": sql("forget_of_age"),
-    }
-    statement = sql("forget_images").replace("{condition}", conditions[choice.kind])
+    statement = sql("forget_images").replace("{condition}", condition(choice.kind))
     rows = connection.execute(statement, vars(choice) | {"patients": list(choice.patients)}).fetchall()
     ids = [row["id"] for row in rows]
     uids = sorted({row["sop_instance_uid"] for row in rows if row["sop_instance_uid"]})

@@ -90,7 +90,7 @@ class Failure:
 
 
 def known(connection: Connection, hashes: Sequence[bytes]) -> dict[bytes, dict[str, Any]]:
-    """Rows (id, uri, gone_at) of the images with these contents, by SHA-256; of several frames the first."""
+    """Rows (id, uri, gone_at, hidden_at) of the images with these contents, by SHA-256; of several frames the first."""
     found = connection.execute(sql("images_known"), {"sha256": list(hashes)})
     return {row["sha256"]: row for row in found}
 
@@ -135,7 +135,7 @@ def by_sop_instance(connection: Connection, uids: Sequence[str]) -> list[dict[st
 
 
 def first_of_study(connection: Connection, uid: str) -> int | None:
-    """The image with the lowest id of those with this Study Instance UID; None where there is none."""
+    """The first image with this Study Instance UID, if there is one that is not withdrawn; None where there is none."""
     row = connection.execute(sql("image_of_study"), {"uid": uid}).fetchone()
     return None if row is None else int(row["id"])
 
@@ -244,8 +244,17 @@ def row(connection: Connection, image_id: int) -> dict[str, Any] | None:
     return connection.execute(sql("image_row"), {"id": image_id}).fetchone()
 
 
+def absent(connection: Connection, image_id: int) -> str:
+    """Why an image cannot be asked for: the archive does not have it, or it is withdrawn from searches."""
+    row = connection.execute(sql("images_hidden"), {"ids": [image_id]}).fetchone() if 0 <= image_id < 2**63 else None
+    if row is not None and row["hidden"]:
+        return f"image {image_id} is withdrawn from searches"
+    return f"the archive has no image {image_id}"
+
+
 def training(connection: Connection, split: str) -> list[dict[str, Any]]:
-    """Images of a split with a class: uri, sha256, irma_code, patient_key, by id; a withdrawn class does not count.
+    """Images of a split with a class: uri, sha256, irma_code, patient_key, by id; a withdrawn class or image does not
+    count.
 
     Raises UsageError when there is none.
     """
@@ -267,8 +276,8 @@ def splits_phrase(connection: Connection) -> str:
 
 
 def counts(connection: Connection) -> dict[str, Any]:
-    """images, coded (by the active one), failed, encoders, arrived (not images yet), gone, same_uid, flat,
-    database_bytes."""
+    """images, coded (by the active one), failed, encoders, arrived (not images yet), hidden (withdrawn from searches),
+    gone, same_uid, flat, database_bytes."""
     row = connection.execute(sql("counts")).fetchone()
     assert row is not None
     return row

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from radretrieval.archive import audit
+from radretrieval.archive import audit, images
 from radretrieval.archive.connections import Connection
 from radretrieval.archive.queries import sql
 from radretrieval.errors import NotInArchive, UsageError
@@ -51,7 +51,7 @@ def report(connection: Connection, who: str, image_id: int, expected: str | None
         if expected is None and remark is None:
             connection.execute(sql("label_report_off"), values)
         elif connection.execute(sql("label_report_add"), values).fetchone() is None:
-            raise NotInArchive(f"the archive has no image {image_id}; it may have been deleted")
+            raise NotInArchive(f"{images.absent(connection, image_id)}; it may have been deleted")
         del values["who"]
         audit.record(connection, who, "label report", _recorded(values))
 

@@ -17,7 +17,7 @@ Rows = list[dict[str, Any]]
 
 
 def origins(connection: Connection) -> Rows:
-    """Rows (origin, images, gone, same_uid, flat, last_day, last_at) by peer; origin None for files that were found.
+    """Rows (origin, images, hidden, gone, same_uid, flat, last_day, last_at) by peer; origin None: found.
 
     `last_day` counts images that came in the last 24 hours.
     """

@@ -21,8 +21,8 @@ SELECT pg_is_in_recovery() AS standby;
 -- :revision The schema's revision.
 SELECT version_num FROM radretrieval.alembic_version;
 
--- :images_known Which of these contents are in the archive, and where they were found.
-SELECT DISTINCT ON (sha256) sha256, id, uri, gone_at FROM image WHERE sha256 = ANY(%(sha256)s) ORDER BY sha256, frame;
+-- :images_known Which of these contents are in the archive, where they were found, and since when they are withdrawn.
+SELECT DISTINCT ON (sha256) sha256, id, uri, gone_at, hidden_at FROM image WHERE sha256 = ANY(%(sha256)s) ORDER BY sha256, frame;
 
 -- :lock_named The lock of this name, until the transaction ends; not taken where another has it for so many seconds.
 SELECT lock_named(%(name)s, %(seconds)s) AS taken;
@@ -76,11 +76,14 @@ INSERT INTO image ({columns}) SELECT {columns} FROM incoming ORDER BY id
 ON CONFLICT DO NOTHING RETURNING sha256, id;
 
 -- :image_by_sop The images that hold a SOP Instance UID.
-SELECT sop_instance_uid, id, uri, frame, pixels_sha256, shown_sha256, sha256, gone_at, labelled, {header}
+SELECT sop_instance_uid, id, uri, frame, pixels_sha256, shown_sha256, sha256, gone_at, hidden_at, labelled, {header}
 FROM image WHERE sop_instance_uid = ANY(%(uids)s) ORDER BY id;
 
--- :image_of_study The first image of a study.
-SELECT id FROM image WHERE study_instance_uid = %(uid)s ORDER BY id LIMIT 1;
+-- :image_of_study The first image of a study; one that is withdrawn only where all are.
+SELECT id FROM image WHERE study_instance_uid = %(uid)s ORDER BY hidden_at IS NOT NULL, id LIMIT 1;
+
+-- :images_hidden Whether one of these images is withdrawn.
+SELECT EXISTS (SELECT FROM image WHERE hidden_at IS NOT NULL AND id = ANY(%(ids)s)) AS hidden;
 
 -- :image_relabel Labels given for an image that is in the archive already; NULL leaves a column as it is, `no_code` sets
 -- the IRMA code to NULL, and another code resets `withdrawn`.
@@ -109,7 +112,7 @@ UPDATE image SET {columns}, gone_at = NULL WHERE id = %(id)s;
 
 -- :codes_forget An image has to be encoded anew, by every encoder.
 WITH c AS (DELETE FROM cnnc WHERE image_id = %(id)s), b AS (DELETE FROM barcode WHERE image_id = %(id)s),
-     f AS (DELETE FROM coding_failure WHERE image_id = %(id)s)
+     f AS (DELETE FROM coding_failure WHERE image_id = %(id)s), h AS (DELETE FROM cnnc_hidden WHERE image_id = %(id)s)
 DELETE FROM neighbour WHERE image_id = %(id)s OR neighbour_id = %(id)s;
 
 -- :history_add What a newer file replaced.
@@ -164,32 +167,34 @@ SELECT uri FROM ingest_failure WHERE starts_with(uri, 'file:') ORDER BY uri;
 -- :failure_forget Files that are in the archive now, or gone from the disk.
 DELETE FROM ingest_failure WHERE uri = ANY(%(uris)s);
 
--- :image_identities What DICOM calls these images, and whose they are.
+-- :image_identities What DICOM calls these images, and whose they are; none that is withdrawn.
 SELECT id, sop_class_uid, sop_instance_uid, series_instance_uid, study_instance_uid, frame, same_uid, modality,
        patient_key, uri, sha256
-FROM image WHERE id = ANY(%(ids)s);
+FROM image WHERE id = ANY(%(ids)s) AND hidden_at IS NULL;
 
--- :image_row What the page and the API show of an image.
+-- :image_row What the page and the API show of an image that is not withdrawn.
 SELECT id, uri, sha256, format, rows, columns, bits_stored, photometric, irma_code, split, patient_key, modality,
        body_part, view_position, laterality, withdrawn, sop_instance_uid, series_instance_uid, study_instance_uid,
        sop_class_uid, frame, same_uid, study_date, manufacturer, row_spacing, column_spacing, kvp, exposure, flat, header,
        gone_at
-FROM image WHERE id = %(id)s;
+FROM image WHERE id = %(id)s AND hidden_at IS NULL;
 
--- :training Images of a split that have a class; a class that was taken back teaches nothing.
+-- :training Images of a split that have a class; a class that was taken back teaches nothing, nor does an image that is withdrawn.
 SELECT uri, sha256, irma_code, patient_key FROM image
-WHERE split = %(split)s AND irma_code IS NOT NULL AND NOT withdrawn ORDER BY id;
+WHERE split = %(split)s AND irma_code IS NOT NULL AND NOT withdrawn AND hidden_at IS NULL ORDER BY id;
 
--- :splits How many images each split has.
-SELECT coalesce(split, '(none)') AS split, count(*) AS images FROM image GROUP BY 1 ORDER BY 1;
+-- :splits How many images each split has, without those that are withdrawn.
+SELECT coalesce(split, '(none)') AS split, count(*) AS images FROM image WHERE hidden_at IS NULL GROUP BY 1 ORDER BY 1;
 
--- :counts What `status` tells. A failure counts while the image or file is not in order.
+-- :counts What `status` tells. A failure counts while the image or file is not in order, and the image is not withdrawn.
 SELECT (SELECT count(*) FROM image) AS images,
        (SELECT count(*) FROM cnnc WHERE encoder_id = (SELECT id FROM encoder WHERE active)) AS coded,
        (SELECT count(*) FROM ingest_failure)
-         + (SELECT count(*) FROM coding_failure WHERE encoder_id = (SELECT id FROM encoder WHERE active)) AS failed,
+         + (SELECT count(*) FROM coding_failure f WHERE f.encoder_id = (SELECT id FROM encoder WHERE active)
+            AND NOT EXISTS (SELECT FROM image i WHERE i.id = f.image_id AND i.hidden_at IS NOT NULL)) AS failed,
        (SELECT count(*) FROM encoder) AS encoders,
        (SELECT count(*) FROM arrival) AS arrived,
+       (SELECT count(*) FROM image WHERE hidden_at IS NOT NULL) AS hidden,
        (SELECT count(*) FROM image WHERE gone_at IS NOT NULL) AS gone,
        (SELECT count(*) FROM image WHERE same_uid) AS same_uid,
        (SELECT count(*) FROM image WHERE flat) AS flat,
@@ -293,9 +298,10 @@ ON CONFLICT DO NOTHING;
 -- :lock_timeout How long a claim may wait for a lock (0: for ever), in this transaction.
 SELECT set_config('lock_timeout', %(milliseconds)s, true);
 
--- :claim Images without a code of this encoder that no other worker holds, from a place on; none of one that was deleted.
+-- :claim Images without a code of this encoder that no other worker holds, from a place on; none of one that was deleted, and
+-- none that is withdrawn: of a row that was changed since, the server tests that again under the lock.
 SELECT i.id, i.uri, i.sha256 FROM image i
-WHERE i.id > %(after)s
+WHERE i.id > %(after)s AND i.hidden_at IS NULL
   AND EXISTS (SELECT FROM encoder e WHERE e.id = %(encoder)s)
   AND NOT EXISTS (SELECT FROM cnnc c WHERE c.encoder_id = %(encoder)s AND c.image_id = i.id)
   AND NOT EXISTS (SELECT FROM coding_failure f WHERE f.encoder_id = %(encoder)s AND f.image_id = i.id
@@ -310,8 +316,8 @@ SELECT image_id FROM cnnc WHERE encoder_id = %(encoder)s AND image_id = ANY(%(id
 -- :claim_barcoded Which of the claimed images have a barcode of this geometry already.
 SELECT image_id FROM barcode WHERE geometry_id = %(geometry)s AND image_id = ANY(%(ids)s);
 
--- :pending_count How many images have no code of this encoder.
-SELECT count(*) FROM image i WHERE NOT EXISTS (SELECT FROM cnnc c WHERE c.encoder_id = %(encoder)s AND c.image_id = i.id);
+-- :pending_count How many images have no code of this encoder, and are not withdrawn.
+SELECT count(*) FROM image i WHERE i.hidden_at IS NULL AND NOT EXISTS (SELECT FROM cnnc c WHERE c.encoder_id = %(encoder)s AND c.image_id = i.id);
 
 -- :coding_failure_keep Remember why an image could not be coded.
 INSERT INTO coding_failure (encoder_id, image_id, error, message, last_at)
@@ -380,12 +386,12 @@ FROM cnnc q CROSS JOIN LATERAL (
 WHERE q.encoder_id = %(encoder)s AND q.image_id = ANY(%(queries)s)
 GROUP BY q.image_id;
 
--- :stored Images by one or by several values of {column}, with code and barcode where they have them; the first frame of
--- a file comes last. For one value, = lets PostgreSQL keep the plan: four times as fast as ANY.
+-- :stored Images by one or by several values of {column}, with code and barcode where they have them, none that is withdrawn;
+-- the first frame of a file comes last. For one value, = lets PostgreSQL keep the plan: four times as fast as ANY.
 SELECT i.id, i.uri, i.sha256, i.patient_key, i.irma_code, i.flat, substring(bit_send(c.code) FROM 5) AS code, b.code AS barcode
 FROM image i LEFT JOIN cnnc c ON c.encoder_id = %(encoder)s AND c.image_id = i.id
 LEFT JOIN barcode b ON b.geometry_id = %(geometry)s AND b.image_id = i.id
-WHERE i.{column} = {values} ORDER BY i.frame DESC;
+WHERE i.{column} = {values} AND i.hidden_at IS NULL ORDER BY i.frame DESC;
 
 -- :coded_ids Images that have a code of an encoder, by id, from a place on.
 SELECT image_id FROM cnnc WHERE encoder_id = %(encoder)s AND image_id > %(after)s ORDER BY image_id LIMIT %(limit)s;
@@ -432,10 +438,10 @@ SELECT e.id AS encoder_id, e.profile ->> 'name' AS profile, encode(e.weights_sha
        (SELECT count(*) FROM radretrieval.cnnc c WHERE c.encoder_id = e.id) AS codes
 FROM radretrieval.encoder e ORDER BY e.id;
 
--- :hit_facts What answers tell of images.
+-- :hit_facts What answers tell of images; nothing of those that are withdrawn.
 SELECT i.id, i.uri, i.sha256, i.irma_code, i.patient_key, i.study_instance_uid, i.study_date,
        i.modality, i.body_part, i.view_position, i.laterality
-FROM image i WHERE i.id = ANY(%(ids)s::bigint[]);
+FROM image i WHERE i.id = ANY(%(ids)s::bigint[]) AND i.hidden_at IS NULL;
 
 -- :batch_settings For one transaction of long scans: room for the codes, and no JIT, which costs more than it saves here.
 SELECT set_config('work_mem', %(memory)s, true), set_config('jit', 'off', true);
@@ -474,11 +480,11 @@ SELECT clock_timestamp() AS now;
 -- :listen The channel of the triggers `pending_notice`.
 LISTEN radretrieval_pending;
 
--- :left_out What of some splits (NULL: of all) is scored, and what is not and why.
+-- :left_out What of some splits (NULL: of all) is scored, and what is not and why; images that are withdrawn are not counted.
 SELECT count(irma_code) FILTER (WHERE %(withdrawn)s OR NOT withdrawn) AS labelled,
        count(*) FILTER (WHERE irma_code IS NULL) AS unlabelled,
        count(irma_code) FILTER (WHERE withdrawn AND NOT %(withdrawn)s) AS withdrawn
-FROM image WHERE %(splits)s::text[] IS NULL OR split = ANY(%(splits)s);
+FROM image WHERE hidden_at IS NULL AND (%(splits)s::text[] IS NULL OR split = ANY(%(splits)s));
 
 -- :session For every connection: our tables before pgvector's, claims that may be held while a large batch is decoded, and
 -- statements that see what others have committed, as the triggers of codes need it. Behind a pooler, which tells another
@@ -802,6 +808,9 @@ WHERE EXISTS (SELECT FROM arrival a WHERE a.sop_instance_uid = n.uid)
 -- :images_filter A filter, checked, as a condition on image i.
 SELECT coalesce((radretrieval.filter_read(%(filter)s::jsonb)).images, 'true') AS images;
 
+-- :export_known Which of these are images.
+SELECT id FROM image WHERE id = ANY(%(ids)s);
+
 -- :export_ids Images of an export.
 SELECT i.id FROM image i WHERE (%(ids)s::bigint[] IS NULL OR i.id = ANY(%(ids)s)) AND {images} ORDER BY i.id;
 
@@ -973,15 +982,16 @@ SELECT last_id FROM audit_export WHERE target = %(target)s;
 INSERT INTO audit_export AS e (target, last_id) VALUES (%(target)s, %(id)s)
 ON CONFLICT (target) DO UPDATE SET last_id = greatest(e.last_id, excluded.last_id), at = now();
 
--- :facet_groups Images that pass a filter, by what they have in the columns that people filter by.
+-- :facet_groups Images that pass a filter and are not withdrawn, by what they have in the columns that people filter by.
 SELECT coalesce(i.modality, '') AS modality, coalesce(i.body_part, '') AS body_part,
        coalesce(i.view_position, '') AS view_position, coalesce(i.laterality, '') AS laterality,
        coalesce(i.manufacturer, '') AS manufacturer, coalesce(date_part('year', i.study_date)::int::text, '') AS study_date,
        count(*) AS images
-FROM image i WHERE {images} GROUP BY 1, 2, 3, 4, 5, date_part('year', i.study_date);
+FROM image i WHERE {images} AND i.hidden_at IS NULL GROUP BY 1, 2, 3, 4, 5, date_part('year', i.study_date);
 
 -- :origins Images by the peer that they came from (NULL: files that were found), in one scan.
-SELECT origin, count(*) AS images, count(*) FILTER (WHERE gone_at IS NOT NULL) AS gone, count(*) FILTER (WHERE same_uid) AS same_uid,
+SELECT origin, count(*) AS images, count(*) FILTER (WHERE hidden_at IS NOT NULL) AS hidden,
+       count(*) FILTER (WHERE gone_at IS NOT NULL) AS gone, count(*) FILTER (WHERE same_uid) AS same_uid,
        count(*) FILTER (WHERE flat) AS flat, count(*) FILTER (WHERE ingested_at > now() - interval '1 day') AS last_day,
        max(ingested_at) AS last_at
 FROM image GROUP BY origin ORDER BY images DESC, origin;
@@ -998,7 +1008,8 @@ SELECT pg_database_size(current_database()) AS bytes;
 -- :pending_oldest Since when the first image waits for a code of this encoder that was not tried in vain; where as many have a code
 -- as there are images, none is looked for.
 SELECT i.ingested_at FROM image i
-WHERE (SELECT count(*) FROM image) > (SELECT count(*) FROM cnnc WHERE encoder_id = %(encoder)s) AND NOT EXISTS (SELECT FROM cnnc c WHERE c.encoder_id = %(encoder)s AND c.image_id = i.id)
+WHERE (SELECT count(*) FROM image) - (SELECT count(*) FROM image WHERE hidden_at IS NOT NULL) > (SELECT count(*) FROM cnnc WHERE encoder_id = %(encoder)s)
+  AND i.hidden_at IS NULL AND NOT EXISTS (SELECT FROM cnnc c WHERE c.encoder_id = %(encoder)s AND c.image_id = i.id)
   AND NOT EXISTS (SELECT FROM coding_failure f WHERE f.encoder_id = %(encoder)s AND f.image_id = i.id)
 ORDER BY i.id LIMIT 1;
 
@@ -1008,8 +1019,9 @@ SELECT 'ingest' AS stage, left(encode(sha256, 'hex'), 12) AS name, error, {reaso
        CASE WHEN uri ~ '^https?:' THEN regexp_replace(uri, '/studies/.*$', '') END AS origin
 FROM ingest_failure
 UNION ALL
-SELECT 'code', 'id:' || image_id, error, {reason}, attempts, last_at, NULL FROM coding_failure
-WHERE encoder_id = (SELECT e.id FROM encoder e WHERE e.active);
+SELECT 'code', 'id:' || image_id, error, {reason}, attempts, last_at, NULL FROM coding_failure f
+WHERE encoder_id = (SELECT e.id FROM encoder e WHERE e.active)
+  AND NOT EXISTS (SELECT FROM image i WHERE i.id = f.image_id AND i.hidden_at IS NOT NULL);
 
 -- :failure_reason A message without what it says of its file; the status that a server `answers` with stays. (A lookbehind would
 -- take twice the time.)
@@ -1036,15 +1048,17 @@ GROUP BY 1, 2 ORDER BY 1, 2;
 -- :classes Each IRMA code of the archive (NULL: no label), and how many of its images have a code of this encoder.
 SELECT i.irma_code, count(*) AS images, count(c.image_id) AS coded, count(*) FILTER (WHERE i.withdrawn) AS withdrawn
 FROM image i LEFT JOIN cnnc c ON c.encoder_id = %(encoder)s AND c.image_id = i.id
-GROUP BY i.irma_code ORDER BY images DESC, i.irma_code;
+WHERE i.hidden_at IS NULL GROUP BY i.irma_code ORDER BY images DESC, i.irma_code;
 
 -- :class_images Images of one class, or of none, by id, from a place on.
 SELECT i.id, i.modality, i.body_part, i.view_position, i.laterality, i.study_date, i.split, i.withdrawn,
        EXISTS (SELECT FROM cnnc c WHERE c.encoder_id = %(encoder)s AND c.image_id = i.id) AS coded
-FROM image i WHERE {condition} AND i.id > %(after)s ORDER BY i.id LIMIT %(limit)s;
+FROM image i WHERE {condition} AND i.id > %(after)s AND i.hidden_at IS NULL ORDER BY i.id LIMIT %(limit)s;
 
--- :map_state What the map of an encoder depends on: when it was made, how many codes it has, and the last.
+-- :map_state What the map of an encoder depends on: when it was made, how many codes it has, and the last; and which images are
+-- withdrawn: how many, and when that was last done.
 SELECT count(*) AS codes, coalesce(max(image_id), 0) AS last,
+       (SELECT concat_ws(' ', count(*), extract(epoch FROM max(hidden_at))) FROM image WHERE hidden_at IS NOT NULL) AS hidden,
        (SELECT extract(epoch FROM e.created_at)::text FROM encoder e WHERE e.id = %(encoder)s) AS encoder
 FROM cnnc WHERE encoder_id = %(encoder)s;
 
@@ -1062,13 +1076,14 @@ FROM (SELECT i.irma_code, avg((o.irma_code IS NOT DISTINCT FROM i.irma_code)::in
 GROUP BY n.irma_code;
 
 -- :map_facts What the points of the map are coloured by.
-SELECT id, irma_code, modality, body_part, view_position FROM image WHERE id = ANY(%(ids)s) ORDER BY id;
+SELECT id, irma_code, modality, body_part, view_position FROM image WHERE id = ANY(%(ids)s) AND hidden_at IS NULL ORDER BY id;
 
 -- :feedback_give An opinion in place of the user's earlier one on the same hit of the same query.
 INSERT INTO feedback AS f (who, query_image_id, query_sha256, hit_image_id, relevant, encoder_id, rank, cnnc_distance,
                            rbc_distance)
-VALUES (%(who)s, %(query_image_id)s, %(query_sha256)s, %(hit_image_id)s, %(relevant)s, %(encoder_id)s, %(rank)s,
-        %(cnnc_distance)s, %(rbc_distance)s)
+SELECT %(who)s, %(query_image_id)s, %(query_sha256)s, %(hit_image_id)s, %(relevant)s, %(encoder_id)s, %(rank)s,
+       %(cnnc_distance)s, %(rbc_distance)s
+WHERE NOT EXISTS (SELECT FROM image i WHERE i.id IN (%(query_image_id)s, %(hit_image_id)s) AND i.hidden_at IS NOT NULL)
 ON CONFLICT (query_image_id, query_sha256, hit_image_id, who) DO UPDATE SET at = now(), relevant = excluded.relevant,
     encoder_id = excluded.encoder_id, rank = excluded.rank, cnnc_distance = excluded.cnnc_distance,
     rbc_distance = excluded.rbc_distance;
@@ -1077,14 +1092,14 @@ ON CONFLICT (query_image_id, query_sha256, hit_image_id, who) DO UPDATE SET at =
 DELETE FROM feedback WHERE who = %(who)s AND hit_image_id = %(hit_image_id)s
     AND query_image_id IS NOT DISTINCT FROM %(query_image_id)s AND query_sha256 IS NOT DISTINCT FROM %(query_sha256)s;
 
--- :feedback_given Opinions with the classes of the images: of one user, on one query, after one.
+-- :feedback_given Opinions with the classes of the images: of one user, on one query, after one. None on an image that is withdrawn.
 SELECT f.id, f.at, f.who, f.query_image_id, encode(f.query_sha256, 'hex') AS query_sha256,
        coalesce(q.irma_code, u.irma_code) AS query_irma_code, f.hit_image_id, h.irma_code AS hit_irma_code, f.relevant,
        f.encoder_id, f.rank, f.cnnc_distance, f.rbc_distance
 FROM feedback f JOIN image h ON h.id = f.hit_image_id
 LEFT JOIN image q ON q.id = f.query_image_id
 LEFT JOIN image u ON u.sha256 = f.query_sha256 AND u.frame = 1
-WHERE f.id > %(after)s AND (%(who)s::text IS NULL OR f.who = %(who)s)
+WHERE h.hidden_at IS NULL AND q.hidden_at IS NULL AND u.hidden_at IS NULL AND f.id > %(after)s AND (%(who)s::text IS NULL OR f.who = %(who)s)
   AND (%(image)s::bigint IS NULL OR f.query_image_id = %(image)s)
   AND (%(sha256)s::bytea IS NULL OR f.query_sha256 = %(sha256)s)
 ORDER BY f.id LIMIT %(limit)s;
@@ -1092,7 +1107,8 @@ ORDER BY f.id LIMIT %(limit)s;
 -- :label_report_add What a user says of an image's label, in place of the user's earlier report on it.
 INSERT INTO label_report AS r (who, image_id, expected, remark, labels)
 SELECT %(who)s, i.id, %(expected)s, %(remark)s, to_jsonb(l)
-FROM image i, LATERAL (SELECT i.irma_code, i.body_part, i.view_position, i.laterality) l WHERE i.id = %(image_id)s
+FROM image i, LATERAL (SELECT i.irma_code, i.body_part, i.view_position, i.laterality) l
+WHERE i.id = %(image_id)s AND i.hidden_at IS NULL
 ON CONFLICT (image_id, who) DO UPDATE SET at = now(), expected = excluded.expected, remark = excluded.remark,
     labels = excluded.labels
 RETURNING r.id;
@@ -1103,12 +1119,12 @@ DELETE FROM label_report WHERE who = %(who)s AND image_id = %(image_id)s;
 -- :label_reports_dismiss Reports that are no longer listed.
 DELETE FROM label_report WHERE id = ANY(%(ids)s) RETURNING id, who, image_id, expected, remark;
 
--- :label_reports Reports on images whose labels are as they were then, those of one image together, the first reported one first.
+-- :label_reports Reports on images that are not withdrawn and whose labels are as they were then, those of one image together, the first reported one first.
 SELECT r.id, r.at, r.who, r.image_id, r.expected, r.remark, i.irma_code, i.body_part, i.view_position, i.laterality, i.uri,
        i.sha256
 FROM label_report r JOIN image i ON i.id = r.image_id,
      LATERAL (SELECT i.irma_code, i.body_part, i.view_position, i.laterality) l
-WHERE r.labels = to_jsonb(l)
+WHERE r.labels = to_jsonb(l) AND i.hidden_at IS NULL
 ORDER BY min(r.id) OVER (PARTITION BY r.image_id), r.id;
 
 -- :backup_settings For one transaction: every value as text is the same on every server, hidden rows are an error, and nothing ends
@@ -1366,3 +1382,28 @@ DELETE FROM pull WHERE url = %(url)s AND query = %(query)s;
 
 -- :failed_files Files that were not taken.
 SELECT uri, sha256 FROM ingest_failure WHERE uri !~ '^https?:' OR sha256 IS NOT NULL ORDER BY uri;
+
+-- :withdraw_images These images, and all others of their files: locked, so that nobody encodes, labels or judges them until this
+-- transaction ends.
+SELECT f.id, f.study_instance_uid AS study, f.hidden_at IS NOT NULL AS hidden FROM image f
+WHERE f.sha256 IN (SELECT i.sha256 FROM image i WHERE {condition}) ORDER BY f.id {lock};
+
+-- :withdraw_codes How many codes these images have, and how many that are kept apart.
+SELECT (SELECT count(*) FROM cnnc WHERE image_id = ANY(%(ids)s)) AS shown,
+       (SELECT count(*) FROM cnnc_hidden WHERE image_id = ANY(%(ids)s)) AS hidden;
+
+-- :withdraw_hide Their codes are kept where no search reads. One statement, which locks cnnc before any row of encoder: so does
+-- the deletion of an encoder.
+WITH moved AS (DELETE FROM cnnc WHERE image_id = ANY(%(ids)s) RETURNING encoder_id, image_id, code)
+INSERT INTO cnnc_hidden (encoder_id, image_id, code) SELECT encoder_id, image_id, code FROM moved;
+
+-- :withdraw_show They are codes again, as they were.
+WITH moved AS (DELETE FROM cnnc_hidden WHERE image_id = ANY(%(ids)s) RETURNING encoder_id, image_id, code)
+INSERT INTO cnnc (encoder_id, image_id, code) SELECT encoder_id, image_id, code FROM moved;
+
+-- :withdraw_mark Since when they are withdrawn; NULL: they are not.
+UPDATE image SET hidden_at = CASE WHEN %(hide)s THEN clock_timestamp() END
+WHERE id = ANY(%(ids)s) AND (hidden_at IS NULL) = %(hide)s;
+
+-- :withdraw_neighbours_off Nothing was found for them, or with them.
+DELETE FROM neighbour WHERE image_id = ANY(%(ids)s) OR neighbour_id = ANY(%(ids)s);

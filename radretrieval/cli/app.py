@@ -44,6 +44,7 @@ from radretrieval.cli import (
     train,
     users,
     verify,
+    withdraw,
     work,
 )
 from radretrieval.errors import EnvironmentUnusable, RadretrievalError
@@ -85,6 +86,7 @@ app.command("health")(health.health)
 app.command("metrics")(metrics.metrics)
 app.command("export")(export.export)
 app.command("forget")(forget.forget)
+app.command("withdraw")(withdraw.withdraw)
 app.command("backup")(backup.backup)
 app.command("restore")(backup.restore)
 app.command("phantom")(phantom.phantom)

@@ -121,6 +121,8 @@ def _print(report: rr.IngestReport, labels: Path | None, watched: bool, as_json:
     if not as_json and not watched:
         tell_failures(report.failures)
     tell_problems(report.problems)
+    if report.hidden:
+        tell(f"{report.hidden} of the unchanged are withdrawn from searches (radretrieval withdraw), and stay so")
     if report.passed_over and not as_json:
         tell_passed_over(report.passed_over)
     unnamed = report.unlabelled - sum(problem["error"] == "ImageWithoutRow" for problem in report.problems)

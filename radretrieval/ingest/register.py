@@ -55,7 +55,7 @@ class RegisteredImage:
         return (
             f"its SOP Instance UID {self.image.sop_instance_uid} is that of {other}, whose pixels differ: "
             f"both are kept, this one is flagged (same_uid); find out "
-            "which is right, and withdraw the other"
+            "which is right, and withdraw the other (radretrieval withdraw --image N)"
         )
 
 

@@ -65,6 +65,7 @@ class IngestReport(InboxReport):
     seen: int = 0
     passed_over: int = 0  # files beside the images that are none, as Thumbs.db: not among those seen
     relabelled: int = 0  # of the unchanged, those whose labels changed
+    hidden: int = 0  # of the unchanged, those that are withdrawn from searches, and stay so
     unlabelled: int = 0  # files that the labels do not name
     no_code: int = 0  # files that the labels declare to have no IRMA code
     unmatched: int = 0  # rows of the labels that name none of the files
@@ -110,6 +111,12 @@ class IngestReport(InboxReport):
         for path in sorted(paths) if not labels.folders else ():
             self.note(Problem(path, "RowWithoutImage", message))
         self.unmatched = sum(problem["error"] == "RowWithoutImage" for problem in self.problems)
+
+    def count_unchanged(self, code: str | None, hidden: bool) -> None:
+        """Count a file whose content the archive has; `hidden`: it is withdrawn from searches."""
+        self.unchanged += 1
+        self.hidden += hidden
+        self.count_code(code)
 
     def count_code(self, code: str | None) -> None:
         """Count a code that the IRMA tree does not have: it is accepted and reported."""

@@ -184,8 +184,7 @@ class IngestRun:
         no_code = self.labels is not None and path in self.labels.no_code
         if not own_row and (no_code or any(value is not None for value in labels.values())):
             self.report.relabelled += images.relabel(self.connection, row["id"], labels, no_code)
-        self.report.unchanged += 1
-        self.report.count_code(labels["irma_code"])
+        self.report.count_unchanged(labels["irma_code"], row["hidden_at"] is not None)
         return True
 
     def is_copy(self, path: str, uri: str) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from radretrieval.archive import classes, connections, encoders
+from radretrieval.archive.classes import MapState
 from radretrieval.archive.connections import Database
 from radretrieval.coding.projection import project
 from radretrieval.config import Settings
@@ -25,7 +26,7 @@ log = Log(__name__)
 MOST_IMAGES = 20_000
 NEIGHBOURS = 10  # of an image, for the agreement of a class with them
 GRID = 10_000  # coordinates are whole numbers, 0 to this: the larger extent takes all of it, the other is centred
-_FORM = 1  # of the file
+_FORM = 2  # of the file
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,8 @@ class EmbeddingMap:
 
     Attributes
     ----------
-    encoder_id, encoder : whose codes; its id, and when it was stored. codes, last : the state they were in: how many,
-        and the largest image id. A code that is written anew moves its point when that changes.
+    encoder_id, encoder : whose codes; its id, and when it was stored. codes, last, hidden : the state they were in: how
+        many, the largest image id, and what is withdrawn. A code written anew moves its point when that changes.
     image_ids : those shown, ascending. x, y : whole numbers, 0 to `GRID`.
     explained : the share of the variance of the bits that each axis has, 0 to 1.
     agreement : of each class whose neighbours are known (table `neighbour`), the mean share of the ten nearest that are
@@ -46,6 +47,7 @@ class EmbeddingMap:
     encoder: str
     codes: int
     last: int
+    hidden: str
     image_ids: list[int]
     x: list[int]
     y: list[int]
@@ -66,14 +68,16 @@ def embedding_map(database: Database, settings: Settings) -> EmbeddingMap:
         state = classes.map_state(connection, encoder.id)
         path = map_file(settings, encoder.weights_sha256)
         kept = _read(path)
-        if kept is not None and (kept.encoder, kept.codes, kept.last) == (state.encoder, state.codes, state.last):
+        if kept is not None and MapState(kept.encoder, kept.codes, kept.last, kept.hidden) == state:
             return kept
         ids, codes = classes.map_sample(connection, encoder.id, MOST_IMAGES)
         shown = [int(one) for one in ids]
         agreement = classes.agreement(connection, encoder.id, shown, NEIGHBOURS)
     projected = project(codes, encoder.profile.network.code_bits)
     x, y = _grid(projected.points)
-    made = EmbeddingMap(encoder.id, state.encoder, state.codes, state.last, shown, x, y, projected.explained, agreement)
+    made = EmbeddingMap(
+        encoder.id, **asdict(state), image_ids=shown, x=x, y=y, explained=projected.explained, agreement=agreement
+    )
     with suppress(OSError):  # a folder that cannot be written costs time, not the map
         write_bytes(path, json.dumps({"form": _FORM, **asdict(made)}).encode(), parents=True)
     return made

@@ -23,7 +23,7 @@ from radretrieval.files.uris import to_path
 from radretrieval.jobs.embedding_map import drop_maps
 from radretrieval.jobs.forgotten_files import drop_cached, drop_stored
 from radretrieval.privacy.archive_key import ArchiveKey, archive_key
-from radretrieval.privacy.tombstones import digest, is_pseudonym, stones
+from radretrieval.privacy.tombstones import digest, pseudonyms_of, stones
 from radretrieval.storage.content_store import ContentStore
 from radretrieval.storage.worker_pool import WorkerPool
 
@@ -134,9 +134,8 @@ class _Task:
 def _choice(connection: Connection, settings: Settings, key: ArchiveKey, what: Forget) -> tuple[Choice, list[Digest]]:
     """Which rows, and the tombstones that name them: the failures of a patient or study are read for whose they are."""
     if what.kind == "patient":
-        patients = {key.pseudonym(str(what.patient), what.issuer)}
-        patients |= {str(what.patient)} if is_pseudonym(str(what.patient)) else set()
-        choice = Choice("patient", patients=tuple(sorted(patients)), names=(str(what.patient),))
+        patients = pseudonyms_of(key, str(what.patient), what.issuer)
+        choice = Choice("patient", patients=patients, names=(str(what.patient),))
         named = [digest(key.secret, "patient", one) for one in choice.patients]
     elif what.kind == "study":
         choice = Choice("study", study=str(what.study).strip())

@@ -181,7 +181,7 @@ def _waiting(connection: Connection, database: Database, settings: Settings, opt
         text = f"there is no encoder: none of {counts['images']} images can be found"
         yield Check("waiting_images", Level.WARNING, text, "radretrieval train", counts["images"])
     elif encoder is not None:
-        count = counts["images"] - counts["coded"]
+        count = counts["images"] - counts["hidden"] - counts["coded"]
         oldest = operation.oldest_pending(connection, encoder.id)
         working = any(beat.alive for beat in heartbeats.beats(connection) if beat.program == "work")
         who = "" if working else "; no worker is alive"

@@ -16,7 +16,7 @@ from radretrieval.archive.connections import Connection
 from radretrieval.archive.images import NewImage
 from radretrieval.archive.tombstones import Digest, Tombstone
 from radretrieval.config import Settings
-from radretrieval.privacy.archive_key import archive_key
+from radretrieval.privacy.archive_key import ArchiveKey, archive_key
 from radretrieval.privacy.pseudonyms import patient_key
 
 _PSEUDONYM = re.compile("[0-9a-f]{32}")
@@ -58,6 +58,12 @@ def digest(secret: bytes, kind: str, value: str | bytes) -> Digest:
 def is_pseudonym(text: str) -> bool:
     """Whether a text has the form of a pseudonym."""
     return _PSEUDONYM.fullmatch(text) is not None
+
+
+def pseudonyms_of(key: ArchiveKey, patient: str, issuer: str | None) -> tuple[str, ...]:
+    """Under which pseudonyms a patient may be, who is named by identifier or by pseudonym."""
+    found = {key.pseudonym(patient, issuer)} | ({patient} if is_pseudonym(patient) else set())
+    return tuple(sorted(found))
 
 
 def forgotten(connection: Connection, settings: Settings, files: Sequence[Names]) -> list[datetime | None]:

@@ -58,6 +58,7 @@ def _images(connection: Connection) -> Iterator[GaugeMetricFamily]:
     for name, what in (
         ("images", "Images by the peer that they came from."),
         ("last_day", "Images that came in the last 24 hours."),
+        ("hidden", "Images that are withdrawn from searches."),
         ("gone", "Images whose file is gone."),
         ("flat", "Images whose pixels show nothing."),
     ):

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from radretrieval.archive import images
 from radretrieval.archive.connections import Connection
 from radretrieval.archive.encoders import Encoder
 from radretrieval.archive.search import nearest, stored
@@ -89,7 +90,7 @@ def _judged(codes: Codes, ids: Sequence[int]) -> list[StoredQuery]:
     encoder, known = codes.encoder, codes.of(ids)
     for one in ids:
         if one not in known:
-            raise NotInArchive(f"--relevant, --not-relevant: the archive has no image {one}; leave it out")
+            raise NotInArchive(f"--relevant, --not-relevant: {images.absent(codes.connection, one)}; leave it out")
         if known[one].cnnc is None:
             raise UsageError(
                 f"--relevant, --not-relevant: image {one} has no code of encoder {encoder.id}; leave it out, or run: "

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from radretrieval.archive import codes, connections, encoders
+from radretrieval.archive import codes, connections, encoders, images
 from radretrieval.archive.coder import Coders
 from radretrieval.archive.connections import Connection, Database
 from radretrieval.archive.search import nearest, stored
@@ -171,10 +171,10 @@ class Searcher:
         )
 
     def stored_query(self, image_id: int) -> StoredQuery:
-        """An image of the archive with its codes; raises NotInArchive for an id that it does not have."""
+        """An image of the archive with its codes; raises NotInArchive for one that it does not have or hides."""
         found = stored.by_ids(self.connection, self.encoder.id, self.geometry, [image_id]).get(image_id)
         if found is None:
-            raise NotInArchive(f"the archive has no image {image_id}; give the id of another, or a file")
+            raise NotInArchive(f"{images.absent(self.connection, image_id)}; give the id of another, or a file")
         return found
 
     def regions(self, request: Request, image_ids: Sequence[int]) -> list[FoundRegion]:

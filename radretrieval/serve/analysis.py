@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from radretrieval.archive import classes, encoders
+from radretrieval.archive import classes, encoders, images
 from radretrieval.archive.connections import Connection
 from radretrieval.errors import NoEncoder, NotInArchive
 from radretrieval.irma.tree import describe, in_short
@@ -108,9 +108,14 @@ class Analysis:
     def map(self) -> tuple[Map | None, bool]:
         """The last map, None before there is one, and whether a thread looks for a newer one.
 
-        Raises NoEncoder where no encoder is active.
+        One that shows an image which is withdrawn by now is dropped. Raises NoEncoder where no encoder is active.
         """
         shown = self._map.latest()
+        if shown is not None:
+            with self._service.database.connection() as connection:
+                if classes.withdrawn(connection, shown.map.image_ids):
+                    self._map.drop()
+                    shown = self._map.latest()
         return (None if shown is None else shown.map), self._map.computing
 
     def facts(self, connection: Connection, image_id: int) -> dict[str, str]:
@@ -120,7 +125,7 @@ class Analysis:
         """
         rows = classes.map_facts(connection, [image_id])
         if not rows:
-            raise NotInArchive(f"the archive has no image {image_id}")
+            raise NotInArchive(images.absent(connection, image_id))
         return {name: one.terms[0] for name, one in _columns(rows, [rows[0]["irma_code"]]).items() if one.terms}
 
     def encoder_id(self, connection: Connection) -> int | None:

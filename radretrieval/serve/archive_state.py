@@ -36,9 +36,13 @@ class Finding(BaseModel):
 
 
 class Images(BaseModel):
-    """How many images there are, and how many of them …; `oldest_pending` is since when the first one waits."""
+    """How many images there are, and how many of them …; `oldest_pending` is since when the first one waits.
+
+    hidden : withdrawn from searches; they are not pending.
+    """
 
     total: int
+    hidden: int
     coded: int
     pending: int
     last_day: int
@@ -200,8 +204,8 @@ class ArchiveState:
 def _found(connection: Connection) -> dict[str, Any]:
     """What the database knows."""
     origins, arrivals = operation.origins(connection), operation.arrivals(connection)
-    total = sum(row["images"] for row in origins)
-    all_encoders = [_encoder(connection, row, total) for row in encoders.listed(connection)]
+    total, hidden = (sum(row[name] for row in origins) for name in ("images", "hidden"))
+    all_encoders = [_encoder(connection, row, total - hidden) for row in encoders.listed(connection)]
     active = next((one for one, _ in all_encoders if one.active), None)
     failures = operation.failure_groups(connection)
     coded = 0 if active is None else active.codes
@@ -209,8 +213,9 @@ def _found(connection: Connection) -> dict[str, Any]:
     return {
         "images": Images(
             total=total,
+            hidden=hidden,
             coded=coded,
-            pending=total - coded,
+            pending=total - hidden - coded,
             oldest_pending=oldest,
             **{name: sum(row[name] for row in origins) for name in ("last_day", "gone", "same_uid", "flat")},
         ),

@@ -41,6 +41,10 @@ class CachedValue(Generic[T]):
             threading.Thread(target=self._fill_and_release, name="recent", daemon=True).start()
         return None if self._value is None and self._error is None else self._known()
 
+    def drop(self) -> None:
+        """Forget the value: the next call has it computed."""
+        self._value, self._next = None, 0.0
+
     @property
     def computing(self) -> bool:
         """Whether a thread computes it now."""

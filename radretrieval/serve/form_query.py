@@ -62,7 +62,7 @@ def _image(service: Service, form: QueryForm) -> int:
     if form.sop is not None:
         rows = service.read(lambda connection: images.by_sop_instance(connection, [form.sop or ""]))
         if rows:
-            return int(rows[0]["id"])
+            return int(min(rows, key=lambda row: (row["hidden_at"] is not None, row["id"]))["id"])
     uid = form.sop or form.study or ""
     found = service.read(lambda connection: images.first_of_study(connection, uid))
     if found is None:

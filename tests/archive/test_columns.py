@@ -19,7 +19,7 @@ def test_the_database_has_these_columns(database: Database) -> None:
     with database.connection() as connection:
         found = {row["attname"]: row["type"] for row in connection.execute(query)}
     assert {column.name: NAMES.get(column.type, column.type) for column in IMAGE}.items() <= found.items()
-    assert found.keys() - {column.name for column in IMAGE} == {"id", "ingested_at", "gone_at"}
+    assert found.keys() - {column.name for column in IMAGE} == {"id", "ingested_at", "gone_at", "hidden_at"}
 
 
 def test_a_new_image_has_a_field_for_each_column() -> None:

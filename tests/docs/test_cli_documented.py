@@ -69,6 +69,7 @@ def test_the_reference_is_of_the_real_commands() -> None:
             ],
         ),
         ("forget", ["--allow"]),
+        ("withdraw", ["--patient", "--issuer", "--study", "--image", "--reason", "--undo", "--dry-run", "--json"]),
         ("health", ["--waiting", "--expect", "--only", "--json"]),
         ("index build", ["--kind", "--json"]),
         ("backup", ["--keys", "--passphrase-file", "--jobs", "--verify", "--verify-only", "--scratch", "--json"]),

@@ -73,6 +73,7 @@ TABLES: dict[str, Table] = {
     "cnnc": Table(
         "encoder_id image_id code", ingest="SELECT DELETE", worker="SELECT INSERT", search="SELECT", analyst="SELECT"
     ),
+    "cnnc_hidden": Table("encoder_id image_id code", ingest="SELECT DELETE"),  # searches have no right to read it
     "coding_failure": Table(
         "encoder_id image_id error message attempts last_at",
         ingest="SELECT UPDATE(message) DELETE",
@@ -128,7 +129,8 @@ TABLES: dict[str, Table] = {
         analyst="SELECT",
     ),
     "image": Table(
-        f"id sha256 uri format rows columns bits_stored photometric irma_code split {_OF_HEADERS} ingested_at gone_at",
+        f"id sha256 uri format rows columns bits_stored photometric irma_code split {_OF_HEADERS} ingested_at gone_at "
+        "hidden_at",
         ingest="SELECT INSERT UPDATE",
         worker="SELECT UPDATE(flat)",  # UPDATE of a column is the right to lock the rows that are encoded
         search="SELECT",
@@ -179,7 +181,7 @@ TABLES: dict[str, Table] = {
     "image_decoded": Table(
         "id sha256 uri format rows columns bits_stored photometric modality body_part view_position laterality "
         "sop_instance_uid series_instance_uid study_instance_uid patient_key irma_code split ingested_at technique "
-        "direction anatomy biosystem withdrawn",
+        "direction anatomy biosystem withdrawn hidden_at",
         search="SELECT",
         analyst="SELECT(-uri -patient_key?)",
     ),

@@ -61,6 +61,7 @@ image = sa.Table(
     ),
     moment("ingested_at"),
     sa.Column("gone_at", sa.TIMESTAMP(timezone=True)),
+    sa.Column("hidden_at", sa.TIMESTAMP(timezone=True)),
     sa.UniqueConstraint("sha256", "frame"),
     sa.Index(
         "image_sop_instance_uid_key",
@@ -69,6 +70,7 @@ image = sa.Table(
         postgresql_where=sa.text("NOT same_uid"),
     ),
     sa.Index("image_hidden_path_idx", "id", postgresql_where=sa.text("starts_with(uri, 'file:hidden/')")),
+    sa.Index("image_hidden_idx", "id", postgresql_where=sa.text("hidden_at IS NOT NULL")),
 )
 
 patient_key_check = sa.Table(
@@ -148,6 +150,15 @@ cnnc = sa.Table(
     sa.Column("code", BIT(CODE_BITS), nullable=False),
     sa.PrimaryKeyConstraint("image_id", "encoder_id"),
     postgresql_partition_by="LIST (encoder_id)",
+)
+
+cnnc_hidden = sa.Table(
+    "cnnc_hidden",
+    metadata,
+    sa.Column("encoder_id", sa.Integer, sa.ForeignKey(encoder.c.id, ondelete="CASCADE")),
+    sa.Column("image_id", sa.BigInteger, sa.ForeignKey(image.c.id, ondelete="CASCADE")),
+    sa.Column("code", BIT(CODE_BITS), nullable=False),
+    sa.PrimaryKeyConstraint("image_id", "encoder_id"),
 )
 
 geometry = sa.Table(

@@ -12,6 +12,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from radretrieval.archive import images
 from radretrieval.archive.search import stored
 from radretrieval.archive.search.stored import StoredQuery
 from radretrieval.errors import RadretrievalError, UsageError
@@ -78,7 +79,7 @@ class QueryLoader:
             if isinstance(target, int):
                 known = by_id.get(target)
                 if known is None:
-                    return LoadedQuery(query.name, error=UsageError(f"the archive has no image {target}"))
+                    return LoadedQuery(query.name, error=UsageError(images.absent(self.where[0], target)))
                 return self._loaded(query.name, known, SourceFile(known.uri, known.sha256))
             sha256 = hashes[target]
             if isinstance(sha256, Exception):

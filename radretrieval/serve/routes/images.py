@@ -155,7 +155,7 @@ def render(
 def _row(service: Service, image_id: int) -> dict[str, Any]:
     row = service.read(lambda connection: images.row(connection, image_id))
     if row is None:
-        raise HTTPException(404, f"the archive has no image {image_id}")
+        raise HTTPException(404, service.read(lambda connection: images.absent(connection, image_id)))
     return row
 
 

@@ -5,7 +5,7 @@ DECLARE
     answer bytea;
 BEGIN
     SELECT b.code INTO answer FROM barcode b JOIN image i ON i.id = b.image_id  -- joined for the policies of row-level security
-    WHERE b.geometry_id = encoder_geometry(number) AND b.image_id = image;
+    WHERE b.geometry_id = encoder_geometry(number) AND b.image_id = image AND i.hidden_at IS NULL;
     IF answer IS NULL THEN
         RAISE EXCEPTION USING MESSAGE = why_no_code(image, number),
             ERRCODE = CASE WHEN EXISTS (SELECT FROM image i WHERE i.id = image) THEN 'no_data_found'

@@ -3,6 +3,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = radretrieval, public, pg_tem
 BEGIN
     IF TG_OP = 'DELETE' THEN  -- foreign keys do nothing in the replica role
         DELETE FROM cnnc c USING encoder e WHERE c.encoder_id = e.id AND c.image_id = OLD.id;
+        DELETE FROM cnnc_hidden h WHERE h.image_id = OLD.id;
         DELETE FROM barcode b USING geometry g WHERE b.geometry_id = g.id AND b.image_id = OLD.id;
         RETURN NULL;
     END IF;

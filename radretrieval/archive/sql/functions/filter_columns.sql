@@ -9,7 +9,7 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
            ('study_date', 'date', false), ('manufacturer', 'text', false), ('origin', 'text', false),
            ('sop_class_uid', 'text', false), ('frame', 'integer', false), ('row_spacing', 'number', false),
            ('column_spacing', 'number', false), ('kvp', 'number', false), ('exposure', 'number', false),
-           ('gone_at', 'timestamptz', false), ('same_uid', 'boolean', false), ('flat', 'boolean', false)
+           ('gone_at', 'timestamptz', false), ('hidden_at', 'timestamptz', false), ('same_uid', 'boolean', false), ('flat', 'boolean', false)
 $$;
 
 COMMENT ON FUNCTION radretrieval.filter_columns() IS 'The columns of image that a filter of cnnc_nearest may name.';

@@ -9,6 +9,9 @@ DECLARE
 BEGIN
     IF image IS NULL OR NOT EXISTS (SELECT FROM image i WHERE i.id = why_no_code.image) THEN
         RETURN 'the archive has no image ' || coalesce(image::text, 'NULL') || '; radretrieval.image lists those there are';
+    ELSIF EXISTS (SELECT FROM image i WHERE i.id = why_no_code.image AND i.hidden_at IS NOT NULL) THEN
+        RETURN 'image ' || image || ' is withdrawn from searches; to take that back: radretrieval withdraw --image ' || image
+            || ' --undo';
     END IF;
     IF EXISTS (SELECT FROM cnnc c WHERE c.encoder_id = number AND c.image_id = why_no_code.image) THEN
         IF EXISTS (SELECT FROM barcode b WHERE b.geometry_id = encoder_geometry(number) AND b.image_id = why_no_code.image) THEN
@@ -31,4 +34,4 @@ END
 $$;
 
 COMMENT ON FUNCTION radretrieval.why_no_code(bigint, integer) IS
-    'Why an image cannot be asked for - unknown, not coded yet, failed, without barcode - and what to do; NULL if it can.';
+    'Why an image cannot be asked for - unknown, withdrawn, not coded yet, failed, without barcode - and what to do; NULL if it can.';

@@ -61,3 +61,5 @@ COMMENT ON COLUMN radretrieval.image.gone_at IS
     'When its file, or the peer that it came from, was found to have it no more.';
 COMMENT ON COLUMN radretrieval.image.labelled IS
     'Those of patient_key, modality, body_part, view_position and laterality that labels set: no header changes them.';
+COMMENT ON COLUMN radretrieval.image.hidden_at IS
+    'When it was withdrawn from searches (radretrieval withdraw); NULL: it can be found. Not withdrawn, which is of its label.';

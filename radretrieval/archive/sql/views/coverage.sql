@@ -10,11 +10,12 @@ LEFT JOIN radretrieval.barcode b
    AND b.image_id = i.id
 LEFT JOIN radretrieval.coding_failure f
     ON f.encoder_id = (SELECT e.id FROM radretrieval.encoder e WHERE e.active) AND f.image_id = i.id
+WHERE i.hidden_at IS NULL
 GROUP BY i.split, i.modality, i.body_part, i.irma_code;
 
 COMMENT ON VIEW radretrieval.coverage IS
     'How far the active encoder has come: images of each split, modality, body part and IRMA code, and how many are coded. '
-    'With no active encoder everything is pending.';
+    'With no active encoder everything is pending. Images that are withdrawn from searches are not counted.';
 COMMENT ON COLUMN radretrieval.coverage.split IS 'Split of the images; NULL for none.';
 COMMENT ON COLUMN radretrieval.coverage.modality IS 'DICOM modality; NULL where nobody told.';
 COMMENT ON COLUMN radretrieval.coverage.body_part IS 'Examined part of the body; NULL where nobody told.';

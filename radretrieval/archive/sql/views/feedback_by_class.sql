@@ -7,12 +7,14 @@ FROM radretrieval.feedback f
 JOIN radretrieval.image h ON h.id = f.hit_image_id
 LEFT JOIN radretrieval.image q ON q.id = f.query_image_id
 LEFT JOIN radretrieval.image u ON u.sha256 = f.query_sha256 AND u.frame = 1
+WHERE h.hidden_at IS NULL AND q.hidden_at IS NULL AND u.hidden_at IS NULL
 GROUP BY f.encoder_id, coalesce(q.irma_code, u.irma_code), h.irma_code;
 
 GRANT SELECT ON radretrieval.feedback_by_class TO PUBLIC;
 
 COMMENT ON VIEW radretrieval.feedback_by_class IS
-    'How many hits users called relevant and not relevant, for each encoder, class of the query and class of the hit.';
+    'How many hits users called relevant and not relevant, for each encoder, class of the query and class of the hit. '
+    'Opinions on images that are withdrawn from searches do not count.';
 COMMENT ON COLUMN radretrieval.feedback_by_class.encoder_id IS 'Encoder that found the hits; NULL where it was deleted, or nobody told.';
 COMMENT ON COLUMN radretrieval.feedback_by_class.query_irma_code IS
     'Class of the queries; NULL of those without a label, and of files that are no images of the archive.';

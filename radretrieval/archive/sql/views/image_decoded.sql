@@ -2,7 +2,7 @@
 CREATE OR REPLACE VIEW radretrieval.image_decoded AS
 SELECT i.id, i.sha256, i.uri, i.format, i.rows, i.columns, i.bits_stored, i.photometric, i.modality, i.body_part,
        i.view_position, i.laterality, i.sop_instance_uid, i.series_instance_uid, i.study_instance_uid, i.patient_key,
-       i.irma_code, i.split, i.ingested_at, w.technique, w.direction, w.anatomy, w.biosystem, i.withdrawn
+       i.irma_code, i.split, i.ingested_at, w.technique, w.direction, w.anatomy, w.biosystem, i.withdrawn, i.hidden_at
 FROM radretrieval.image i LEFT JOIN LATERAL radretrieval.irma_words(i.irma_code) w ON true;
 
 COMMENT ON VIEW radretrieval.image_decoded IS 'Each image with its IRMA code in words.';
@@ -42,3 +42,5 @@ COMMENT ON COLUMN radretrieval.image_decoded.direction IS 'Axis D of the IRMA co
 COMMENT ON COLUMN radretrieval.image_decoded.anatomy IS 'Axis A of the IRMA code in words: what part of the body it shows.';
 COMMENT ON COLUMN radretrieval.image_decoded.biosystem IS
     'Axis B of the IRMA code in words: which system of the body was examined.';
+COMMENT ON COLUMN radretrieval.image_decoded.hidden_at IS
+    'When it was withdrawn from searches; NULL: it can be found.';

@@ -4,11 +4,13 @@ SELECT i.id AS image_id, e.id AS encoder_id, i.uri, i.split, i.ingested_at, now(
 FROM radretrieval.image i
 LEFT JOIN radretrieval.encoder e ON e.active
 LEFT JOIN radretrieval.coding_failure f ON f.encoder_id = e.id AND f.image_id = i.id
-WHERE NOT EXISTS (SELECT FROM radretrieval.cnnc c
+WHERE i.hidden_at IS NULL
+  AND NOT EXISTS (SELECT FROM radretrieval.cnnc c
                   WHERE c.encoder_id = (SELECT a.id FROM radretrieval.encoder a WHERE a.active) AND c.image_id = i.id);
 
 COMMENT ON VIEW radretrieval.pending IS
-    'Images that have no code of the active encoder: since when, and what went wrong last if something did.';
+    'Images that have no code of the active encoder: since when, and what went wrong last if something did. '
+    'None that is withdrawn from searches.';
 COMMENT ON COLUMN radretrieval.pending.image_id IS 'Image that has no code.';
 COMMENT ON COLUMN radretrieval.pending.encoder_id IS 'The active encoder; NULL when none is.';
 COMMENT ON COLUMN radretrieval.pending.uri IS 'Where its file was seen last.';

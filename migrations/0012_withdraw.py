@@ -1,0 +1,76 @@
+"""Images that are withdrawn from searches, and their codes, which are kept apart.
+
+Revision ID: 0012
+Revises: 0011
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import sqlalchemy as sa
+from pgvector.sqlalchemy import BIT
+
+from alembic import op
+
+revision = "0012"
+down_revision = "0011"
+branch_labels = None
+depends_on = None
+
+S = "radretrieval"
+SQL = Path(__file__).parent / "sql"
+
+
+def upgrade() -> None:
+    op.add_column("image", sa.Column("hidden_at", sa.TIMESTAMP(timezone=True)), schema=S)
+    op.create_index("image_hidden_idx", "image", ["id"], schema=S, postgresql_where=sa.text("hidden_at IS NOT NULL"))
+    op.create_table(
+        "cnnc_hidden",
+        sa.Column("encoder_id", sa.Integer, nullable=False),
+        sa.Column("image_id", sa.BigInteger, nullable=False),
+        sa.Column("code", BIT(1000), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["encoder_id"], [f"{S}.encoder.id"], name="cnnc_hidden_encoder_id_fkey", ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(["image_id"], [f"{S}.image.id"], name="cnnc_hidden_image_id_fkey", ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("image_id", "encoder_id", name="cnnc_hidden_pkey"),
+        schema=S,
+    )
+    # who reads image column by column reads the new one; who deletes codes of images whose pixels changed, these too
+    op.execute(
+        f"""DO $$DECLARE given record; BEGIN
+    FOR given IN
+        SELECT DISTINCT CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END AS role
+        FROM pg_attribute t, aclexplode(t.attacl) a
+        WHERE t.attrelid = '{S}.image'::regclass AND t.attname = 'withdrawn' AND a.privilege_type = 'SELECT'
+    LOOP
+        EXECUTE format('GRANT SELECT (hidden_at) ON {S}.image TO %s', given.role);
+    END LOOP;
+    FOR given IN
+        SELECT DISTINCT CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END AS role
+        FROM pg_class c, aclexplode(c.relacl) a
+        WHERE c.oid = '{S}.cnnc'::regclass AND a.grantee <> c.relowner AND a.privilege_type = 'DELETE'
+    LOOP
+        EXECUTE format('GRANT SELECT, DELETE ON {S}.cnnc_hidden TO %s', given.role);
+    END LOOP;
+END$$"""
+    )
+
+
+def downgrade() -> None:
+    op.execute(
+        f"DO $$BEGIN IF EXISTS (SELECT FROM {S}.image WHERE hidden_at IS NOT NULL) THEN "
+        "RAISE EXCEPTION USING MESSAGE = 'images are withdrawn from searches, which revision 0012 brought, and without "
+        "it they would be found; "
+        "whoever wants that takes it back first: radretrieval withdraw --undo'; END IF; END$$"
+    )
+    for view in ("coverage", "feedback_by_class", "image_decoded", "irma_class", "pending"):
+        op.execute(f"DROP VIEW IF EXISTS {S}.{view}")
+    op.execute(
+        f"CREATE OR REPLACE TRIGGER pending_notice AFTER INSERT ON {S}.image "
+        f"FOR EACH STATEMENT EXECUTE FUNCTION {S}.pending_notice()"
+    )
+    op.drop_table("cnnc_hidden", schema=S)
+    op.drop_column("image", "hidden_at", schema=S)
+    op.execute((SQL / "0003_image_decoded.sql").read_text(encoding="utf-8"))

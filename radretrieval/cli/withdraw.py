@@ -1,0 +1,47 @@
+"""`radretrieval withdraw`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from radretrieval.cli.common import AsJson, Issuer, opened, print_document, tell
+
+
+def withdraw(
+    context: typer.Context,
+    patient: Annotated[
+        str | None, typer.Option("--patient", metavar="ID|KEY", help="All of a patient, by identifier or pseudonym.")
+    ] = None,
+    issuer: Issuer = None,
+    study: Annotated[str | None, typer.Option("--study", metavar="UID", help="All of a study.")] = None,
+    image: Annotated[
+        int | None, typer.Option("--image", min=1, max=2**63 - 1, metavar="N", help="One image: all of its file.")
+    ] = None,
+    reason: Annotated[
+        str | None, typer.Option("--reason", metavar="TEXT", help="For the audit; without names of patients.")
+    ] = None,
+    undo: Annotated[bool, typer.Option("--undo", help="Take it back: they are found again.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count what would be withdrawn.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Hide the images of a patient, a study or a file from searches, and keep them.
+
+    Nothing that answers shows them: no search, no page, no count of classes; no training learns them. That holds for
+    the images that are there now, and until --undo; what comes later is found. It asks nothing: try --dry-run first.
+    """
+    with opened(context) as archive:
+        done = archive.withdraw(
+            patient=patient,
+            issuer=issuer,
+            study=study,
+            image=image,
+            reason=reason,
+            undo=undo,
+            dry_run=dry_run,
+        )
+    print_document(asdict(done), as_json, without=("undo", "dry_run"))
+    if dry_run:
+        tell("nothing was changed (--dry-run)")

@@ -1,0 +1,227 @@
+"""Withdrawing: images are hidden from everything that answers, kept, and found again when that is taken back."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+import pytest
+from fastapi.testclient import TestClient
+from serving import Films
+
+import radretrieval as rr
+from radretrieval.archive import feedback, images, label_reports
+from radretrieval.archive.connections import Database, connect
+from radretrieval.archive.facets import FacetCounts
+from radretrieval.archive.search import exact_check
+from radretrieval.config import ServeSettings, Settings
+from radretrieval.errors import NotInArchive
+from radretrieval.jobs.embedding_map import embedding_map
+from radretrieval.serve.app import create_app
+
+FILM = 2  # withdrawn; it has a label, and a patient and a study with others
+OTHER = 6  # of its class
+TABLES = ("cnnc", "barcode")
+
+
+@dataclass
+class World:
+    """A filled archive, its page, and what both show."""
+
+    database: Database
+    settings: Settings
+    archive: rr.Archive
+    page: TestClient
+    films: Films
+
+    def rows(self, statement: str, *values: Any) -> list[dict[str, Any]]:
+        with self.database.connection() as connection:
+            return connection.execute(statement, values).fetchall()
+
+    def ids(self, statement: str, *values: Any) -> list[int]:
+        """The numbers of images in the rows of a statement."""
+        return sorted({one for row in self.rows(statement, *values) for one in row.values() if one is not None})
+
+    def shown(self) -> dict[str, Any]:
+        """What each surface shows: numbers of images, or counts."""
+        return {**self.by_sql(), **self.by_functions(), **self.by_page()}
+
+    def by_sql(self) -> dict[str, Any]:
+        code = "(SELECT code FROM cnnc WHERE image_id = 6)"
+        barcode = "(SELECT code FROM barcode WHERE image_id = 6)"
+        (index,) = self.rows("SELECT 'exact_' || id AS name FROM exact_index WHERE live")
+        with psycopg.connect(self.database.url, autocommit=True) as plain:
+            plain.execute("CALL radretrieval.fill_neighbours(5)")
+        found: dict[str, Any] = {
+            name: self.ids(statement)
+            for name, statement in {
+                "cnnc_nearest": f"SELECT image_id FROM cnnc_nearest({code}, 100)",
+                "a filter": f'SELECT image_id FROM cnnc_nearest({code}, 100, NULL, \'{{"irma_code": "11*"}}\')',
+                "one a patient": f'SELECT image_id FROM cnnc_nearest({code}, 100, NULL, \'{{"one_per": "study"}}\')',
+                "similar": "SELECT image_id FROM similar(6, 100)",
+                "similar_to": f"SELECT image_id FROM similar_to({code}, 100)",
+                "retrieve": "SELECT image_id FROM retrieve(6, 100, 100)",
+                "retrieve_by": f"SELECT image_id FROM retrieve_by({code}, {barcode}, 100, 100)",
+                "near_duplicates": "SELECT image_id, other_id FROM near_duplicates(1000)",
+                "neighbour": "SELECT image_id, neighbour_id FROM neighbour",
+                "exact index": f"SELECT image_id FROM {index['name']}",
+                "pending or coded": "SELECT image_id FROM pending UNION SELECT image_id FROM cnnc",
+            }.items()
+        }
+        counts = {
+            "cnnc_within": f"cnnc_within({code}, 1000)",
+            "cnnc_matched": "cnnc_matched(NULL, '{\"frame\": 1}')",
+            "coverage": "(SELECT sum(images) FROM coverage)",
+            "irma_class": "(SELECT sum(images) FROM irma_class)",
+            "neighbours_by_class": "(SELECT sum(relations) FROM neighbours_by_class(5))",
+            "feedback_by_class": "(SELECT sum(relevant) FROM feedback_by_class)",
+        }
+        for name, expression in counts.items():
+            found[name] = self.rows(f"SELECT {expression} AS n")[0]["n"]
+        return found
+
+    def by_functions(self) -> dict[str, Any]:
+        archive = self.archive
+        ways: dict[str, dict[str, Any]] = {
+            "search": {},
+            "a refined search": {"relevant": [7], "not_relevant": [9]},
+            "a region": {"roi": (40, 40, 90, 90)},
+        }
+        found: dict[str, Any] = {
+            name: sorted(hit.image_id for hit in archive.search(OTHER, top=40, **options).hits)
+            for name, options in ways.items()
+        }
+        found["a new file"] = sorted(hit.image_id for hit in archive.search(self.films.new[1], top=40).hits)
+        found["many"] = sorted({row.image_id for row in archive.search_many([6, 7], top=40)})
+        audit = json.dumps(archive.audit_labels(top=1000).document(), default=str)
+        found["audit_labels"] = sorted({int(one) for one in re.findall(r'"image_id": (\d+)', audit)})
+        found["evaluate"] = archive.evaluate(split="t", against=["t"], network=False).queries.image_ids.tolist()
+        found["embedding_map"] = embedding_map(self.database, self.settings).image_ids
+        with self.database.connection() as connection:
+            found["training"] = len(images.training(connection, "t"))
+            found["feedback"] = sorted({one.hit_image_id for one in feedback.given(connection)})
+            found["label reports"] = sorted(one.image_id for one in label_reports.pending(connection))
+            found["left_out"] = images.left_out(connection, None, True)
+        found["facets"] = FacetCounts().count(self.database, []).images
+        found["pending"] = archive.status()["pending"]
+        return found
+
+    def by_page(self) -> dict[str, Any]:
+        page = self.page
+        answer = page.post("/api/search", data={"id": OTHER, "top": 40}).json()
+        classes = page.get("/api/classes/1121-110-414-700/images").json()["images"]
+        return {
+            "POST /api/search": sorted(hit["image_id"] for hit in answer["hits"]),
+            "GET /api/classes/…/images": [one["id"] for one in classes],
+            "GET /api/feedback": sorted(
+                one["hit_image_id"] for one in page.get("/api/feedback", params={"everyone": True}).json()["feedback"]
+            ),
+        }
+
+
+@pytest.fixture
+def world(films: Films, films_url: str) -> Iterator[World]:
+    database, settings = Database(films_url), films.settings(films_url)
+    with connect(films_url) as connection:
+        connection.execute("UPDATE image SET split = 't'")
+        connection.execute(
+            "INSERT INTO feedback (who, query_image_id, hit_image_id, relevant) "
+            "VALUES ('a', 6, 2, true), ('a', 6, 7, true)"
+        )
+        connection.execute(
+            "INSERT INTO label_report (who, image_id, remark, labels) SELECT 'a', i.id, 'r', to_jsonb(l) FROM image i, "
+            "LATERAL (SELECT i.irma_code, i.body_part, i.view_position, i.laterality) l WHERE i.id IN (2, 7)"
+        )
+    with rr.open_archive(settings=settings) as archive:
+        archive.build_index()
+        app = create_app(settings, ServeSettings())
+        with TestClient(app, base_url="http://127.0.0.1") as page:
+            yield World(database, settings, archive, page, films)
+
+
+def has(value: Any) -> bool:
+    """Whether a list of images has the film; counts are compared by the caller."""
+    return isinstance(value, list) and FILM in value
+
+
+def test_no_surface_shows_it_until_that_is_taken_back(world: World) -> None:
+    before = world.shown()
+    lists = {name for name, value in before.items() if isinstance(value, list)}
+    assert {name for name in lists if not has(before[name])} == set(), "each can show the film"
+    stored = {name: world.rows(f"SELECT * FROM {name} ORDER BY 1, 2") for name in TABLES}
+    assert world.page.get(f"/api/images/{FILM}").status_code == 200
+
+    done = world.archive.withdraw(image=FILM, reason="a doubt")
+    assert (done.images, done.studies, done.codes, done.unchanged) == (1, 1, 1, 0)
+    during = world.shown()
+    assert {name for name, value in during.items() if has(value)} == set()
+    for name, value in before.items():
+        if isinstance(value, list):
+            assert set(value) - {FILM} <= set(during[name]), name
+        elif name not in ("pending",):
+            assert during[name] != value, name
+    assert during["pending"] == before["pending"] == 0
+    assert world.archive.status()["hidden"] == 1
+    assert exact_check.check(world.database, world.archive.encoder(), 6, 20).sound
+    refused_where_it_is_named(world)
+    still_there(world)
+
+    assert world.archive.withdraw(image=FILM).unchanged == 1
+    done = world.archive.withdraw(image=FILM, undo=True)
+    assert (done.images, done.codes) == (1, 1)
+    assert {name: world.rows(f"SELECT * FROM {name} ORDER BY 1, 2") for name in TABLES} == stored
+    assert world.rows("SELECT * FROM cnnc_hidden") == []
+    assert exact_check.check(world.database, world.archive.encoder(), 6, 20).sound
+    assert world.shown() == before
+    audit = [row["detail"] for row in world.rows("SELECT detail FROM audit WHERE action = 'withdraw' ORDER BY id")]
+    counts = {"images": 1, "studies": 1, "codes": 1, "unchanged": 0}
+    first = {"kind": "image", "undo": False, "image_id": FILM, **counts, "reason": "a doubt"}
+    assert [audit[0], audit[1]["unchanged"], audit[2]] == [
+        first,
+        1,
+        {"kind": "image", "undo": True, "image_id": FILM, **counts},
+    ]
+
+
+def refused_where_it_is_named(world: World) -> None:
+    """By each way in which a user may name an image."""
+    for name in ("", "/pixels", "/thumbnail", "/rendered"):
+        answer = world.page.get(f"/api/images/{FILM}{name}")
+        assert (answer.status_code, answer.json()["detail"]) == (404, f"image {FILM} is withdrawn from searches")
+    for what in (
+        {"id": FILM},
+        {"id": OTHER, "relevant": FILM},
+    ):
+        answer = world.page.post("/api/search", data=what)
+        assert answer.status_code == 404, answer.text
+        assert f"image {FILM} is withdrawn from searches" in answer.text
+    (known,) = world.rows("SELECT sop_instance_uid AS sop, study_instance_uid AS study FROM image WHERE id = %s", FILM)
+    assert world.page.post("/api/search", data={"sop": known["sop"]}).status_code == 404
+    assert world.page.post("/api/search", data={"study": known["study"]}).status_code == 200, "another of the study"
+    said = {"id": OTHER, "hit": FILM, "relevant": True}
+    assert world.page.post("/api/feedback", json=said).status_code == 404
+    assert world.page.post("/api/labels/reports", json={"image": FILM, "remark": "no"}).status_code == 404
+    for query, options in ((FILM, {}), (OTHER, {"not_relevant": [FILM]})):
+        with pytest.raises(NotInArchive, match=f"image {FILM} is withdrawn from searches"):
+            world.archive.search(query, **options)
+    many = world.archive.search_many([FILM])
+    assert list(many) == []
+    assert f"image {FILM} is withdrawn from searches" in str(list(many.report.failures))
+    for function in (f"code_of({FILM})", f"barcode_of({FILM})", f"retrieve({FILM})", f"image_distance(6, {FILM})"):
+        with pytest.raises(psycopg.Error, match=rf"image {FILM} is withdrawn .* withdraw --image {FILM} --undo"):
+            world.rows(f"SELECT {function}")
+
+
+def still_there(world: World) -> None:
+    """For who keeps the archive; and its own file is a query like any other, of which the archive knows nothing."""
+    answer = world.archive.search(world.films.known[FILM - 1])
+    assert (answer.query_image_id, answer.query_irma_code) == (None, None)
+    assert world.archive.verify(workers=1).images == 30
+    assert world.archive.export(world.settings.home / "out", ids=[FILM], images=False).failed == 0
+    assert world.ids("SELECT id FROM image_decoded WHERE hidden_at IS NOT NULL") == [FILM]
+    (kept,) = world.rows("SELECT count(*) AS n FROM cnnc_hidden")
+    assert kept["n"] == 1
