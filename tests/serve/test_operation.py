@@ -64,8 +64,8 @@ def test_what_waits_failed_and_came_from_whom(client: TestClient, database: Data
         pull_state.keep_mark(connection, "https://pacs/dicom-web", asked, pull_state.Mark(change=4))
     state = client.get("/api/admin").json()
     assert state["images"] | {"oldest_pending": None} == {
-        "total": COUNT, "coded": COUNT - 5, "pending": 5, "hidden": 0, "last_day": COUNT, "gone": 1, "same_uid": 0, "flat": 1,
-        "oldest_pending": None,
+        "total": COUNT, "coded": COUNT - 5, "pending": 5, "hidden": 0, "last_day": COUNT, "gone": 1, "same_uid": 0,
+        "flat": 1, "oldest_pending": None,
     }  # fmt: skip
     waits = datetime.now(UTC) - datetime.fromisoformat(state["images"]["oldest_pending"])
     assert timedelta(hours=2, minutes=59) < waits < timedelta(hours=3, minutes=5)
