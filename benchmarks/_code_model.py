@@ -28,6 +28,7 @@ from radretrieval.coding.hamming import nearest
 from radretrieval.config import Settings
 from radretrieval.irma.imageclef import classes as release_classes
 from radretrieval.storage.prepare import PrepareTask, prepare
+from radretrieval.storage.reading import Reading
 from radretrieval.storage.source import SourceFile
 
 BITS = 1000
@@ -164,7 +165,7 @@ def preactivations(
     reals = []
     for start in range(0, len(rows), BATCH):
         sources = [SourceFile(row["uri"], bytes(row["sha256"])) for row in rows[start : start + BATCH]]
-        pixels = [prepare(PrepareTask(source, size), settings.reading).network_input for source in sources]
+        pixels = [prepare(PrepareTask(source, size), Reading.of(settings)).network_input for source in sources]
         reals.append(coder.preactivations(np.stack(pixels)))
     return np.concatenate(reals), [str(row["irma_code"]) for row in rows]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -33,21 +32,6 @@ def _default_home() -> Path:
     from platformdirs import user_data_path
 
     return user_data_path("radretrieval")
-
-
-@dataclass(frozen=True)
-class Reading:
-    """The settings that reading an image file needs, in worker processes.
-
-    Attributes
-    ----------
-    max_pixels, store, credentials, path_key_file : as in `Settings`; None for none.
-    """
-
-    max_pixels: int
-    store: Path | None = None
-    credentials: Path | None = None
-    path_key_file: Path | None = None
 
 
 class Settings(BaseSettings):
@@ -163,11 +147,6 @@ class Settings(BaseSettings):
     def training_folder(self) -> Path:
         """The folder of what training keeps: films at the network's size, and checkpoints."""
         return self.home / "training"
-
-    @property
-    def reading(self) -> Reading:
-        """The settings that reading an image file needs."""
-        return Reading(self.max_pixels, self.store_folder, self.credentials, self.path_key_file)
 
 
 class ServeSettings(BaseSettings):

@@ -275,10 +275,20 @@ def test_sql_is_seen_and_english_is_not() -> None:
 
 def test_the_command_line_imports_lightly() -> None:
     heavy = {"torch", "skimage", "scipy", "numpy", "pydicom", "PIL", "imagecodecs", "tifffile", "safetensors"}
-    code = "import sys, radretrieval.cli; print(*sys.modules)"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
-    assert heavy & set(loaded.stdout.split()) == set()
-    assert DATABASE & set(loaded.stdout.split()) == set()
+    assert (heavy | DATABASE) & loaded("radretrieval.cli") == set()
+
+
+def test_a_decoding_process_imports_no_settings() -> None:
+    """Each cold search and each bad file starts one: the settings would take as long as all the rest."""
+    heavy = {"torch", "skimage", "scipy", "pydantic", "pydantic_settings", "asyncio"}
+    assert (heavy | DATABASE) & loaded("radretrieval.storage.prepare, radretrieval.storage.worker_pool") == set()
+
+
+def loaded(modules: str) -> set[str]:
+    """What a process has imported once it has imported these."""
+    code = f"import sys, {modules}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    return set(done.stdout.split())
 
 
 def test_the_page_on_architecture_shows_these_floors() -> None:

@@ -55,16 +55,16 @@ def labels(
     with opened(context) as archive:
         with bar("audit") as progress:
             found = archive.audit_labels(top=top, where=where or (), encoder=encoder, progress=progress)
-        reading = archive.settings.reading
+        settings = archive.settings
     left_out = 0
     if to_correct is not None:
         from radretrieval.report.label_audit import write_audit_csv
 
-        left_out = write_audit_csv(to_correct, found, reading)
+        left_out = write_audit_csv(to_correct, found, settings)
     if picture is not None:
         from radretrieval.report.label_audit import write_contact_sheet
 
-        write_contact_sheet(picture, found, reading)
+        write_contact_sheet(picture, found, settings)
     if as_json:
         print_json(found.document())
     else:

@@ -114,7 +114,7 @@ def _write(
     if picture is not None:
         from radretrieval.report.evaluation_picture import write_evaluation_picture
 
-        write_evaluation_picture(picture, result, archive.settings.reading)
+        write_evaluation_picture(picture, result, archive.settings)
     if reliability is not None and result.reliability is not None:
         from radretrieval.report.reliability_picture import write_reliability
 

@@ -35,6 +35,7 @@ from radretrieval.files.table_files import load_pyarrow
 from radretrieval.files.text import shown
 from radretrieval.privacy.pseudonyms import read_key
 from radretrieval.privacy.replacements import KeyedReplacements
+from radretrieval.storage.reading import Reading
 from radretrieval.storage.worker_pool import WorkerPool
 
 BATCH = 256
@@ -200,7 +201,7 @@ class ExportRun:
         settings, options = self.settings, self.options
         write: Callable[[ExportJob], ExportedFile] = partial(
             write_image,
-            reading=settings.reading,
+            reading=Reading.of(settings),
             replacements=self.replacements,
             accept_burned_in=options.accept_burned_in,
         )

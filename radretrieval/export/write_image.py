@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from radretrieval.config import Reading
 from radretrieval.errors import EnvironmentUnusable, ImageError
 from radretrieval.files.atomic import replacing
 from radretrieval.privacy.replacements import KeyedReplacements
+from radretrieval.storage.reading import Reading
 
 _SUFFIXES = {"dicom": ".dcm", "png": ".png", "jpeg": ".jpg", "tiff": ".tif"}
 UNKNOWN = "not known: files of its kind cannot say whether text is in the pixels"

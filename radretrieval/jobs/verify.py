@@ -18,7 +18,7 @@ from typing import Any
 
 from radretrieval.archive import images, inbox, pull_state
 from radretrieval.archive.connections import Connection, Database
-from radretrieval.config import Reading, Settings
+from radretrieval.config import Settings
 from radretrieval.errors import ImageError
 from radretrieval.files.failures import FailureList
 from radretrieval.files.text import printable, shown
@@ -26,6 +26,7 @@ from radretrieval.files.uris import file_uri, is_hidden, to_path, to_uri
 from radretrieval.ingest.inspect_file import File, InspectedFile, InspectOptions, inspect_file
 from radretrieval.jobs.forgotten_files import drop_cached, drop_stored
 from radretrieval.storage.content_store import ContentStore
+from radretrieval.storage.reading import Reading
 from radretrieval.storage.worker_pool import WorkerPool
 
 BATCH = 200
@@ -91,7 +92,7 @@ def verify(
     """
     started = time.monotonic()
     report = VerifyReport()
-    reading = settings.reading
+    reading = Reading.of(settings)
     store = ContentStore(settings.store_folder, settings.store_group)
     with ExitStack() as stack:
         connection = stack.enter_context(database.connection())

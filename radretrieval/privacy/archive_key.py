@@ -18,6 +18,7 @@ from radretrieval.config import Settings
 from radretrieval.errors import RadretrievalError, WrongPatientKey
 from radretrieval.logs import Log
 from radretrieval.privacy.pseudonyms import check_value, issuer_name, key_file, load_secret, patient_key
+from radretrieval.storage.reading import Reading
 
 log = Log(__name__)
 
@@ -190,7 +191,7 @@ def _patient_of(uri: str, sha256: bytes, settings: Settings) -> str | None:
     from radretrieval.storage.source import source_bytes
 
     try:
-        data = source_bytes(uri, sha256, settings.reading)
+        data = source_bytes(uri, sha256, Reading.of(settings))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             patient: str | None = described(read_data_set(data, settings.max_pixels)[0])["patient_id"]

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radretrieval.archive.codes import CodeSet
-from radretrieval.config import Reading
+from radretrieval.config import Settings
 from radretrieval.errors import RadretrievalError
 from radretrieval.evaluation import Evaluation
 from radretrieval.evaluation.scores import errors
@@ -37,6 +37,7 @@ from radretrieval.report.drawing import (
     tile,
     write,
 )
+from radretrieval.storage.reading import Reading
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -100,16 +101,18 @@ def examples(
     return first, second
 
 
-def write_evaluation_picture(path: Path, result: Evaluation, reading: Reading) -> None:
+def write_evaluation_picture(path: Path, result: Evaluation, settings: Settings) -> None:
     """Write the picture of the first ranking; an image whose file cannot be read is drawn as a grey tile.
 
     Parameters
     ----------
-    reading : how files are read.
+    settings : how files are read.
 
     Raises UsageError when the name does not end in .png or cannot be written.
     """
     from radretrieval.storage.source import read_source
+
+    reading = Reading.of(settings)
 
     def pixels_of(images: CodeSet, place: int) -> Pixels | None:
         try:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from radretrieval.config import Reading
+from radretrieval.config import Settings
 from radretrieval.errors import ImageError, RadretrievalError, UsageError
 from radretrieval.files.output import check_output, output_file
 from radretrieval.files.table_files import table_file
@@ -36,6 +36,7 @@ from radretrieval.report.drawing import (
 )
 from radretrieval.report.table import table
 from radretrieval.storage.content_store import ContentStore
+from radretrieval.storage.reading import Reading
 from radretrieval.storage.source import SourceFile, read_source
 
 if TYPE_CHECKING:
@@ -84,12 +85,12 @@ def _votes(found: Finding) -> str:
     return f"{found.against} of {found.voters}"
 
 
-def write_audit_csv(path: Path, audit: LabelAudit, reading: Reading) -> int:
+def write_audit_csv(path: Path, audit: LabelAudit, settings: Settings) -> int:
     """Write a row for each image with a report and for each other suspect, to be corrected for `ingest --labels`.
 
     Parameters
     ----------
-    reading : the store, and the key of hidden paths.
+    settings : name the store and the key of hidden paths.
 
     Returns
     -------
@@ -99,7 +100,7 @@ def write_audit_csv(path: Path, audit: LabelAudit, reading: Reading) -> int:
     ------
     UsageError : the name does not end in .csv, or cannot be written.
     """
-    left_out = 0
+    left_out, reading = 0, Reading.of(settings)
     suspects = {one.image_id: one for one in audit.images}
     reports: dict[int, list[ReportedLabels]] = {}
     for one in audit.reports:
@@ -167,16 +168,16 @@ def labels_path(file: SourceFile, reading: Reading) -> str | None:
     return text if text == printable(text).strip() else None
 
 
-def write_contact_sheet(path: Path, audit: LabelAudit, reading: Reading) -> None:
+def write_contact_sheet(path: Path, audit: LabelAudit, settings: Settings) -> None:
     """Write the first 40 suspects as a PNG, each beside its nearest neighbours; an unreadable file is a grey tile.
 
     Parameters
     ----------
-    reading : how files are read.
+    settings : how files are read.
 
     Raises UsageError when the name does not end in .png or cannot be written.
     """
-    save(path, lambda: _compose(audit, reading))
+    save(path, lambda: _compose(audit, Reading.of(settings)))
 
 
 def _compose(audit: LabelAudit, reading: Reading) -> Image:

@@ -22,6 +22,7 @@ from radretrieval.results.dicom_header import read_header
 from radretrieval.search.query import Query, QueryFile
 from radretrieval.search.request import Answer
 from radretrieval.search.searcher import Searcher
+from radretrieval.storage.reading import Reading
 from radretrieval.storage.source import source_bytes
 
 # SOP classes of objects with several frames, a reference to which names the frame (PS3.3, table 10-3).
@@ -163,7 +164,7 @@ def _identities(searcher: Searcher, ids: Sequence[int]) -> dict[int, Identity]:
     for image_id, identity in found.items():
         if identity.sop_class_uid is None and identity.sop_instance_uid is not None:
             try:
-                data = source_bytes(identity.uri, identity.sha256, searcher.settings.reading)
+                data = source_bytes(identity.uri, identity.sha256, Reading.of(searcher.settings))
                 own = _identity(_header(searcher, data, identity.uri)[0])
             except RadretrievalError:  # without it the image is unreferable, which the report says
                 continue
@@ -182,7 +183,7 @@ def _query_bytes(searcher: Searcher, query: Query, name: str, what: str) -> tupl
         if isinstance(query, int):
             with connections.database_errors(searcher.database.url):
                 known = searcher.stored_query(query)
-            return source_bytes(known.uri, known.sha256, searcher.settings.reading), frame_of(known.uri)
+            return source_bytes(known.uri, known.sha256, Reading.of(searcher.settings)), frame_of(known.uri)
         if isinstance(query, QueryFile):
             data = query.data
         else:

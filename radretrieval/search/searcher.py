@@ -26,6 +26,7 @@ from radretrieval.search.film_cells import FilmCells, FoundRegion
 from radretrieval.search.judge import considered, judge
 from radretrieval.search.query import QueryFile, SearchQuery
 from radretrieval.search.request import Answer, Hit, Request, Similarity, StageTimer, check_request
+from radretrieval.storage.reading import Reading
 from radretrieval.storage.source import SourceFile, SourceReader
 from radretrieval.storage.worker_pool import Run, call
 
@@ -68,7 +69,7 @@ class Searcher:
         self.encoder_id = encoder_id
         self._coders = coders or Coders(settings, device)
         self._films = films or FilmCells()
-        self.source = SourceReader(settings.reading, run)
+        self.source = SourceReader(Reading.of(settings), run)
         self._stack = ExitStack()
 
     def __enter__(self) -> Searcher:

@@ -16,7 +16,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from radretrieval.config import Reading, ServeSettings, Settings
+from radretrieval.config import ServeSettings, Settings
 from radretrieval.files.uris import frame_of
 from radretrieval.files.versions import code_digest
 from radretrieval.serve.film import Film
@@ -24,6 +24,7 @@ from radretrieval.serve.film_cache import FilmCache
 from radretrieval.serve.films import MadeFilm, made_film, made_thumbnail, thumbnail
 from radretrieval.storage.content_store import ContentStore
 from radretrieval.storage.film_files import film_name, pixels_name
+from radretrieval.storage.reading import Reading
 from radretrieval.storage.source import SourceFile, read_source
 from radretrieval.storage.worker_pool import WorkerPool
 
@@ -73,7 +74,7 @@ class ArchiveFilms:
     ) -> None:
         version = code_digest(_SOURCES, _LIBRARIES)
         self._cache = FilmCache(settings.home / "films", version, int(options.film_cache))
-        self._decoders, self._reading = decoders, settings.reading
+        self._decoders, self._reading = decoders, Reading.of(settings)
         self._lock = threading.Lock()
         self._making: dict[FilmTask, Future[MadeFilm | bytes]] = {}
         self._reduced: dict[SourceFile, tuple[float, KnownFilm]] = {}

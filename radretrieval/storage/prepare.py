@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from radretrieval.config import Reading
 from radretrieval.imaging.resample import resample
+from radretrieval.storage.reading import Reading
 from radretrieval.storage.source import SourceFile, read_source
 from radretrieval.storage.worker_pool import WorkerPool
 
@@ -64,4 +64,4 @@ def prepare(task: PrepareTask, reading: Reading) -> PreparedImage:
 
 def prepare_pool(settings: Settings, workers: int | None = None) -> WorkerPool[PrepareTask, PreparedImage]:
     """Decoding processes that run `prepare`, one a core where `workers` is None."""
-    return WorkerPool.of(settings, partial(prepare, reading=settings.reading), workers)
+    return WorkerPool.of(settings, partial(prepare, reading=Reading.of(settings)), workers)

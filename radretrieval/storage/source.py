@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-from radretrieval.config import Reading
 from radretrieval.errors import ImageError, InputMissing, RadretrievalError
 from radretrieval.files.uris import frame_of, is_hidden, to_path
 from radretrieval.imaging.radiograph import Radiograph
 from radretrieval.imaging.reader import decode_image, read_bytes
 from radretrieval.storage.content_store import ContentStore
+from radretrieval.storage.reading import Reading
 from radretrieval.storage.wado import fetch_instance
 from radretrieval.storage.worker_pool import Run, call
 

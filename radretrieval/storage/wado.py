@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from radretrieval.config import Reading
 from radretrieval.errors import EnvironmentUnusable, ImageError, NotFetched, NotThere, UsageError
 from radretrieval.files.text import printable
 from radretrieval.storage.multipart import media_type, split_parts
+from radretrieval.storage.reading import Reading
 from radretrieval.storage.retries import Retry, retried, retry_after
 from radretrieval.storage.web_session import (
     authorization,

@@ -481,7 +481,7 @@ class TestReports:
         self, database: Database, settings: Settings, connection: Any, tmp_path: Path
     ) -> None:
         fill(connection, 20, 10)
-        write_evaluation_picture(tmp_path / "e.png", evaluate(database, settings, STORED), settings.reading)
+        write_evaluation_picture(tmp_path / "e.png", evaluate(database, settings, STORED), settings)
         with Image.open(tmp_path / "e.png") as picture:
             assert 1500 < picture.width < 1900, "no wider than two matrices"
             assert picture.height > 1000

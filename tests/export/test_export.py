@@ -30,6 +30,7 @@ from radretrieval.export.write_image import ExportJob, write_image
 from radretrieval.files import atomic
 from radretrieval.files.uris import to_uri
 from radretrieval.imaging.reader import decode_image
+from radretrieval.storage.reading import Reading
 
 KEYS = {"seen", "exported", "unchanged", "failed", "flagged", "rows", "failures", "seconds"}
 
@@ -281,7 +282,7 @@ def test_what_is_exported_is_on_the_disk_before_it_is_listed_as_complete(
     job = ExportJob(to_uri(tmp_path / "x.png"), sha256(b"a film").digest(), False, "file", str(target))
     monkeypatch.setattr(atomic, "_synced", set())
     steps = record(monkeypatch)
-    write_image(job, reading=settings.reading, replacements=None, accept_burned_in=False)
+    write_image(job, reading=Reading.of(settings), replacements=None, accept_burned_in=False)
     assert (steps[0][0], steps[0][1].endswith(".part")) == ("fsync", True)
     wanted = (("rename", str(target)), *names_to_the_disk(target, tmp_path / "there"))
     assert order(steps, *wanted) == list(range(1, len(wanted) + 1))

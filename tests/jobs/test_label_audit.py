@@ -32,6 +32,7 @@ from radretrieval.phantom.archive import write_archive
 from radretrieval.report import label_audit as report
 from radretrieval.report.label_audit import COLUMNS, labels_path, vote_lines, write_audit_csv
 from radretrieval.storage.content_store import ContentStore
+from radretrieval.storage.reading import Reading
 from radretrieval.storage.source import SourceFile
 
 CLASSES = ("1121-110-500-000", "1123-127-500-000", "1121-120-942-700")
@@ -250,7 +251,7 @@ def test_an_archive_without_codes_or_labels_says_what_to_do(database: Database) 
 
 
 def test_labels_path_is_one_that_ingest_finds(tmp_path: Path, settings: Settings) -> None:
-    reading = settings.reading
+    reading = Reading.of(settings)
     assert reading.store is not None
     store = ContentStore(reading.store)
     kept = store.put(b"kept")
@@ -346,7 +347,7 @@ def test_the_table_names_each_suspect(
 
 def test_suspects_without_a_path_are_counted(tmp_path: Path, settings: Settings, database: Database) -> None:
     found = empty_audit([f"file:///films/{n}.dcm#frame=2" for n in range(3)])
-    assert write_audit_csv(tmp_path / "a.csv", found, settings.reading) == 3
+    assert write_audit_csv(tmp_path / "a.csv", found, settings) == 3
     assert (tmp_path / "a.csv").read_text() == ",".join(COLUMNS) + "\n"
 
 
@@ -367,5 +368,5 @@ def test_a_sheet_has_no_name_that_the_archive_hides(
     audit = replace(audit, images=[replace(audit.images[0], file="/x/doe_jane.png")])
     drawn: list[str] = []
     monkeypatch.setattr(report, "write", lambda draw, corner, width, lines: drawn.extend(line[0] for line in lines))
-    report.write_contact_sheet(tmp_path / "sheet.png", audit, settings.reading)
+    report.write_contact_sheet(tmp_path / "sheet.png", audit, settings)
     assert ("doe_jane.png" in drawn) == named

@@ -25,6 +25,7 @@ from radretrieval.ingest.inbox_worker import InboxWorker
 from radretrieval.ingest.run import ingest
 from radretrieval.jobs.verify import verify
 from radretrieval.storage.content_store import ContentStore
+from radretrieval.storage.reading import Reading
 from radretrieval.storage.source import read_source
 
 
@@ -67,9 +68,9 @@ def test_a_copy_is_read_when_the_file_is_gone(database: Database, settings: Sett
     row = rows(database)[0]
     assert row["kept"] == "copy"
     assert ContentStore(settings.store_folder).path(row["sha256"]).read_bytes() == data
-    before = read_source(row["uri"], row["sha256"], settings.reading).pixels
+    before = read_source(row["uri"], row["sha256"], Reading.of(settings)).pixels
     (folder / "0.png").unlink()
-    assert (read_source(row["uri"], row["sha256"], settings.reading).pixels == before).all()
+    assert (read_source(row["uri"], row["sha256"], Reading.of(settings)).pixels == before).all()
     assert verify(database, settings).sound == 3
 
 
@@ -89,12 +90,12 @@ def test_reduced_pixels_stand_in_and_say_so(database: Database, settings: Settin
     ingest(database, settings, [folder])
     row = rows(database)[0]
     assert row["kept"] == "reduced"
-    original = read_source(row["uri"], row["sha256"], settings.reading)
+    original = read_source(row["uri"], row["sha256"], Reading.of(settings))
     assert original.unreachable is None
     with Image.open(ContentStore(settings.store_folder).reduced_path(row["sha256"])) as small:
         assert small.size == (20, 30)
     (folder / "0.png").unlink()
-    again = read_source(row["uri"], row["sha256"], settings.reading)
+    again = read_source(row["uri"], row["sha256"], Reading.of(settings))
     assert again.pixels.shape == original.pixels.shape  # a region keeps its coordinates
     assert np.corrcoef(again.pixels.ravel(), original.pixels.ravel())[0, 1] > 0.99
     assert again.unreachable is not None
@@ -161,7 +162,7 @@ def test_a_store_that_cannot_be_written_ends_the_run(database: Database, setting
 
 def test_what_a_server_has_cannot_be_read_without_it(settings: Settings) -> None:
     with pytest.raises(ImageError, match=r"cannot be reached .* check the server"):
-        read_source("http://127.0.0.1:9/instances/1", bytes(32), settings.reading)
+        read_source("http://127.0.0.1:9/instances/1", bytes(32), Reading.of(settings))
 
 
 # arrivals
@@ -240,7 +241,7 @@ def test_every_frame_is_an_image_if_asked(database: Database, settings: Settings
     found = rows(database)
     assert [row["frame"] for row in found] == list(range(1, 11))
     assert [row["uri"] for row in found] == [f"{to_uri(path)}#frame={n}" for n in range(1, 11)]
-    third = read_source(found[2]["uri"], found[2]["sha256"], settings.reading)
+    third = read_source(found[2]["uri"], found[2]["sha256"], Reading.of(settings))
     assert third.pixels_sha256 == found[2]["pixels_sha256"] != found[3]["pixels_sha256"]
     report = ingest(database, settings, [path])
     assert (report.added, report.unchanged) == (0, 1)

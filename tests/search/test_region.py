@@ -20,6 +20,7 @@ from radretrieval.search.query import SearchQuery
 from radretrieval.search.region import find_region, find_regions
 from radretrieval.search.request import Request, check_request
 from radretrieval.search.roi import Region, match, match_all
+from radretrieval.storage.reading import Reading
 from radretrieval.storage.source import SourceFile, SourceReader
 
 ROI = (60, 50, 40, 36)
@@ -176,7 +177,7 @@ def test_a_request_names_the_way_and_the_polarity(tmp_path: Path) -> None:
 
     def asked(request: Request, films: FilmCells) -> list[Region | None]:
         asking = SearchQuery.of(tmp_path / "0.png", settings)
-        return [one.region for one in films.find(asking, request, files[1:], SourceReader(settings.reading), 512)]
+        return [one.region for one in films.find(asking, request, files[1:], SourceReader(Reading.of(settings)), 512)]
 
     ways = {
         "paper": match_all(query, ROI, images, 512),

@@ -13,10 +13,10 @@ import pytest
 from programs import needs_program
 from small_web import SmallWeb, serving
 
-from radretrieval.config import Reading
 from radretrieval.dicom.send import stow
 from radretrieval.errors import EnvironmentUnusable, ImageError, NotThere
 from radretrieval.storage import retries
+from radretrieval.storage.reading import Reading
 from radretrieval.storage.wado import authorization, fetch_instance
 
 PATH = "/studies/1.2/series/1.2.1/instances/1.2.3"
