@@ -57,7 +57,7 @@ def main() -> None:
         arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
 
 
-def ingest(settings: Settings, fine: bool) -> dict[str, Any]:
+def ingest(settings: Settings, fine: bool = False) -> dict[str, Any]:
     """Bring the radiographs, and the slices that are none, into the archive with their labels."""
     labels = RADIOGRAPHS / "metadata.csv"
     if fine:

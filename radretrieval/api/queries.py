@@ -102,7 +102,7 @@ class ArchiveQueries(ArchiveBase):
         subject = None if outputs is None else outputs.subject(searcher, request)
         answer = searcher.search(request)
         with connections.database_errors(searcher.database.url):
-            audit.note(searcher.connection, operator(), "search", recorded(answer))
+            audit.begin(searcher.connection, operator(), "search", recorded(answer))()
         if outputs is not None:
             outputs.write(searcher, answer, subject)
             if outputs.given():

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import cache
 from typing import Any
+from weakref import WeakSet
 
+from radretrieval.archive import connections
 from radretrieval.archive.connections import Connection
 from radretrieval.archive.queries import sql
 
@@ -60,29 +63,51 @@ def holders(connection: Connection) -> list[int]:
 def begin(connection: Connection, who: str, action: str, detail: dict[str, Any]) -> Callable[[], bool]:
     """Do what `note` does in two steps: the statement is sent, and what is returned waits until its row is committed.
 
-    Meanwhile the caller prepares an answer, which takes the server's time off it, and does not use the connection. It
-    is in autocommit mode: the row is committed also where this process is killed before the second step.
+    Meanwhile the caller may prepare an answer, which takes the server's time off it, and does not use the connection.
+    It is in autocommit mode: the row is committed also where this process is killed before the second step. The
+    statement is prepared once a connection, and sent by libpq itself: that takes a third of the time of `note`.
     """
+    server = connection.pgconn
+    values = [who.encode(), action.encode(), json.dumps(detail).encode()]
+    pooled = connections.is_pooled(connection)  # a prepared statement would stay with another's connection
+    if not pooled and connection not in _prepared:
+        server.send_prepare(_STATEMENT, _numbered("audit_note"))
+        if not _finish(connection):
+            return lambda: False
+        _prepared.add(connection)
+    if pooled:
+        server.send_query_params(_numbered("audit_note"), values)
+    else:
+        server.send_query_prepared(_STATEMENT, values)
+    while server.flush():  # 1: the socket takes no more yet
+        pass
+    return lambda: _finish(connection)
+
+
+_STATEMENT = b"radretrieval_audit_note"
+_prepared: WeakSet[Connection] = WeakSet()  # connections that have the statement
+
+
+@cache
+def _numbered(name: str) -> bytes:
+    """The statement with its parameters as libpq has them."""
+    statement = sql(name)
+    for place, parameter in enumerate(("who", "action", "detail"), start=1):
+        statement = statement.replace(f"%({parameter})s", f"${place}")
+    return statement.encode()
+
+
+def _finish(connection: Connection) -> bool:
+    """Wait for what was sent; whether this session may do it."""
     from psycopg import OperationalError, errors
     from psycopg.pq import ExecStatus
 
-    statement = sql("audit_note")
-    for place, name in enumerate(("who", "action", "detail"), start=1):
-        statement = statement.replace(f"%({name})s", f"${place}")
-    server = connection.pgconn
-    server.send_query_params(statement.encode(), [who.encode(), action.encode(), json.dumps(detail).encode()])
-    while server.flush():  # 1: the socket takes no more yet
-        pass
-
-    def finish() -> bool:
-        problem = None
-        while (result := server.get_result()) is not None:
-            if result.status != ExecStatus.TUPLES_OK:
-                problem = errors.error_from_result(result, connection.info.encoding)
-        if isinstance(problem, errors.InsufficientPrivilege | errors.ReadOnlySqlTransaction):
-            return False
-        if problem is not None:  # without a SQLSTATE it is libpq's own: the connection was lost
-            raise problem if problem.sqlstate else OperationalError(str(problem))
-        return True
-
-    return finish
+    problem = None
+    while (result := connection.pgconn.get_result()) is not None:
+        if result.status not in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK):
+            problem = errors.error_from_result(result, connection.info.encoding)
+    if isinstance(problem, errors.InsufficientPrivilege | errors.ReadOnlySqlTransaction):
+        return False
+    if problem is not None:  # without a SQLSTATE it is libpq's own: the connection was lost
+        raise problem if problem.sqlstate else OperationalError(str(problem))
+    return True

@@ -922,9 +922,10 @@ FROM schema_object;
 -- :audit_add Somebody did something; the last statement of a transaction.
 SELECT audit_add(%(who)s, %(action)s, %(detail)s) AS id;
 
--- :audit_note The same, and the commit of its transaction does not wait for the disk.
+-- :audit_note The same, and the commit of its transaction does not wait for the disk. With the schema's name: it is also sent
+-- where a pooler leaves no search_path.
 WITH at_once AS (SELECT set_config('synchronous_commit', 'off', true))
-SELECT audit_add(%(who)s, %(action)s, %(detail)s) AS id FROM at_once;
+SELECT radretrieval.audit_add(%(who)s, %(action)s, %(detail)s) AS id FROM at_once;
 
 -- :audit_holders Who has added a row, and not ended the transaction: nobody else adds one.
 SELECT DISTINCT l.pid FROM pg_locks l

@@ -14,9 +14,11 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg.rows import dict_row
 
 from radretrieval.archive import audit, connections, migrations
 from radretrieval.archive.connections import Database
+from radretrieval.archive.pooled import PooledConnection
 from radretrieval.errors import DatabaseUnavailable
 
 MONTHS = "SELECT inhrelid::regclass::text AS name FROM pg_inherits WHERE inhparent = 'audit'::regclass ORDER BY 1"
@@ -153,6 +155,20 @@ def test_a_row_that_is_begun_is_there_when_it_is_finished(database: Database) ->
         connection.execute("SET default_transaction_read_only = on")
         assert not audit.begin(connection, "a", "search", {})()
         connection.execute("SELECT 1")  # the connection can be used again
+
+
+def test_rows_are_begun_by_a_statement_that_is_prepared_once_and_never_behind_a_pooler(database: Database) -> None:
+    named = "SELECT count(*) AS n FROM pg_prepared_statements WHERE name = 'radretrieval_audit_note'"
+    with connections.connect(database.url, autocommit=True) as connection:
+        assert all(audit.begin(connection, "own", "search", {"n": n})() for n in range(3))
+        assert connection.execute(named).fetchone() == {"n": 1}
+    url = f"{database.url}{'&' if '?' in database.url else '?'}options=-csearch_path%3Dpublic"
+    with PooledConnection.to(url, "pooled", autocommit=True, row_factory=dict_row) as pooled:
+        assert audit.begin(pooled, "pooled", "search", {})()
+        assert pooled.execute(named).fetchone() == {"n": 0}
+    with database.connection() as connection:
+        rows = connection.execute("SELECT who FROM audit ORDER BY id").fetchall()
+        assert [row["who"] for row in rows] == ["own", "own", "own", "pooled"]
 
 
 def test_the_row_is_the_last_statement_of_its_transaction() -> None:
