@@ -716,6 +716,29 @@ SELECT count(*) FILTER (WHERE NOT EXISTS (SELECT FROM (SELECT t.*) a NATURAL JOI
                           WHERE c.index_id = {index} AND c.facet_id = n.facet_id AND c.anchor = n.anchor)) AS cells
 FROM {exact} e JOIN image_facet i ON i.image_id = e.image_id LEFT JOIN facet t ON t.id = e.facet_id;
 
+-- :exact_check_trees The B-trees that searches read, and the function of amcheck that reads one, where this role may call it.
+SELECT i.indexrelid::regclass::text AS name, i.indrelid::regclass::text AS "table",
+       string_agg(quote_ident(a.attname), ', ' ORDER BY k.place) AS columns,
+       (SELECT p.oid::regproc::text FROM pg_proc p JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid
+        JOIN pg_extension e ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid AND e.extname = 'amcheck'
+        WHERE p.proname = 'bt_index_check' AND p.pronargs = 2 AND has_schema_privilege(p.pronamespace, 'USAGE')
+          AND has_function_privilege(p.oid, 'EXECUTE')) AS amcheck
+FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am m ON m.oid = c.relam AND m.amname = 'btree'
+CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY k (number, place)
+JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.number
+WHERE k.place <= i.indnkeyatts AND i.indpred IS NULL AND (i.indrelid IN ('{partition}'::regclass, '{exact}'::regclass)
+      OR i.indisprimary AND i.indrelid IN ('image'::regclass, 'barcode'::regclass))
+GROUP BY i.indexrelid, i.indrelid ORDER BY 1;
+
+-- :exact_check_by_tree Reads all leaves of a B-tree: those that are not in memory, from the disk.
+SELECT count(*) AS rows FROM (SELECT FROM {table} ORDER BY {columns} OFFSET 0) r;
+
+-- :exact_check_settings Until the transaction ends, what comes in the order of an index is read by it.
+SELECT set_config(name, 'off', true) FROM unnest(ARRAY['enable_seqscan', 'enable_bitmapscan', 'enable_sort', 'enable_incremental_sort']) name;
+
+-- :exact_check_amcheck Reads a B-tree, and looks for each row of its table in it.
+SELECT {amcheck}(%(name)s::text::regclass, true);
+
 -- :exact_check_nearest The nearest codes, as searches find them.
 SELECT image_id, distance FROM cnnc_nearest(%(code)s::bit(1000), %(k)s, %(encoder)s) ORDER BY distance, image_id;
 

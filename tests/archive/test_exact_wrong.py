@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psycopg
 import pytest
 from anchored import COUNT, Anchored, Truth, asking, disturbed, nearest, refused, rows, sound, text
-from databases import database_of
+from databases import Server, database_of
 from tiny import add_encoder
 
 from radretrieval.archive import connections, encoders
@@ -22,7 +24,7 @@ from radretrieval.archive.filters import Condition, Filter
 from radretrieval.archive.search import exact_check, exact_index
 from radretrieval.archive.search import nearest as searches
 from radretrieval.config import Settings
-from radretrieval.errors import DatabaseUnavailable, UsageError
+from radretrieval.errors import DatabaseUnavailable, EnvironmentUnusable, UsageError
 from radretrieval.search.request import Request
 from radretrieval.search.searcher import Searcher
 
@@ -308,3 +310,27 @@ def test_one_builder_at_a_time(indexed: Database, anchored: Anchored, connection
                 refuse(indexed, encoder)
     sound(indexed, anchored.encoder)
     assert exact_index.build(indexed, encoder).codes == COUNT
+
+
+def test_a_damaged_page_of_a_b_tree_is_found_by_reading_it_and_by_amcheck(server: Server, anchored: Anchored) -> None:
+    if server.backend != "embedded" or os.geteuid() != 0:
+        pytest.skip("the server's files are not here, or another user's")
+    with server.database(template=anchored.template, strategy="file_copy") as url, asking(url) as connection:
+        name = f"cnnc_{anchored.encoder}_pkey"
+        ((path,),) = rows(connection, f"SELECT setting || '/' || pg_relation_filepath('{name}') FROM pg_settings "
+                          "WHERE name = 'data_directory'")  # fmt: skip
+        with Path(path).open("r+b") as file:  # no page of it was read
+            file.seek(3 * 8192)
+            page = file.read(8192)
+            file.seek(3 * 8192)
+            file.write(b"\xff" * 64)
+        with Database(url).connection() as other:
+            encoder = encoders.get(other)
+        for install in ("SELECT", "CREATE EXTENSION amcheck"):
+            connection.execute(install)
+            with pytest.raises(EnvironmentUnusable, match=rf"damaged where {name} is .*REINDEX INDEX {name}"):
+                exact_check.check(Database(url), encoder, 0, 20)
+        with Path(path).open("r+b") as file:
+            file.seek(3 * 8192)
+            file.write(page)
+        sound(Database(url), anchored.encoder)

@@ -90,13 +90,15 @@ class Server:
         return f"{self.backend}, PostgreSQL {server}, pgvector {pgvector or 'not available'}"
 
     @contextmanager
-    def database(self, template: str | None = None) -> Iterator[str]:
-        """The URL of a new database, a copy of `template`, that is dropped afterwards."""
+    def database(self, template: str | None = None, strategy: str | None = None) -> Iterator[str]:
+        """The URL of a new database, a copy of `template` made by this strategy, that is dropped afterwards."""
         # Unique: runs of several people may share one server.
         name = f"radretrieval_test_{secrets.token_hex(6)}"
         create = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name))
         if template is not None:
             create += sql.SQL(" TEMPLATE {}").format(sql.Identifier(template))
+        if strategy is not None:
+            create += sql.SQL(" STRATEGY {}").format(sql.Identifier(strategy))
         self._execute(create)
         try:
             yield with_database(self.url, name)

@@ -13,7 +13,7 @@ from radretrieval.archive.encoders import Encoder
 from radretrieval.archive.queries import sql
 from radretrieval.archive.schema.names import exact_table, partition
 from radretrieval.archive.search.nearest import bit_text
-from radretrieval.errors import UsageError
+from radretrieval.errors import EnvironmentUnusable, UsageError
 
 KINDS = ("a stored code", "a stored code with some bits changed", "random bits")
 
@@ -58,7 +58,7 @@ def check(database: Database, encoder: Encoder, queries: int, k: int, seed: int 
     queries : how many answers of the k nearest are compared with a full scan's: of stored codes, of stored codes with
         some bits changed, and of random bits, in turn.
 
-    Raises UsageError when there is no exact index.
+    Raises UsageError when there is no exact index, EnvironmentUnusable for a damaged page of a B-tree.
     """
     with database.connection() as connection:
         connections.snapshot(connection)
@@ -66,9 +66,12 @@ def check(database: Database, encoder: Encoder, queries: int, k: int, seed: int 
         if row is None:
             raise UsageError(f"encoder {encoder.id} has no exact index; build one with: radretrieval index build")
 
-        def one(statement: str) -> dict[str, Any]:
+        def named(statement: str) -> str:
             filled = statement.replace("{partition}", partition(encoder.id)).replace("{exact}", exact_table(row["id"]))
-            found = connection.execute(filled.replace("{index}", str(row["id"]))).fetchone()
+            return filled.replace("{index}", str(row["id"]))
+
+        def one(statement: str) -> dict[str, Any]:
+            found = connection.execute(named(statement)).fetchone()
             assert found is not None
             return found
 
@@ -77,7 +80,29 @@ def check(database: Database, encoder: Encoder, queries: int, k: int, seed: int 
         wrong = sum(
             not _equal(connection, encoder, code, k) for code in _queries(connection, encoder, queries, facts, seed)
         )
+        _read_trees(connection, named(sql("exact_check_trees")))
         return ExactCheck(**facts, queries=queries, wrong=wrong, bypassed=not kept)
+
+
+def _read_trees(connection: Connection, listing: str) -> None:
+    """Read every page of the B-trees that searches use; last in a transaction, whose plans it changes."""
+    from psycopg import errors
+
+    trees = connection.execute(listing).fetchall()
+    connection.execute(sql("exact_check_settings"))
+    for tree in trees:
+        if tree["amcheck"] is not None:
+            statement = sql("exact_check_amcheck").replace("{amcheck}", tree["amcheck"])
+        else:
+            statement = sql("exact_check_by_tree").replace("{table}", tree["table"])
+            statement = statement.replace("{columns}", tree["columns"])
+        try:
+            connection.execute(statement, {"name": tree["name"]})
+        except (errors.DataCorrupted, errors.IndexCorrupted) as error:
+            raise EnvironmentUnusable(
+                f"the database's files are damaged where {tree['name']} is ({str(error).splitlines()[0]}): make it "
+                f"anew, and check the disk: REINDEX INDEX {tree['name']}; what REINDEX cannot read is in the backup"
+            ) from error
 
 
 def _queries(connection: Connection, encoder: Encoder, count: int, facts: dict[str, Any], seed: int) -> list[str]:
