@@ -51,6 +51,7 @@ class Found:
     studies : Study Instance UIDs. contents : SHA-256 of their files, of files before corrections, of arrivals and
         failures. stored : whether the store has to have one of them.
     arrivals : ids. failures : URIs. feedback : opinions on them.
+    by_study : `own_uids` and `contents` of each study; what belongs to none that is known comes last.
     """
 
     ids: list[int] = field(default_factory=list)
@@ -62,6 +63,7 @@ class Found:
     arrivals: list[int] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     feedback: int = 0
+    by_study: list[tuple[list[str], list[bytes]]] = field(default_factory=list)
 
     def __bool__(self) -> bool:
         return bool(self.ids or self.arrivals or self.failures)
@@ -107,7 +109,29 @@ def find(connection: Connection, choice: Choice) -> Found:
         [row["id"] for row in arrivals],
         [row["uri"] for row in failures],
         0 if opinions is None else int(opinions["rows"]),
+        _by_study([*rows, *arrivals], own, sorted(contents)),
     )
+
+
+def _by_study(
+    rows: Sequence[dict[str, Any]], uids: Sequence[str], contents: Sequence[bytes]
+) -> list[tuple[list[str], list[bytes]]]:
+    """SOP Instance UIDs and contents of each study of images, and of arrivals, which come after them."""
+    numbers: dict[str | bytes, int] = {}
+    study_of: dict[str | bytes | None, int] = {}
+    for row in rows:
+        if (number := study_of.get(row["sop_instance_uid"])) is None:
+            study = row.get("study_instance_uid") or row["sop_instance_uid"] or bytes(row["sha256"])
+            number = numbers.setdefault(study, len(numbers))
+        for name in (row["sop_instance_uid"], *map(bytes, (row["sha256"], *row.get("replaced", ())))):
+            if name is not None:
+                study_of.setdefault(name, number)
+    parts: list[tuple[list[str], list[bytes]]] = [([], []) for _ in range(len(numbers) + 1)]
+    for uid in uids:
+        parts[study_of.get(uid, -1)][0].append(uid)
+    for content in contents:
+        parts[study_of.get(content, -1)][1].append(content)
+    return parts
 
 
 def delete(connection: Connection, choice: Choice, found: Found) -> datetime:

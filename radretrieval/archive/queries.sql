@@ -1364,7 +1364,7 @@ SELECT f.id, f.sha256, f.sop_instance_uid, f.study_instance_uid,
 FROM image f WHERE f.sha256 IN (SELECT i.sha256 FROM image i WHERE {condition}) ORDER BY f.id;
 
 -- :forget_arrivals Files that came and are no images yet: of these contents, or with these SOP Instance UIDs.
-SELECT id, sha256 FROM arrival WHERE sha256 = ANY(%(contents)s) OR sop_instance_uid = ANY(%(uids)s);
+SELECT id, sha256, sop_instance_uid FROM arrival WHERE sha256 = ANY(%(contents)s) OR sop_instance_uid = ANY(%(uids)s);
 
 -- :forget_failures Failures of these files, of these contents, and those that name one of these UIDs.
 SELECT uri, sha256 FROM ingest_failure f

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -169,7 +170,11 @@ def _forget_some(connection: Connection, key: ArchiveKey, task: _Task, report: F
         connection.rollback()
         return 0
     at = forgetting.delete(connection, task.choice, found)
-    rows = [Tombstone(one, at) for one in task.named] + stones(key.secret, at, found.own_uids, found.contents)
+    rows = [Tombstone(one, at) for one in task.named]
+    # what has the same time is taken back together: of those that are only old, each study by itself
+    parts = found.by_study if task.choice.kind == "age" else [(found.own_uids, found.contents)]
+    for number, (uids, contents) in enumerate(parts):
+        rows += stones(key.secret, at + timedelta(microseconds=number), uids, contents)
     tombstones.add(connection, rows if found.stored else [row._replace(content=None) for row in rows])
     key.confirm(connection)
     detail = {"kind": task.choice.kind, **found.counts(), **_reason(task.what)}

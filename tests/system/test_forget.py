@@ -386,11 +386,12 @@ def test_pulls_that_asked_for_somebody_begin_anew(database: Database, settings: 
 def test_the_old_are_forgotten_by_age_and_sender(world: World) -> None:
     with world.database.connection() as connection:
         connection.execute(
-            "INSERT INTO image (sha256, uri, format, rows, columns, bits_stored, photometric, origin, study_date, "
-            "ingested_at) "
+            "INSERT INTO image (sha256, uri, format, rows, columns, bits_stored, photometric, sop_instance_uid, "
+            "study_instance_uid, origin, study_date, ingested_at) "
             "SELECT sha256(n::text::bytea), 'file:///' || n, 'png', 4, 5, 8, 'MONOCHROME2', "
-            "CASE n % 2 WHEN 0 THEN 'CR1' END, CASE WHEN n < 4 THEN current_date - interval '11 years' END, "
-            "now() - n * interval '1 year' FROM generate_series(1, 20) n"
+            "'1.9.' || n, '1.8.' || n / 3, CASE n % 2 WHEN 0 THEN 'CR1' END, "
+            "CASE WHEN n < 4 THEN current_date - interval '11 years' END, now() - n * interval '1 year' "
+            "FROM generate_series(1, 20) n"
         )
     old = {"11 years old by their study": 3, "older than ten by ingestion": 10}
     assert world.inside("forget", "--older-than", "10y", "--dry-run", "--json").json["images"] == sum(old.values())
@@ -402,6 +403,10 @@ def test_the_old_are_forgotten_by_age_and_sender(world: World) -> None:
         forget_job.BATCH = forget_job_batch
     assert len(world.rows("SELECT FROM image")) == 7
     assert world.inside("forget", "--older-than", "10y", "--json").json["images"] == 0
+    # taken back are those of its study, 1.8.5, which were forgotten in one batch, and nobody else's
+    assert len(world.rows("SELECT FROM tombstone")) == 2 * 13
+    assert world.inside("forget", "--allow", "--study", "1.9.15", "--json").json["allowed"] == 2 * 2
+    assert len(world.rows("SELECT FROM tombstone")) == 2 * 11
 
 
 @pytest.mark.parametrize(
