@@ -23,7 +23,7 @@ from pynetdicom.pdu_primitives import P_DATA
 from radretrieval.archive.connections import Database
 from radretrieval.config import Settings
 from radretrieval.dicom.data_set import file_head
-from radretrieval.dicom.scp import incoming
+from radretrieval.dicom.scp import incoming, server
 from radretrieval.dicom.scp.server import ScpConfig
 from radretrieval.dicom.scp.service import StorageScp
 from radretrieval.dicom.sop_classes import RADIOGRAPHS
@@ -267,3 +267,42 @@ def test_endless_commands_and_requests_without_pause_end_the_association(
                 opened.dul.send_pdu(pdata)
         until(lambda: opened.is_aborted, "it is aborted")
         assert "it has sent more than 16 requests without waiting for the responses" in caplog.text
+
+
+@pytest.mark.parametrize("drips", ["a request", "a PDU", "a message"])
+def test_what_comes_byte_by_byte_is_broken_off(
+    drips: str,
+    database: Database,
+    settings: Settings,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(server, "SLOWEST", 10**6)
+    monkeypatch.setattr(server, "REQUEST_SECONDS", 0.5)
+    config = ScpConfig("RADRETRIEVAL", "127.0.0.1", 0, RADIOGRAPHS, idle_seconds=1.0)
+    node = StorageScp(database, settings, config)
+    begun = time.monotonic()
+    try:
+        if drips == "a request":
+            with socket.create_connection(("127.0.0.1", node.port)) as raw:
+                assert dripped(raw, b"\1\0\0\0\1\0" + bytes(256), 1)
+        else:
+            with association(node.port) as opened:
+                raw = opened.dul.socket.socket
+                # P-DATA PDUs of a command set that goes on
+                one = b"\4\0\0\0\0\7\0\0\0\3\1\1\0" if drips == "a message" else b"\4\0\0\1\0\0" + bytes(256)
+                assert dripped(raw, one * 200, len(one) if drips == "a message" else 1)
+        assert time.monotonic() - begun < 15
+    finally:
+        node.close()
+    assert "came too slowly" in caplog.text
+
+
+def dripped(raw: socket.socket, data: bytes, size: int) -> bool:
+    """Whether the peer ends the connection while these bytes are sent, so many at a time."""
+    with contextlib.suppress(OSError):
+        for start in range(0, len(data), size):
+            raw.sendall(data[start : start + size])
+            time.sleep(0.1)
+        return False
+    return True

@@ -20,6 +20,7 @@ _C_STORE = "C_STORE_RQ"
 _NEEDED = ("AffectedSOPClassUID", "AffectedSOPInstanceUID", "MessageID")
 LARGEST_COMMAND = 2**16  # bytes of a command set: one has less than 1 kB
 MOST_WAITING = 16  # requests that an association sends before it has the responses; without negotiation it is one
+SLOWEST = 1000  # bytes a second that a PDU, and a message, come with at least, after the first seconds
 DATA_SET_SECONDS = 15.0  # for the data set to begin that a C-STORE request announces
 
 
@@ -102,13 +103,16 @@ class MessageReader:
     Parameters
     ----------
     new_data_set : called with association and message for each message.
+    seconds : that a message may take, and one more for each `SLOWEST` bytes.
     """
 
-    def __init__(self, association: Any, new_data_set: Callable[[Any, Any], IncomingDataSet]) -> None:
+    def __init__(self, association: Any, new_data_set: Callable[[Any, Any], IncomingDataSet], seconds: float) -> None:
         self._association, self._dimse = association, association.dimse
         self._new_data_set = new_data_set
         self._receive = self._dimse.receive_primitive
         self._lock = threading.Lock()
+        self._seconds = seconds
+        self._begun: float | None = None  # when a message began that is not complete
         self._announced: float | None = None  # when a data set was announced of which nothing has come
         self._dimse.receive_primitive = self.receive
 
@@ -144,6 +148,17 @@ class MessageReader:
                     last.presentation_data_value_list.append((self._dimse.message.context_id, b"\x02"))
                     self._take(last)
 
+    def end_slow(self) -> None:
+        """Abort where a message comes too slowly: each of its PDUs, however small, begins the time of silence anew."""
+        with self._lock:
+            message, begun = self._dimse.message, self._begun
+            if message is None or begun is None:
+                return
+            size = message.encoded_command_set.tell() + message.data_set.size
+            if time.monotonic() - begun > self._seconds + size / SLOWEST:
+                self._begun = None
+                self._abort(f"{size:,} bytes of a message came too slowly")
+
     def close(self) -> None:
         """Delete the draft of a message that is not complete; called when the connection has ended."""
         with self._lock:
@@ -156,7 +171,7 @@ class MessageReader:
         from pynetdicom.dimse_messages import DIMSEMessage
 
         if self._dimse.message is None:
-            self._dimse.message = DIMSEMessage()
+            self._dimse.message, self._begun = DIMSEMessage(), time.monotonic()
             self._dimse.message.data_set = self._new_data_set(self._association, self._dimse.message)
         self._receive(primitive)
         message, before, self._announced = self._dimse.message, self._announced, None

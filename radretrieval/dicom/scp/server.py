@@ -19,7 +19,7 @@ from pynetdicom.transport import ThreadedAssociationServer
 
 from radretrieval.dicom.scp import association_request
 from radretrieval.dicom.scp.access import AllowedPeer, rejection_reason
-from radretrieval.dicom.scp.incoming import IncomingDataSet, MessageReader, requestor
+from radretrieval.dicom.scp.incoming import SLOWEST, IncomingDataSet, MessageReader, requestor
 from radretrieval.dicom.sop_classes import VERIFICATION, syntaxes_of
 from radretrieval.errors import EnvironmentUnusable
 from radretrieval.logs import Log
@@ -57,7 +57,8 @@ class ScpConfig:
     peers : the nodes that may send; empty: all.
     tls : None accepts connections without TLS.
     max_associations : at one time; connections that have not requested one do not count.
-    idle_seconds : an association without any PDU for so long is aborted.
+    idle_seconds : an association without any PDU for so long is aborted, and one of which a PDU or a message takes so
+        long and a second more for each `SLOWEST` bytes.
     """
 
     title: str
@@ -129,7 +130,8 @@ class ScpServer:
 
     def _read_messages(self, event: evt.Event) -> None:
         association: Any = event.assoc
-        association.reader = MessageReader(association, self._new_data_set)
+        seconds = self.config.idle_seconds + PDU_BYTES / SLOWEST  # a PDU counts when it is whole
+        association.reader = MessageReader(association, self._new_data_set, seconds)
 
     def _end(self, event: evt.Event) -> None:
         with self._lock:
@@ -205,21 +207,26 @@ def _read_pdus(event: evt.Event) -> None:
     """Replace a connection's `recv` by one that reads a whole PDU at once, and refuses one above `LARGEST_PDU`.
 
     pynetdicom's own reads 4 kB at a time, and PDUs of up to 4 GiB. The first PDU is read before its length is told,
-    since `repaired` may change it.
+    since `repaired` may change it. A PDU that comes too slowly is refused: the time limit of the socket alone begins
+    anew with each byte.
     """
     wrapped: Any = event.assoc.dul.socket
     address = event.assoc.requestor.address
     repaired_body = bytearray()
     first = True
+    idle_seconds = event.assoc.network_timeout or 0.0
 
     def read(count: int) -> bytearray:
         if count > LARGEST_PDU:
             log.warning("connection_ended", _ENDED, sender=address, reason=f"it announces a PDU of {count} bytes")
             raise OSError("the PDU is too large")
         data = bytearray(count)
-        view, got = memoryview(data), 0
+        view, got, begun = memoryview(data), 0, 0.0
         while got < count and (more := wrapped.socket.recv_into(view[got:])):
-            got += more
+            got, begun = got + more, begun or time.monotonic()
+            if time.monotonic() - begun > (REQUEST_SECONDS if first else idle_seconds) + got / SLOWEST:
+                log.warning("connection_ended", _ENDED, sender=address, reason=f"{got} bytes of a PDU came too slowly")
+                raise OSError("the PDU comes too slowly")
         return data if got == count else data[:got]
 
     def recv(count: int) -> bytearray:
@@ -282,6 +289,7 @@ class _Server(ThreadedAssociationServer):
         for association in associations:
             if (reader := getattr(association, "reader", None)) is not None:
                 reader.answer_overdue()
+                reader.end_slow()
 
     def get_request(self) -> tuple[socket.socket, Any]:
         """Accept a connection, without the TLS handshake: a silent client would block all others."""
