@@ -57,8 +57,7 @@ class ScpConfig:
     peers : the nodes that may send; empty: all.
     tls : None accepts connections without TLS.
     max_associations : at one time; connections that have not requested one do not count.
-    idle_seconds : an association without any PDU for so long is aborted, and one of which a PDU or a message takes so
-        long and a second more for each `SLOWEST` bytes.
+    idle_seconds : an association without any PDU, or whose PDU is slower than `SLOWEST`, for so long is aborted.
     """
 
     title: str
@@ -207,8 +206,7 @@ def _read_pdus(event: evt.Event) -> None:
     """Replace a connection's `recv` by one that reads a whole PDU at once, and refuses one above `LARGEST_PDU`.
 
     pynetdicom's own reads 4 kB at a time, and PDUs of up to 4 GiB. The first PDU is read before its length is told,
-    since `repaired` may change it. A PDU that comes too slowly is refused: the time limit of the socket alone begins
-    anew with each byte.
+    since `repaired` may change it. The time limit of the socket alone begins anew with each byte.
     """
     wrapped: Any = event.assoc.dul.socket
     address = event.assoc.requestor.address
