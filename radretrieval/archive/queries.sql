@@ -1407,6 +1407,10 @@ DELETE FROM pull WHERE url = %(url)s AND query = %(query)s;
 -- :failed_files Files that were not taken.
 SELECT uri, sha256 FROM ingest_failure WHERE uri !~ '^https?:' OR sha256 IS NOT NULL ORDER BY uri;
 
+-- :withdraw_neighbours_lock Nobody fills neighbours, as a statement that has begun may of an image that it saw, until this
+-- transaction ends; before any image is locked, as fill_neighbours does it.
+LOCK TABLE neighbour IN SHARE UPDATE EXCLUSIVE MODE;
+
 -- :withdraw_images These images, and all others of their files: locked, so that nobody encodes, labels or judges them until this
 -- transaction ends.
 SELECT f.id, f.study_instance_uid AS study, f.hidden_at IS NOT NULL AS hidden FROM image f
@@ -1419,15 +1423,19 @@ SELECT (SELECT count(*) FROM cnnc WHERE image_id = ANY(%(ids)s)) AS shown,
 -- :withdraw_hide Their codes are kept where no search reads. One statement, which locks cnnc before any row of encoder: so does
 -- the deletion of an encoder.
 WITH moved AS (DELETE FROM cnnc WHERE image_id = ANY(%(ids)s) RETURNING encoder_id, image_id, code)
-INSERT INTO cnnc_hidden (encoder_id, image_id, code) SELECT encoder_id, image_id, code FROM moved;
+INSERT INTO cnnc_hidden (encoder_id, image_id, code) SELECT encoder_id, image_id, code FROM moved ON CONFLICT DO NOTHING;
 
 -- :withdraw_show They are codes again, as they were.
 WITH moved AS (DELETE FROM cnnc_hidden WHERE image_id = ANY(%(ids)s) RETURNING encoder_id, image_id, code)
-INSERT INTO cnnc (encoder_id, image_id, code) SELECT encoder_id, image_id, code FROM moved;
+INSERT INTO cnnc (encoder_id, image_id, code) SELECT encoder_id, image_id, code FROM moved ON CONFLICT DO NOTHING;
 
 -- :withdraw_mark Since when they are withdrawn; NULL: they are not.
 UPDATE image SET hidden_at = CASE WHEN %(hide)s THEN clock_timestamp() END
 WHERE id = ANY(%(ids)s) AND (hidden_at IS NULL) = %(hide)s;
+
+-- :withdraw_same_pixels Images that are found and have the pixels of one of these.
+SELECT DISTINCT o.id FROM image i JOIN image o ON o.pixels_sha256 = i.pixels_sha256
+WHERE i.id = ANY(%(ids)s) AND o.hidden_at IS NULL AND NOT o.id = ANY(%(ids)s) ORDER BY o.id LIMIT 100;
 
 -- :withdraw_neighbours_off Nothing was found for them, or with them.
 DELETE FROM neighbour WHERE image_id = ANY(%(ids)s) OR neighbour_id = ANY(%(ids)s);

@@ -24,6 +24,8 @@ class Chosen:
 
 def find(connection: Connection, choice: Choice, *, lock: bool) -> list[Chosen]:
     """The images of a choice by id, with all others of their files; `lock` their rows until the transaction ends."""
+    if lock:
+        connection.execute(sql("withdraw_neighbours_lock"))
     statement = sql("withdraw_images").replace("{condition}", condition(choice.kind))
     statement = statement.replace("{lock}", "FOR UPDATE" if lock else "")
     rows = connection.execute(statement, vars(choice) | {"patients": list(choice.patients)})
@@ -37,12 +39,17 @@ def codes(connection: Connection, ids: Sequence[int], *, hidden: bool) -> int:
     return int(row["hidden" if hidden else "shown"])
 
 
+def same_pixels(connection: Connection, ids: Sequence[int]) -> list[int]:
+    """Other images that are found, by id, and have the pixels of one of these; the first hundred."""
+    return [row["id"] for row in connection.execute(sql("withdraw_same_pixels"), {"ids": list(ids)})]
+
+
 def hide(connection: Connection, ids: Sequence[int]) -> int:
     """Withdraw images, whose rows the caller has locked; returns how many codes went."""
     given = {"ids": list(ids), "hide": True}
+    connection.execute(sql("withdraw_mark"), given)
     moved = connection.execute(sql("withdraw_hide"), given).rowcount
     connection.execute(sql("withdraw_neighbours_off"), given)
-    connection.execute(sql("withdraw_mark"), given)
     return moved
 
 

@@ -42,6 +42,8 @@ def withdraw(
             undo=undo,
             dry_run=dry_run,
         )
-    print_document(asdict(done), as_json, without=("undo", "dry_run"))
+    print_document(asdict(done), as_json, without=("same_pixels", "undo", "dry_run"))
+    if done.same_pixels:
+        tell(f"found as before, with the same pixels under other UIDs: images {', '.join(map(str, done.same_pixels))}")
     if dry_run:
         tell("nothing was changed (--dry-run)")

@@ -5,7 +5,7 @@ All of it is one transaction, with a row of the audit: a run that is killed has 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from radretrieval.archive import audit, images, withdrawal
 from radretrieval.archive.connections import Connection, Database
@@ -54,12 +54,14 @@ class WithdrawReport:
     ----------
     images, studies : of them. codes : of the images, by all encoders.
     unchanged : images that were withdrawn already, or, with `undo`, were not.
+    same_pixels : other images, the first hundred, that are found and have the pixels of a withdrawn one.
     """
 
     images: int = 0
     studies: int = 0
     codes: int = 0
     unchanged: int = 0
+    same_pixels: list[int] = field(default_factory=list)
     undo: bool = False
     dry_run: bool = False
 
@@ -87,11 +89,14 @@ def withdraw(database: Database, settings: Settings, what: Withdraw, who: str) -
         ids = [one.id for one in chosen]  # codes of all: what somebody wrote by hand goes too
         if what.dry_run:
             report.codes = withdrawal.codes(connection, ids, hidden=what.undo)
-            return report
-        report.codes = (withdrawal.show if what.undo else withdrawal.hide)(connection, ids)
-        audit.record(connection, who, "withdraw", _recorded(what, choice, report))
+        else:
+            report.codes = (withdrawal.show if what.undo else withdrawal.hide)(connection, ids)
+            audit.record(connection, who, "withdraw", _recorded(what, choice, report))
         connection.commit()
-    drop_maps(settings)
+        if not what.undo:
+            report.same_pixels = withdrawal.same_pixels(connection, ids)
+    if not what.dry_run:
+        drop_maps(settings)
     return report
 
 

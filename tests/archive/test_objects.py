@@ -25,7 +25,7 @@ from radretrieval.archive.search import exact_check, exact_index
 from radretrieval.config import Settings
 from radretrieval.errors import EnvironmentUnusable, SchemaOutdated
 
-OLD = ("0001", "0002", "0003", "0004", "0005", "0006", "0010")
+OLD = ("0001", "0002", "0003", "0004", "0005", "0006", "0010", "0011")
 FUNCTIONS = {name: text for kind, name, text in objects.files() if kind == "function"}
 
 
@@ -367,6 +367,9 @@ def test_a_downgrade_that_would_lose_data_is_refused(empty_database_url: str) ->
             "INSERT INTO image (sha256, uri, format, rows, columns, bits_stored, photometric) "
             "VALUES (sha256('a'), 'a', 'png', 1, 1, 8, 'M')"
         )
+    hidden = "UPDATE image SET hidden_at = now()", "UPDATE image SET hidden_at = NULL"
+    refused(REVISION, "0011", "images are withdrawn from searches.*radretrieval withdraw --undo", *hidden)
+    migrations.downgrade(empty_database_url, "0011")
     refused(
         *("0011", "0010", "0011 made a hash chain, has rows.*restore a backup", "SELECT audit_add('a', 'b', '{}')"),
         "DO $$BEGIN EXECUTE format('DROP TABLE %s', (SELECT inhrelid::regclass FROM pg_inherits WHERE inhparent = "

@@ -74,6 +74,7 @@ COMMANDS: dict[str, tuple[str, ...] | str] = {
     "train": ("train",),
     "users add": "a line of a file",
     "verify": ("verify",),
+    "withdraw": ("withdraw",),
     "work": "each code is a row with its encoder",
 }
 NAMES = ("Zyxwv", "Quorn", "4711-canary", "ACC-31415", "19330105", "no such remark")
@@ -135,7 +136,7 @@ def test_commands_are_rows_without_identifiers(
     send_and_pull(audited, canary)
     by_commands = {action for name, kinds in COMMANDS.items() if isinstance(kinds, tuple) for action in kinds}
     of_serve = {"send", "keep", "login", "login refused", "logout"}
-    elsewhere = {"db roles", "backup", "restore", "forget", "audit prune", *of_serve}
+    elsewhere = {"db roles", "backup", "restore", "forget", "withdraw", "audit prune", *of_serve}
     assert by_commands - audited.seen == elsewhere
     with rr.open_archive(settings=audited.settings) as archive:
         assert archive.verify_audit().finding is None

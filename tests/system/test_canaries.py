@@ -109,6 +109,9 @@ STEPS: list[tuple[str, tuple[str, ...], tuple[int, ...]]] = [
     ("patient-key of", (" ",), (2,)),
     ("forget", ("--patient", "4711canary-none"), (2,)),
     ("forget", ("--patient", "4711canary", "--dry-run"), (0,)),
+    ("withdraw", ("--patient", "4711canary-none"), (2,)),
+    ("withdraw", ("--patient", "4711canary", "--reason", "a wish"), (0,)),
+    ("withdraw", ("--patient", "4711canary", "--undo"), (0,)),
 ]
 # These are run by the test itself: they go on until they are ended, or change what the others need.
 DRIVEN = {"ingest", "work", "pull", "receive", "serve", "patient-key rotate", "forget"}

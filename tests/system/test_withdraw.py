@@ -4,28 +4,52 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 import psycopg
+import pydicom
 import pytest
+from conftest import Run, clean_environment
 from fastapi.testclient import TestClient
 from serving import Films
+from tiny import add_encoder
 
 import radretrieval as rr
-from radretrieval.archive import feedback, images, label_reports
+from radretrieval.archive import codes, feedback, images, label_reports
 from radretrieval.archive.connections import Database, connect
 from radretrieval.archive.facets import FacetCounts
 from radretrieval.archive.search import exact_check
+from radretrieval.coding.radon import geometry
 from radretrieval.config import ServeSettings, Settings
 from radretrieval.errors import NotInArchive
 from radretrieval.jobs.embedding_map import embedding_map
+from radretrieval.jobs.forget import Forget, forget
+from radretrieval.jobs.withdraw import Withdraw, withdraw
 from radretrieval.serve.app import create_app
 
 FILM = 2  # withdrawn; it has a label, and a patient and a study with others
 OTHER = 6  # of its class
 TABLES = ("cnnc", "barcode")
+COLUMNS = {"patient": "patient_key", "study": "study_instance_uid"}
+KILLED = """
+import os, sys
+from radretrieval.archive import withdrawal
+statement = withdrawal.sql
+withdrawal.sql = lambda name: os.kill(os.getpid(), 9) if name == "withdraw_neighbours_off" else statement(name)
+from radretrieval.api.archive import open_archive
+with open_archive(os.environ["RADRETRIEVAL_DATABASE_URL"]) as archive:
+    archive.withdraw(image=int(sys.argv[1]))
+"""
 
 
 @dataclass
@@ -156,7 +180,7 @@ def test_no_surface_shows_it_until_that_is_taken_back(world: World) -> None:
     assert world.page.get(f"/api/images/{FILM}").status_code == 200
 
     done = world.archive.withdraw(image=FILM, reason="a doubt")
-    assert (done.images, done.studies, done.codes, done.unchanged) == (1, 1, 1, 0)
+    assert (done.images, done.studies, done.codes, done.unchanged, done.same_pixels) == (1, 1, 1, 0, [])
     during = world.shown()
     assert {name for name, value in during.items() if has(value)} == set()
     for name, value in before.items():
@@ -225,3 +249,149 @@ def still_there(world: World) -> None:
     assert world.ids("SELECT id FROM image_decoded WHERE hidden_at IS NOT NULL") == [FILM]
     (kept,) = world.rows("SELECT count(*) AS n FROM cnnc_hidden")
     assert kept["n"] == 1
+
+
+def test_a_worker_that_is_coding_is_waited_for_and_then_passes_over(world: World) -> None:
+    """Its code is taken too; no claim of before, of meanwhile or of after brings the image back."""
+    statement = "SELECT encoder_id, substring(bit_send(code) FROM 5) AS code FROM cnnc WHERE image_id = %s"
+    (stored,) = world.rows(statement, FILM)
+    with world.database.connection() as connection:
+        connection.execute("DELETE FROM cnnc WHERE image_id = %s", [FILM])
+        number = codes.geometry_id(connection, *geometry(world.archive.encoder().profile.barcode))
+    encoder, long_ago = int(stored["encoder_id"]), datetime(2020, 1, 1, tzinfo=UTC)
+    with connect(world.database.url) as worker, ThreadPoolExecutor(1) as threads:
+        claimed, _ = codes.claim(worker, encoder, number, after=0, limit=9, since=long_ago)
+        assert [one.image_id for one in claimed] == [FILM]
+        done = threads.submit(withdraw, world.database, world.settings, Withdraw(image=FILM), "me")
+        waits_for_a_lock(world)
+        array = np.frombuffer(stored["code"], np.uint8).reshape(1, -1)
+        codes.write_cnnc(worker, encoder, [FILM], array, 1000)
+        worker.commit()
+        assert done.result(60).codes == 1
+        assert world.ids("SELECT image_id FROM cnnc WHERE image_id = %s", FILM) == []
+        # and one that a hand has deleted while the image is hidden is nobody's to make
+        with world.database.connection() as connection:
+            connection.execute("DELETE FROM cnnc_hidden")
+        assert codes.claim(worker, encoder, number, after=0, limit=9, since=long_ago)[0] == []
+        worker.rollback()
+        assert (codes.pending_count(worker, encoder), world.archive.status()["pending"]) == (0, 0)
+        assert world.rows("SELECT * FROM pending") == []
+        world.archive.withdraw(image=FILM, undo=True)
+        assert codes.pending_count(worker, encoder) == 1
+        claimed, _ = codes.claim(worker, encoder, number, after=0, limit=9, since=long_ago)
+        assert [one.image_id for one in claimed] == [FILM]
+
+
+def waits_for_a_lock(world: World) -> None:
+    """Until a session waits."""
+    for _ in range(600):
+        if world.rows("SELECT FROM pg_locks WHERE NOT granted"):
+            return
+        time.sleep(0.05)
+    raise AssertionError("nobody waits")
+
+
+def test_an_encoder_that_came_meanwhile_codes_it_afterwards(world: World) -> None:
+    first = world.archive.encoder().id
+    world.archive.withdraw(image=FILM)
+    with world.database.connection() as connection:
+        second = add_encoder(connection, seed=1)
+    assert world.archive.encode(encoder=second, once=True, device="cpu", workers=1).encoded == 29
+    world.archive.activate(second)
+    assert world.archive.status()["pending"] == 0
+    assert world.archive.withdraw(image=FILM, undo=True).codes == 1
+    assert world.ids("SELECT encoder_id FROM cnnc WHERE image_id = %s", FILM) == [first]
+    assert world.archive.encode(encoder=second, once=True, device="cpu", workers=1).encoded == 1
+    assert FILM in {hit.image_id for hit in world.archive.search(OTHER, top=40).hits}
+    # one that goes takes its codes of hidden images along
+    world.archive.withdraw(image=FILM)
+    world.archive.delete_encoder(first)
+    assert world.ids("SELECT encoder_id FROM cnnc_hidden") == [second]
+    assert world.archive.withdraw(image=FILM, undo=True).codes == 1
+
+
+def test_a_killed_run_has_changed_nothing(world: World) -> None:
+    before = {name: world.rows(f"SELECT * FROM {name} ORDER BY 1, 2") for name in (*TABLES, "image", "cnnc_hidden")}
+    host = clean_environment(world.settings.home, world.database.url)
+    ended = subprocess.run([sys.executable, "-c", KILLED, str(FILM)], env=host, check=False, timeout=120)
+    assert ended.returncode == -signal.SIGKILL
+    assert {name: world.rows(f"SELECT * FROM {name} ORDER BY 1, 2") for name in before} == before
+    assert world.rows("SELECT FROM audit WHERE action = 'withdraw'") == []
+    assert world.archive.withdraw(image=FILM).images == 1
+
+
+def test_what_comes_again_stays_hidden_and_what_changed_is_coded_anew(world: World) -> None:
+    file = world.films.known[FILM - 1]
+    world.archive.withdraw(image=FILM)
+    report = world.archive.ingest([file], workers=1)
+    assert (report.unchanged, report.hidden, report.failed) == (1, 1, 0)
+    report = world.archive.ingest([world.films.known[OTHER - 1]], workers=1)
+    assert (report.unchanged, report.hidden) == (1, 0)
+    # the same film with a corrected header: the row follows it, and is as hidden
+    ds = pydicom.dcmread(file)
+    ds.ViewPosition = "LL" if ds.ViewPosition != "LL" else "PA"
+    corrected = world.settings.home / "corrected.dcm"
+    ds.save_as(corrected, enforce_file_format=True)
+    assert world.archive.ingest([corrected], workers=1).updated == 1
+    assert world.ids("SELECT id FROM image WHERE hidden_at IS NOT NULL") == [FILM]
+    assert len(world.rows("SELECT FROM cnnc_hidden")) == 1
+    with world.database.connection() as connection:  # with another window its codes are no more those of the picture
+        codes.forget(connection, FILM)
+    assert world.archive.withdraw(image=FILM, undo=True).codes == 0
+    assert world.archive.status()["pending"] == 1
+    corrected.unlink()
+
+
+def test_patients_and_studies_are_those_that_are_there(world: World, inside: Callable[..., Run]) -> None:
+    home = {"RADRETRIEVAL_HOME": str(world.settings.home)}
+    (facts,) = world.rows("SELECT patient_key AS patient, study_instance_uid AS study FROM image WHERE id = %s", FILM)
+    of = {name: world.ids(f"SELECT id FROM image WHERE {column} = %s", facts[name]) for name, column in COLUMNS.items()}
+
+    def run(*words: object, check: bool = True) -> Run:
+        return inside("withdraw", *words, url=world.database.url, check=check, **home)
+
+    def hidden() -> list[int]:
+        return world.ids("SELECT id FROM image WHERE hidden_at IS NOT NULL")
+
+    planned = run("--patient", "patient-0", "--dry-run", "--json")
+    assert (planned.json["images"], hidden()) == (len(of["patient"]), [])
+    assert planned.stderr == "nothing was changed (--dry-run)\n"
+    done = run("--patient", "patient-0", "--json").json
+    assert {name: done[name] for name in planned.json if name != "dry_run"} == {
+        name: value for name, value in planned.json.items() if name != "dry_run"
+    }
+    assert hidden() == of["patient"]
+    assert done["same_pixels"] == [], "the copy of a film is of the patient too"
+    again = run("--patient", facts["patient"], "--json").json  # by the pseudonym
+    assert (again["images"], again["unchanged"]) == (0, len(of["patient"]))
+    undone = run("--study", facts["study"], "--undo", "--json").json
+    assert undone["images"] == len(of["study"])
+    assert hidden() == sorted({*of["patient"]} - {*of["study"]})
+    assert "images" in run("--patient", "patient-0", "--undo").stdout
+    assert hidden() == world.ids("SELECT image_id FROM cnnc_hidden") == []
+    named = run("--image", 1, "--dry-run")  # of which there is a copy under other UIDs
+    assert "found as before, with the same pixels under other UIDs: images 29\n" in named.stderr
+    texts = [repr(row["detail"]) for row in world.rows("SELECT detail FROM audit WHERE action = 'withdraw'")]
+    assert len(texts) == 4
+    assert not [text for text in texts for name in ("patient-0", *facts.values()) if name in text]
+    for words, said in (
+        (["--patient", "NOBODY"], "the archive has no image of this patient.*--issuer"),
+        (["--image", "99"], "the archive has no image 99"),
+        (["--study", "1.2", "--image", "7"], "name one"),
+        ([], "name one"),
+    ):
+        ended = run(*words, check=False)
+        assert (ended.returncode, bool(re.search(said, ended.stderr))) == (2, True), ended.stderr
+
+
+def test_what_is_hidden_can_be_forgotten(world: World) -> None:
+    world.archive.withdraw(image=FILM)
+    with ThreadPoolExecutor(2) as threads:  # beside another that would withdraw it, or have it found
+        job = threads.submit(forget, world.database, world.settings, Forget(image=FILM), "me")
+        other = threads.submit(withdraw, world.database, world.settings, Withdraw(image=FILM, undo=True), "me")
+        assert job.result(60).images == 1
+        with suppress(NotInArchive):
+            assert other.result(60).images == 1
+    assert world.rows("SELECT FROM image WHERE id = %s", FILM) == []
+    assert world.rows("SELECT FROM cnnc_hidden") == world.rows("SELECT FROM cnnc WHERE image_id = %s", FILM) == []
+    assert exact_check.check(world.database, world.archive.encoder(), 6, 20).sound
