@@ -35,6 +35,9 @@ Run = Callable[[Callable[[], Any]], Any]  # runs a task and returns what it retu
 
 _START_SECONDS = 60.0  # for a fresh interpreter and the job's imports, on a machine under load
 _ORPHAN_SECONDS = 2.0  # an orphan whose job hangs ends itself this long after the job's time
+# Pauses, in seconds, before an item whose process was ended by SIGKILL is tried again: the job's own memory has a limit
+# that ends in MemoryError, so it was the kernel, which chooses by size and not by fault when memory runs out.
+_KILLED_PAUSES = (1.0, 5.0)
 
 
 class WorkerPool(Generic[T, R]):
@@ -68,7 +71,7 @@ class WorkerPool(Generic[T, R]):
         self._processes = list(self._free.queue)
         # one thread per process, which waits for its pipe
         self._threads = ThreadPoolExecutor(self._count, thread_name_prefix="decoders")
-        self._closed = False
+        self._closed = threading.Event()
 
     @classmethod
     def of(cls, settings: Settings, job: Callable[[T], R], workers: int | None = None) -> WorkerPool[T, R]:
@@ -86,7 +89,7 @@ class WorkerPool(Generic[T, R]):
 
     def close(self) -> None:
         """End all processes at once; items not yet finished are dropped."""
-        self._closed = True
+        self._closed.set()
         self._threads.shutdown(wait=False, cancel_futures=True)
         for process in self._processes:
             process.stop()
@@ -98,7 +101,7 @@ class WorkerPool(Generic[T, R]):
         """Start the job on one item; the future's `result()` gives its result or raises its exception.
 
         Items submitted are worked on while the caller does something else. `result()` raises what the job
-        raised; ImageError where it took too long, took too much memory or ended its process;
+        raised; ImageError where it took too long, took too much memory or ended its process (by SIGKILL three times);
         EnvironmentUnusable where no process can be started.
         """
         return self._threads.submit(self._run, item)
@@ -139,14 +142,22 @@ class WorkerPool(Generic[T, R]):
     def _run(self, item: T) -> R:
         process = self._free.get()
         try:
-            if self._closed:
-                raise EnvironmentUnusable("the decoding processes were stopped")
-            return self._ask(process, item)
+            for pause in _KILLED_PAUSES:
+                try:
+                    return self._ask(process, item)
+                except _Killed:
+                    self._closed.wait(pause)
+            try:
+                return self._ask(process, item)
+            except _Killed as killed:
+                raise killed.error from None
         finally:
             self._free.put(process)
 
     def _ask(self, process: _Process, item: T) -> R:
-        """The job's result on one item by that process; raises as `submit` says."""
+        """The job's result on one item by that process; raises as `submit` says, and `_Killed`."""
+        if self._closed.is_set():
+            raise EnvironmentUnusable("the decoding processes were stopped")
         pipe = process.started()
         try:
             pipe.send(item)
@@ -157,12 +168,13 @@ class WorkerPool(Generic[T, R]):
             succeeded, value = pickle.loads(pipe.recv_bytes())
         except (EOFError, ConnectionError):
             code = process.end(grace=2)
-            if self._closed:
+            if self._closed.is_set():
                 raise EnvironmentUnusable("the decoding processes were stopped") from None
             metrics.count(metrics.DECODERS_ENDED, 1, _cause(code))
-            raise ImageError(
+            error = ImageError(
                 f"ended the process that decoded it ({_cause(code)}): the file is damaged, or memory ran out"
-            ) from None
+            )
+            raise _Killed(error) if code == -signal.SIGKILL else error from None
         except BaseException:  # what the pipe still holds belongs to no later item
             process.end()
             raise
@@ -203,6 +215,14 @@ def _cause(code: int) -> str:
     return f"signal {-code}"
 
 
+class _Killed(Exception):
+    """SIGKILL ended the process; `error` is what that means once no further attempt is made."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
 class _Process:
     """One decoding process and the parent's end of its pipe; started when needed, again after each end."""
 
@@ -236,14 +256,17 @@ class _Process:
         self._pipe = pipe
         if self._stopped:  # while it was being started
             self._process.kill()
+        status = 0
         try:
             pipe.send_bytes(self._start)
             problem = pipe.recv() if pipe.poll(_START_SECONDS) else f"not within {_START_SECONDS:g} s"
         except (EOFError, ConnectionError):
-            problem = f"it ended ({_cause(self.end(grace=2))})"
+            status = self.end(grace=2)
+            problem = f"it ended ({_cause(status)})"
         if problem:
             self.end()
-            raise EnvironmentUnusable(f"a decoding process cannot be started: {problem}")
+            failed = EnvironmentUnusable(f"a decoding process cannot be started: {problem}")
+            raise _Killed(failed) if status == -signal.SIGKILL else failed
         return pipe
 
     def stop(self) -> None:

@@ -23,6 +23,7 @@ from radretrieval.config import ServeSettings
 from radretrieval.imaging import reader
 from radretrieval.serve import service
 from radretrieval.serve.app import create_app
+from radretrieval.storage import worker_pool
 
 ROI = "60,70,90,80"
 DECODERS = [(reader, f"read_{kind}") for kind in ("dicom", "png", "jpeg", "tiff")]
@@ -112,6 +113,7 @@ def test_a_film_that_its_decoder_dies_of_is_an_error_in_words(
     words = {1: "SIGSEGV", 2: "SIGKILL", 3: "needs more than 3000 MB to decode", 4: "took longer than 4 s to decode"}
     monkeypatch.setenv(poisoned.NAMED, named)
     monkeypatch.setattr(service, "call", poisoned.poisoned)
+    monkeypatch.setattr(worker_pool, "_KILLED_PAUSES", (0.0, 0.0))
     uncode(films_url)
     with page(films, films_url, tmp_path, decode_seconds=4.0, decode_megabytes=3000) as client:
         asked = {"id": 10, "roi": ROI}

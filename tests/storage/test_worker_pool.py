@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from radretrieval.errors import EnvironmentUnusable, ImageError, InputMissing
+from radretrieval.storage import worker_pool
 from radretrieval.storage.worker_pool import WorkerPool
 
 
@@ -45,6 +46,11 @@ def work(item):
         raise ValueError(threading.Lock())
     elif kind == "result":
         return threading.Lock()
+    elif kind == "survive":
+        attempts = Path(value)
+        attempts.write_text(attempts.read_text() + "x")
+        if len(attempts.read_text()) < 3:
+            os.kill(os.getpid(), signal.SIGKILL)
     elif kind == "print":
         print("noise")
         os.write(2, b"noise")
@@ -55,6 +61,12 @@ def work(item):
             if os.path.exists(f"/proc/self/fd/{fd}")
         ]
     return kind
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch):
+    """What was killed is tried again at once."""
+    monkeypatch.setattr(worker_pool, "_KILLED_PAUSES", (0.0, 0.0))
 
 
 def add(number, item):
@@ -127,6 +139,29 @@ def test_a_result_or_an_item_that_cannot_be_pickled_is_that_items_failure(decode
     assert outcomes[3] == 4
     assert isinstance(outcomes[1], Exception)
     assert isinstance(outcomes[2], Exception)
+
+
+def test_an_item_whose_process_was_killed_is_tried_again(decoders, tmp_path):
+    """Memory ran out for a moment, and the kernel chose a process that decodes: no fault of its item."""
+    attempts = tmp_path / "attempts"
+    attempts.write_text("")
+    assert [outcome for _, outcome in decoders.map([1, ("survive", str(attempts)), 2])] == [2, "survive", 4]
+    assert attempts.read_text() == "xxx"
+
+
+def test_a_process_that_is_killed_as_it_starts_is_started_again(decoders, monkeypatch):
+    start, starts = subprocess.Popen, []
+
+    def killed_at_first(*given, **named):
+        starts.append(start(*given, **named))
+        if len(starts) == 1:
+            starts[0].kill()
+        return starts[-1]
+
+    monkeypatch.setattr(subprocess, "Popen", killed_at_first)
+    with WorkerPool(1, work, timeout=30, megabytes=2000) as pool:
+        assert pool.run(3) == 6
+    assert len(starts) == 2
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT])
