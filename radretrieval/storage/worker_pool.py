@@ -11,7 +11,6 @@ import contextlib
 import os
 import pickle
 import queue
-import select
 import signal
 import subprocess
 import sys
@@ -25,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from radretrieval import metrics
 from radretrieval.errors import EnvironmentUnusable, ImageError
+from radretrieval.storage import worker_process
 
 if TYPE_CHECKING:
     from radretrieval.config import Settings
@@ -238,11 +238,11 @@ class _Process:
             return self._pipe
         self.end()
         pipe, theirs = Pipe()
-        code = f"import sys; sys.path[:] = {sys.path!r}; from {__name__} import serve; serve({theirs.fileno()})"
+        main = f"from {worker_process.__name__} import serve; serve({theirs.fileno()})"
         with theirs:
             try:
                 self._process = subprocess.Popen(
-                    [sys.executable, "-c", code],
+                    [sys.executable, "-c", f"import sys; sys.path[:] = {sys.path!r}; {main}"],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,  # codecs print; the parent's stdout is for results
                     stderr=subprocess.DEVNULL,
@@ -291,61 +291,3 @@ class _Process:
             code = self._process.wait()
         self._process = self._pipe = None
         return code
-
-
-def serve(descriptor: int) -> None:
-    """Main function of a worker process: receive the job, then items until the parent closes the pipe or dies."""
-    for number in (signal.SIGINT, signal.SIGTERM):  # the parent ends its workers; systemd signals the whole group
-        signal.signal(number, signal.SIG_IGN)
-    pipe = Connection(descriptor)
-    try:
-        job, memory, seconds = pickle.loads(pipe.recv_bytes())
-        _limit_memory(memory)
-    except EOFError:
-        return
-    except Exception as error:
-        pipe.send(f"{type(error).__name__}: {error}")
-        return
-    threading.Thread(target=_leave_with_parent, args=(descriptor,), daemon=True).start()
-    pipe.send(None)
-    with contextlib.suppress(EOFError, ConnectionError):
-        while True:
-            item = pipe.recv()
-            # the kernel ends an orphan whose job hangs in C and holds the interpreter's lock
-            signal.setitimer(signal.ITIMER_REAL, seconds)
-            answer = _answer(job, item)
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            pipe.send_bytes(answer)
-            del item, answer  # not beside the next item's
-
-
-def _leave_with_parent(descriptor: int) -> None:
-    """End this process once the parent's end of the pipe is gone, whatever the job is doing."""
-    watch = select.poll()
-    watch.register(descriptor, 0)  # a hang-up is always reported
-    watch.poll()
-    os._exit(1)
-
-
-def _limit_memory(size: int) -> None:
-    import resource
-
-    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
-    limit = size if hard == resource.RLIM_INFINITY else min(size, hard)
-    resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
-
-
-def _answer(job: Callable[[Any], Any], item: Any) -> bytes:
-    """(True, result) or (False, exception), pickled."""
-    try:
-        return pickle.dumps((True, job(item)), protocol=pickle.HIGHEST_PROTOCOL)
-    except MemoryError:
-        return pickle.dumps((False, MemoryError()))
-    except BaseException as error:  # pyo3's PanicException is no Exception
-        try:
-            answer = pickle.dumps((False, error))
-            if isinstance(pickle.loads(answer)[1], Exception):
-                return answer
-        except Exception:  # an exception that cannot travel still has a message
-            pass
-        return pickle.dumps((False, ImageError(f"{type(error).__name__}: {error}")))
