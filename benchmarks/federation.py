@@ -6,8 +6,8 @@ Each site is a database of its own with an exact index; all are of one server on
 sites of hospitals do not. Codes and barcodes are drawn around centres, with equal ones among them. The queries are
 images of the first site, a third of them with a filter. Each is asked of each site alone and of all at once, in turn,
 over new connections as `radretrieval search --site` makes them: over Unix sockets, and through a proxy on loopback that
-delays each way by half of --rtt. The slowest site is that whose median is largest. Every answer of all sites is compared
-with brute force over all codes. At last one more site stalls, with a deadline of one second.
+delays each way by half of --rtt. The slowest site is that whose median is largest. Every answer of all sites is
+compared with brute force over all codes. At last one more site stalls, with a deadline of one second.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Part:
 
 
 def drawn(count: int, bits: int, most: float, kinds: NDArray[np.int16], rng: np.random.Generator) -> Codes:
-    """Packed codes: the centre of each kind with a pattern of a pool, of which each changes up to `most` of the bits."""
+    """Packed codes: the centre of each kind with a pattern of a pool, each of up to `most` of the bits."""
     centres = np.random.default_rng(bits).integers(0, 256, (CENTRES, bits // 8), np.uint8)
     pool = np.empty((POOL, bits // 8), np.uint8)
     for start in range(0, POOL, 1000):
@@ -227,7 +227,7 @@ def main() -> None:
             write_sites(file, parts, None)
             figures["socket"] = shown("Unix sockets", asked(archive, parts, places, True))
             write_sites(file, parts, far)
-            figures["proxy"] = shown(f"{options.rtt:g} ms round trip", asked(archive, parts, places[:105], True))
+            figures["proxy"] = shown(f"{options.rtt:g} ms round trip", asked(archive, parts, places[:65], True))
             write_sites(file, parts, None, dead)
             before = time.perf_counter()
             answer = archive.search_sites(places[0] + 1, deadline=1)

@@ -14,7 +14,7 @@ import numpy as np
 import psycopg
 import pytest
 from conftest import Run
-from databases import Server
+from databases import Server, database_of
 from federated import COUNT, PARTS, Federated, drawn, fill, made
 from proxy import Proxy
 
@@ -314,3 +314,72 @@ def test_the_table_has_sites(federated: Federated, inside: Callable[..., Run]) -
     assert (document["path"], document["matched"], document["partial"]) == ("federated", None, False)
     assert [list(hit)[:3] for hit in document["hits"]] == [["rank", "site", "image_id"]] * 3
     assert json.loads(json.dumps(document["sites"]))[0]["path"] == "exact-scan"
+
+
+@pytest.fixture(scope="module")
+def analyst(federated: Federated) -> Iterator[Any]:
+    """A connection to the archive of the first site, whose database has the sites as foreign servers."""
+    with psycopg.connect(federated.sites["east"], autocommit=True) as connection:
+        connection.execute("SET search_path = radretrieval, public")
+        connection.execute("CREATE EXTENSION dblink")
+        row = connection.execute("SELECT current_setting('port'), current_user").fetchone()
+        assert row is not None
+        port, user = row
+        host = (
+            connection.info.host if connection.info.host.startswith("/") else "127.0.0.1"
+        )  # as the server sees itself
+        for name, url in federated.sites.items():
+            options = f"host '{host}', port '{port}', dbname '{database_of(url)}'"
+            for statement in (
+                f"CREATE SERVER {name} FOREIGN DATA WRAPPER dblink_fdw OPTIONS ({options})",
+                f"CREATE USER MAPPING FOR CURRENT_USER SERVER {name} OPTIONS (user '{user}')",
+            ):
+                connection.execute(statement)  # type: ignore[call-overload]
+        yield connection
+
+
+def similar(federated: Federated, place: int, k: int, wanted: str) -> list[tuple[Any, ...]]:
+    """What the one archive answers: site, id there, and distance."""
+    with psycopg.connect(federated.one) as connection:
+        rows = connection.execute(
+            "SELECT image_id, distance FROM radretrieval.similar(%s, %s, 1, %s)", (place + 1, k, wanted)
+        ).fetchall()
+    return [(*site_of(image - 1), distance) for image, distance in rows]
+
+
+def test_analysts_ask_all_sites(federated: Federated, analyst: Any) -> None:
+    for place, k, wanted in (
+        *((3, 10, "{}"), (20, 200, '{"modality": ["CR", ""]}')),
+        *((149, 60, '{"irma_code": "1121-*"}'), (0, 5, '{"max_distance": 0}')),
+    ):
+        found = analyst.execute(
+            "SELECT site, image_id, distance FROM federated_similar(%s, %s, NULL, %s)", (place + 1, k, wanted)
+        ).fetchall()
+        assert found == similar(federated, place, k, wanted)
+    assert audited(federated.sites["west"])[0]["federated"] is True
+    with pytest.raises(psycopg.Error, match="cannot name 'nothing'"):
+        analyst.execute("SELECT * FROM federated_similar(1, filter => '{\"nothing\": 1}')")
+    with pytest.raises(psycopg.errors.FeatureNotSupported, match="hold in one archive alone"):
+        analyst.execute('SELECT * FROM federated_similar(1, filter => \'{"one_per": "study"}\')')
+
+
+def test_a_site_that_stalls_is_a_row_or_an_error_of_analysts(federated: Federated, analyst: Any) -> None:
+    partial = "SELECT site, image_id, problem FROM federated_similar_partial(4, 10, deadline => '500 ms')"
+    complete = analyst.execute(partial).fetchall()
+    assert [row[2] for row in complete] == [None] * 10
+    with psycopg.connect(federated.sites["north"]) as other:
+        other.execute("LOCK TABLE radretrieval.encoder")
+        # cancelled in the midst: answers of the other sites stay unread in the session's connections
+        analyst.execute("SET statement_timeout = '300 ms'")
+        with pytest.raises(psycopg.errors.QueryCanceled):
+            analyst.execute("SELECT * FROM federated_similar(9)")
+        analyst.execute("RESET statement_timeout")
+        found = analyst.execute(partial).fetchall()
+        before = time.monotonic()
+        with pytest.raises(psycopg.Error, match="the site north did not answer: did not answer less than a minute ago"):
+            analyst.execute("SELECT * FROM federated_similar(4)")
+        assert time.monotonic() - before < 2
+    assert found[-1] == ("north", None, "no answer within 00:00:00.5")
+    assert [row[:2] for row in found[:3]] == [row[:2] for row in complete if row[0] != "north"][:3]
+    analyst.execute("SELECT set_config('radretrieval.down_' || md5('radretrieval/north/' || current_user), '', false)")
+    assert analyst.execute(partial).fetchall() == complete
