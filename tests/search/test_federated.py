@@ -14,13 +14,15 @@ import numpy as np
 import psycopg
 import pytest
 from conftest import Run
-from databases import Server, database_of
+from databases import Server, as_role, database_of
 from federated import COUNT, PARTS, Federated, drawn, fill, made
 from proxy import Proxy
+from roled import service_roles
 
 import radretrieval as rr
 from radretrieval.archive import connections
 from radretrieval.archive.connections import Database
+from radretrieval.archive.schema.rights import role
 from radretrieval.archive.sites import sites_of
 
 
@@ -383,3 +385,15 @@ def test_a_site_that_stalls_is_a_row_or_an_error_of_analysts(federated: Federate
     assert [row[:2] for row in found[:3]] == [row[:2] for row in complete if row[0] != "north"][:3]
     analyst.execute("SELECT set_config('radretrieval.down_' || md5('radretrieval/north/' || current_user), '', false)")
     assert analyst.execute(partial).fetchall() == complete
+
+
+def test_the_role_of_searches_suffices(federated: Federated) -> None:
+    url = federated.sites["west"]
+    with service_roles(url), federated.archive("east") as archive:
+        federated.write(west=as_role(url, role("search")))
+        answer = archive.search_sites(3, ["west"], top=3)
+        status = archive.federation_status(["west"])
+    federated.write()
+    assert (answer.partial, answer.returned) == (False, 3)
+    assert {hit.image_id for hit in answer.hits} <= set(audited(url)[0]["hits"])
+    assert (status[0]["reachable"], status[0]["images"]) == (True, len(PARTS["west"]))
