@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,7 @@ from radretrieval.archive.search import exact_check
 from radretrieval.coding.radon import geometry
 from radretrieval.config import ServeSettings, Settings
 from radretrieval.errors import NotInArchive
+from radretrieval.ingest.inbox_worker import keep_file
 from radretrieval.jobs.embedding_map import embedding_map
 from radretrieval.jobs.forget import Forget, forget
 from radretrieval.jobs.withdraw import Withdraw, withdraw
@@ -61,6 +63,7 @@ class World:
     archive: rr.Archive
     page: TestClient
     films: Films
+    folder: Path
 
     def rows(self, statement: str, *values: Any) -> list[dict[str, Any]]:
         with self.database.connection() as connection:
@@ -113,7 +116,6 @@ class World:
         ways: dict[str, dict[str, Any]] = {
             "search": {},
             "a refined search": {"relevant": [7], "not_relevant": [9]},
-            "a region": {"roi": (40, 40, 90, 90)},
         }
         found: dict[str, Any] = {
             name: sorted(hit.image_id for hit in archive.search(OTHER, top=40, **options).hits)
@@ -148,7 +150,7 @@ class World:
 
 
 @pytest.fixture
-def world(films: Films, films_url: str) -> Iterator[World]:
+def world(films: Films, films_url: str, tmp_path: Path) -> Iterator[World]:
     database, settings = Database(films_url), films.settings(films_url)
     with connect(films_url) as connection:
         connection.execute("UPDATE image SET split = 't'")
@@ -164,7 +166,7 @@ def world(films: Films, films_url: str) -> Iterator[World]:
         archive.build_index()
         app = create_app(settings, ServeSettings())
         with TestClient(app, base_url="http://127.0.0.1") as page:
-            yield World(database, settings, archive, page, films)
+            yield World(database, settings, archive, page, films, tmp_path)
 
 
 def has(value: Any) -> bool:
@@ -178,10 +180,14 @@ def test_no_surface_shows_it_until_that_is_taken_back(world: World) -> None:
     assert {name for name in lists if not has(before[name])} == set(), "each can show the film"
     stored = {name: world.rows(f"SELECT * FROM {name} ORDER BY 1, 2") for name in TABLES}
     assert world.page.get(f"/api/images/{FILM}").status_code == 200
+    assert FILM in on_the_map(world)
 
     done = world.archive.withdraw(image=FILM, reason="a doubt")
     assert (done.images, done.studies, done.codes, done.unchanged, done.same_pixels) == (1, 1, 1, 0, [])
+    shown = world.page.get("/api/map").json()["map"]  # at once, though it is kept for a minute
+    assert shown is None or FILM not in shown["image_ids"]
     during = world.shown()
+    assert FILM not in on_the_map(world)
     assert {name for name, value in during.items() if has(value)} == set()
     for name, value in before.items():
         if isinstance(value, list):
@@ -209,6 +215,15 @@ def test_no_surface_shows_it_until_that_is_taken_back(world: World) -> None:
         1,
         {"kind": "image", "undo": True, "image_id": FILM, **counts},
     ]
+
+
+def on_the_map(world: World) -> list[int]:
+    """The images on the page's map, once it was computed."""
+    for _ in range(600):
+        if (shown := world.page.get("/api/map").json()["map"]) is not None:
+            return list(shown["image_ids"])
+        time.sleep(0.05)
+    raise AssertionError("there is no map")
 
 
 def refused_where_it_is_named(world: World) -> None:
@@ -245,7 +260,7 @@ def still_there(world: World) -> None:
     answer = world.archive.search(world.films.known[FILM - 1])
     assert (answer.query_image_id, answer.query_irma_code) == (None, None)
     assert world.archive.verify(workers=1).images == 30
-    assert world.archive.export(world.settings.home / "out", ids=[FILM], images=False).failed == 0
+    assert world.archive.export(world.folder / "out", ids=[FILM], images=False).failed == 0
     assert world.ids("SELECT id FROM image_decoded WHERE hidden_at IS NOT NULL") == [FILM]
     (kept,) = world.rows("SELECT count(*) AS n FROM cnnc_hidden")
     assert kept["n"] == 1
@@ -294,17 +309,20 @@ def waits_for_a_lock(world: World) -> None:
 def test_an_encoder_that_came_meanwhile_codes_it_afterwards(world: World) -> None:
     first = world.archive.encoder().id
     world.archive.withdraw(image=FILM)
+    coded = "INSERT INTO cnnc SELECT %s, image_id, code FROM cnnc c WHERE encoder_id = %s AND image_id <> ALL (%s)"
     with world.database.connection() as connection:
         second = add_encoder(connection, seed=1)
-    assert world.archive.encode(encoder=second, once=True, device="cpu", workers=1).encoded == 29
-    world.archive.activate(second)
+        connection.execute(coded, [second, first, []])
+    world.archive.activate(second)  # which it refuses while images have no code of it
     assert world.archive.status()["pending"] == 0
     assert world.archive.withdraw(image=FILM, undo=True).codes == 1
     assert world.ids("SELECT encoder_id FROM cnnc WHERE image_id = %s", FILM) == [first]
-    assert world.archive.encode(encoder=second, once=True, device="cpu", workers=1).encoded == 1
-    assert FILM in {hit.image_id for hit in world.archive.search(OTHER, top=40).hits}
-    # one that goes takes its codes of hidden images along
-    world.archive.withdraw(image=FILM)
+    assert world.archive.status()["pending"] == 1
+    # an encoder that is deleted takes its codes of hidden images along
+    with world.database.connection() as connection:
+        others = [one for one in range(1, 31) if one != FILM]
+        connection.execute(coded, [second, first, others])
+    assert world.archive.withdraw(image=FILM).codes == 2
     world.archive.delete_encoder(first)
     assert world.ids("SELECT encoder_id FROM cnnc_hidden") == [second]
     assert world.archive.withdraw(image=FILM, undo=True).codes == 1
@@ -327,10 +345,12 @@ def test_what_comes_again_stays_hidden_and_what_changed_is_coded_anew(world: Wor
     assert (report.unchanged, report.hidden, report.failed) == (1, 1, 0)
     report = world.archive.ingest([world.films.known[OTHER - 1]], workers=1)
     assert (report.unchanged, report.hidden) == (1, 0)
+    other_host = Settings(home=world.folder, database_url=world.database.url)
+    assert keep_file(world.database, other_host, file.read_bytes(), "CR1") == FILM, "as one that is sent, or pulled"
     # the same film with a corrected header: the row follows it, and is as hidden
     ds = pydicom.dcmread(file)
     ds.ViewPosition = "LL" if ds.ViewPosition != "LL" else "PA"
-    corrected = world.settings.home / "corrected.dcm"
+    corrected = world.folder / "corrected.dcm"
     ds.save_as(corrected, enforce_file_format=True)
     assert world.archive.ingest([corrected], workers=1).updated == 1
     assert world.ids("SELECT id FROM image WHERE hidden_at IS NOT NULL") == [FILM]
@@ -339,7 +359,6 @@ def test_what_comes_again_stays_hidden_and_what_changed_is_coded_anew(world: Wor
         codes.forget(connection, FILM)
     assert world.archive.withdraw(image=FILM, undo=True).codes == 0
     assert world.archive.status()["pending"] == 1
-    corrected.unlink()
 
 
 def test_patients_and_studies_are_those_that_are_there(world: World, inside: Callable[..., Run]) -> None:
