@@ -227,7 +227,7 @@ def main() -> None:
             write_sites(file, parts, None)
             figures["socket"] = shown("Unix sockets", asked(archive, parts, places, True))
             write_sites(file, parts, far)
-            figures["proxy"] = shown(f"{options.rtt:g} ms round trip", asked(archive, parts, places[:65], True))
+            figures["proxy"] = shown(f"{options.rtt:g} ms round trip", asked(archive, parts, places[:100], True))
             write_sites(file, parts, None, dead)
             before = time.perf_counter()
             answer = archive.search_sites(places[0] + 1, deadline=1)
