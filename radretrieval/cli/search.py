@@ -207,6 +207,8 @@ def search(
     of_one = [*([] if roi is None else ["--roi"]), *(["--explain"] if explain else []), *outputs.given()]
     of_one += [*(["--relevant"] if relevant else []), *(["--not-relevant"] if not_relevant else [])]
     _check_options(query, batch, everything, out, [*of_one, *(["--site"] if site else [])])
+    if require_all and not site:
+        raise rr.UsageError("--require-all is of sites; name them with --site, or all of them with --site all")
     conditions: dict[str, Any] = {
         "top": top,
         "candidates": candidates,

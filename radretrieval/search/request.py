@@ -171,7 +171,7 @@ class Answer:
     majority_irma_code : on each axis what most of the hits have; None unless the answer is explained.
     query_problems : what was ignored of a new file's header, and that it is raw values of a detector, as `ingest` says
         it; nothing of a file whose codes the archive has.
-    path : how the candidates were found: `exact-index`, `exact-filter`, `exact-scan` or `hnsw`.
+    path : how the candidates were found: `exact-index`, `exact-filter`, `exact-scan`, `hnsw`, or `federated` (exactly).
     recall : mean and worst recall of `hnsw` when it was last measured; None where it was not, and for exact paths.
     candidates : how many codes were re-ranked: as many as were asked for, and those that tie with the last.
     effect : how many images the filter kept and hid; None without a filter.

@@ -161,14 +161,14 @@ def test_a_stalled_site_costs_the_deadline_and_is_named(
             whole = time.monotonic() - before
             refused = inside(*arguments, "--require-all", url=federated.sites["east"], check=False, **environment)
     federated.write()
-    assert 1 <= spent < 3
+    assert 1 <= spent < 8, "psycopg alone would wait ten seconds more"
     assert told(answer) == told(without)
     assert [(site.site, site.problem) for site in answer.sites if not site.answered] == [
         ("north", "no answer within 1 s")
     ]
     assert (partial.returncode, partial.json["partial"], len(partial.json["hits"])) == (4, True, 10)
     assert "partial: the site north no answer within 1 s" in partial.stderr
-    assert whole < 10
+    assert whole < 60
     assert (refused.returncode, refused.stdout) == (3, "")
     assert "1 of 3 sites did not answer: north no answer within 1 s" in refused.stderr
 
@@ -183,7 +183,7 @@ def test_a_site_that_stalls_in_the_midst_is_left(federated: Federated) -> None:
         before = time.monotonic()
         answer = archive.search_sites(3, deadline=1)
         spent = time.monotonic() - before
-    assert 1 <= spent < 3
+    assert 1 <= spent < 8, "psycopg alone would wait ten seconds more"
     (missing,) = [site for site in answer.sites if not site.answered]
     assert missing.site == "north"
     assert missing.problem == "no answer within 1 s" or "statement timeout" in str(missing.problem)
@@ -305,6 +305,13 @@ def test_what_holds_in_one_archive_alone_is_refused(
     done = inside("search", "id:3", "--site", "all", *options, url=federated.sites["east"], check=False, **environment)
     assert (done.returncode, done.stdout) == (2, "")
     assert told in done.stderr
+
+
+def test_options_of_sites_need_sites(federated: Federated, inside: Callable[..., Run]) -> None:
+    done = inside("search", "id:3", "--require-all", url=federated.sites["east"], check=False)
+    assert (done.returncode, "--require-all is of sites" in done.stderr) == (2, True)
+    done = inside("search", "--all", "--out", "x.csv", "--site", "all", url=federated.sites["east"], check=False)
+    assert (done.returncode, "--site is of one query" in done.stderr) == (2, True)
 
 
 def test_the_table_has_sites(federated: Federated, inside: Callable[..., Run]) -> None:
