@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from radretrieval.archive.schema.columns import LABELS
 from radretrieval.errors import InputMissing, LabelsError, UsageError
@@ -31,6 +31,7 @@ else:  # generic from Python 3.12 on
 # A person gives the patient's identifier; the archive keeps its pseudonym. `withdrawn` is a publisher's to say.
 COLUMNS = tuple("patient_id" if name == "patient_key" else name for name in LABELS if name != "withdrawn")
 LONGEST_VALUE = 200  # characters
+LONGEST_ROW = 1_000_000  # characters that are read before a row ends
 # What the CSV of `audit labels` has besides, for people.
 OF_AUDIT = ("image_id", "suspicion", "doubted", "value", "proposed", "voters", "agreeing", "against", "value_in_words",
             "proposed_in_words", "neighbours")  # fmt: skip
@@ -97,10 +98,39 @@ class Labels:
         return None if self.withdrawn is None or code is None else code in self.withdrawn
 
 
+class _Lines:
+    """The lines of a file, as far as a row of `LONGEST_ROW` characters goes: one without an end is not read whole.
+
+    number : of the last line. left : characters that the row may still have.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self.number, self.left = 0, LONGEST_ROW
+
+    def __iter__(self) -> _Lines:
+        return self
+
+    def __next__(self) -> str:
+        text = self._stream.readline(self.left + 1)
+        if not text:
+            raise StopIteration
+        self.number += 1
+        self.left -= len(text)
+        if self.left < 0:
+            raise csv.Error(f"its row has more than {LONGEST_ROW:,} characters")
+        return text
+
+
 class _Rows(_Reader):
     """Rows, with the texts that were written as cells which are no formulas."""
 
+    def __init__(self, lines: _Lines, delimiter: str) -> None:
+        super().__init__(lines, delimiter=delimiter)
+        self._lines = lines
+
     def __next__(self) -> dict[str | Any, str | Any]:
+        self._lines.left = LONGEST_ROW
         row = super().__next__()
         return {name: cell_text(cell) if isinstance(cell, str) else cell for name, cell in row.items()}
 
@@ -111,11 +141,13 @@ def open_rows(path: str | Path, what: str = "labels") -> Iterator[csv.DictReader
 
     `what` its rows are, for messages. Raises LabelsError, also while rows are read, when it is no such CSV.
     """
+    lines = None
     try:
         with open(path, encoding="utf-8-sig", newline="") as stream:
-            head = stream.readline()
+            head = stream.readline(LONGEST_ROW)
             stream.seek(0)
-            reader = _Rows(stream, delimiter=";" if head.count(";") > head.count(",") else ",")
+            lines = _Lines(stream)
+            reader = _Rows(lines, ";" if head.count(";") > head.count(",") else ",")
             reader.fieldnames = [name.strip() for name in reader.fieldnames or []]
             twice = [name for name, count in Counter(filter(None, reader.fieldnames)).items() if count > 1]
             if twice:
@@ -128,7 +160,8 @@ def open_rows(path: str | Path, what: str = "labels") -> Iterator[csv.DictReader
             f"the {what} {path} cannot be read as a CSV in UTF-8: {error}; save the file again in UTF-8"
         ) from error
     except (OSError, csv.Error) as error:
-        raise LabelsError(f"the {what} {path} cannot be read as a CSV in UTF-8: {error}") from error
+        place = f", line {lines.number}," if lines is not None and isinstance(error, csv.Error) else ""
+        raise LabelsError(f"the {what} {path}{place} cannot be read as a CSV in UTF-8: {error}") from error
 
 
 def check_split(split: str | None) -> None:

@@ -42,6 +42,29 @@ def test_a_csv_that_cannot_be_used(tmp_path: Path, text: str, message: str) -> N
         read_labels(path)
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x" * 3_000_000, "line 1, cannot be read .* its row has more than 1,000,000 characters"),
+        ("file,split\na.png,train\nb.png," + ",x" * 1_500_000, "line 3, .* more than 1,000,000 characters"),
+        ("file,split\na.png," + '"x\n",' * 300_000, "line 200001, .* more than 1,000,000 characters"),
+        ("file,split\na.png," + "x" * 200_000, r"line 2, .*field larger than field limit \(131072\)"),
+    ],
+    ids=["header", "row", "lines", "field"],
+)
+def test_a_row_without_an_end_is_not_read_whole(tmp_path: Path, text: str, message: str) -> None:
+    path = write(tmp_path, text)
+    with pytest.raises(LabelsError, match=message) as refused:
+        read_labels(path)
+    assert str(path) in str(refused.value)
+    assert len(str(refused.value)) < 500
+
+
+def test_a_csv_of_many_rows_may_be_long(tmp_path: Path) -> None:
+    rows = ("a.png,train," + "x" * 100_000 + "\n") * 12
+    assert len(read_labels(write(tmp_path, "file,split,more\n" + rows)).rows) == 1
+
+
 def test_a_csv_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(InputMissing, match="do not exist"):
         read_labels(tmp_path / "none.csv")
