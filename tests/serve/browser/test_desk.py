@@ -57,6 +57,9 @@ def test_the_page_of_it(served: Served, visit: Visit, failed: str) -> None:
     expect(page.locator("#listed")).to_have_text(f"21 bis 30: {failed}")
     expect(page.locator("#h-findings")).to_have_text("Was zu tun ist")
     assert violations(page) == []
+    page.goto(f"{served.url}/it.html?reason=unknown")  # an address of yesterday, whose files were mended
+    expect(page.locator("#listed")).to_have_text("Keine Dateien: unknown")
+    expect(page.locator("#files")).to_have_count(0)
 
 
 def test_it_asks_only_while_somebody_looks(served: Served, visit: Visit) -> None:
