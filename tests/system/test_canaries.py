@@ -6,6 +6,7 @@ away, with the log as text and as JSON.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -180,7 +181,7 @@ def world(
     return World(films_url, home, folder, out, inside, places)
 
 
-def test_no_command_logs_a_canary(world: World) -> None:
+def test_no_command_logs_a_canary(world: World, empty_database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for form in ("text", "json"):
         world.run("ingest", "{folder}", "--labels", "{folder}/labels.csv", codes=(1,), form=form)
         world.run("ingest", "{folder}/none", codes=(2,), form=form)
@@ -202,6 +203,7 @@ def test_no_command_logs_a_canary(world: World) -> None:
         world.run(name, *arguments, codes=codes)
         world.run(name, *arguments, codes=(0, 1, 2, 3), form="text", url=AWAY)
     pulled(world)
+    saved(world, empty_database_url, monkeypatch)
     kept(world)
     world.run("forget", "--patient", "4711canary", "--reason", "a wish")
     assert world.found == []
@@ -288,6 +290,15 @@ def pulled(world: World) -> None:
             world.run("pull", web.root, *query, "--again", codes=(0, 1), form=form)
             world.run("pull", "http://127.0.0.1:1/none", *query, codes=(2, 3), form=form)
             world.run("pull", web.root, *query, codes=(2, 3), form=form, url=AWAY)
+
+
+def saved(world: World, empty: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A backup and its restore, and a user, with success."""
+    folder, home = ("{out}/Foldercanary-kept", "--keys", "{out}/keys"), f"{world.out}/home"
+    world.run("backup", *folder)
+    world.run("restore", *folder, url=empty, RADRETRIEVAL_HOME=home)
+    monkeypatch.setattr("sys.stdin", io.StringIO("Zyxwv and 4711canary\n"))
+    world.run("users add", "anna", "--role", "search", "--file", "{out}/users")
 
 
 def kept(world: World) -> None:
