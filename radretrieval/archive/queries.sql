@@ -626,6 +626,14 @@ FROM (SELECT key >> 10 AS anchor, min(key & 1023) AS nearest, max(key & 1023) AS
       FROM {exact} GROUP BY 1) n
 WHERE a.index_id = {index} AND a.anchor = n.anchor;
 
+-- :exact_groups How far the codes of each group can be, by the triangle inequality, and how many they are.
+UPDATE exact_group g SET reach = n.reach, codes = n.codes
+FROM (SELECT o.first, sum(a.codes) AS codes,
+             coalesce(max((a.code <~> o.code)::int + a.farthest) FILTER (WHERE a.nearest <= a.farthest), -1) AS reach
+      FROM exact_group o JOIN exact_anchor a ON a.index_id = {index} AND a.anchor BETWEEN o.first AND o.last
+      WHERE o.index_id = {index} GROUP BY o.first) n
+WHERE g.index_id = {index} AND g.first = n.first;
+
 -- :exact_cells Which facets the codes of each anchor have.
 INSERT INTO exact_cell (index_id, facet_id, anchor, codes)
 SELECT {index}, facet_id, key >> 10, count(*) FROM {exact} GROUP BY 2, 3;
@@ -634,7 +642,7 @@ SELECT {index}, facet_id, key >> 10, count(*) FROM {exact} GROUP BY 2, 3;
 VACUUM (ANALYZE) {exact};
 
 -- :exact_vacuum_parts The same.
-VACUUM (ANALYZE) exact_anchor, exact_cell, facet;
+VACUUM (ANALYZE) exact_anchor, exact_group, exact_cell, facet;
 
 -- :exact_touched Images that changed meanwhile; they are taken off the list.
 WITH taken AS (
@@ -705,7 +713,11 @@ FROM {partition} c FULL JOIN {exact} e ON e.image_id = c.image_id;
 -- :exact_check_rows Whether distances are true, and within the bounds of their anchors.
 SELECT (SELECT count(*) FROM exact_anchor a WHERE a.index_id = {index}) AS anchors,
        count(*) FILTER (WHERE a.anchor IS NULL OR (e.key & 1023) <> (e.code <~> a.code)::int) AS distances,
-       count(*) FILTER (WHERE (e.key & 1023) NOT BETWEEN a.nearest AND a.farthest) AS bounds
+       count(*) FILTER (WHERE (e.key & 1023) NOT BETWEEN a.nearest AND a.farthest)
+       + (SELECT count(*) FROM exact_anchor o
+          WHERE o.index_id = {index} AND o.nearest <= o.farthest AND EXISTS (SELECT FROM exact_group g WHERE g.index_id = {index})
+            AND NOT EXISTS (SELECT FROM exact_group g WHERE g.index_id = {index} AND o.anchor BETWEEN g.first AND g.last
+                            AND (o.code <~> g.code)::int + o.farthest <= g.reach)) AS bounds
 FROM {exact} e LEFT JOIN exact_anchor a ON a.index_id = {index} AND a.anchor = e.key >> 10;
 
 -- :exact_check_facets Whether rows have the facets of their images - every column that facet and image_facet share is equal -

@@ -40,13 +40,19 @@ class Anchors:
     @classmethod
     def of(cls, codes: NDArray[np.uint8]) -> Anchors:
         """Anchors with these codes, uint8 (k, bytes), k at least 1."""
-        centres = codes[_spread(codes, min(len(codes), round(4 * len(codes) ** 0.5)))]
+        centres = codes[_spread(codes, min(len(codes), round(6 * len(codes) ** 0.5)))]
         table = distances(centres, codes)
         member = table.argmin(0)
         kept = np.unique(member)
         groups = [np.flatnonzero(member == number) for number in kept]
         radii = np.array([table[number, group].max() for number, group in zip(kept, groups, strict=True)], np.int32)
         return cls(codes, centres[kept], groups, radii)
+
+    def contiguous(self) -> Anchors:
+        """The same anchors and groups, with the anchors of each group behind one another."""
+        starts = np.cumsum([0, *map(len, self.groups)])
+        groups = [np.arange(start, end) for start, end in zip(starts, starts[1:], strict=False)]
+        return Anchors(self.codes[np.concatenate(self.groups)], self.centres, groups, self.radii)
 
     def assign(self, codes: NDArray[np.uint8]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         """The nearest anchor of each code, of equally near ones the first, and its distance.
@@ -84,12 +90,12 @@ class Anchors:
         return (best % k).astype(np.int32), (best // k).astype(np.int32)
 
 
-def choose(sample: NDArray[np.uint8], count: int, rounds: int = 3, seed: int = 0) -> Anchors:
-    """Choose anchors by k-majority (k-means in Hamming space) from random members of a sample.
+def choose(sample: NDArray[np.uint8], count: int, rounds: int = 2, seed: int = 0) -> Anchors:
+    """Choose anchors by k-majority (k-means in Hamming space) from random members of a sample; group by group.
 
     Parameters
     ----------
-    sample : uint8 (n, bytes), n at least 1; some dozens for each anchor are enough.
+    sample : uint8 (n, bytes), n at least 1; a dozen for each anchor is enough.
     count : how many anchors; fewer where there are fewer distinct codes.
     """
     distinct = np.unique(sample, axis=0)
@@ -98,7 +104,7 @@ def choose(sample: NDArray[np.uint8], count: int, rounds: int = 3, seed: int = 0
     for _ in range(rounds if count < len(distinct) else 0):
         member, _ = anchors.assign(sample)
         anchors = Anchors.of(np.unique(_majority(sample, member, anchors.codes), axis=0))
-    return anchors
+    return anchors.contiguous()
 
 
 def _spread(codes: NDArray[np.uint8], count: int) -> list[int]:

@@ -96,6 +96,9 @@ TABLES: dict[str, Table] = {
         analyst="SELECT",
     ),
     "exact_cell": Table("index_id facet_id anchor codes", search="SELECT", analyst="SELECT"),
+    "exact_group": Table(
+        "index_id first last reach codes code", ingest="SELECT", worker="SELECT", search="SELECT", analyst="SELECT"
+    ),
     "exact_index": Table(
         "id encoder_id live bypassed begun_at live_at",
         ingest="SELECT",
@@ -216,7 +219,7 @@ FUNCTIONS: dict[str, tuple[str, ...]] = {
 
 _OPEN = """
     audit_append_only audit_hash barcode_of calibrated cnnc_matched cnnc_nearest cnnc_within code_of encoder_geometry
-    encoder_number exact_applies exact_ball exact_create_triggers exact_distrust exact_facets exact_followed
+    encoder_number exact_labels exact_anchor_near exact_applies exact_ball exact_create_triggers exact_distrust exact_facets exact_followed
     exact_index_used exact_kept exact_nearest exact_none_missing exact_of exact_put exact_put_one exact_put_statement
     exact_relabel exact_scan exact_subscribed exact_widen exact_writer_sees federated_nearest federated_similar
     federated_similar_partial fill_neighbours fill_neighbours_batch filter_columns filter_condition filter_literal

@@ -240,6 +240,17 @@ exact_anchor = sa.Table(
     sa.Column("code", BIT(CODE_BITS), nullable=False),
 )
 
+exact_group = sa.Table(
+    "exact_group",
+    metadata,
+    _of_index(primary_key=True),
+    sa.Column("first", sa.Integer, primary_key=True),
+    sa.Column("last", sa.Integer, nullable=False),
+    sa.Column("reach", sa.Integer, nullable=False),
+    sa.Column("codes", sa.Integer, nullable=False),
+    sa.Column("code", BIT(CODE_BITS), nullable=False),
+)
+
 exact_cell = sa.Table(
     "exact_cell",
     metadata,

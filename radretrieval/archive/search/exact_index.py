@@ -31,7 +31,7 @@ from radretrieval.logs import Log
 
 log = Log(__name__)
 
-SAMPLE = 64  # codes for each anchor, from which the anchors are chosen
+SAMPLE = 16  # codes for each anchor, from which the anchors are chosen
 BATCH = 20_000  # codes that are read and assigned at a time
 FEW = 500  # changed images that may be left to the switch, during which writers wait
 GROWN = 4  # an index of so many times the codes it was built of needs more anchors
@@ -48,12 +48,12 @@ class BuiltIndex:
 
 
 def anchors_for(codes: int) -> int:
-    """The best number of anchors for so many codes: the power of two nearest to twice the square root, 16 to 16384.
+    """The best number of anchors for so many codes: the power of two nearest to eight square roots, 16 to 65536.
 
-    More anchors leave fewer codes to compare, but each costs a comparison and a descent in the B-tree.
+    More anchors leave fewer codes to compare, but each costs a descent in the B-tree.
     """
-    wanted: int = 2 ** round(np.log2(max(codes, 1)) / 2 + 1)
-    return min(max(wanted, 16), 16_384)
+    wanted: int = 2 ** round(np.log2(max(codes, 1)) / 2 + 3)
+    return min(max(wanted, 16), 65_536)
 
 
 def build(
@@ -197,6 +197,12 @@ def _create(connection: Connection, encoder: Encoder, chosen: Anchors) -> int:
         columns += [(np.zeros(len(number)), ">i4")] * 2
         names = "exact_anchor (index_id, anchor, nearest, farthest, codes, code)"
         copy_rows(connection, names, columns, chosen.codes, chosen.codes.shape[1] * 8)
+        first = np.array([group[0] for group in chosen.groups])
+        last = np.array([group[-1] for group in chosen.groups])
+        columns = [(np.full(len(first), index_id), ">i4"), (first, ">i4"), (last, ">i4")]
+        columns += [(np.zeros(len(first)), ">i4")] * 2
+        names = "exact_group (index_id, first, last, reach, codes, code)"
+        copy_rows(connection, names, columns, chosen.centres, chosen.centres.shape[1] * 8)
     _while_locked(connection, encoder, lambda: None)  # waits for transactions whose changes were not recorded
     return index_id
 
@@ -239,7 +245,8 @@ def _fill(
         connection.execute(sql("exact_memory"), {"memory": "256MB"})
         connection.execute(_with_names(sql("exact_analyze_stage"), encoder, index_id))
         for statement in (
-            *(sql("exact_fill"), sql("exact_stage_off"), sql("exact_bounds"), sql("exact_cells")),
+            *(sql("exact_fill"), sql("exact_stage_off"), sql("exact_bounds"), sql("exact_groups")),
+            sql("exact_cells"),
             *(sql("exact_index_key"), sql("exact_index_image"), sql("exact_index_facet")),
         ):
             connection.execute(_with_names(statement, encoder, index_id))

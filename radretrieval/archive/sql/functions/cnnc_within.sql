@@ -29,8 +29,7 @@ BEGIN
     EXECUTE format($$
         SELECT count(*) FROM (
             SELECT FROM (
-                SELECT a.anchor, a.nearest, a.farthest, (a.code <~> $1)::int AS dq FROM exact_anchor a
-                WHERE a.index_id = %2$L ORDER BY dq OFFSET 0) a,
+                SELECT a.anchor, a.nearest, a.farthest, (a.code <~> $1)::int AS dq FROM %3$s ORDER BY dq OFFSET 0) a,
             LATERAL (
                 SELECT FROM %1$I e
                 WHERE e.key BETWEEN a.anchor * 1024 + greatest(a.dq - $2, a.nearest)
@@ -38,7 +37,12 @@ BEGIN
                   AND e.code <~> $1 <= $2 OFFSET 0) e
             WHERE a.dq - $2 <= a.farthest AND a.dq + $2 >= a.nearest
             LIMIT $3) n
-        $$, 'exact_' || x, x) INTO answer USING query, distance, most;
+        $$, 'exact_' || x, x, format(
+            CASE WHEN EXISTS (SELECT FROM exact_group g WHERE g.index_id = x)
+                 THEN 'exact_group g, LATERAL (SELECT a.* FROM exact_anchor a WHERE a.index_id = %1$L'
+                      ' AND a.anchor BETWEEN g.first AND g.last OFFSET 0) a'
+                      ' WHERE g.index_id = %1$L AND g.code <~> $1 <= g.reach + $2'
+                 ELSE 'exact_anchor a WHERE a.index_id = %1$L' END, x)) INTO answer USING query, distance, most;
     RETURN answer;
 END
 $function$;

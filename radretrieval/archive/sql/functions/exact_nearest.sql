@@ -14,10 +14,11 @@ DECLARE
     found bigint;
 BEGIN
     SELECT * INTO constants FROM search_constants();
-    SELECT i.id, a.codes, a.anchors INTO x
-    FROM exact_index i, LATERAL (
-        SELECT sum(a.codes)::float8 AS codes, count(*) AS anchors FROM exact_anchor a WHERE a.index_id = i.id) a
-    WHERE i.id = exact_of(exact_nearest.encoder);
+    SELECT exact_of(encoder) AS id, NULL::float8 AS codes INTO x;
+    SELECT sum(g.codes)::float8 INTO x.codes FROM exact_group g WHERE g.index_id = x.id;
+    IF x.codes IS NULL THEN  -- an index that was built before there were groups
+        SELECT sum(a.codes)::float8 INTO x.codes FROM exact_anchor a WHERE a.index_id = x.id;
+    END IF;
     IF row_security_active('image') THEN  -- the index knows no policies: the scan joins what this role may see
         wanted.images := coalesce(wanted.images, 'true');
         x.id := NULL;
@@ -30,7 +31,8 @@ BEGIN
     matched := x.codes;
     IF wanted.facets IS NOT NULL THEN
         EXECUTE format('SELECT array_agg(f.id) FROM facet f WHERE %s', wanted.facets) INTO matching;
-        SELECT coalesce(sum(c.codes), 0), count(DISTINCT c.anchor) / x.anchors::float8 INTO matched, spread
+        SELECT coalesce(sum(c.codes), 0), count(DISTINCT c.anchor)::float8
+                / (SELECT count(*) FROM exact_anchor a WHERE a.index_id = x.id) INTO matched, spread
         FROM exact_cell c WHERE c.index_id = x.id AND c.facet_id = ANY (matching);
         IF matched = 0 THEN
             RETURN;

@@ -11,8 +11,11 @@ BEGIN
         EXIT WHEN facet IS NOT NULL;
         PERFORM exact_facets(ARRAY[new_image]);
     END LOOP;
+    IF hint IS NULL THEN
+        hint := exact_anchor_near(index_id, new_code);
+    END IF;
     SELECT a.anchor, a.nearest, a.farthest, (a.code <~> new_code)::int AS distance INTO near FROM exact_anchor a
-    WHERE a.index_id = exact_put_one.index_id AND (hint IS NULL OR a.anchor = hint) ORDER BY distance, a.anchor LIMIT 1;
+    WHERE a.index_id = exact_put_one.index_id AND a.anchor = hint;
     PERFORM exact_none_missing(index_id, CASE WHEN facet IS NULL OR near.anchor IS NULL THEN 1 ELSE 0 END);
     EXECUTE format('INSERT INTO %I (key, facet_id, image_id, code) VALUES ($1, $2, $3, $4)', 'exact_' || index_id)
         USING near.anchor * 1024 + near.distance, facet, new_image, new_code;
@@ -22,8 +25,8 @@ BEGIN
         ON CONFLICT DO NOTHING;
     END IF;
     IF near.distance NOT BETWEEN near.nearest AND near.farthest THEN
-        UPDATE exact_anchor a SET nearest = least(a.nearest, near.distance), farthest = greatest(a.farthest, near.distance)
-        WHERE a.index_id = exact_put_one.index_id AND a.anchor = near.anchor;
+        PERFORM exact_widen(index_id, jsonb_build_array(jsonb_build_object(
+            'anchor', near.anchor, 'nearest', near.distance, 'farthest', near.distance)));
     END IF;
 END
 $$;

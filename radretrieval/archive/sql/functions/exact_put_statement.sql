@@ -1,6 +1,6 @@
 -- The statement that inserts rows into an index, widens the bounds of their anchors and notes which facets a cell has.
 -- `source` gives image_id, code and hint, and no other column; the anchor of a row is the one that its hint names, else
--- the nearest. Its distance is always measured here: any anchor will do, as long as the distance is the true one.
+-- one that is near. Its distance is always measured here: any anchor will do, as long as the distance is the true one.
 CREATE OR REPLACE FUNCTION radretrieval.exact_put_statement(index_id integer, source text) RETURNS text
 LANGUAGE sql STABLE PARALLEL SAFE AS $function$
     SELECT format($$
@@ -10,13 +10,8 @@ LANGUAGE sql STABLE PARALLEL SAFE AS $function$
         known AS MATERIALIZED (SELECT l.image_id, l.code, l.hint, t.id AS facet_id FROM labelled l NATURAL JOIN facet t),
         placed AS (
             SELECT k.image_id, k.code, k.facet_id, a.anchor, (a.code <~> k.code)::int AS distance
-            FROM known k JOIN exact_anchor a ON a.index_id = %2$L AND a.anchor = k.hint
-            UNION ALL
-            SELECT k.image_id, k.code, k.facet_id, a.anchor, a.distance
-            FROM known k CROSS JOIN LATERAL (
-                SELECT e.anchor, (e.code <~> k.code)::int AS distance FROM exact_anchor e WHERE e.index_id = %2$L
-                ORDER BY distance, e.anchor LIMIT 1) a
-            WHERE k.hint IS NULL),
+            FROM (SELECT k.*, coalesce(k.hint, exact_anchor_near(%2$L, k.code)) AS near FROM known k OFFSET 0) k
+            JOIN exact_anchor a ON a.index_id = %2$L AND a.anchor = k.near),
         put AS (
             INSERT INTO %1$I (key, facet_id, image_id, code)
             SELECT p.anchor * 1024 + p.distance, p.facet_id, p.image_id, p.code FROM placed p ORDER BY 1
