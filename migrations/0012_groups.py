@@ -53,6 +53,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    for function in ("exact_anchor_near(integer, bit)",):
+    for function in ("exact_anchor_near(integer, bit)",
+        "exact_labels(bigint[])",):
         op.execute(f"DROP FUNCTION IF EXISTS {S}.{function}")
     op.drop_table("exact_group", schema=S)

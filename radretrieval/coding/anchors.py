@@ -73,21 +73,61 @@ class Anchors:
         return anchor, distance
 
     def _assigned(self, codes: NDArray[np.uint8]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-        # distance * k + place orders by distance and then by place
-        best = np.full(len(codes), np.iinfo(np.int64).max)
+        anchor, distance = np.zeros(len(codes), np.int32), np.full(len(codes), 8 * codes.shape[1] + 1, np.int32)
         # a lower bound of the distance to the anchors of each group
         least = distances(self.centres, codes) - self.radii[:, None]
         nearest = least.argmin(0)
-        k = len(self.codes)
-        for first in (True, False):
-            for number, group in enumerate(self.groups):
-                rows = np.flatnonzero(
-                    nearest == number if first else (nearest != number) & (least[number] <= best // k)
-                )
+        order = np.argsort(nearest, kind="stable")
+        ends = np.searchsorted(nearest[order], np.arange(len(self.groups)), side="right")
+        for group, rows in zip(self.groups, np.split(order, ends[:-1]), strict=True):
+            self._compared(codes, rows, group, anchor, distance)
+        for number, group in enumerate(self.groups):
+            rows = np.flatnonzero(least[number] <= distance)
+            self._compared(codes, rows[nearest[rows] != number], group, anchor, distance)
+        return anchor, distance
+
+    def near(self, codes: NDArray[np.uint8]) -> NDArray[np.int32]:
+        """An anchor near each code, int32 (n,): the nearest of three groups, in a third of the time that `assign` takes.
+
+        The groups are those whose centres are nearest by a quarter of the bits; of a hundred codes about two get an anchor
+        that is not the nearest.
+        """
+        anchor = np.empty(len(codes), np.int32)
+        centres, count = np.ascontiguousarray(self.centres[:, ::4]), len(self.groups)
+        for start in range(0, len(codes), 4 * _BLOCK):
+            part = codes[start : start + 4 * _BLOCK]
+            far = distances(centres, np.ascontiguousarray(part[:, ::4]))
+            # distance * count + group: their minimum is found faster than its place
+            keys = far * np.int32(count) + np.arange(count, dtype=np.int32)[:, None]
+            nearest = np.empty((min(3, count), len(part)), np.int32)
+            for groups in nearest:
+                np.remainder(keys.min(0), count, out=groups)
+                keys[groups, np.arange(len(part))] = np.iinfo(np.int32).max
+            order = np.argsort(nearest, axis=None, kind="stable")
+            ends = np.searchsorted(nearest.ravel()[order], np.arange(count), side="right")
+            best = np.empty(nearest.size, np.int64)
+            for group, rows in zip(self.groups, np.split(order, ends[:-1]), strict=True):
                 if len(rows):
-                    keys = distances(self.codes[group], codes[rows]) * np.int64(k) + group[:, None]
-                    best[rows] = np.minimum(best[rows], keys.min(0))
-        return (best % k).astype(np.int32), (best // k).astype(np.int32)
+                    table = distances(self.codes[group], part[rows % len(part)])
+                    best[rows] = (table * np.int64(len(self.codes)) + group[:, None]).min(0)
+            anchor[start : start + 4 * _BLOCK] = best.reshape(nearest.shape).min(0) % len(self.codes)
+        return anchor
+
+    def _compared(
+        self,
+        codes: NDArray[np.uint8],
+        rows: NDArray[np.intp],
+        group: NDArray[np.intp],
+        anchor: NDArray[np.int32],
+        distance: NDArray[np.int32],
+    ) -> None:
+        """Take the anchors of a group where they are nearer, or equally near and before."""
+        if not len(rows):
+            return
+        table = distances(self.codes[group], codes[rows])
+        found, far = group[table.argmin(0)].astype(np.int32), table.min(0)
+        better = (far < distance[rows]) | ((far == distance[rows]) & (found < anchor[rows]))
+        anchor[rows[better]], distance[rows[better]] = found[better], far[better]
 
 
 def choose(sample: NDArray[np.uint8], count: int, rounds: int = 2, seed: int = 0) -> Anchors:

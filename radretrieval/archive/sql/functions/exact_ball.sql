@@ -77,7 +77,7 @@ BEGIN
             SELECT a.anchor * 1024 + greatest(a.dq - t.tau, a.nearest) AS low,
                    a.anchor * 1024 + least(a.dq + t.tau, a.farthest) AS high, t.tau::float8 AS tau,
                    a.codes * (least(a.dq + t.tau, a.farthest) - greatest(a.dq - t.tau, a.nearest) + 1)::float8
-                       / (a.farthest - a.nearest + 1) AS rows
+                       / greatest(a.farthest - a.nearest + 1, 1) AS rows
             FROM t, a WHERE a.dq - t.tau <= a.farthest AND a.dq + t.tau >= a.nearest)
         SELECT h.image_id, h.distance::int FROM (
             SELECT x.image_id, x.distance FROM ranges r, LATERAL (

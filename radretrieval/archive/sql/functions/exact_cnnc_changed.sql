@@ -10,9 +10,11 @@ DECLARE
     said text[] := string_to_array(nullif(current_setting('radretrieval.anchors', true), ''), ' ');
     come bigint[];
     one record;
-    source CONSTANT text := 'SELECT a.image_id, a.code, h.hint FROM after a LEFT JOIN unnest($2, $3) h (image_id, hint) '
-        'ON h.image_id = a.image_id WHERE a.encoder_id = $1';
-    missing bigint;
+    labels record;
+    source CONSTANT text := 'SELECT a.image_id, a.code, f.facet_id, h.hint FROM after a'
+        ' JOIN unnest($4, $5) f (image_id, facet_id) ON f.image_id = a.image_id'
+        ' LEFT JOIN unnest($2, $3) h (image_id, hint) ON h.image_id = a.image_id WHERE a.encoder_id = $1';
+    placed bigint;
     wider jsonb;
 BEGIN
     IF current_setting('session_replication_role') = 'replica' THEN  -- exact_cnnc_applied does it, row by row
@@ -47,9 +49,6 @@ BEGIN
             INSERT INTO exact_touched (index_id, image_id) SELECT x.id, u FROM unnest(come) u;
             CONTINUE;
         END IF;
-        -- locks the rows against a transaction that labels one of these images: else neither would see what the other
-        -- wrote; each statement that follows sees what is committed by then
-        PERFORM FROM image i WHERE i.id = ANY (come) ORDER BY i.id FOR SHARE;
         IF cardinality(come) = 1 THEN
             SELECT a.image_id, a.code INTO one FROM after a WHERE a.encoder_id = x.encoder_id;
             PERFORM exact_put_one(x.id, one.image_id, one.code,
@@ -60,10 +59,10 @@ BEGIN
             said[2] := '{}';
             said[3] := '{}';
         END IF;
-        PERFORM exact_facets(come);  -- before any row of the index: who waits for a facet holds no anchor
+        labels := exact_labels(come);  -- before any row of the index: who waits for a facet holds no anchor
         EXECUTE exact_put_statement(x.id, source)
-            INTO missing, wider USING x.encoder_id, said[2]::bigint[], said[3]::integer[];
-        PERFORM exact_none_missing(x.id, missing);
+            INTO placed, wider USING x.encoder_id, said[2]::bigint[], said[3]::integer[], labels.ids, labels.facets;
+        PERFORM exact_none_missing(x.id, cardinality(come) - placed);
         IF wider IS NOT NULL THEN
             PERFORM exact_widen(x.id, wider);
         END IF;

@@ -6,11 +6,7 @@ DECLARE
     near record;
     facet integer;
 BEGIN
-    FOR try IN 1 .. 2 LOOP
-        SELECT t.id INTO facet FROM image_facet i NATURAL JOIN facet t WHERE i.image_id = new_image;
-        EXIT WHEN facet IS NOT NULL;
-        PERFORM exact_facets(ARRAY[new_image]);
-    END LOOP;
+    facet := (exact_labels(ARRAY[new_image])).facets[1];
     IF hint IS NULL THEN
         hint := exact_anchor_near(index_id, new_code);
     END IF;

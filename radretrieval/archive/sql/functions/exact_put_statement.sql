@@ -1,33 +1,27 @@
--- The statement that inserts rows into an index, widens the bounds of their anchors and notes which facets a cell has.
--- `source` gives image_id, code and hint, and no other column; the anchor of a row is the one that its hint names, else
--- one that is near. Its distance is always measured here: any anchor will do, as long as the distance is the true one.
+-- The statement that inserts rows into an index, notes which facets a cell has, and gives the bounds that must be widened.
+-- `source` gives image_id, code, facet_id and hint, and no other column; the anchor of a row is the one that its hint names,
+-- else one that is near. Its distance is always measured here: any anchor will do, as long as the distance is the true one.
 CREATE OR REPLACE FUNCTION radretrieval.exact_put_statement(index_id integer, source text) RETURNS text
 LANGUAGE sql STABLE PARALLEL SAFE AS $function$
     SELECT format($$
-        WITH fresh AS MATERIALIZED (%3$s),
-        -- in two steps: the planner estimates a join on so many columns at one row, and would begin with it
-        labelled AS MATERIALIZED (SELECT * FROM fresh f JOIN image_facet i USING (image_id)),
-        known AS MATERIALIZED (SELECT l.image_id, l.code, l.hint, t.id AS facet_id FROM labelled l NATURAL JOIN facet t),
-        placed AS (
-            SELECT k.image_id, k.code, k.facet_id, a.anchor, (a.code <~> k.code)::int AS distance
-            FROM (SELECT k.*, coalesce(k.hint, exact_anchor_near(%2$L, k.code)) AS near FROM known k OFFSET 0) k
-            JOIN exact_anchor a ON a.index_id = %2$L AND a.anchor = k.near),
+        WITH placed AS MATERIALIZED (
+            SELECT f.image_id, f.code, f.facet_id, a.anchor, a.nearest, a.farthest, (a.code <~> f.code)::int AS distance
+            FROM (SELECT o.*, coalesce(o.hint, exact_anchor_near(%2$L, o.code)) AS near FROM (%3$s) o OFFSET 0) f
+            JOIN exact_anchor a ON a.index_id = %2$L AND a.anchor = f.near),
         put AS (
             INSERT INTO %1$I (key, facet_id, image_id, code)
-            SELECT p.anchor * 1024 + p.distance, p.facet_id, p.image_id, p.code FROM placed p ORDER BY 1
-            RETURNING key, facet_id),
+            SELECT p.anchor * 1024 + p.distance, p.facet_id, p.image_id, p.code FROM placed p ORDER BY 1),
         cell AS (
             INSERT INTO exact_cell (index_id, facet_id, anchor, codes)
-            SELECT %2$L::int, p.facet_id, p.key >> 10, count(*) FROM put p
+            SELECT %2$L::int, p.facet_id, p.anchor, count(*) FROM placed p
             WHERE NOT EXISTS (SELECT FROM exact_cell c
-                              WHERE c.index_id = %2$L AND c.facet_id = p.facet_id AND c.anchor = p.key >> 10)
+                              WHERE c.index_id = %2$L AND c.facet_id = p.facet_id AND c.anchor = p.anchor)
             GROUP BY 2, 3 ORDER BY 2, 3
             ON CONFLICT DO NOTHING),
-        reach AS (
-            SELECT p.key >> 10 AS anchor, min(p.key & 1023) AS nearest, max(p.key & 1023) AS farthest FROM put p GROUP BY 1)
-        SELECT (SELECT count(*) FROM fresh) - (SELECT count(*) FROM put) AS missing,
-               (SELECT jsonb_agg(r) FROM reach r JOIN exact_anchor a ON a.index_id = %2$L AND a.anchor = r.anchor
-                WHERE r.nearest < a.nearest OR r.farthest > a.farthest) AS wider
+        wider AS (
+            SELECT p.anchor, min(p.distance) AS nearest, max(p.distance) AS farthest FROM placed p
+            WHERE p.distance NOT BETWEEN p.nearest AND p.farthest GROUP BY 1)
+        SELECT (SELECT count(*) FROM placed p) AS count, (SELECT jsonb_agg(w) FROM wider w) AS wider
         $$, 'exact_' || index_id, index_id, source)
 $function$;
 

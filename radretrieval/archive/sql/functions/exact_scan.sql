@@ -11,24 +11,27 @@ DECLARE
         || ' WHERE ' || CASE WHEN most < 1000 THEN 'c.code <~> $1 <= $4' ELSE 'true' END
         || coalesce(' AND ' || conditions, '')
         || CASE WHEN not_images = '{}' THEN '' ELSE ' AND c.image_id <> ALL ($3)' END;
+    found integer;
 BEGIN
     -- The cast keeps the planner from an HNSW index. Not WITH TIES, which would sort every row: a few more than k are
     -- taken, and only where those do not hold all that tie, the rest is searched for.
     RETURN QUERY EXECUTE format($$
         WITH n AS MATERIALIZED (
             SELECT c.image_id, (c.code <~> $1)::int AS distance FROM %1$s
-            ORDER BY distance, c.image_id LIMIT $5),
-        t AS MATERIALIZED (
-            SELECT l.distance, (SELECT count(*) = $5 AND max(o.distance) = l.distance FROM n o) AS more,
-                   (SELECT max(o.image_id) FROM n o WHERE o.distance = l.distance) AS last
-            FROM (SELECT n.distance FROM n ORDER BY n.distance, n.image_id OFFSET $2 - 1 LIMIT 1) l)
-        SELECT n.image_id, n.distance FROM n WHERE n.distance <= coalesce((SELECT t.distance FROM t), 1000)
-        UNION ALL
-        SELECT c.image_id, (SELECT t.distance FROM t) FROM %1$s
-        AND (SELECT t.more FROM t) AND c.code <~> $1 = (SELECT t.distance FROM t)
-        AND c.image_id > (SELECT t.last FROM t)
-        ORDER BY 2, 1 LIMIT $2 + 10000
+            ORDER BY distance, c.image_id LIMIT $5)
+        SELECT n.image_id, n.distance FROM n
+        WHERE n.distance <= coalesce((SELECT l.distance FROM n l ORDER BY l.distance, l.image_id OFFSET $2 - 1 LIMIT 1), 1000)
+        ORDER BY n.distance, n.image_id
         $$, source) USING query, k, not_images, most, kept;
+    GET DIAGNOSTICS found = ROW_COUNT;
+    IF found = kept THEN
+        -- a statement of its own: as a part of the other its parallel workers are started before it is known to be needed
+        RETURN QUERY EXECUTE format($$
+            SELECT c.image_id, (c.code <~> $1)::int FROM %1$s AND c.code <~> $1 <= (
+                SELECT (c.code <~> $1)::int AS distance FROM %1$s ORDER BY distance, c.image_id OFFSET $2 - 1 LIMIT 1)
+            ORDER BY 2, 1 OFFSET $5 LIMIT $2 + 10000 - $5
+            $$, source) USING query, k, not_images, most, kept;
+    END IF;
 END
 $function$;
 
