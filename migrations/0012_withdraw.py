@@ -1,4 +1,4 @@
-"""Images that are withdrawn from searches, and their codes, which are kept apart.
+"""Images that are withdrawn from searches, and their codes, which are kept apart; groups of anchors.
 
 Revision ID: 0012
 Revises: 0011
@@ -23,6 +23,7 @@ SQL = Path(__file__).parent / "sql"
 
 
 def upgrade() -> None:
+    _exact_groups()
     op.add_column("image", sa.Column("hidden_at", sa.TIMESTAMP(timezone=True)), schema=S)
     op.create_index("image_hidden_idx", "image", ["id"], schema=S, postgresql_where=sa.text("hidden_at IS NOT NULL"))
     op.create_table(
@@ -58,6 +59,35 @@ END$$"""
     )
 
 
+def _exact_groups() -> None:
+    op.create_table(
+        "exact_group",
+        sa.Column("index_id", sa.Integer, nullable=False),
+        sa.Column("first", sa.Integer, nullable=False),
+        sa.Column("last", sa.Integer, nullable=False),
+        sa.Column("reach", sa.Integer, nullable=False),
+        sa.Column("codes", sa.Integer, nullable=False),
+        sa.Column("code", BIT(1000), nullable=False),
+        sa.PrimaryKeyConstraint("index_id", "first", name="exact_group_pkey"),
+        sa.ForeignKeyConstraint(
+            ["index_id"], [f"{S}.exact_index.id"], name="exact_group_index_id_fkey", ondelete="CASCADE"
+        ),
+        schema=S,
+    )
+    # who reads anchors reads their groups
+    op.execute(
+        f"""DO $$DECLARE given record; BEGIN
+    FOR given IN
+        SELECT DISTINCT CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END AS role
+        FROM pg_class c, aclexplode(c.relacl) a
+        WHERE c.oid = '{S}.exact_anchor'::regclass AND a.grantee <> c.relowner AND a.privilege_type = 'SELECT'
+    LOOP
+        EXECUTE format('GRANT SELECT ON {S}.exact_group TO %s', given.role);
+    END LOOP;
+END$$"""
+    )
+
+
 def downgrade() -> None:
     op.execute(
         f"DO $$BEGIN IF EXISTS (SELECT FROM {S}.image WHERE hidden_at IS NOT NULL) THEN "
@@ -71,6 +101,9 @@ def downgrade() -> None:
         f"CREATE OR REPLACE TRIGGER pending_notice AFTER INSERT ON {S}.image "
         f"FOR EACH STATEMENT EXECUTE FUNCTION {S}.pending_notice()"
     )
+    op.drop_table("exact_group", schema=S)
+    for function in ("exact_anchor_near(integer, bit)", "exact_labels(bigint[])"):
+        op.execute(f"DROP FUNCTION IF EXISTS {S}.{function}")
     op.drop_table("cnnc_hidden", schema=S)
     op.drop_column("image", "hidden_at", schema=S)
     op.execute((SQL / "0003_image_decoded.sql").read_text(encoding="utf-8"))
