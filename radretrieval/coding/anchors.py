@@ -11,6 +11,7 @@ search", ACM TODS 30 (2005), carried to Hamming space.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,7 +52,7 @@ class Anchors:
     def contiguous(self) -> Anchors:
         """The same anchors and groups, with the anchors of each group behind one another."""
         starts = np.cumsum([0, *map(len, self.groups)])
-        groups = [np.arange(start, end) for start, end in zip(starts, starts[1:], strict=False)]
+        groups = [np.arange(start, end) for start, end in pairwise(starts)]
         return Anchors(self.codes[np.concatenate(self.groups)], self.centres, groups, self.radii)
 
     def assign(self, codes: NDArray[np.uint8]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
@@ -85,33 +86,6 @@ class Anchors:
             rows = np.flatnonzero(least[number] <= distance)
             self._compared(codes, rows[nearest[rows] != number], group, anchor, distance)
         return anchor, distance
-
-    def near(self, codes: NDArray[np.uint8]) -> NDArray[np.int32]:
-        """An anchor near each code, int32 (n,): the nearest of three groups, in a third of the time that `assign` takes.
-
-        The groups are those whose centres are nearest by a quarter of the bits; of a hundred codes about two get an anchor
-        that is not the nearest.
-        """
-        anchor = np.empty(len(codes), np.int32)
-        centres, count = np.ascontiguousarray(self.centres[:, ::4]), len(self.groups)
-        for start in range(0, len(codes), 4 * _BLOCK):
-            part = codes[start : start + 4 * _BLOCK]
-            far = distances(centres, np.ascontiguousarray(part[:, ::4]))
-            # distance * count + group: their minimum is found faster than its place
-            keys = far * np.int32(count) + np.arange(count, dtype=np.int32)[:, None]
-            nearest = np.empty((min(3, count), len(part)), np.int32)
-            for groups in nearest:
-                np.remainder(keys.min(0), count, out=groups)
-                keys[groups, np.arange(len(part))] = np.iinfo(np.int32).max
-            order = np.argsort(nearest, axis=None, kind="stable")
-            ends = np.searchsorted(nearest.ravel()[order], np.arange(count), side="right")
-            best = np.empty(nearest.size, np.int64)
-            for group, rows in zip(self.groups, np.split(order, ends[:-1]), strict=True):
-                if len(rows):
-                    table = distances(self.codes[group], part[rows % len(part)])
-                    best[rows] = (table * np.int64(len(self.codes)) + group[:, None]).min(0)
-            anchor[start : start + 4 * _BLOCK] = best.reshape(nearest.shape).min(0) % len(self.codes)
-        return anchor
 
     def _compared(
         self,

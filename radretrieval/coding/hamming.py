@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 # codes that are compared at a time, and keys that are ranked at a time: buffers stay in the cache, or within some
 # dozen megabytes, for any number of codes
-_BLOCK = 512
+_BLOCK = 2048
 _RANKED = 1 << 22
 
 
@@ -32,6 +32,7 @@ def distances(query: NDArray[np.uint8], codes: NDArray[np.uint8]) -> NDArray[np.
     query, codes = _checked(query, codes)
     queries = _words(np.atleast_2d(query))
     result = np.empty((len(queries), len(codes)), np.int32)
+    sums = np.uint16 if 64 * queries.shape[1] < 2**16 else np.int32  # sums of half the width are faster
     for start in range(0, len(codes), _BLOCK):
         # transposed, the sum over a code's words runs along contiguous memory: four times as fast
         block = np.ascontiguousarray(_words(codes[start : start + _BLOCK]).T)
@@ -40,7 +41,7 @@ def distances(query: NDArray[np.uint8], codes: NDArray[np.uint8]) -> NDArray[np.
         for row, words in zip(result, queries, strict=True):
             np.bitwise_xor(words[:, None], block, out=differing)
             np.bitwise_count(differing, out=counts)
-            np.add.reduce(counts, axis=0, dtype=np.int32, out=row[start : start + _BLOCK])
+            row[start : start + _BLOCK] = np.add.reduce(counts, axis=0, dtype=sums)
     return result[0] if query.ndim == 1 else result
 
 

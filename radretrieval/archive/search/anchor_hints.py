@@ -33,7 +33,7 @@ class AnchorHints:
                 rows = cursor.execute(sql("exact_anchor_codes"), {"index": row["id"]}).fetchall()
             joined = np.frombuffer(b"".join(anchor["code"] for anchor in rows), np.uint8)
             self._index, self._anchors = row["id"], Anchors.of(joined.reshape(len(rows), -1))
-        anchors = self._anchors.near(codes)
+        anchors, _ = self._anchors.assign(codes)
         hints = " ".join([str(row["id"]), _array(ids), _array(anchors.tolist())])
         connection.execute(sql("exact_say"), {"said": hints})
 

@@ -236,7 +236,7 @@ def _fill(
 ) -> None:
     """Write all codes into the index in the order of their keys, so that near codes share pages."""
     for ids, codes in _batches(connection, encoder):
-        anchor = chosen.near(codes)
+        anchor, _ = chosen.assign(codes)
         with connection.transaction():
             connection.execute(sql("exact_facets"), {"ids": ids.tolist()})
             copy_rows(connection, f"{exact_table(index_id)}_stage (image_id, anchor)", [(ids, ">i8"), (anchor, ">i4")])
@@ -265,7 +265,7 @@ def _write_changed(connection: Connection, encoder: Encoder, index_id: int, chos
                 statement = _with_names(sql("exact_codes_of"), encoder, index_id)
                 rows = cursor.execute(statement, {"encoder": encoder.id, "ids": ids}).fetchall()
             if rows:
-                anchor = chosen.near(_matrix([row["code"] for row in rows]))
+                anchor, _ = chosen.assign(_matrix([row["code"] for row in rows]))
                 values = {"ids": [row["image_id"] for row in rows], "anchors": anchor.tolist()}
                 connection.execute(_with_names(sql("exact_put"), encoder, index_id), values)
     return len(ids)
