@@ -12,19 +12,20 @@ LANGUAGE plpgsql STABLE ROWS 50 SET search_path = radretrieval, public, pg_temp 
 SET max_parallel_workers_per_gather = 0 AS $function$
 DECLARE
     constants record;
-    g record;
     -- up to so many hits are wanted in the nearest cells
     need double precision;
     anchors text;
     reached text := '';
     probe CONSTANT text := CASE WHEN tests IS NULL THEN ''
                                 ELSE ', LATERAL (SELECT FROM image i WHERE i.id = %I.image_id AND %s OFFSET 0) p' END;
+    -- how many codes of an anchor are within its range, if they are spread evenly
+    rows CONSTANT text := 'a.codes * (least(a.dq + t.tau, a.farthest) - greatest(a.dq - t.tau, a.nearest) + 1)::float8'
+        ' / greatest(a.farthest - a.nearest + 1, 1)';
     statement text;
 BEGIN
     SELECT * INTO constants FROM search_constants();
     -- enough for a tau that is hardly ever too large, not so many that they cost more than that saves
     need := k * greatest(constants.sample_hits, constants.sample_hits_rare * sqrt(share));
-    SELECT count(*) AS count, sum(o.codes)::float8 AS codes INTO g FROM exact_group o WHERE o.index_id = exact_ball.index_id;
     IF cells THEN
         anchors := $$
         cell AS MATERIALIZED (
@@ -34,7 +35,7 @@ BEGIN
             SELECT a.anchor, a.nearest, a.farthest, a.codes, cell.hits * $9 AS hits, (a.code <~> $1)::int AS dq
             FROM exact_anchor a JOIN cell USING (anchor) WHERE a.index_id = %1$L),
         probe AS (SELECT * FROM a),$$;
-    ELSIF g.count = 0 THEN
+    ELSIF NOT EXISTS (SELECT FROM exact_group g WHERE g.index_id = exact_ball.index_id) THEN
         anchors := $$
         a AS MATERIALIZED (
             SELECT a.anchor, a.nearest, a.farthest, a.codes, a.codes * $9 AS hits, (a.code <~> $1)::int AS dq
@@ -48,12 +49,18 @@ BEGIN
             SELECT a.* FROM (SELECT g.first, g.last FROM g ORDER BY g.dq, g.first LIMIT $11) n, LATERAL (
                 SELECT a.anchor, a.codes * $9 AS hits, (a.code <~> $1)::int AS dq FROM exact_anchor a
                 WHERE a.index_id = %1$L AND a.anchor BETWEEN n.first AND n.last OFFSET 0) a),$$;
-        reached := $$
+        -- where every eighth group tells that far too many rows would have to be read, the others are not looked at
+        reached := format($$
+        eighth AS MATERIALIZED (
+            SELECT 8 * sum(%2$s) AS rows
+            FROM t, g, LATERAL (%1$s) a
+            WHERE mod(g.first, 8) = 0 AND 2 * t.tau > g.reach AND g.dq - t.tau <= g.reach
+              AND a.dq - t.tau <= a.farthest AND a.dq + t.tau >= a.nearest),
         a AS (
-            SELECT a.* FROM t, g, LATERAL (
-                SELECT a.anchor, a.nearest, a.farthest, a.codes, (a.code <~> $1)::int AS dq FROM exact_anchor a
-                WHERE a.index_id = %1$L AND a.anchor BETWEEN g.first AND g.last OFFSET 0) a
-            WHERE g.dq - t.tau <= g.reach),$$;
+            SELECT a.* FROM t, g, LATERAL (%1$s) a
+            WHERE g.dq - t.tau <= g.reach AND coalesce((SELECT e.rows FROM eighth e), 0) <= 1.5 * $8),$$,
+            'SELECT a.anchor, a.nearest, a.farthest, a.codes, (a.code <~> $1)::int AS dq FROM exact_anchor a'
+            ' WHERE a.index_id = %1$L AND a.anchor BETWEEN g.first AND g.last OFFSET 0', rows);
     END IF;
     statement := format($$
         WITH %2$s
@@ -76,8 +83,7 @@ BEGIN
         ranges AS MATERIALIZED (
             SELECT a.anchor * 1024 + greatest(a.dq - t.tau, a.nearest) AS low,
                    a.anchor * 1024 + least(a.dq + t.tau, a.farthest) AS high, t.tau::float8 AS tau,
-                   a.codes * (least(a.dq + t.tau, a.farthest) - greatest(a.dq - t.tau, a.nearest) + 1)::float8
-                       / greatest(a.farthest - a.nearest + 1, 1) AS rows
+                   %7$s AS rows
             FROM t, a WHERE a.dq - t.tau <= a.farthest AND a.dq + t.tau >= a.nearest)
         SELECT h.image_id, h.distance::int FROM (
             SELECT x.image_id, x.distance FROM ranges r, LATERAL (
@@ -93,12 +99,13 @@ BEGIN
         CASE WHEN facets IS NULL THEN '' ELSE 'AND e.facet_id = ANY ($3)' END
             || CASE WHEN not_images = '{}' THEN '' ELSE ' AND e.image_id <> ALL ($4)' END,
         format(probe, 'o', tests),
-        format(probe, 'x', tests));
+        format(probe, 'x', tests),
+        rows);
     RETURN QUERY EXECUTE statement
         USING query, k, facets, not_images, need, greatest(constants.sample_cells_most, k / 4), most, limit_rows, share,
               constants.sample_cells,
-              -- so many groups have four times as many codes, on average
-              constants.sample_cells + (4 * need * g.count / greatest(share * g.codes, 1))::bigint;
+              -- so many groups have four times as many codes, if there are 500 of 2000 codes each
+              constants.sample_cells + (need / (500 * share))::bigint;
 END
 $function$;
 

@@ -20,7 +20,7 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 1 AS $$
         4000, 15000, 0.5::float8,
         -- the index is left for a scan where more than this share of its codes would be read: benchmarks/exact.py,
         -- outside (random bits, mixtures of two codes)
-        0.6::float8,
+        0.4::float8,
         -- hits wanted in the nearest cells, as a multiple of k, and the same under a filter that few codes pass, there
         -- times the root of their share: benchmarks/exact.py, new draws and filters
         2::float8, 20::float8,
