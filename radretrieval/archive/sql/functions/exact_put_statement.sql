@@ -14,8 +14,6 @@ LANGUAGE sql STABLE PARALLEL SAFE AS $function$
         cell AS (
             INSERT INTO exact_cell (index_id, facet_id, anchor, codes)
             SELECT %2$L::int, p.facet_id, p.anchor, count(*) FROM placed p
-            WHERE NOT EXISTS (SELECT FROM exact_cell c
-                              WHERE c.index_id = %2$L AND c.facet_id = p.facet_id AND c.anchor = p.anchor)
             GROUP BY 2, 3 ORDER BY 2, 3
             ON CONFLICT DO NOTHING),
         wider AS (
