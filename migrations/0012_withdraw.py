@@ -102,7 +102,13 @@ def downgrade() -> None:
         f"FOR EACH STATEMENT EXECUTE FUNCTION {S}.pending_notice()"
     )
     op.drop_table("exact_group", schema=S)
-    for function in ("exact_anchor_near(integer, bit)", "exact_labels(bigint[])"):
+    for function in (
+        "exact_anchor_near(integer, bit)",
+        "exact_labels(bigint[])",
+        "federated_nearest(bit, integer, text, jsonb, jsonb)",
+        "federated_similar(bigint, integer, integer, jsonb, interval)",
+        "federated_similar_partial(bigint, integer, integer, jsonb, interval)",
+    ):
         op.execute(f"DROP FUNCTION IF EXISTS {S}.{function}")
     op.drop_table("cnnc_hidden", schema=S)
     op.drop_column("image", "hidden_at", schema=S)
