@@ -48,12 +48,12 @@ class BuiltIndex:
 
 
 def anchors_for(codes: int) -> int:
-    """The best number of anchors for so many codes: the power of two nearest to eight square roots, 16 to 65536.
+    """The best number of anchors for so many codes: the power of two nearest to four square roots, 16 to 32768.
 
     More anchors leave fewer codes to compare, but each costs a descent in the B-tree.
     """
-    wanted: int = 2 ** round(np.log2(max(codes, 1)) / 2 + 3)
-    return min(max(wanted, 16), 65_536)
+    wanted: int = 2 ** round(np.log2(max(codes, 1)) / 2 + 2)
+    return min(max(wanted, 16), 32_768)
 
 
 def build(
