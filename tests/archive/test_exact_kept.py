@@ -127,7 +127,7 @@ def test_truncated(indexed: Database, anchored: Anchored, connection: Any, state
 
 def test_what_is_rolled_back_leaves_nothing(indexed: Database, anchored: Anchored, connection: Any) -> None:
     table = f"exact_{rows(connection, 'SELECT id FROM exact_index')[0][0]}"
-    tables = (table, "exact_anchor", "exact_cell")
+    tables = (table, "exact_anchor", "exact_group", "exact_cell")
     before = [sorted(rows(connection, f"SELECT x::text FROM {name} x")) for name in tables]
     ids = new_images(connection, 6)
     given = values(anchored.encoder, ids, far_codes(6))
@@ -148,6 +148,31 @@ def test_what_is_rolled_back_leaves_nothing(indexed: Database, anchored: Anchore
         connection.execute("UPDATE image SET split = 'kept' WHERE id = %s", (ids[3],))
     truth = proven(indexed, connection, anchored.encoder)
     assert truth.ids[COUNT:].tolist() == [ids[1], ids[3]]
+
+
+def test_groups_reach_far_codes_and_an_index_without_groups_serves(
+    indexed: Database, anchored: Anchored, connection: Any
+) -> None:
+    ids = new_images(connection, 30)
+    given = values(anchored.encoder, ids, np.concatenate([far_codes(20), new_codes(10)]))
+    reach = "SELECT sum(reach) FROM exact_group"
+    before = rows(connection, reach)
+    connection.execute(INSERT.format("cnnc"), given[0])
+    assert rows(connection, reach) > before
+    with connection.cursor() as cursor, cursor.copy("COPY cnnc (encoder_id, image_id, code) FROM STDIN") as copy:
+        for row in given[1:10]:
+            copy.write_row(row)
+    truth = proven(indexed, connection, anchored.encoder)
+    far = far_codes(10)
+    statement = "SELECT image_id, distance FROM cnnc_nearest(%s::bit(1000), 1) ORDER BY distance, image_id"
+    for code in far:
+        assert rows(connection, statement, (text(code),)) == truth.nearest(code, 1)
+    connection.execute("DELETE FROM exact_group")  # as in an index that a version before 0012 built
+    connection.execute(INSERT.format("cnnc"), given[10])
+    with connection.cursor() as cursor, cursor.copy("COPY cnnc (encoder_id, image_id, code) FROM STDIN") as copy:
+        for row in given[11:]:
+            copy.write_row(row)
+    proven(indexed, connection, anchored.encoder)
 
 
 def test_hints_true_wrong_and_of_another_index(indexed: Database, anchored: Anchored, connection: Any) -> None:

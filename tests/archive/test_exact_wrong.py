@@ -54,6 +54,8 @@ ALSO = {  # what besides is amiss then
     "a code": ("UPDATE {exact} SET code = ~code WHERE image_id = 77", {"extra", "distances"}),
     "an anchor": ("DELETE FROM exact_anchor WHERE anchor = 0", {"distances"}),
     "nearer": ("UPDATE exact_anchor SET nearest = nearest + 1 WHERE anchor = 1", {"bounds"}),
+    "reach": ("UPDATE exact_group SET reach = reach - 1 WHERE first = 0", {"bounds"}),
+    "a group": ("DELETE FROM exact_group WHERE first = 0", {"bounds"}),
     "no facet": ("UPDATE {exact} SET facet_id = 0 WHERE image_id = 77", {"facets", "cells"}),
     "all bounds": ("UPDATE exact_anchor SET farthest = least(farthest, 60)", {"bounds", "wrong"}),
 }
