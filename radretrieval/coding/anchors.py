@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from radretrieval.coding.hamming import distances
 
+SEARCHED = 6.0  # groups of an index, as a multiple of the root of its anchors
 _BLOCK = 8192  # codes that are assigned at a time
 
 
@@ -39,15 +40,18 @@ class Anchors:
     radii: NDArray[np.int32]
 
     @classmethod
-    def of(cls, codes: NDArray[np.uint8]) -> Anchors:
-        """Anchors with these codes, uint8 (k, bytes), k at least 1."""
-        centres = codes[_spread(codes, min(len(codes), round(6 * len(codes) ** 0.5)))]
+    def of(cls, codes: NDArray[np.uint8], groups: float = 2) -> Anchors:
+        """Anchors with these codes, uint8 (k, bytes), k at least 1, in so many times the root of k groups.
+
+        Few make assignment fast, which compares many codes at a time; a search of one code gains by more.
+        """
+        centres = codes[_spread(codes, min(len(codes), round(groups * len(codes) ** 0.5)))]
         table = distances(centres, codes)
         member = table.argmin(0)
         kept = np.unique(member)
-        groups = [np.flatnonzero(member == number) for number in kept]
-        radii = np.array([table[number, group].max() for number, group in zip(kept, groups, strict=True)], np.int32)
-        return cls(codes, centres[kept], groups, radii)
+        members = [np.flatnonzero(member == number) for number in kept]
+        radii = np.array([table[number, group].max() for number, group in zip(kept, members, strict=True)], np.int32)
+        return cls(codes, centres[kept], members, radii)
 
     def contiguous(self) -> Anchors:
         """The same anchors and groups, with the anchors of each group behind one another."""
@@ -118,7 +122,7 @@ def choose(sample: NDArray[np.uint8], count: int, rounds: int = 2, seed: int = 0
     for _ in range(rounds if count < len(distinct) else 0):
         member, _ = anchors.assign(sample)
         anchors = Anchors.of(np.unique(_majority(sample, member, anchors.codes), axis=0))
-    return anchors.contiguous()
+    return Anchors.of(anchors.codes, SEARCHED).contiguous()
 
 
 def _spread(codes: NDArray[np.uint8], count: int) -> list[int]:
