@@ -234,9 +234,7 @@ exact_anchor = sa.Table(
     metadata,
     _of_index(primary_key=True),
     sa.Column("anchor", sa.Integer, primary_key=True),
-    sa.Column("nearest", sa.Integer, nullable=False),
-    sa.Column("farthest", sa.Integer, nullable=False),
-    sa.Column("codes", sa.Integer, nullable=False),
+    *(sa.Column(name, sa.Integer, nullable=False) for name in ("nearest", "farthest", "codes")),
     sa.Column("code", BIT(CODE_BITS), nullable=False),
 )
 
@@ -245,9 +243,7 @@ exact_group = sa.Table(
     metadata,
     _of_index(primary_key=True),
     sa.Column("first", sa.Integer, primary_key=True),
-    sa.Column("last", sa.Integer, nullable=False),
-    sa.Column("reach", sa.Integer, nullable=False),
-    sa.Column("codes", sa.Integer, nullable=False),
+    *(sa.Column(name, sa.Integer, nullable=False) for name in ("last", "reach", "codes")),
     sa.Column("code", BIT(CODE_BITS), nullable=False),
 )
 
