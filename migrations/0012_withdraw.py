@@ -1,4 +1,4 @@
-"""Images that are withdrawn from searches, and their codes, which are kept apart; groups of anchors.
+"""Images that are withdrawn from searches, and their codes, which are kept apart; groups of anchors; who sent what failed.
 
 Revision ID: 0012
 Revises: 0011
@@ -38,15 +38,20 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("image_id", "encoder_id", name="cnnc_hidden_pkey"),
         schema=S,
     )
+    op.add_column("ingest_failure", sa.Column("origin", sa.Text), schema=S)
+    op.add_column("ingest_failure", sa.Column("sop_instance_uid", sa.Text), schema=S)
     # who reads image column by column reads the new one; who deletes codes of images whose pixels changed, these too
     op.execute(
         f"""DO $$DECLARE given record; BEGIN
     FOR given IN
-        SELECT DISTINCT CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END AS role
-        FROM pg_attribute t, aclexplode(t.attacl) a
-        WHERE t.attrelid = '{S}.image'::regclass AND t.attname = 'withdrawn' AND a.privilege_type = 'SELECT'
+        SELECT DISTINCT CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END AS role,
+                        n.name, n.columns
+        FROM (VALUES ('{S}.image', 'withdrawn', 'hidden_at'),
+                     ('{S}.ingest_failure', 'attempts', 'origin, sop_instance_uid')) n (name, beside, columns),
+             pg_attribute t, aclexplode(t.attacl) a
+        WHERE t.attrelid = n.name::regclass AND t.attname = n.beside AND a.privilege_type = 'SELECT'
     LOOP
-        EXECUTE format('GRANT SELECT (hidden_at) ON {S}.image TO %s', given.role);
+        EXECUTE format('GRANT SELECT (%s) ON %s TO %s', given.columns, given.name, given.role);
     END LOOP;
     FOR given IN
         SELECT DISTINCT CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END AS role
@@ -112,4 +117,6 @@ def downgrade() -> None:
         op.execute(f"DROP FUNCTION IF EXISTS {S}.{function}")
     op.drop_table("cnnc_hidden", schema=S)
     op.drop_column("image", "hidden_at", schema=S)
+    op.drop_column("ingest_failure", "sop_instance_uid", schema=S)
+    op.drop_column("ingest_failure", "origin", schema=S)
     op.execute((SQL / "0003_image_decoded.sql").read_text(encoding="utf-8"))

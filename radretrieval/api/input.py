@@ -72,6 +72,26 @@ class ArchiveInput(ArchiveBase):
             noted |= figures(report)
         return report
 
+    def ingest_failed(self, workers: int | None = None) -> IngestReport:
+        """Read again what was received or pulled and failed; the report is of these files.
+
+        Of files of folders, `ingest` of the folder does it.
+
+        Parameters
+        ----------
+        workers : decoding processes; None for one a core.
+
+        Raises
+        ------
+        DatabaseUnavailable, EnvironmentUnusable. WrongPatientKey : the key of the pseudonyms is not the archive's.
+        """
+        from radretrieval.ingest.failed import ingest_failed
+
+        with self._noted("ingest", failed=True) as noted:
+            report = ingest_failed(self._database, self.settings, workers)
+            noted |= figures(report)
+        return report
+
     def watch(
         self,
         folders: StrPath | Iterable[StrPath],

@@ -81,12 +81,14 @@ class Identity:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a file could not be ingested."""
+    """Why a file could not be ingested; `origin` and `sop_instance_uid`, as in `Arrival`, of what came from a peer."""
 
     uri: str
     sha256: bytes | None
     error: str
     message: str
+    origin: str | None = None
+    sop_instance_uid: str | None = None
 
 
 def known(connection: Connection, hashes: Sequence[bytes]) -> dict[bytes, dict[str, Any]]:

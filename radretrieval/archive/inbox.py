@@ -50,6 +50,11 @@ def add(connection: Connection, *arrivals: Arrival) -> set[bytes]:
     return {row["sha256"] for row in rows}
 
 
+def again(connection: Connection) -> list[Arrival]:
+    """Insert what came before and failed as arrivals once more; of a SOP Instance UID that is an image, nothing."""
+    return [Arrival(**row) for row in connection.execute(sql("arrival_again")).fetchall()]
+
+
 def unneeded(connection: Connection, sha256: Sequence[bytes]) -> list[bytes]:
     """Those of these contents, locked by the caller, whose file in the store no arrival, image or failure needs."""
     return [row["sha256"] for row in connection.execute(sql("arrival_unneeded"), {"sha256": list(sha256)})]

@@ -153,9 +153,10 @@ UNION SELECT sha256 FROM arrival WHERE sha256 = ANY(%(sha256)s)
 UNION SELECT sha256 FROM ingest_failure WHERE sha256 = ANY(%(sha256)s);
 
 -- :failure_keep Remember why a file was not taken.
-INSERT INTO ingest_failure (uri, sha256, error, message)
-VALUES (%(uri)s, %(sha256)s, %(error)s, %(message)s)
+INSERT INTO ingest_failure (uri, sha256, error, message, origin, sop_instance_uid)
+VALUES (%(uri)s, %(sha256)s, %(error)s, %(message)s, %(origin)s, %(sop_instance_uid)s)
 ON CONFLICT (uri) DO UPDATE SET sha256 = excluded.sha256, error = excluded.error, message = excluded.message,
+    origin = excluded.origin, sop_instance_uid = excluded.sop_instance_uid,
     attempts = ingest_failure.attempts + 1, last_at = now();
 
 -- :hidden_uri A path that was hidden.
@@ -772,6 +773,15 @@ SELECT n.* FROM unnest(%(sha256)s::bytea[], %(uri)s::text[], %(origin)s::text[],
 WHERE NOT EXISTS (SELECT FROM image i WHERE i.sha256 = n.sha256 AND (i.gone_at IS NULL OR starts_with(i.uri, 'store:')))
    OR EXISTS (SELECT FROM arrival a WHERE a.sop_instance_uid = n.sop_instance_uid AND a.sha256 <> n.sha256)
 ON CONFLICT (sha256) DO NOTHING RETURNING sha256;
+
+-- :arrival_again Files that came and failed are to be read again; not those of whose SOP Instance UID another, which came
+-- later, is an image.
+INSERT INTO arrival (sha256, uri, origin, sop_instance_uid)
+SELECT DISTINCT ON (f.sha256) f.sha256, f.uri, f.origin, f.sop_instance_uid FROM ingest_failure f
+WHERE f.sha256 IS NOT NULL AND NOT starts_with(f.uri, 'file:')
+  AND NOT EXISTS (SELECT FROM image i WHERE i.sop_instance_uid = f.sop_instance_uid)
+ORDER BY f.sha256, f.last_at DESC
+ON CONFLICT (sha256) DO NOTHING RETURNING id, sha256, uri, origin, sop_instance_uid;
 
 -- :arrival_unneeded Which of these contents the store keeps for nobody.
 SELECT s.sha256 FROM unnest(%(sha256)s::bytea[]) AS s (sha256)

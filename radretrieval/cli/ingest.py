@@ -37,6 +37,9 @@ def ingest(
     split: Annotated[
         str | None, typer.Option("--split", metavar="NAME", help="The split of files whose labels name none.")
     ] = None,
+    failed: Annotated[
+        bool, typer.Option("--failed", help="Instead of paths: what was received or pulled, and failed, once more.")
+    ] = False,
     workers: Workers = None,
     keep: Annotated[
         Literal["reference", "copy", "reduced"] | None,
@@ -68,7 +71,9 @@ def ingest(
     The ImageCLEF 2009 release is recognised by its folders and labelled by its own CSVs, unless --labels is given.
     """
     folders = paths or []
-    if not folders and (watch or labels is None):
+    if failed and (folders or watch or any(given is not None for given in (labels, split, keep, frames, issuer))):
+        raise typer.BadParameter("goes alone, or with --workers and --json", param_hint="--failed")
+    if not folders and not failed and (watch or labels is None):
         raise typer.BadParameter("name a radiograph or a folder of radiographs", param_hint="PATH")
     if move_to is not None and not watch:
         raise typer.BadParameter("goes with --watch", param_hint="--move-to")
@@ -90,6 +95,8 @@ def ingest(
                 stop=stop,
                 on_round=_tell_round,
             )
+        elif failed:
+            report = archive.ingest_failed(workers)
         else:
             with bar("ingest") as progress:
                 report = archive.ingest(

@@ -275,7 +275,8 @@ def _failure(arrival: Arrival, error: Exception) -> Failure:
     kind = type(error).__name__
     message = str(error) or kind
     message += _sender(message, arrival.origin, arrival.sop_instance_uid)
-    return Failure(arrival.uri[:LONGEST_URI], arrival.sha256, kind, printable(message))
+    uri, uid = arrival.uri[:LONGEST_URI], arrival.sop_instance_uid
+    return Failure(uri, arrival.sha256, kind, printable(message), arrival.origin, uid)
 
 
 def _sender(message: str, origin: str | None, uid: str | None) -> str:

@@ -49,7 +49,8 @@ def advice(status: dict[str, Any]) -> Iterator[Advice]:
         told = f"the pixels of {flat} images show nothing (image.flat): what a search finds for them means nothing"
         yield Advice("flat", flat, told)
     if failed := status["failed"]:
-        yield Advice("failed", failed, "what failed, and why, is in the tables ingest_failure and coding_failure")
+        told = "what failed, and why, is in the tables ingest_failure and coding_failure; what was received or pulled"
+        yield Advice("failed", failed, f"{told} is read again by: radretrieval ingest --failed")
 
 
 def _command(text: str) -> str:

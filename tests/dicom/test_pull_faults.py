@@ -189,7 +189,7 @@ class TestCounts:
 
         monkeypatch.setattr(run, "InboxWorker", Idle)
         other, stop = InboxWorker(database, settings, 1), threading.Event()
-        thread = threading.Thread(target=other.run, args=(stop,))
+        thread = threading.Thread(target=other.run, args=(stop,), daemon=True)
         thread.start()
         try:
             done = inside("pull", web.root, "--json", check=False)

@@ -18,7 +18,9 @@ from radretrieval.archive import inbox
 from radretrieval.archive.connections import Database
 from radretrieval.config import Settings
 from radretrieval.dicom.scp.commit_queue import ReceiveQueue
+from radretrieval.ingest.failed import ingest_failed
 from radretrieval.ingest.inbox_worker import InboxWorker
+from radretrieval.ingest.run import ingest
 from radretrieval.storage.content_store import ContentStore
 
 TakeIn = Callable[[Path], None]
@@ -91,7 +93,7 @@ def test_decoders_that_are_killed_lose_nothing(
         take_in(path)
     intake = InboxWorker(database, settings, 2)
     stop = threading.Event()
-    thread = threading.Thread(target=intake.run, args=(stop,))
+    thread = threading.Thread(target=intake.run, args=(stop,), daemon=True)
     thread.start()
     until(decoders, "no decoders")
     for decoder in decoders():
@@ -146,7 +148,7 @@ def test_twins_that_come_again_and_again_while_images_are_made(
     pairs = [twins(tmp_path, seed) for seed in range(3)]
     stop = threading.Event()
     intake = InboxWorker(database, settings, 1)
-    thread = threading.Thread(target=intake.run, args=(stop,))
+    thread = threading.Thread(target=intake.run, args=(stop,), daemon=True)
     thread.start()
     faults: list[Exception] = []
 
@@ -175,3 +177,38 @@ def test_twins_that_come_again_and_again_while_images_are_made(
     assert len(kept) == len(pairs)
     assert files(store) == len(kept)
     assert all(store.path(sha256).exists() for sha256 in kept)
+
+
+def test_what_failed_is_read_again_under_other_limits(
+    database: Database, settings: Settings, take_in: TakeIn, store: ContentStore, tmp_path: Path
+) -> None:
+    """As its message says: the limit is set higher; the film keeps who sent it, and no file of a folder is read."""
+    uid = a_file(tmp_path / "1.dcm", 1)
+    take_in(tmp_path / "1.dcm")
+    small = settings.model_copy(update={"max_pixels": 100})
+    (failure,) = InboxWorker(database, small, 1).finish().failures
+    assert "RADRETRIEVAL_MAX_PIXELS" in failure["message"]
+    (tmp_path / "2.png").write_bytes(b"no image")
+    assert ingest(database, settings, [tmp_path / "2.png"], workers=1).failed == 1
+    again = ingest_failed(database, small, 1)
+    assert (again.seen, again.failed, [one["path"] for one in again.failures]) == (1, 1, [failure["path"]])
+    again = ingest_failed(database, settings, 1)
+    assert (again.seen, again.added, again.failed) == (1, 1, 0)
+    with database.connection() as connection:
+        (row,) = connection.execute("SELECT origin, sop_instance_uid FROM image").fetchall()
+        assert (row["origin"], row["sop_instance_uid"]) == ("SENDER", uid)
+        (left,) = connection.execute("SELECT uri, attempts, origin FROM ingest_failure").fetchall()
+        assert left["uri"].startswith("file:")
+        assert (left["attempts"], left["origin"]) == (1, None)
+    assert (ingest_failed(database, settings, 1).seen, files(store)) == (0, 1)
+
+
+def test_what_failed_does_not_replace_what_came_after_it(
+    database: Database, settings: Settings, take_in: TakeIn, tmp_path: Path
+) -> None:
+    first, second = twins(tmp_path)
+    take_in(first)
+    assert InboxWorker(database, settings.model_copy(update={"max_pixels": 100}), 1).finish().failed == 1
+    take_in(second)
+    assert InboxWorker(database, settings, 1).finish().added == 1
+    assert ingest_failed(database, settings, 1).seen == 0

@@ -143,7 +143,7 @@ TABLES: dict[str, Table] = {
         "id image_id changed_at origin sha256 old", ingest="SELECT INSERT", search="SELECT", analyst="SELECT(-old)"
     ),
     "ingest_failure": Table(
-        "uri sha256 error message attempts last_at",
+        "uri sha256 error message attempts last_at origin sop_instance_uid",
         ingest="SELECT INSERT UPDATE DELETE",
         search="SELECT",
         analyst="SELECT(-uri -message)",

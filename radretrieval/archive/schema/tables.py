@@ -102,6 +102,8 @@ ingest_failure = sa.Table(
     sa.Column("message", sa.Text, nullable=False),
     sa.Column("attempts", sa.Integer, nullable=False, server_default="1"),
     moment("last_at"),
+    sa.Column("origin", sa.Text),
+    sa.Column("sop_instance_uid", sa.Text),
 )
 
 arrival = sa.Table(
