@@ -281,7 +281,7 @@ def test_the_command_line_imports_lightly() -> None:
 def test_a_decoding_process_imports_no_settings() -> None:
     """Each cold search and each bad file starts one: the settings would take as long as all the rest."""
     heavy = {"torch", "skimage", "scipy", "pydantic", "pydantic_settings", "asyncio"}
-    assert (heavy | DATABASE) & loaded("radretrieval.storage.prepare, radretrieval.storage.worker_pool") == set()
+    assert (heavy | DATABASE) & loaded("radretrieval.storage.prepare, radretrieval.storage.worker_process") == set()
 
 
 def loaded(modules: str) -> set[str]:

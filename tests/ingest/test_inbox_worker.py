@@ -21,6 +21,7 @@ from radretrieval.dicom.scp.commit_queue import ReceiveQueue
 from radretrieval.ingest.failed import ingest_failed
 from radretrieval.ingest.inbox_worker import InboxWorker
 from radretrieval.ingest.run import ingest
+from radretrieval.storage import worker_process
 from radretrieval.storage.content_store import ContentStore
 
 TakeIn = Callable[[Path], None]
@@ -79,7 +80,7 @@ def decoders() -> list[psutil.Process]:
     found = []
     for child in psutil.Process().children():
         with suppress(psutil.NoSuchProcess):  # also of one that has ended and waits to be reaped
-            if "worker_pool" in " ".join(child.cmdline()):
+            if worker_process.__name__ in " ".join(child.cmdline()):
                 found.append(child)
     return found
 
@@ -102,11 +103,7 @@ def test_decoders_that_are_killed_lose_nothing(
     stop.set()
     intake.wake()
     thread.join()
-    assert intake.report.added + intake.report.failed == len(paths)
-    assert files(store) == len(paths)
-    for path in paths:  # who failed by no fault of its own is an image when it is sent again
-        take_in(path)
-    InboxWorker(database, settings, 2).finish()
+    assert (intake.report.added, intake.report.failed) == (len(paths), 0)
     with database.connection() as connection:
         row = connection.execute("SELECT (SELECT count(*) FROM image) AS a, (SELECT count(*) FROM ingest_failure) AS b")
         assert row.fetchone() == {"a": len(paths), "b": 0}
