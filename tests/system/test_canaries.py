@@ -101,6 +101,7 @@ STEPS: list[tuple[str, tuple[str, ...], tuple[int, ...]]] = [
     ("db url", (), (0,)),
     ("db roles", ("--sql",), (0,)),
     ("db stop", (), (0, 2, 3)),
+    ("federation status", (), (2, 3)),
     ("backup", ("{good}",), (2, 3)),
     ("restore", ("{folder}",), (2, 3)),
     ("phantom", ("{good}",), (2, 3)),
