@@ -71,9 +71,9 @@ def ingest(
     The ImageCLEF 2009 release is recognised by its folders and labelled by its own CSVs, unless --labels is given.
     """
     folders = paths or []
-    if failed and (folders or watch or any(given is not None for given in (labels, split, keep, frames, issuer))):
-        raise typer.BadParameter("goes alone, or with --workers and --json", param_hint="--failed")
-    if not folders and not failed and (watch or labels is None):
+    if failed:
+        _check_alone(folders, watch, move_to, labels, split, keep, frames, issuer)
+    elif not folders and (watch or labels is None):
         raise typer.BadParameter("name a radiograph or a folder of radiographs", param_hint="PATH")
     if move_to is not None and not watch:
         raise typer.BadParameter("goes with --watch", param_hint="--move-to")
@@ -114,6 +114,12 @@ def ingest(
     # a service that was told to end did well
     if not watch and report.unsound:
         raise typer.Exit(1)
+
+
+def _check_alone(*others: object) -> None:
+    """--failed reads what the archive has: other files, and what goes with them, would be left out in silence."""
+    if any(others):
+        raise typer.BadParameter("goes alone, or with --workers and --json", param_hint="--failed")
 
 
 def _tell_round(report: rr.IngestReport) -> None:
