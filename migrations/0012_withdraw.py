@@ -1,4 +1,4 @@
-"""Images that are withdrawn from searches, and their codes, which are kept apart; groups of anchors; who sent what failed.
+"""Images that are withdrawn from searches, and their codes, kept apart; groups of anchors; who sent what failed.
 
 Revision ID: 0012
 Revises: 0011
