@@ -100,8 +100,7 @@ def downgrade() -> None:
         "it they would be found; "
         "whoever wants that takes it back first: radretrieval withdraw --undo'; END IF; END$$"
     )
-    for view in ("coverage", "feedback_by_class", "image_decoded", "irma_class", "pending"):
-        op.execute(f"DROP VIEW IF EXISTS {S}.{view}")
+    op.execute((SQL / "0012_views.sql").read_text(encoding="utf-8"))
     op.execute(
         f"CREATE OR REPLACE TRIGGER pending_notice AFTER INSERT ON {S}.image "
         f"FOR EACH STATEMENT EXECUTE FUNCTION {S}.pending_notice()"
@@ -119,4 +118,3 @@ def downgrade() -> None:
     op.drop_column("image", "hidden_at", schema=S)
     op.drop_column("ingest_failure", "sop_instance_uid", schema=S)
     op.drop_column("ingest_failure", "origin", schema=S)
-    op.execute((SQL / "0003_image_decoded.sql").read_text(encoding="utf-8"))

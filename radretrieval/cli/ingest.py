@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -78,41 +79,28 @@ def ingest(
     if move_to is not None and not watch:
         raise typer.BadParameter("goes with --watch", param_hint="--move-to")
     with opened(context) as archive:
+        asked = partial(
+            archive.watch if watch else archive.ingest,
+            folders,
+            labels=labels,
+            split=split,
+            keep=keep,
+            frames=frames,
+            issuer=issuer,
+            workers=workers,
+        )
         if watch:
             stop = stop_on_signals()
             archive.open()
             tell(f"watching {', '.join(map(str, folders))}; Ctrl-C or SIGTERM ends it", "service_ready")
-            report = archive.watch(
-                folders,
-                settle=settle,
-                move_to=move_to,
-                labels=labels,
-                split=split,
-                keep=keep,
-                frames=frames,
-                issuer=issuer,
-                workers=workers,
-                stop=stop,
-                on_round=_tell_round,
-            )
+            report = asked(settle=settle, move_to=move_to, stop=stop, on_round=_tell_round)
         elif failed:
             report = archive.ingest_failed(workers)
         else:
             with bar("ingest") as progress:
-                report = archive.ingest(
-                    folders,
-                    labels=labels,
-                    split=split,
-                    keep=keep,
-                    frames=frames,
-                    issuer=issuer,
-                    workers=workers,
-                    progress=progress,
-                    on_release=tell,
-                )
+                report = asked(progress=progress, on_release=tell)
     _print(report, labels, watch, as_json)
-    # a service that was told to end did well
-    if not watch and report.unsound:
+    if not watch and report.unsound:  # a service that was told to end did well
         raise typer.Exit(1)
 
 
