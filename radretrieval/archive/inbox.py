@@ -51,8 +51,12 @@ def add(connection: Connection, *arrivals: Arrival) -> set[bytes]:
 
 
 def again(connection: Connection) -> list[Arrival]:
-    """Insert what came before and failed as arrivals once more; of a SOP Instance UID that is an image, nothing."""
-    return [Arrival(**row) for row in connection.execute(sql("arrival_again")).fetchall()]
+    """Insert what came before and failed as arrivals once more; of a SOP Instance UID that is an image, nothing.
+
+    Returns all arrivals that have failed before: those of a run that was killed, or goes on, are among them.
+    """
+    connection.execute(sql("arrival_again"))
+    return [Arrival(**row) for row in connection.execute(sql("arrival_failed")).fetchall()]
 
 
 def unneeded(connection: Connection, sha256: Sequence[bytes]) -> list[bytes]:

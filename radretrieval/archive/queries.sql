@@ -781,7 +781,11 @@ SELECT DISTINCT ON (f.sha256) f.sha256, f.uri, f.origin, f.sop_instance_uid FROM
 WHERE f.sha256 IS NOT NULL AND NOT starts_with(f.uri, 'file:')
   AND NOT EXISTS (SELECT FROM image i WHERE i.sop_instance_uid = f.sop_instance_uid)
 ORDER BY f.sha256, f.last_at DESC
-ON CONFLICT (sha256) DO NOTHING RETURNING id, sha256, uri, origin, sop_instance_uid;
+ON CONFLICT (sha256) DO NOTHING;
+
+-- :arrival_failed Arrivals that have failed before: of this run, and of one that was killed or goes on.
+SELECT a.id, a.sha256, a.uri, a.origin, a.sop_instance_uid FROM arrival a
+WHERE EXISTS (SELECT FROM ingest_failure f WHERE f.sha256 = a.sha256 AND NOT starts_with(f.uri, 'file:')) ORDER BY a.id;
 
 -- :arrival_unneeded Which of these contents the store keeps for nobody.
 SELECT s.sha256 FROM unnest(%(sha256)s::bytea[]) AS s (sha256)

@@ -7,8 +7,10 @@ import time
 from radretrieval.archive import inbox
 from radretrieval.archive.connections import Database
 from radretrieval.config import Settings
+from radretrieval.errors import EnvironmentUnusable
 from radretrieval.ingest.inbox_worker import InboxWorker
 from radretrieval.ingest.report import IngestReport
+from radretrieval.storage.content_store import ContentStore
 
 
 def ingest_failed(database: Database, settings: Settings, workers: int | None = None) -> IngestReport:
@@ -16,11 +18,19 @@ def ingest_failed(database: Database, settings: Settings, workers: int | None = 
 
     Raises
     ------
-    DatabaseUnavailable, EnvironmentUnusable. WrongPatientKey : the key of the pseudonyms is not the archive's.
+    EnvironmentUnusable : the store has none of them, or as `InboxWorker.finish`, also DatabaseUnavailable.
+    WrongPatientKey : the key of the pseudonyms is not the archive's.
     """
     report, began = IngestReport(), time.monotonic()
     with database.connection() as connection:
         waiting = {arrival.sha256: arrival for arrival in inbox.again(connection)}
+        store = ContentStore(settings.store_folder, settings.store_group)
+        if waiting and not any(store.path(sha256).exists() for sha256 in waiting):
+            connection.rollback()  # else a store that is not mounted would become the reason of each
+            raise EnvironmentUnusable(
+                f"the store {store.folder} has none of the {len(waiting)} files that were received or pulled and "
+                "failed; mount it, or let RADRETRIEVAL_STORE name it"
+            )
         connection.commit()
         report.seen = len(waiting)
 

@@ -134,7 +134,7 @@ class InboxWorker:
             taken = inbox.take(connection, limit)
             if not taken:
                 return 0
-            files = [File(str(self.store.path(a.sha256)), a.uri, a.origin, kept=True) for a in taken]
+            files = [File(str(self.store.path(a.sha256)), a.uri, a.origin, a.sha256) for a in taken]
             found = [outcome for _, outcome in pool.map(files)]
             try:
                 written = self._write(connection, taken, found, report)

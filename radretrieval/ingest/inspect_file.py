@@ -64,13 +64,13 @@ class InspectOptions:
 class File:
     """A file to inspect: its path, and the URI that its image will have.
 
-    kept : the file is in the store already, under its hash.
+    sha256 : of a file that is in the store already, under this hash.
     """
 
     path: str
     uri: str
     origin: str | None = None
-    kept: bool = False
+    sha256: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,8 @@ def inspect_file(file: File | str, options: InspectOptions) -> InspectedFile:
         file = File(file, to_uri(file, options.path_key_file))
     data = read_bytes(file.path, max_pixels=options.max_pixels)
     sha256 = hashlib.sha256(data).digest()
+    if file.sha256 not in (None, sha256):
+        raise ImageError("is damaged in the store: its SHA-256 is not that of what came; have it sent or pulled again")
     first = decode_image(data, max_pixels=options.max_pixels)
     if first.frames > 1 and options.frames == "refuse":
         raise ImageError(f"holds {first.frames} frames; RADRETRIEVAL_FRAMES=first or each takes them")
@@ -162,7 +164,7 @@ def _keep(
     from radretrieval.storage.content_store import ContentStore
 
     store = ContentStore(options.store, options.store_group)
-    if file.kept and file.uri.startswith("store:"):
+    if file.sha256 is not None and file.uri.startswith("store:"):
         return "copy"  # the store is its only place
     if options.keep == "copy":
         store.put(data)

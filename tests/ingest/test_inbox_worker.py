@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -18,6 +19,7 @@ from radretrieval.archive import inbox
 from radretrieval.archive.connections import Database
 from radretrieval.config import Settings
 from radretrieval.dicom.scp.commit_queue import ReceiveQueue
+from radretrieval.errors import EnvironmentUnusable
 from radretrieval.ingest.failed import ingest_failed
 from radretrieval.ingest.inbox_worker import InboxWorker
 from radretrieval.ingest.run import ingest
@@ -207,5 +209,33 @@ def test_what_failed_does_not_replace_what_came_after_it(
     take_in(first)
     assert InboxWorker(database, settings.model_copy(update={"max_pixels": 100}), 1).finish().failed == 1
     take_in(second)
+    assert InboxWorker(database, settings, 1).finish().added == 1
+    assert ingest_failed(database, settings, 1).seen == 0
+
+
+def test_what_the_store_has_lost_is_told_and_what_a_killed_run_left_is_read(
+    database: Database, settings: Settings, take_in: TakeIn, store: ContentStore, tmp_path: Path
+) -> None:
+    for number in (1, 2):
+        a_file(tmp_path / f"{number}.dcm", number)
+        take_in(tmp_path / f"{number}.dcm")
+    assert InboxWorker(database, settings.model_copy(update={"max_pixels": 100}), 1).finish().failed == 2
+    with database.connection() as connection:
+        reasons = connection.execute("SELECT message FROM ingest_failure ORDER BY uri").fetchall()
+    away = store.folder.rename(store.folder.with_name("away"))
+    with pytest.raises(EnvironmentUnusable, match="has none of the 2 files.*RADRETRIEVAL_STORE"):
+        ingest_failed(database, settings, 1)
+    with database.connection() as connection:
+        assert connection.execute("SELECT message FROM ingest_failure ORDER BY uri").fetchall() == reasons
+        assert inbox.count(connection) == 0
+        assert len(inbox.again(connection)) == 2, "and then it was killed"
+    away.rename(store.folder)
+    damaged = store.path(hashlib.sha256((tmp_path / "1.dcm").read_bytes()).digest())
+    damaged.unlink()
+    a_file(damaged, 3)  # sound, and another film
+    report = ingest_failed(database, settings, 1)
+    assert (report.seen, report.added, report.failed) == (2, 1, 1)
+    assert report.failures[0]["message"].startswith("is damaged in the store: its SHA-256 is not that of what came")
+    take_in(tmp_path / "1.dcm")
     assert InboxWorker(database, settings, 1).finish().added == 1
     assert ingest_failed(database, settings, 1).seen == 0
