@@ -94,9 +94,9 @@ def _read(path: Path) -> dict[str, Site]:
 def _checked(url: str, which: str) -> str:
     try:
         parts = psycopg.conninfo.conninfo_to_dict(url)
-    except psycopg.ProgrammingError:  # its text would repeat the URL, with a password
+    except (psycopg.ProgrammingError, UnicodeError):  # its text would repeat the URL, with a password
         raise UsageError(f"{which} has no URL of the form postgresql://role@host:5432/database") from None
-    if "password" in parts:
+    if not parts.keys().isdisjoint(("password", "sslpassword")):
         raise UsageError(
             f"{which} has a password in its URL; write it into ~/.pgpass (or a file that passfile=FILE names), or name "
             "a service of ~/.pg_service.conf, as postgresql:///?service=north, and leave it out here"
@@ -146,6 +146,8 @@ class _Loop(asyncio.SelectorEventLoop):
                 outcome = socket.getaddrinfo(*arguments, **options), None
             except OSError as error:
                 outcome = None, error
+            except UnicodeError as error:  # no such name can be, as one with two dots in a row
+                outcome = None, OSError(str(error))
             with suppress(RuntimeError):  # the loop was closed meanwhile
                 self.call_soon_threadsafe(settle, *outcome)
 

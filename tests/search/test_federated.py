@@ -199,6 +199,7 @@ def test_sites_that_cannot_answer_are_named(
         "nothing": empty_database_url,
         "no-encoder": archive_url,
         "unknown": "postgresql://host.of.no.network/x",
+        "dots": "postgresql://two..dots.example/x",
     }
     looked_up = socket.getaddrinfo
 
@@ -220,6 +221,7 @@ def test_sites_that_cannot_answer_are_named(
     assert problems["login"].startswith("cannot be reached: ")
     assert problems["nothing"] == "has no archive in its database, or none that this role may see"
     assert problems["no-encoder"].startswith("has no encoder with the weights ")
+    assert problems["dots"].startswith("cannot be reached: failed to resolve host 'two..dots.example'")
     assert problems["unknown"] == "no answer within 3 s"
     assert [one["reachable"] for one in states.values()] == [
         name not in bad or name == "no-encoder" for name in sorted(states)
@@ -258,7 +260,9 @@ def test_a_site_of_an_older_version_is_named(
     [
         ("[a]\nurl = 'postgresql://u:geheim@h/d'\n", "has a password in its URL; write it into ~/.pgpass"),
         ("[a]\nurl = 'host=h password=geheim'\n", "has a password in its URL"),
+        ("[a]\nurl = 'postgresql://h/d?sslpassword=geheim'\n", "has a password in its URL"),
         ("[a]\nurl = 'postgresql://[geheim'\n", "the site a in"),
+        ("[a]\nurl = 'postgresql://u%ff:geheim@h/d'\n", "has no URL of the form"),
         ("[a]\nurl = 5\n", "is not of the form; it is a table for each site"),
         ("[a]\nurl = 'postgresql:///d'\nuser = 'x'\n", "is not of the form"),
         ("[all]\nurl = 'postgresql:///d'\n", "cannot be called 'all'"),
