@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from radretrieval.api.base import ArchiveBase
 from radretrieval.api.noting import operator
+from radretrieval.errors import UsageError
+from radretrieval.files.text import printable
 
 if TYPE_CHECKING:
     from radretrieval.jobs.forget import ForgetReport
@@ -48,6 +50,7 @@ class ArchiveRemoval(ArchiveBase):
         """
         from radretrieval.jobs.forget import Forget, forget
 
+        _check_text(patient=patient, issuer=issuer, study=study, origin=origin, reason=reason)
         what = Forget(patient, issuer, study, image, older_than, origin, reason, dry_run, allow)
         return forget(self._database, self.settings, what, operator())
 
@@ -77,5 +80,13 @@ class ArchiveRemoval(ArchiveBase):
         """
         from radretrieval.jobs.withdraw import Withdraw, withdraw
 
+        _check_text(patient=patient, issuer=issuer, study=study, reason=reason)
         what = Withdraw(patient, issuer, study, image, reason, dry_run, undo)
         return withdraw(self._database, self.settings, what, operator())
+
+
+def _check_text(**given: str | None) -> None:
+    """Raise UsageError for what is no text that the database can hold, as what a terminal in another encoding sends."""
+    for name, text in given.items():
+        if text is not None and ("\0" in text or text.encode(errors="replace").decode() != text):
+            raise UsageError(f"--{name} {printable(text)}: it is not text in UTF-8; set the terminal to UTF-8")

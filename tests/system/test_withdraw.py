@@ -396,6 +396,7 @@ def test_patients_and_studies_are_those_that_are_there(world: World, inside: Cal
     for words, said in (
         (["--patient", "NOBODY"], "the archive has no image of this patient.*--issuer"),
         (["--image", "99"], "the archive has no image 99"),
+        (["--image", "1", "--reason", "M\udcfcller"], r"--reason M.udcfcller: it is not text in UTF-8"),
         (["--study", "1.2", "--image", "7"], "name one"),
         ([], "name one"),
     ):
