@@ -1459,6 +1459,10 @@ INSERT INTO cnnc (encoder_id, image_id, code) SELECT encoder_id, image_id, code 
 UPDATE image SET hidden_at = CASE WHEN %(hide)s THEN clock_timestamp() END
 WHERE id = ANY(%(ids)s) AND (hidden_at IS NULL) = %(hide)s;
 
+-- :withdraw_complete New images of files, where another of the same file is withdrawn.
+UPDATE image n SET hidden_at = h.hidden_at FROM image h
+WHERE h.sha256 = n.sha256 AND h.hidden_at IS NOT NULL AND n.hidden_at IS NULL AND n.sha256 = ANY(%(sha256)s);
+
 -- :withdraw_same_pixels Images that are found and have the pixels of one of these.
 SELECT DISTINCT o.id FROM image i JOIN image o ON o.pixels_sha256 = i.pixels_sha256
 WHERE i.id = ANY(%(ids)s) AND o.hidden_at IS NULL AND NOT o.id = ANY(%(ids)s) ORDER BY o.id LIMIT 100;

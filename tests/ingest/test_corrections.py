@@ -36,6 +36,7 @@ from radretrieval.ingest.run import ingest
 from radretrieval.ingest.watch_folder import WatchOptions, watch
 from radretrieval.jobs import verify as verify_module
 from radretrieval.jobs.verify import verify
+from radretrieval.jobs.withdraw import Withdraw, withdraw
 from radretrieval.privacy.pseudonyms import load_secret, patient_key
 from radretrieval.storage.content_store import ContentStore
 
@@ -395,6 +396,24 @@ def test_field_03_every_frame_follows(database: Database, settings: Settings, re
         assert verify(database, settings).sound == 2
         assert len(stored(settings)) == 1
     assert len(history(database)) == 4
+
+
+def test_frames_of_a_corrected_file_are_withdrawn_with_it(
+    database: Database, settings: Settings, receive: Receive, tmp_path: Path
+) -> None:
+    """Its first frame alone was an image, and was withdrawn; now each becomes one."""
+    a_file(tmp_path / "1.dcm")
+    both = pydicom.dcmread(tmp_path / "1.dcm")
+    both.NumberOfFrames, both.PixelData = 2, both.PixelData + bytes(reversed(both.PixelData))
+    both.save_as(tmp_path / "1.dcm")
+    receive(tmp_path / "1.dcm")
+    assert InboxWorker(database, settings, 1).finish().added == 1
+    withdraw(database, settings, Withdraw(image=1), "me")
+    receive(edited(tmp_path / "1.dcm", tmp_path / "2.dcm", PatientID="P2"))
+    each = settings.model_copy(update={"frames": "each"})
+    assert InboxWorker(database, each, 1).finish().updated == 1
+    assert [(row["frame"], row["hidden_at"] is not None) for row in rows(database)] == [(1, True), (2, True)]
+    assert withdraw(database, settings, Withdraw(image=1, undo=True), "me").images == 2
 
 
 def test_field_03_of_two_images_with_one_uid_the_one_with_the_pixels_follows(
