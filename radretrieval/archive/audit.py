@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import select
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from radretrieval.archive import connections
 from radretrieval.archive.connections import Connection
 from radretrieval.archive.queries import sql
+
+if TYPE_CHECKING:
+    from psycopg.pq.abc import PGconn, PGresult
 
 
 def record(connection: Connection, who: str, action: str, detail: dict[str, Any]) -> None:
@@ -97,13 +101,27 @@ def _numbered(name: str) -> bytes:
     return statement.encode()
 
 
+def _result(server: PGconn) -> PGresult | None:
+    """The next result; waits with the interpreter's lock released, as `get_result` alone would not.
+
+    The row waits for whoever has added one and not committed, which may be another thread of this process.
+    """
+    if server.is_busy():
+        arrived = select.poll()  # of any number of descriptors, which `select.select` is not
+        arrived.register(server.socket, select.POLLIN)
+        while server.is_busy():
+            arrived.poll()
+            server.consume_input()
+    return server.get_result()
+
+
 def _finish(connection: Connection) -> bool:
     """Wait for what was sent; whether this session may do it."""
     from psycopg import OperationalError, errors
     from psycopg.pq import ExecStatus
 
     problem = None
-    while (result := connection.pgconn.get_result()) is not None:
+    while (result := _result(connection.pgconn)) is not None:
         if result.status not in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK):
             problem = errors.error_from_result(result, connection.info.encoding)
     if isinstance(problem, errors.InsufficientPrivilege | errors.ReadOnlySqlTransaction):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -185,6 +187,27 @@ def test_the_row_is_the_last_statement_of_its_transaction() -> None:
             assert later == [], f"{path.name}: {function.name} goes on after the row of the audit"
             writers += bool(added)
     assert writers > 5
+
+
+def test_a_thread_that_waits_for_the_row_of_another_leaves_it_the_interpreter(database: Database) -> None:
+    """The first thread could not commit while the second waited in libpq with the lock of the interpreter."""
+    added, committed = threading.Event(), threading.Event()
+
+    def writer() -> None:
+        with database.connection() as connection:
+            audit.record(connection, "first", "withdraw", {})
+            added.set()
+            time.sleep(0.5)
+            connection.commit()
+            committed.set()
+
+    thread = threading.Thread(target=writer, daemon=True)
+    thread.start()
+    assert added.wait(10)
+    with contextlib.closing(connections.connect(database.url, autocommit=True)) as connection:
+        assert audit.begin(connection, "second", "search", {})()
+    assert committed.wait(5), "the session of the first was ended, since it did not go on"
+    thread.join()
 
 
 def test_a_connection_that_is_lost_while_a_row_is_added_is_a_database_that_is_away(database: Database) -> None:
