@@ -75,12 +75,12 @@ def begin(connection: Connection, who: str, action: str, detail: dict[str, Any])
     values = [who.encode(), action.encode(), json.dumps(detail).encode()]
     pooled = connections.is_pooled(connection)  # a prepared statement would stay with another's connection
     if not pooled and connection not in _prepared:
-        server.send_prepare(_STATEMENT, _numbered("audit_note"))
+        server.send_prepare(_STATEMENT, _note_statement())
         if not _finish(connection):
             return lambda: False
         _prepared.add(connection)
     if pooled:
-        server.send_query_params(_numbered("audit_note"), values)
+        server.send_query_params(_note_statement(), values)
     else:
         server.send_query_prepared(_STATEMENT, values)
     while server.flush():  # 1: the socket takes no more yet
@@ -93,9 +93,9 @@ _prepared: WeakSet[Connection] = WeakSet()  # connections that have the statemen
 
 
 @cache
-def _numbered(name: str) -> bytes:
-    """The statement with its parameters as libpq has them."""
-    statement = sql(name)
+def _note_statement() -> bytes:
+    """The statement of `note` with its parameters as libpq has them."""
+    statement = sql("audit_note")
     for place, parameter in enumerate(("who", "action", "detail"), start=1):
         statement = statement.replace(f"%({parameter})s", f"${place}")
     return statement.encode()

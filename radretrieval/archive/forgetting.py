@@ -77,8 +77,12 @@ class Found:
 
 def condition(kind: str) -> str:
     """The SQL condition on image i of a choice of this kind."""
-    names = {"patient": "of_patient", "study": "of_study", "image": "of_image", "age": "of_age"}
-    return sql(f"forget_{names[kind]}")
+    return {
+        "patient": sql("forget_of_patient"),
+        "study": sql("forget_of_study"),
+        "image": sql("forget_of_image"),
+        "age": sql("forget_of_age"),
+    }[kind]
 
 
 def find(connection: Connection, choice: Choice) -> Found:

@@ -22,7 +22,7 @@ OPTION = re.compile(r"(?<!\w)--\w")
 RARE = (
     "log in first", "the archive has no encoder", "(.+?) (?:is empty", "(.+?) claims", "(.+?) (?:the .* is damaged",
     "(.+?) holds no", "(.*) may not do this", "the header X-CSRF-Token", "the request is larger", "too many",
-    "the database of the archive", "this is a fault",
+    "the database of the archive", "this is a fault", "image (\\d+) is withdrawn", "the query or the hit is withdrawn",
 )  # fmt: skip
 FILES = {
     b"": "film.dcm ist unvollständig: Kopieren Sie die Datei noch einmal.",

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from programs import needs_program
@@ -76,7 +77,7 @@ def test_field_12_a_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyP
 
 def test_field_10_a_server_says_when_to_ask_again(monkeypatch: pytest.MonkeyPatch) -> None:
     slept: list[float] = []
-    monkeypatch.setattr(retries.time, "sleep", slept.append)
+    monkeypatch.setattr(retries, "time", SimpleNamespace(sleep=slept.append))  # other threads sleep, too
     with serving(SmallWeb(habits={PATH: "503"})) as web:  # Retry-After: 1
         for longest in (10.0, 0.5):
             monkeypatch.setattr(retries, "LONGEST_PAUSE", longest)
