@@ -44,7 +44,8 @@ class Proxy:
         return len(pairs)
 
     def close(self) -> None:
-        """Listen no more."""
+        """Listen no more; what was stalled ends."""
+        self.stalled = False
         self._listener.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
         self._listener.close()
         self.reset()
