@@ -84,7 +84,7 @@ def model_of(file: Path | None, home: Path | None, quick: bool = False) -> Model
 
     with database() as (where, settings):
         ingest(settings)
-        encoder(where, settings, None, 5 if quick else None)
+        encoder(where, settings, PAPER, epochs=5 if quick else None)
         return fit(*preactivations(where, settings))
 
 

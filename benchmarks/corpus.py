@@ -46,7 +46,7 @@ def main() -> None:
 
     with database(arguments.home) as (where, settings):
         figures: dict[str, Any] = {"ingest": ingest(settings, arguments.fine)}
-        figures["encoder"] = encoder(where, settings, arguments)
+        figures["encoder"] = encoder(where, settings, arguments.profile, arguments.encoder_weights, arguments.epochs)
         figures["work"] = radretrieval(settings, "work", "--once")
         figures["evaluate"] = {
             name: radretrieval(settings, "evaluate", *(word for split in splits for word in ("--against", split)))
@@ -73,19 +73,20 @@ def ingest(settings: Settings, fine: bool = False) -> dict[str, Any]:
     return radretrieval(settings, "ingest", *folders, "--labels", str(labels))
 
 
-def encoder(where: Database, settings: Settings, arguments: argparse.Namespace) -> dict[str, Any]:
+def encoder(
+    where: Database, settings: Settings, profile: Profile, weights: Path | None = None, epochs: int | None = None
+) -> dict[str, Any]:
     """The encoder that is evaluated: the archive's, or one with these weights, or one that is trained now."""
     listed = radretrieval(settings, "encoder", "list")["encoders"]
-    profile: Profile = arguments.profile
     if active := next((row for row in listed if row["active"]), None):
         return {"origin": "the archive's encoder", "profile": active["profile"]}
-    if weights := arguments.encoder_weights:
+    if weights is not None:
         with where.connection() as connection:
             classes = sorted({row["irma_code"] for row in images.training(connection, "train")})
             encoders.add(connection, profile, weights.read_bytes(), classes, {})
         return {"origin": "given weights", "profile": profile.name}
-    epochs = ["--epochs", str(arguments.epochs)] if arguments.epochs else []
-    trained = radretrieval(settings, "train", "--profile", profile.name, *epochs)
+    passes = ["--epochs", str(epochs)] if epochs else []
+    trained = radretrieval(settings, "train", "--profile", profile.name, *passes)
     return {
         "origin": f"{trained['epochs']} epochs in {trained['seconds'] / 60:.0f} min on {trained['device']}",
         **trained,

@@ -36,6 +36,16 @@ MetricsAddress = Annotated[
     str | None,
     typer.Option("--metrics", metavar="ADDRESS:PORT", help="Answer Prometheus there with what this process counts."),
 ]
+OfPatient = Annotated[
+    str | None, typer.Option("--patient", metavar="ID|KEY", help="All of a patient, by identifier or pseudonym.")
+]
+OfStudy = Annotated[str | None, typer.Option("--study", metavar="UID", help="All of a study.")]
+OfImage = Annotated[
+    int | None, typer.Option("--image", min=1, max=2**63 - 1, metavar="N", help="One image: all of its file.")
+]
+Reason = Annotated[
+    str | None, typer.Option("--reason", metavar="TEXT", help="For the audit; without names of patients.")
+]
 Workers = Annotated[
     int | None, typer.Option("--workers", min=1, metavar="N", help="Decoding processes; default one a core.")
 ]

@@ -7,19 +7,15 @@ from typing import Annotated
 
 import typer
 
-from radretrieval.cli.common import AsJson, Issuer, opened, print_document, tell
+from radretrieval.cli.common import AsJson, Issuer, OfImage, OfPatient, OfStudy, Reason, opened, print_document, tell
 
 
 def forget(
     context: typer.Context,
-    patient: Annotated[
-        str | None, typer.Option("--patient", metavar="ID|KEY", help="All of a patient, by identifier or pseudonym.")
-    ] = None,
+    patient: OfPatient = None,
     issuer: Issuer = None,
-    study: Annotated[str | None, typer.Option("--study", metavar="UID", help="All of a study.")] = None,
-    image: Annotated[
-        int | None, typer.Option("--image", min=1, max=2**63 - 1, metavar="N", help="One image: all of its file.")
-    ] = None,
+    study: OfStudy = None,
+    image: OfImage = None,
     older_than: Annotated[
         str | None,
         typer.Option(
@@ -31,9 +27,7 @@ def forget(
     origin: Annotated[
         str | None, typer.Option("--origin", metavar="NAME", help="Of those, the images from this AE title or URL.")
     ] = None,
-    reason: Annotated[
-        str | None, typer.Option("--reason", metavar="TEXT", help="For the audit; without names of patients.")
-    ] = None,
+    reason: Reason = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count what would be forgotten.")] = False,
     allow: Annotated[
         bool,

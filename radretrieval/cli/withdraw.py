@@ -7,22 +7,16 @@ from typing import Annotated
 
 import typer
 
-from radretrieval.cli.common import AsJson, Issuer, opened, print_document, tell
+from radretrieval.cli.common import AsJson, Issuer, OfImage, OfPatient, OfStudy, Reason, opened, print_document, tell
 
 
 def withdraw(
     context: typer.Context,
-    patient: Annotated[
-        str | None, typer.Option("--patient", metavar="ID|KEY", help="All of a patient, by identifier or pseudonym.")
-    ] = None,
+    patient: OfPatient = None,
     issuer: Issuer = None,
-    study: Annotated[str | None, typer.Option("--study", metavar="UID", help="All of a study.")] = None,
-    image: Annotated[
-        int | None, typer.Option("--image", min=1, max=2**63 - 1, metavar="N", help="One image: all of its file.")
-    ] = None,
-    reason: Annotated[
-        str | None, typer.Option("--reason", metavar="TEXT", help="For the audit; without names of patients.")
-    ] = None,
+    study: OfStudy = None,
+    image: OfImage = None,
+    reason: Reason = None,
     undo: Annotated[bool, typer.Option("--undo", help="Take it back: they are found again.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count what would be withdrawn.")] = False,
     as_json: AsJson = False,

@@ -142,15 +142,14 @@ class WorkerPool(Generic[T, R]):
     def _run(self, item: T) -> R:
         process = self._free.get()
         try:
-            for pause in _KILLED_PAUSES:
+            pauses = iter(_KILLED_PAUSES)
+            while True:
                 try:
                     return self._ask(process, item)
-                except _Killed:
+                except _Killed as killed:
+                    if (pause := next(pauses, None)) is None:
+                        raise killed.error from None
                     self._closed.wait(pause)
-            try:
-                return self._ask(process, item)
-            except _Killed as killed:
-                raise killed.error from None
         finally:
             self._free.put(process)
 
@@ -171,10 +170,11 @@ class WorkerPool(Generic[T, R]):
             if self._closed.is_set():
                 raise EnvironmentUnusable("the decoding processes were stopped") from None
             metrics.count(metrics.DECODERS_ENDED, 1, _cause(code))
-            error = ImageError(
-                f"ended the process that decoded it ({_cause(code)}): the file is damaged, or memory ran out"
-            )
-            raise _Killed(error) if code == -signal.SIGKILL else error from None
+            ended = f"ended the process that decoded it ({_cause(code)})"
+            if code == -signal.SIGKILL:
+                cure = "give the machine more, or run less beside it, and try again"
+                raise _Killed(ImageError(f"{ended}: memory ran out; {cure}")) from None
+            raise ImageError(f"{ended}: the file is damaged, or memory ran out") from None
         except BaseException:  # what the pipe still holds belongs to no later item
             process.end()
             raise
