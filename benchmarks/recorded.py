@@ -2,19 +2,19 @@
 
     python benchmarks/recorded.py [--images 1000000]
 
-Answers over HTTP, and searches in Python, of stored images, the shortest there are, and of new films. The values are
-counted over images that have no codes.
+Answers over HTTP, and searches by the Python API, of stored images, the shortest there are, and of new films. The
+values are counted over images that have no codes.
 """
 
 from __future__ import annotations
 
 import argparse
 import multiprocessing
+import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,21 +22,25 @@ import numpy as np
 import requests
 import serve_load
 from _common import database, machine, table
-from psycopg.types.json import Jsonb
 
+from radretrieval.api.archive import Archive
 from radretrieval.archive import audit, codes, encoders
 from radretrieval.archive.connections import Connection, Database
 from radretrieval.archive.facets import FacetCounts
 from radretrieval.archive.filters import parse
+from radretrieval.archive.queries import sql
+from radretrieval.coding.network import build
+from radretrieval.coding.training import weights_of
 from radretrieval.config import ServeSettings, Settings
 from radretrieval.profile import STRONG
-from radretrieval.search.recorded import recorded
-from radretrieval.search.request import Answer, Request
+from radretrieval.search.request import Answer
 from radretrieval.search.searcher import Searcher
 
 CODED, SEARCHES = 2_561, 300  # as many images as benchmarks/search.py has
 WARM, FILMS = 10, 60
-SENT = "SELECT %s::jsonb"
+PAIRS = 1000  # of searches by the API; as many with new films as a fifth
+LOOKING: set[Connection] = set()  # connections that have the statement
+LOOK = "SELECT 1 AS same WHERE (SELECT e.state FROM ({encoder}) e) = %(state)s"
 IMAGES = """
 INSERT INTO image (sha256, uri, format, rows, columns, bits_stored, photometric, modality, body_part, view_position,
                    laterality, manufacturer, study_date)
@@ -55,7 +59,8 @@ def main() -> None:
         "--images", type=int, default=1_000_000, help="whose values are counted; 0: answers over HTTP alone"
     )
     images = parser.parse_args().images
-    print(machine("psycopg"))
+    load = f"{os.getloadavg()[0]:.1f}"
+    print(f"{machine('psycopg')}; load of the machine: {load}")
     with database() as (where, settings), tempfile.TemporaryDirectory() as folder:
         answers(where, settings, Path(folder))
     if not images:
@@ -64,10 +69,11 @@ def main() -> None:
     with database() as (where, settings):
         with where.connection() as connection:
             fill(connection)
-        with Searcher(where, settings) as searcher:
-            searches(searcher)
+        with tempfile.TemporaryDirectory() as folder:
+            warm(settings, Path(folder))  # its archive is the last that uses the server, which stops
+    with database() as (where, _):
         with where.connection() as connection:
-            connection.execute(IMAGES, (CODED + 1, images))
+            connection.execute(IMAGES, (1, images))
         with where.connection() as connection:
             connection.autocommit = True
             connection.execute("ANALYZE image")
@@ -75,47 +81,77 @@ def main() -> None:
 
 
 def fill(connection: Connection) -> None:
-    """Images with random codes and barcodes."""
+    """Images with random codes and barcodes, and a network that has learnt nothing."""
+    import torch
+
     random = np.random.default_rng(0)
     connection.execute(IMAGES, (1, CODED))
-    number = encoders.add(connection, STRONG, b"", ["a"], {})
+    torch.manual_seed(0)
+    number = encoders.add(connection, STRONG, weights_of(build(STRONG.network, 1)), ["a"], {})
     ids = list(range(1, CODED + 1))
     codes.write_cnnc(connection, number, ids, random.integers(0, 256, (CODED, 125), np.uint8), 1000)
     geometry = codes.geometry_id(connection, 192, 16, 272, "median-positive")
     codes.write_barcodes(connection, geometry, ids, random.integers(0, 256, (CODED, 544), np.uint8))
 
 
-def searches(searcher: Searcher) -> None:
-    """A search by id, its row, and what of that a statement takes which does nothing with the same parameter.
+def warm(settings: Settings, folder: Path) -> None:
+    """Searches by `Archive.search` in pairs: one with its row, one whose last statement only looks at the encoder.
 
-    Beside the time of the clock stands that of the processors, of this thread and of the server's process: other
-    programs on the machine change it less.
+    Beside the time of the clock stands that of the processors, of this process's thread and of the server's process:
+    other programs on the machine change it less. Bounds are of the median, 95 %, by resampling the pairs.
     """
-    spent: dict[str, list[tuple[float, float]]] = {}
-    server = searcher.connection.info.backend_pid
+    films, spent = serve_load.Films(), {"by id": ([], []), "a new film": ([], [])}  # type: ignore[var-annotated]
+    ways: tuple[Any, Any] = (look, audit.begin)
+    with Archive(settings) as archive:
+        for number in range(-WARM, PAIRS):
+            for kind, took in spent.items():
+                for with_row in (1, 0) if number % 2 else (0, 1):
+                    if kind == "a new film" and number % 5:
+                        continue
+                    if kind == "a new film":
+                        (folder / "new.png").write_bytes(films.new())
+                    audit.begin = ways[with_row]
+                    one = measured(archive, number % CODED + 1 if kind == "by id" else folder / "new.png")
+                    if number >= 0:
+                        took[with_row].append(one)
+    audit.begin = ways[1]
+    rows = []
+    for kind, both in spent.items():
+        for name, place in (("processors", 0), ("clock", 1)):
+            without, more = np.array(both[0])[:, place], np.subtract(both[1], both[0])[:, place]
+            middle, shares = float(np.median(without)), np.median(resampled(more), 1) / np.median(without)
+            low, high = np.quantile(shares, (0.025, 0.975))
+            share = f"{np.median(more) / middle:.1%}", f"{low:.1%} to {high:.1%}"
+            rows.append([f"{kind}, {len(more)} pairs, {name}", f"{middle:.2f}", f"{np.median(more):.2f}", *share])
+    table([f"searches of {CODED} images", "ms without the row", "with it, more", "of the search", "95 %"], rows)
 
-    def timed(name: str, act: Callable[[], object]) -> object:
-        ours, theirs, begun = time.thread_time_ns(), ran(server), time.perf_counter_ns()
-        found = act()
-        ended = time.perf_counter_ns()
-        spent.setdefault(name, []).append((ended - begun, time.thread_time_ns() - ours + ran(server) - theirs))
-        return found
 
-    for number in range(1, SEARCHES + 1):
-        answer = timed("search", partial(searcher.search, Request(number)))
-        row = (searcher.connection, "user", "search", recorded(answer))  # type: ignore[arg-type]
-        timed("its row", lambda row=row: audit.begin(*row)())  # type: ignore[misc]
-        timed("its row by psycopg", partial(audit.note, *row))
-        timed("a statement with its JSON", partial(searcher.connection.execute, SENT, (Jsonb(row[3]),)))
-        timed("a row that waits for the disk", partial(audit.record, *row))
-    medians = {name: np.median(values, 0) / 1e6 for name, values in spent.items()}
-    whole = medians["search"]
-    rows = [
-        [name, *(f"{part:.2f}" for part in one), *(f"{part:.1%}" for part in one / whole)]
-        for name, one in medians.items()
-    ]
-    head = [f"{SEARCHES} searches by id of {CODED} images", "ms, median", "processors, ms"]
-    table([*head, "of the search", "of its processors"], rows)
+def measured(archive: Archive, query: int | Path) -> tuple[float, float]:
+    """Milliseconds that a search takes of the processors and by the clock."""
+    kept = archive._kept_searcher
+    server = kept.connection.info.backend_pid if kept else 0
+    ours, theirs, begun = time.thread_time_ns(), ran(server) if server else 0, time.perf_counter_ns()
+    archive.search(query, device="cpu")
+    ended = time.perf_counter_ns()
+    processors = time.thread_time_ns() - ours + (ran(server) - theirs if server else 0)
+    return processors / 1e6, (ended - begun) / 1e6
+
+
+def look(connection: Connection, who: str, action: str, detail: Any, asked: Any = None) -> Callable[[], audit.Outcome]:
+    """What a search would do last without a row: see whether the encoder is as it was, by libpq as with the row."""
+    if asked is not None:
+        if connection not in LOOKING:
+            LOOKING.add(connection)
+            statement = LOOK.replace("{encoder}", sql("encoder_one")).replace("%(id)s", "$1").replace("%(state)s", "$2")
+            connection.pgconn.prepare(b"look", statement.encode())
+        same = connection.pgconn.exec_prepared(b"look", [None, asked.state.encode()])
+        assert same.ntuples == 1
+    return lambda: audit.Outcome.ADDED
+
+
+def resampled(values: Any) -> Any:
+    """Drawn again, with replacement, a thousand times."""
+    return np.random.default_rng(0).choice(values, (1000, len(values)))
 
 
 def ran(process: int) -> int:

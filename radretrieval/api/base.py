@@ -158,8 +158,8 @@ class ArchiveBase:
 
     def _kept(self, kind: type[K], encoder: int | None, device: str) -> K:
         """A searcher of this kind, encoder and device: the last one, with its network, while those are the same."""
-        kept = self._kept_searcher
-        if type(kept) is kind and (kept.encoder_id, kept.device) == (encoder, device):
+        kept = self._open_searcher(kind, encoder, device)
+        if kept is not None:
             try:
                 if kept.refresh():
                     return kept
@@ -175,6 +175,13 @@ class ArchiveBase:
 
         found = self._kept_searcher = with_restart(self._database, self.settings, opened)
         return found
+
+    def _open_searcher(self, kind: type[K], encoder: int | None, device: str) -> K | None:
+        """The last searcher, if it is of this kind, encoder and device; its encoder may have changed meanwhile."""
+        kept = self._kept_searcher
+        if type(kept) is kind and (kept.encoder_id, kept.device) == (encoder, device):
+            return kept
+        return None
 
     def _drop_searcher(self) -> None:
         kept, self._kept_searcher = self._kept_searcher, None

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from radretrieval.api.base import ArchiveBase, Progress, StrPath, counted
 from radretrieval.api.noting import operator
-from radretrieval.errors import InputMissing, UsageError
+from radretrieval.errors import InputMissing, RadretrievalError, UsageError
 
 if TYPE_CHECKING:
+    from radretrieval.archive.audit import Asked, Outcome
     from radretrieval.archive.filters import Condition
     from radretrieval.results.outputs import AnswerOutputs
     from radretrieval.search.batch.execute import HitRow
@@ -76,8 +78,6 @@ class ArchiveQueries(ArchiveBase):
         UsageError : an argument that is not possible, an unreadable query, an archive without codes.
         NoEncoder, DatabaseUnavailable : there is no encoder; the database went away.
         """
-        from radretrieval.archive import audit, connections
-        from radretrieval.search.recorded import recorded
         from radretrieval.search.request import Request
 
         request = Request(
@@ -96,18 +96,54 @@ class ArchiveQueries(ArchiveBase):
             relevant=tuple(relevant),
             not_relevant=tuple(not_relevant),
         )
-        if outputs is not None:
+        if outputs is None:
+            answer = self._answered_at_once(request, encoder, device)
+            if answer is not None:
+                return answer
+        else:
             outputs.check()
         searcher = self._searcher(encoder, device)
         subject = None if outputs is None else outputs.subject(searcher, request)
         answer = searcher.search(request)
-        with connections.database_errors(searcher.database.url):
-            audit.begin(searcher.connection, operator(), "search", recorded(answer))()
+        self._recorded(searcher, answer)
         if outputs is not None:
             outputs.write(searcher, answer, subject)
             if outputs.given():
                 self._note("output", outputs.recorded)
         return answer
+
+    def _answered_at_once(self, request: Request, encoder: int | None, device: str) -> Answer | None:
+        """The answer of the searcher that is open; None where there is none, or its encoder was changed meanwhile.
+
+        The statement that adds the row looks for that, which is cheaper than to read the encoder anew before.
+        """
+        from radretrieval.archive.audit import Asked, Outcome
+        from radretrieval.search.searcher import Searcher
+
+        searcher = self._open_searcher(Searcher, encoder, device)
+        if searcher is None:
+            return None
+        try:
+            answer = searcher.search(request)
+            outcome = self._recorded(searcher, answer, Asked(encoder, searcher.encoder.state))
+        except RadretrievalError:
+            if _unchanged(searcher):
+                raise
+            return None
+        kept = outcome is Outcome.ADDED or (outcome is Outcome.NOT_ALLOWED and _unchanged(searcher))
+        return answer if kept else None
+
+    def _recorded(self, searcher: Searcher, answer: Answer, asked: Asked | None = None) -> Outcome:
+        """Add the row of an answer to the audit."""
+        from radretrieval.archive import audit, connections
+        from radretrieval.search.recorded import recorded
+
+        with connections.database_errors(searcher.database.url):
+            return audit.begin(searcher.connection, self._operator, "search", recorded(answer), asked)()
+
+    @cached_property
+    def _operator(self) -> str:
+        return operator()
 
     def send(self, outputs: AnswerOutputs) -> Iterator[str]:
         """Send the DICOM objects that a search has made for peers; yields in words what each peer says and stores."""
@@ -152,6 +188,15 @@ class ArchiveQueries(ArchiveBase):
             exclude_same_patient=exclude_same_patient,
         )
         return BatchSearch(request, queries, lambda: self._searcher(encoder, device))
+
+
+def _unchanged(searcher: Searcher) -> bool:
+    """Whether the encoder has the state that the searcher read; False also where the connection was lost."""
+    before = searcher.encoder.state
+    try:
+        return searcher.refresh() and searcher.encoder.state == before
+    except RadretrievalError:
+        return False
 
 
 class BatchSearch:

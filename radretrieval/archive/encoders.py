@@ -26,7 +26,8 @@ class Encoder:
     `classes[i]` is the IRMA code of softmax unit i; `trained_on` is the split it learnt. `hnsw` tells of such an index
     of its codes, and `recall` what was last measured of it (mean and worst); `exact` is the number of its exact index.
     `bypassed`: codes or labels may have been written that this index did not follow, so that searches compare with
-    every code. `calibration` is None for an encoder that states no probabilities.
+    every code. `calibration` is None for an encoder that states no probabilities. `state` is another one once anything
+    was changed that a search depends on.
     """
 
     id: int
@@ -40,6 +41,7 @@ class Encoder:
     bypassed: bool
     trained_on: str | None
     calibration: Calibration | None
+    state: str
 
     @property
     def bypass_message(self) -> str:
@@ -166,6 +168,7 @@ def get(connection: Connection, encoder_id: int | None = None) -> Encoder:
         bypassed=bool(row["bypassed"]),
         trained_on=row["trained_on"],
         calibration=None if row["calibration"] is None else Calibration.from_json(row["calibration"]),
+        state=row["state"],
     )
 
 

@@ -233,15 +233,18 @@ ALTER TABLE cnnc ATTACH PARTITION {partition} FOR VALUES IN ({encoder});
 SELECT radretrieval.exact_create_triggers('{partition}');
 
 -- :encoder_one One encoder (or the active one), without its weights, and the indexes of its codes. The graph of HNSW
--- knows no policies: a role that row-level security is active for does not use it.
-SELECT e.id, e.profile, e.classes, e.weights_sha256, e.active, e.metrics ->> 'split' AS trained_on, e.calibration,
-       EXISTS (SELECT FROM pg_index x JOIN pg_class c ON c.oid = x.indexrelid JOIN pg_am a ON a.oid = c.relam
-               WHERE x.indrelid = to_regclass(format('radretrieval.cnnc_%%s', e.id)) AND a.amname = 'hnsw'
-                 AND x.indisvalid AND NOT row_security_active('radretrieval.image')) AS hnsw,
-       (SELECT x.id FROM exact_index x WHERE x.encoder_id = e.id AND x.live) AS exact,
-       (SELECT NOT radretrieval.exact_kept(x.id) FROM exact_index x WHERE x.encoder_id = e.id AND x.live) AS bypassed,
-       h.recall, h.recall_worst
-FROM encoder e LEFT JOIN hnsw_audit h ON h.encoder_id = e.id WHERE CASE WHEN %(id)s::int IS NULL THEN e.active ELSE e.id = %(id)s END;
+-- knows no policies: a role that row-level security is active for does not use it. Another state: a search may go another
+-- way, or be judged otherwise. With the schema's name, as audit_search needs it.
+SELECT f.*, concat_ws(' ', f.id, f.version, f.hnsw, f.exact, f.recall, f.recall_worst) AS state
+FROM (SELECT e.id, e.profile, e.classes, e.weights_sha256, e.active, e.metrics ->> 'split' AS trained_on, e.calibration,
+             e.xmin AS version,
+             EXISTS (SELECT FROM pg_index x JOIN pg_class c ON c.oid = x.indexrelid JOIN pg_am a ON a.oid = c.relam
+                     WHERE x.indrelid = to_regclass('radretrieval.cnnc_' || e.id) AND a.amname = 'hnsw'
+                       AND x.indisvalid AND NOT row_security_active('radretrieval.image')) AS hnsw,
+             x.id AS exact, CASE WHEN x.id IS NOT NULL THEN NOT radretrieval.exact_kept(x.id) END AS bypassed, h.recall, h.recall_worst
+      FROM radretrieval.encoder e LEFT JOIN radretrieval.exact_index x ON x.encoder_id = e.id AND x.live
+      LEFT JOIN radretrieval.hnsw_audit h ON h.encoder_id = e.id
+      WHERE CASE WHEN %(id)s::int IS NULL THEN e.active ELSE e.id = %(id)s END) f;
 
 -- :encoder_weights The weights.
 SELECT weights FROM encoder WHERE id = %(id)s;
@@ -975,6 +978,12 @@ SELECT audit_add(%(who)s, %(action)s, %(detail)s) AS id;
 -- where a pooler leaves no search_path.
 WITH at_once AS (SELECT set_config('synchronous_commit', 'off', true))
 SELECT radretrieval.audit_add(%(who)s, %(action)s, %(detail)s) AS id FROM at_once;
+
+-- :audit_search The same for an answer, unless the encoder has another state by now than when the searcher read it: that
+-- takes no round trip of its own before each search.
+WITH at_once AS (SELECT set_config('synchronous_commit', 'off', true))
+SELECT radretrieval.audit_add(%(who)s, %(action)s, %(detail)s) AS id FROM at_once
+WHERE (SELECT e.state FROM ({encoder}) e) = %(state)s;
 
 -- :audit_holders Who has added a row, and not ended the transaction: nobody else adds one.
 SELECT DISTINCT l.pid FROM pg_locks l

@@ -9,6 +9,7 @@ from typing import Any
 from radretrieval.archive.filters import Condition
 from radretrieval.search.request import Answer, Request
 
+_USUAL = vars(Request(-1))
 _OF_ONE = {"patient_key", "study_instance_uid", "series_instance_uid", "sop_instance_uid"}
 
 
@@ -32,8 +33,7 @@ def recorded(answer: Answer) -> dict[str, Any]:
 
 def parameters(request: Request) -> dict[str, Any]:
     """What a request says beside its query and its defaults."""
-    usual = Request(-1)
-    changed = {name: value for name, value in vars(request).items() if value != getattr(usual, name)}
+    changed = {name: value for name, value in vars(request).items() if value != _USUAL[name]}
     del changed["query"]
     if request.where:
         changed["where"] = recorded_where(request.where)

@@ -46,5 +46,5 @@ def noted(searcher: Searcher, user: User, answer: Answer) -> Iterator[None]:
         try:
             yield
         finally:
-            if not finish():
+            if finish() is not audit.Outcome.ADDED:
                 log.warning("audit_row", "audit: %(who)s search %(detail)s", who=repr(user.name), detail=detail)

@@ -15,7 +15,9 @@ from answering import CODES, IMAGES, Made
 from tiny import TINY, add_encoder
 
 import radretrieval as rr
+from radretrieval.archive import encoders
 from radretrieval.archive.connections import Database
+from radretrieval.search.searcher import Searcher
 
 FILMS = 9  # files of the archive: six radiographs, two frames in one file, two PNG
 
@@ -99,6 +101,36 @@ def test_another_encoder_is_used_once_it_is_active(answers: Made, empty: rr.Arch
     assert empty.search(1).encoder_id == second
     assert [row["active"] for row in empty.encoders()] == [False, True]
     assert empty.search(1, encoder=first).encoder_id == first
+
+
+def test_the_next_search_after_a_switch_by_another_process_is_of_the_new_encoder(
+    answers: Made, empty: rr.Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A warm search does not read the encoder before: the statement that adds its row sees that another is active."""
+    empty.ingest(answers.folder / "x-rays", workers=1)
+    with Database(empty.url).connection() as connection:
+        first, second = (add_encoder(connection, seed) for seed in (0, 1))
+    for encoder in (first, second):
+        empty.encode(encoder=encoder, device="cpu", workers=1)
+    read: list[object] = []
+    refresh = Searcher.refresh
+    monkeypatch.setattr(Searcher, "refresh", lambda self: read.append(self) or refresh(self))
+    assert [empty.search(1).encoder_id for _ in range(3)] == [first] * 3
+    assert read == []
+    with Database(empty.url).connection() as connection:
+        encoders.activate(connection, second)
+    assert [empty.search(1).encoder_id for _ in range(2)] == [second] * 2
+    with Database(empty.url).connection() as connection:
+        connection.execute("UPDATE encoder SET active = false")
+    with pytest.raises(rr.NoEncoder):
+        empty.search(1)
+    with Database(empty.url).connection() as connection:
+        encoders.activate(connection, first)
+        assert empty.search(1, encoder=second).encoder_id == second
+        rows = connection.execute(
+            "SELECT detail ->> 'encoder_id' AS encoder FROM audit WHERE action = 'search' ORDER BY id"
+        )
+        assert [int(row["encoder"]) for row in rows] == [first] * 3 + [second] * 3
 
 
 def test_many_queries(answers: Made, archive: rr.Archive, tmp_path: Path) -> None:

@@ -16,9 +16,11 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from filled import fill
 from psycopg.rows import dict_row
 
-from radretrieval.archive import audit, connections, migrations
+from radretrieval.archive import audit, connections, encoders, migrations
+from radretrieval.archive.audit import Asked, Outcome
 from radretrieval.archive.connections import Database
 from radretrieval.archive.pooled import PooledConnection
 from radretrieval.errors import DatabaseUnavailable
@@ -149,28 +151,65 @@ def test_a_row_that_is_begun_is_there_when_it_is_finished(database: Database) ->
     with database.connection() as connection:
         connection.autocommit = True
         detail = {"hits": [3, 4], "parameters": {"where": ["body_part=$1 %s 'x'"]}}
-        assert audit.begin(connection, "Dr. Ä", "search", detail)()
+        assert audit.begin(connection, "Dr. Ä", "search", detail)() is Outcome.ADDED
         row = connection.execute("SELECT who, action, detail FROM audit").fetchone()
         assert row == {"who": "Dr. Ä", "action": "search", "detail": detail}
         with pytest.raises(psycopg.errors.UntranslatableCharacter):
             audit.begin(connection, "a", "search", {"text": "\0"})()
         connection.execute("SET default_transaction_read_only = on")
-        assert not audit.begin(connection, "a", "search", {})()
+        assert audit.begin(connection, "a", "search", {})() is Outcome.NOT_ALLOWED
         connection.execute("SELECT 1")  # the connection can be used again
 
 
 def test_rows_are_begun_by_a_statement_that_is_prepared_once_and_never_behind_a_pooler(database: Database) -> None:
     named = "SELECT count(*) AS n FROM pg_prepared_statements WHERE name = 'radretrieval_audit_note'"
     with connections.connect(database.url, autocommit=True) as connection:
-        assert all(audit.begin(connection, "own", "search", {"n": n})() for n in range(3))
+        for number in range(3):
+            assert audit.begin(connection, "own", "search", {"n": number})() is Outcome.ADDED
         assert connection.execute(named).fetchone() == {"n": 1}
     url = f"{database.url}{'&' if '?' in database.url else '?'}options=-csearch_path%3Dpublic"
     with PooledConnection.to(url, "pooled", autocommit=True, row_factory=dict_row) as pooled:
-        assert audit.begin(pooled, "pooled", "search", {})()
+        assert audit.begin(pooled, "pooled", "search", {})() is Outcome.ADDED
         assert pooled.execute(named).fetchone() == {"n": 0}
     with database.connection() as connection:
         rows = connection.execute("SELECT who FROM audit ORDER BY id").fetchall()
         assert [row["who"] for row in rows] == ["own", "own", "own", "pooled"]
+
+
+CHANGES = (
+    "UPDATE encoder SET active = false",
+    "UPDATE encoder SET calibration = '{}'",
+    "INSERT INTO exact_index (encoder_id, live, live_at) SELECT id, true, now() FROM encoder WHERE active",
+    "INSERT INTO hnsw_audit (encoder_id, recall, recall_worst, sample, codes) "
+    "SELECT id, 1, 1, 1, 1 FROM encoder WHERE active",
+    "CREATE INDEX ON {partition} USING hnsw (code bit_hamming_ops)",
+)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("pooled", [False, True])
+def test_an_answer_has_a_row_only_while_its_encoder_is_as_it_was_read(
+    database: Database, change: str, pooled: bool
+) -> None:
+    with database.connection() as other:
+        fill(other, 3)
+        encoder = encoders.get(other).id
+    bare = f"{database.url}{'&' if '?' in database.url else '?'}options=-csearch_path%3Dpublic"
+    opened = (
+        PooledConnection.to(bare, "pooled", autocommit=True, row_factory=dict_row)
+        if pooled
+        else connections.connect(database.url, autocommit=True)
+    )
+    with opened as connection:
+        for asked in (None, encoder):
+            state = Asked(asked, encoders.get(connection, asked).state)
+            assert audit.begin(connection, "before", "search", {}, state)() is Outcome.ADDED
+        with database.connection() as other:
+            other.execute(change.replace("{partition}", f"cnnc_{encoder}"))  # type: ignore[arg-type]
+        assert audit.begin(connection, "after", "search", {}, state)() is Outcome.OTHER_ENCODER
+    with database.connection() as connection:
+        rows = connection.execute("SELECT who FROM audit ORDER BY id").fetchall()
+        assert [row["who"] for row in rows] == ["before", "before"]
 
 
 def test_the_row_is_the_last_statement_of_its_transaction() -> None:
@@ -205,7 +244,7 @@ def test_a_thread_that_waits_for_the_row_of_another_leaves_it_the_interpreter(da
     thread.start()
     assert added.wait(10)
     with contextlib.closing(connections.connect(database.url, autocommit=True)) as connection:
-        assert audit.begin(connection, "second", "search", {})()
+        assert audit.begin(connection, "second", "search", {})() is Outcome.ADDED
     assert committed.wait(5), "the session of the first was ended, since it did not go on"
     thread.join()
 

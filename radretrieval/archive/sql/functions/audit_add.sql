@@ -3,30 +3,32 @@
 CREATE OR REPLACE FUNCTION radretrieval.audit_add(who text, action text, detail jsonb) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '10s' AS $$
 DECLARE
-    head radretrieval.audit_head;
+    called CONSTANT timestamptz := clock_timestamp();
+    number bigint;
+    moment timestamptz;
+    chained bytea;
     patience CONSTANT text := current_setting('idle_in_transaction_session_timeout');
 BEGIN
     IF patience = '0' OR patience::interval > '10s' THEN
         PERFORM set_config('idle_in_transaction_session_timeout', '10s', true);
     END IF;
     LOOP
-        UPDATE radretrieval.audit_head h SET (last_id, at, hash) = (
-            SELECT n.id, n.at, radretrieval.audit_hash(h.hash, n.id, n.at, audit_add.who, session_user::text, audit_add.action,
-                                                       audit_add.detail)
-            FROM (SELECT h.last_id + 1 AS id, greatest(clock_timestamp(), h.at) AS at) n)
-        RETURNING h.* INTO head;
+        UPDATE radretrieval.audit_head h SET last_id = h.last_id + 1, at = greatest(called, h.at),
+            hash = radretrieval.audit_hash(h.hash, h.last_id + 1, greatest(called, h.at), audit_add.who, session_user::text,
+                                           audit_add.action, audit_add.detail)
+        RETURNING h.last_id, h.at, h.hash INTO number, moment, chained;
         EXIT WHEN FOUND;
         -- an archive that was restored, or replicated, without this row
         INSERT INTO radretrieval.audit_head (last_id, at, hash)
         SELECT a.id, a.at, a.hash FROM radretrieval.audit a UNION ALL SELECT 0, 'epoch', '' ORDER BY 1 DESC LIMIT 1
         ON CONFLICT DO NOTHING;
     END LOOP;
-    IF to_regclass('radretrieval.audit_' || to_char(head.at AT TIME ZONE 'UTC', 'YYYY_MM')) IS NULL THEN
-        PERFORM radretrieval.audit_partition(head.at);
+    IF to_regclass('radretrieval.audit_' || to_char(moment AT TIME ZONE 'UTC', 'YYYY_MM')) IS NULL THEN
+        PERFORM radretrieval.audit_partition(moment);
     END IF;
     INSERT INTO radretrieval.audit (id, at, who, db_role, action, detail, hash)
-    VALUES (head.last_id, head.at, audit_add.who, session_user, audit_add.action, audit_add.detail, head.hash);
-    RETURN head.last_id;
+    VALUES (number, moment, audit_add.who, session_user, audit_add.action, audit_add.detail, chained);
+    RETURN number;
 END
 $$;
 
