@@ -26,6 +26,7 @@ from radretrieval.errors import InputMissing, UsageError
 T = TypeVar("T")
 AsyncConnection = psycopg.AsyncConnection[dict[str, Any]]
 ALL = "all"  # what stands for every site, and is the name of none
+_LEAVING_SECONDS = 1.0  # at most, for the tasks of sites that are late to end
 _NAME = re.compile(r"[\w.-]{1,63}", re.ASCII)
 
 
@@ -168,7 +169,7 @@ async def _ask(
                 connections[site.name].pgconn.finish()
             task.cancel()
     if late:
-        await asyncio.wait(late, timeout=1)
+        await asyncio.wait(late, timeout=_LEAVING_SECONDS)
     nothing = f"no answer within {deadline:g} s"
     return [
         Reply(site.name, None, nothing, deadline * 1000) if task in late else task.result()

@@ -175,6 +175,37 @@ def test_groups_reach_far_codes_and_an_index_without_groups_serves(
     proven(indexed, connection, anchored.encoder)
 
 
+def test_a_code_at_the_very_reach_of_its_group_is_found(indexed: Database, anchored: Anchored, connection: Any) -> None:
+    index, first, reach, anchor, group, near = rows(
+        connection,
+        "SELECT g.index_id, g.first, g.reach, a.anchor, g.code::text, a.code::text FROM exact_group g"
+        " JOIN exact_anchor a ON a.index_id = g.index_id AND a.anchor BETWEEN g.first AND g.last"
+        " ORDER BY g.code <~> a.code DESC, a.anchor LIMIT 1",
+    )[0]
+    centre, start = (np.array(list(code), int) for code in (group, near))
+    # on a shortest way from the group's centre over the anchor, beyond all others of the group; then on, to the query
+    same = np.flatnonzero(start == centre)
+    steps = reach + 5 - int((start != centre).sum())
+    far, query = start.copy(), start.copy()
+    far[same[:steps]] ^= 1
+    query[same[: steps + 20]] ^= 1
+    code = np.packbits(far.astype(np.uint8))[None]
+    ids = new_images(connection, 1)
+    with connection.transaction():
+        connection.execute(
+            "SELECT set_config('radretrieval.anchors', %s, true)", (f"{index} {{{ids[0]}}} {{{anchor}}}",)
+        )
+        codes.write_cnnc(connection, anchored.encoder, ids, code, 1000)
+    reached = "SELECT reach FROM exact_group WHERE first = %s"
+    assert rows(connection, reached, (first,)) == [(reach + 5,)]
+    asked = np.packbits(query.astype(np.uint8))
+    truth = proven(indexed, connection, anchored.encoder)
+    expected = truth.nearest(asked, 1)
+    assert expected[0] == (ids[0], 20)
+    assert rows(connection, "SELECT image_id, distance FROM cnnc_nearest(%s::bit(1000), 1)", (text(asked),)) == expected
+    assert rows(connection, "SELECT cnnc_within(%s::bit(1000), 20)", (text(asked),)) == [(len(expected),)]
+
+
 def test_hints_true_wrong_and_of_another_index(indexed: Database, anchored: Anchored, connection: Any) -> None:
     near, ids = AnchorHints(), new_images(connection, 60)
     given = np.concatenate([far_codes(30), new_codes(30)])
