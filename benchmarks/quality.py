@@ -3,7 +3,8 @@
     python benchmarks/quality.py [--tasks abcd] [--rows TEXT …] [--seeds N] [--report] [--split validation] [--write]
 
 Trains what is missing, keeps it in --work, and prints the tables; with --report it trains nothing, and says what is
-missing. --write puts the tables below the notes of benchmarks/results/quality.md. A choice is made by --split
+missing. --write puts the tables below the notes of benchmarks/results/quality.md; those of tasks that were not asked
+for stay as they are there. A choice is made by --split
 validation; --split test is looked at once it is made. All of it takes a day on two cores (task (a) most of it): hence
 no part of `make bench`. The peers need faiss: pip install faiss-cpu. Tasks (b) to (d) are left out where
 ../shared/data is absent.
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -58,11 +60,11 @@ def main() -> None:
         shown = [row for row in shown if row.name == REFERENCE or row in chosen]
     if not arguments.report:
         train(chosen, films, folder, arguments.seeds)
-    text = report(shown, films, folder, arguments.seeds, [arguments.split] if arguments.split else SPLITS)
-    print(text)
+    splits = [arguments.split] if arguments.split else SPLITS
+    texts = {task.name: report(task, shown, folder, arguments.seeds, splits) for task in films}
+    print("\n".join(texts.values()))
     if arguments.write:
-        head = RESULT.read_text(encoding="utf-8").partition(MARK)[0] if RESULT.exists() else "# Quality\n\n"
-        RESULT.write_text(head + MARK + "\n" + text, encoding="utf-8")
+        write(texts)
 
 
 def train(chosen: Sequence[Row], films: Sequence[Task], folder: Path, seeds: int) -> None:
@@ -74,16 +76,22 @@ def train(chosen: Sequence[Row], films: Sequence[Task], folder: Path, seeds: int
                     row.learner.run(folder, task, seed)
 
 
-def report(chosen: Sequence[Row], films: Sequence[Task], folder: Path, seeds: int, splits: Sequence[str]) -> str:
-    """The tables, in Markdown."""
-    lines = [machine("torch", "numpy"), ""]
-    for task in films:
-        lines += [f"## {task}", ""]
-        for split in splits:
-            cells = {row.name: scored(row, task, folder, seeds, split) for row in chosen}
-            lines += [f"### ({task.name}) {split}", "", *main_table(cells), "", *size_table(task, split, cells), ""]
-        lines += [*trainings(chosen, task, folder, seeds), "", *times(chosen, task, folder)]
+def report(task: Task, chosen: Sequence[Row], folder: Path, seeds: int, splits: Sequence[str]) -> str:
+    """The tables of a task, in Markdown."""
+    lines = [f"## {task}", "", machine("torch", "numpy"), ""]
+    for split in splits:
+        cells = {row.name: scored(row, task, folder, seeds, split) for row in chosen}
+        lines += [f"### ({task.name}) {split}", "", *main_table(cells), "", *size_table(task, split, cells), ""]
+    lines += [*trainings(chosen, task, folder, seeds), "", *times(chosen, task, folder)]
     return "\n".join(lines)
+
+
+def write(texts: dict[str, str]) -> None:
+    """Put tables of tasks into the result, where those of the others stay."""
+    head, _, rest = RESULT.read_text(encoding="utf-8").partition(MARK)
+    kept = {part[4]: part for part in re.split(r"^(?=## \()", rest, flags=re.MULTILINE)[1:]}
+    tables = [part.strip() + "\n" for _, part in sorted((kept | texts).items())]
+    RESULT.write_text("\n".join([head + MARK, *tables]), encoding="utf-8")
 
 
 def scored(row: Row, task: Task, folder: Path, seeds: int, split: str) -> list[Figures]:
