@@ -197,6 +197,8 @@ class ArchiveCodes(ArchiveBase):
         """
         from radretrieval.archive.search import exact_index, hnsw
 
+        if kind == "hnsw" and anchors is not None:
+            raise UsageError("--anchors is of the exact index; leave it out with --kind hnsw")
         started, chosen = time.monotonic(), self.encoder(encoder)
         with self._noted("index build", kind=_kind(kind), encoder_id=chosen.id) as noted:
             if kind == "hnsw":

@@ -153,8 +153,9 @@ def _refusal(error: Exception) -> EnvironmentUnusable | None:
 
     if isinstance(error, errors.InsufficientPrivilege):
         return PrivilegeMissing(
-            f"the database refuses it: {_first(error)}; log in as a role that may, or ask the DBA for the right: "
-            "radretrieval db check --role SERVICE names each that a role lacks, with the SQL that grants it"
+            f"the database refuses it: {_first(error)}; log in as a role that may: that of a service does what its "
+            "service does, the owner (a member of radretrieval_owner) all else; radretrieval db check --role SERVICE "
+            "names each right that the role of a service lacks, with the SQL that grants it"
         )
     if isinstance(error, errors.UndefinedTable):
         return SchemaOutdated(

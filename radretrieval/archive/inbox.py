@@ -50,13 +50,23 @@ def add(connection: Connection, *arrivals: Arrival) -> set[bytes]:
     return {row["sha256"] for row in rows}
 
 
-def again(connection: Connection) -> list[Arrival]:
-    """Insert what came before and failed as arrivals once more; of a SOP Instance UID that is an image, nothing.
+def failing(connection: Connection) -> list[tuple[Arrival, str, str]]:
+    """What came before and failed, with error and message: the last to have been tried is the last.
 
-    Returns all arrivals that have failed before: those of a run that was killed, or goes on, are among them.
+    Not those of whose SOP Instance UID a file that came later is an image, or waits: they would replace it.
     """
-    connection.execute(sql("arrival_again"))
-    return [Arrival(**row) for row in connection.execute(sql("arrival_failed")).fetchall()]
+    rows = connection.execute(sql("arrival_failing")).fetchall()
+    return [
+        (Arrival(row["sha256"], row["uri"], row["origin"], row["sop_instance_uid"]), row["error"], row["message"])
+        for row in rows
+    ]
+
+
+def again(connection: Connection, arrivals: Sequence[Arrival]) -> None:
+    """Insert what came before and failed as arrivals once more, in order; some may wait, of a run that was killed."""
+    columns = ("sha256", "uri", "origin", "sop_instance_uid")
+    given = {name: [getattr(one, name) for one in arrivals] for name in columns}
+    connection.execute(sql("arrival_again"), given)
 
 
 def unneeded(connection: Connection, sha256: Sequence[bytes]) -> list[bytes]:

@@ -71,8 +71,10 @@ GROUP BY l.pid ORDER BY 2 DESC;
 -- :images_staging Where COPY puts new images; it goes with the transaction.
 CREATE TEMP TABLE IF NOT EXISTS incoming (LIKE radretrieval.image INCLUDING DEFAULTS) ON COMMIT DROP;
 
--- :images_merge Take the staged images over, in order; what the archive has already stays as it is.
-INSERT INTO image ({columns}) SELECT {columns} FROM incoming ORDER BY id
+-- :images_merge Take the staged images over, in order; what the archive has already stays as it is. A further frame of a file that is
+-- withdrawn is so too.
+INSERT INTO image ({columns}, hidden_at)
+SELECT {columns}, (SELECT min(h.hidden_at) FROM image h WHERE h.sha256 = n.sha256) FROM incoming n ORDER BY id
 ON CONFLICT DO NOTHING RETURNING sha256, id;
 
 -- :image_by_sop The images that hold a SOP Instance UID.
@@ -777,18 +779,23 @@ WHERE NOT EXISTS (SELECT FROM image i WHERE i.sha256 = n.sha256 AND (i.gone_at I
    OR EXISTS (SELECT FROM arrival a WHERE a.sop_instance_uid = n.sop_instance_uid AND a.sha256 <> n.sha256)
 ON CONFLICT (sha256) DO NOTHING RETURNING sha256;
 
--- :arrival_again Files that came and failed are to be read again; not those of whose SOP Instance UID another, which came
--- later, is an image.
-INSERT INTO arrival (sha256, uri, origin, sop_instance_uid)
-SELECT DISTINCT ON (f.sha256) f.sha256, f.uri, f.origin, f.sop_instance_uid FROM ingest_failure f
-WHERE f.sha256 IS NOT NULL AND NOT starts_with(f.uri, 'file:')
-  AND NOT EXISTS (SELECT FROM image i WHERE i.sop_instance_uid = f.sop_instance_uid)
-ORDER BY f.sha256, f.last_at DESC
-ON CONFLICT (sha256) DO NOTHING;
+-- :arrival_failing Files that came and failed, with the reason of the last time, in the order of their last tries; not those of whose SOP
+-- Instance UID another, which came later, is an image or waits.
+SELECT s.* FROM (
+    SELECT DISTINCT ON (f.sha256) f.sha256, f.uri, f.origin, f.sop_instance_uid, f.error, f.message, f.last_at FROM ingest_failure f
+    WHERE f.sha256 IS NOT NULL AND NOT starts_with(f.uri, 'file:')
+      AND NOT EXISTS (SELECT FROM image i WHERE i.sop_instance_uid = f.sop_instance_uid)
+      AND NOT EXISTS (SELECT FROM arrival a WHERE a.sop_instance_uid = f.sop_instance_uid AND a.sha256 <> f.sha256
+                      AND NOT EXISTS (SELECT FROM ingest_failure o WHERE o.sha256 = a.sha256))
+    ORDER BY f.sha256, f.last_at DESC) s
+ORDER BY s.last_at, s.uri;
 
--- :arrival_failed Arrivals that have failed before: of this run, and of one that was killed or goes on.
-SELECT a.id, a.sha256, a.uri, a.origin, a.sop_instance_uid FROM arrival a
-WHERE EXISTS (SELECT FROM ingest_failure f WHERE f.sha256 = a.sha256 AND NOT starts_with(f.uri, 'file:')) ORDER BY a.id;
+-- :arrival_again These are to be read again, in this order, where they do not wait already.
+INSERT INTO arrival (sha256, uri, origin, sop_instance_uid)
+SELECT n.sha256, n.uri, n.origin, n.sop_instance_uid
+FROM unnest(%(sha256)s::bytea[], %(uri)s::text[], %(origin)s::text[], %(sop_instance_uid)s::text[])
+    WITH ORDINALITY AS n (sha256, uri, origin, sop_instance_uid, place)
+ORDER BY n.place ON CONFLICT (sha256) DO NOTHING;
 
 -- :arrival_unneeded Which of these contents the store keeps for nobody.
 SELECT s.sha256 FROM unnest(%(sha256)s::bytea[]) AS s (sha256)
@@ -1467,10 +1474,6 @@ INSERT INTO cnnc (encoder_id, image_id, code) SELECT encoder_id, image_id, code 
 -- :withdraw_mark Since when they are withdrawn; NULL: they are not.
 UPDATE image SET hidden_at = CASE WHEN %(hide)s THEN clock_timestamp() END
 WHERE id = ANY(%(ids)s) AND (hidden_at IS NULL) = %(hide)s;
-
--- :withdraw_complete New images of files, where another of the same file is withdrawn.
-UPDATE image n SET hidden_at = h.hidden_at FROM image h
-WHERE h.sha256 = n.sha256 AND h.hidden_at IS NOT NULL AND n.hidden_at IS NULL AND n.sha256 = ANY(%(sha256)s);
 
 -- :withdraw_same_pixels Images that are found and have the pixels of one of these.
 SELECT DISTINCT o.id FROM image i JOIN image o ON o.pixels_sha256 = i.pixels_sha256

@@ -68,6 +68,7 @@ def _found(connection: Connection, facts: dict[str, Any], services: list[str]) -
         return
     needed, allowed = _expected(connection, services)
     has: set[_Key] = set()
+    taken: set[tuple[str, str, str]] = set()  # a REVOKE of a whole table takes the right on its columns too
     others = [role(one) for one in SERVICES if one not in services]
     for row in connection.execute(sql("role_rights")).fetchall():
         key = (row["kind"], row["name"], row["privilege"], row["column"])
@@ -80,12 +81,13 @@ def _found(connection: Connection, facts: dict[str, Any], services: list[str]) -
         if key[2] == "OWNER":
             yield f"{row['grantee']} owns {_place(key)}", _to_owner(key, facts)
         elif not _is_among(key, allowed):
+            taken |= {key[:3]} if key[3] == "" else set()
             yield f"it has {_called(key)}", f"REVOKE {_statement(key, facts)} FROM {row['grantee']}"
         elif row["grantable"]:
             repair = f"REVOKE GRANT OPTION FOR {_statement(key, facts)} FROM {row['grantee']} CASCADE"
             yield f"it may grant {_called(key)} to others", repair
     for service, key in needed:
-        if not _is_among(key, has):
+        if not _is_among(key, has) or key[:3] in taken:
             if role(service) in facts["exists"] and role(service) not in facts["member_of"]:
                 yield f"it is not a member of {role(service)}", f"GRANT {role(service)} TO {name}"
             else:

@@ -58,8 +58,3 @@ def show(connection: Connection, ids: Sequence[int]) -> int:
     given = {"ids": list(ids), "hide": False}
     connection.execute(sql("withdraw_mark"), given)
     return connection.execute(sql("withdraw_show"), given).rowcount
-
-
-def complete(connection: Connection, sha256: Sequence[bytes]) -> None:
-    """Withdraw images of these files that have no codes yet, where another of the same file is withdrawn."""
-    connection.execute(sql("withdraw_complete"), {"sha256": list(sha256)})

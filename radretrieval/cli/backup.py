@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from radretrieval.cli.common import AsJson, bar, opened, print_document, tell, tell_failures
+from radretrieval.cli.common import AsJson, bar, check_needs, opened, print_document, tell, tell_failures
 from radretrieval.errors import UsageError
 
 Keys = Annotated[
@@ -51,8 +51,7 @@ def backup(
     The backup before stays whole until the new one is; files that it has are not copied again. Ends with 1 when the
     store lacks a file, or when the verification finds a fault.
     """
-    if scratch is not None and not (verify or verify_only):
-        raise UsageError("--scratch is of --verify and --verify-only; say one of them too")
+    check_needs(context, scratch="verify verify_only", passphrase_file="keys")
     if verify_only and (verify or keys is not None or passphrase_file is not None):
         raise UsageError("--verify-only makes no backup; leave out --verify, --keys and --passphrase-file")
     document, failed = {}, False
@@ -93,6 +92,7 @@ def restore(
     Every file of the backup is checked before anything is changed; an archive is never overwritten. Rights and policies
     are not restored: grant them anew.
     """
+    check_needs(context, passphrase_file="keys")
     with opened(context) as archive, bar("restore") as progress:
         report = archive.restore(
             folder, keys=keys, passphrase_file=passphrase_file, skip_damaged=skip_damaged, progress=progress

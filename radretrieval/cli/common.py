@@ -59,6 +59,26 @@ def opened(context: typer.Context) -> Archive:
     return Archive(make_settings(database_url=context.obj))
 
 
+def check_needs(context: typer.Context, **needs: str) -> None:
+    """Raise UsageError for an option that was given without the one that it is about: it would be ignored in silence.
+
+    Parameters
+    ----------
+    needs : by the parameter's name, the names of those of which one must be given too, as "verify verify_only".
+    """
+    from radretrieval.errors import UsageError
+
+    def given(name: str) -> bool:
+        source = context.get_parameter_source(name)
+        return source is not None and source.name != "DEFAULT"
+
+    called = {one.name: one.opts[0] for one in context.command.params}
+    for name, others in needs.items():
+        if given(name) and not any(map(given, others.split())):
+            about = " or ".join(called[other] for other in others.split())
+            raise UsageError(f"{called[name]} goes with {about}; say that too, or leave it out")
+
+
 def stop_on_signals() -> threading.Event:
     """An event that SIGTERM and the first SIGINT set, to stop in order; a second SIGINT ends the run at once."""
     stop = threading.Event()

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from radretrieval.cli.common import AsJson, opened, print_document, tell
+from radretrieval.cli.common import AsJson, check_needs, opened, print_document, tell
 from radretrieval.errors import DIRECT, STANDBY, UsageError
 
 app = typer.Typer(help="Set up, check and stop the database.", no_args_is_help=True, rich_markup_mode=None)
@@ -31,8 +31,7 @@ def upgrade(
     as_json: AsJson = False,
 ) -> None:
     """Bring the schema, its functions and its views to this version's (waits for another upgrade that runs)."""
-    if start is not None and not sql:
-        raise UsageError("--from goes with --sql; db upgrade itself starts where the database stands")
+    check_needs(context, start="sql")
     with opened(context) as archive:
         if sql:
             archive.print_upgrade(sys.stdout, start)

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from radretrieval.cli.common import AsJson, EncoderId, bar, opened, print_document, tell, tell_failures
+from radretrieval.cli.common import AsJson, EncoderId, bar, check_needs, opened, print_document, tell, tell_failures
 
 
 def export(
@@ -64,6 +64,7 @@ def export(
     Every file ends as exported, unchanged or failed. With --deidentify look at the pictures before they
     leave: names that were written on a film stay on it.
     """
+    check_needs(context, key="deidentify", accept_burned_in="deidentify")
     with opened(context) as archive, bar("export") as progress:
         report = archive.export(
             folder,

@@ -15,6 +15,7 @@ from radretrieval.cli.common import (
     Issuer,
     Workers,
     bar,
+    check_needs,
     opened,
     print_document,
     stop_on_signals,
@@ -76,8 +77,7 @@ def ingest(
         _check_alone(folders, watch, move_to, labels, split, keep, frames, issuer)
     elif not folders and (watch or labels is None):
         raise typer.BadParameter("name a radiograph or a folder of radiographs", param_hint="PATH")
-    if move_to is not None and not watch:
-        raise typer.BadParameter("goes with --watch", param_hint="--move-to")
+    check_needs(context, settle="watch", move_to="watch")
     with opened(context) as archive:
         asked = partial(
             archive.watch if watch else archive.ingest,

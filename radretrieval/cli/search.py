@@ -14,6 +14,7 @@ from radretrieval.cli.common import (
     Device,
     EncoderId,
     bar,
+    check_needs,
     opened,
     print_document,
     print_json,
@@ -207,8 +208,7 @@ def search(
     of_one = [*([] if roi is None else ["--roi"]), *(["--explain"] if explain else []), *outputs.given()]
     of_one += [*(["--relevant"] if relevant else []), *(["--not-relevant"] if not_relevant else [])]
     _check_options(query, batch, everything, out, [*of_one, *(["--site"] if site else [])])
-    if require_all and not site:
-        raise rr.UsageError("--require-all is of sites; name them with --site, or all of them with --site all")
+    check_needs(context, deadline="site", require_all="site", roi_method="roi", roi_polarity="roi", ae_title="store_to")
     conditions: dict[str, Any] = {
         "top": top,
         "candidates": candidates,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 
-from radretrieval.archive import inbox
-from radretrieval.archive.connections import Database
+from radretrieval.archive import images, inbox
+from radretrieval.archive.connections import Connection, Database
+from radretrieval.archive.inbox import Arrival
 from radretrieval.config import Settings
 from radretrieval.errors import EnvironmentUnusable
 from radretrieval.ingest.inbox_worker import InboxWorker
@@ -23,16 +24,8 @@ def ingest_failed(database: Database, settings: Settings, workers: int | None = 
     """
     report, began = IngestReport(), time.monotonic()
     with database.connection() as connection:
-        waiting = {arrival.sha256: arrival for arrival in inbox.again(connection)}
-        store = ContentStore(settings.store_folder, settings.store_group)
-        if waiting and not any(store.path(sha256).exists() for sha256 in waiting):
-            connection.rollback()  # else a store that is not mounted would become the reason of each
-            raise EnvironmentUnusable(
-                f"the store {store.folder} has none of the {len(waiting)} files that were received or pulled and "
-                "failed; mount it, or let RADRETRIEVAL_STORE name it"
-            )
+        waiting = {arrival.sha256: arrival for arrival in _again(connection, settings, report)}
         connection.commit()
-        report.seen = len(waiting)
 
         def settled() -> bool:
             for row in inbox.outcomes(connection, list(waiting.values())):
@@ -47,3 +40,27 @@ def ingest_failed(database: Database, settings: Settings, workers: int | None = 
         InboxWorker(database, settings, workers).finish(settled)
     report.seconds = time.monotonic() - began
     return report
+
+
+def _again(connection: Connection, settings: Settings, report: IngestReport) -> list[Arrival]:
+    """What failed becomes arrivals once more; what the store has lost keeps its reason, and is told in the report.
+
+    Raises EnvironmentUnusable where the store has none of them: it is not mounted.
+    """
+    images.lock_ingestion(connection)  # as who makes images of them: what they have done is seen, and not done again
+    failing = inbox.failing(connection)
+    store = ContentStore(settings.store_folder, settings.store_group)
+    there = [arrival for arrival, _, _ in failing if store.path(arrival.sha256).exists()]
+    if failing and not there:
+        connection.rollback()
+        raise EnvironmentUnusable(
+            f"the store {store.folder} has none of the {len(failing)} files that were received or pulled and "
+            "failed; mount it, or let RADRETRIEVAL_STORE name it"
+        )
+    report.seen, found = len(failing), {arrival.sha256 for arrival in there}
+    for arrival, error, message in failing:
+        if arrival.sha256 not in found:
+            lost = "is not in the store any more; have it sent or pulled again. It failed before: "
+            report.fail(arrival.uri, error, lost + message)
+    inbox.again(connection, there)
+    return there

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from radretrieval.archive import codes, history, images, withdrawal
+from radretrieval.archive import codes, history, images
 from radretrieval.archive.connections import Connection
 from radretrieval.archive.images import NewImage
 from radretrieval.archive.schema.columns import FILE, HEADER
@@ -91,8 +91,6 @@ def register_images(
         for image in batch
     ]
     registration.write()
-    if frames := [image.sha256 for image in taken if image.frame > 1]:
-        withdrawal.complete(connection, frames)
     return written
 
 

@@ -56,15 +56,22 @@ class Forget:
     dry_run: bool = False
     allow: bool = False
 
-    @property
-    def kind(self) -> str | None:
-        """Which one is given; None for none."""
-        given = {"patient": self.patient, "study": self.study, "image": self.image, "age": self.older_than}
-        named = [kind for kind, value in given.items() if value is not None]
-        if len(named) > 1:
+    def __post_init__(self) -> None:
+        if len(self._named()) > 1:
             raise UsageError("name one: a patient, a study, an image, or an age")
         if self.origin is not None and self.older_than is None:
             raise UsageError("--origin is about --older-than; say that too, or leave it out")
+        if self.issuer is not None and self.patient is None:
+            raise UsageError("--issuer goes with --patient; say that too, or leave it out")
+
+    def _named(self) -> list[str]:
+        given = {"patient": self.patient, "study": self.study, "image": self.image, "age": self.older_than}
+        return [kind for kind, value in given.items() if value is not None]
+
+    @property
+    def kind(self) -> str | None:
+        """Which one is given; None for none."""
+        named = self._named()
         return named[0] if named else None
 
 

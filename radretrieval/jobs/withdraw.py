@@ -36,14 +36,20 @@ class Withdraw:
     dry_run: bool = False
     undo: bool = False
 
+    def __post_init__(self) -> None:
+        if len(self._named()) != 1:
+            raise UsageError("name one: a patient, a study, or an image")
+        if self.issuer is not None and self.patient is None:
+            raise UsageError("--issuer goes with --patient; say that too, or leave it out")
+
+    def _named(self) -> list[str]:
+        given = {"patient": self.patient, "study": self.study, "image": self.image}
+        return [kind for kind, value in given.items() if value is not None]
+
     @property
     def kind(self) -> str:
         """Which one is given."""
-        given = {"patient": self.patient, "study": self.study, "image": self.image}
-        named = [kind for kind, value in given.items() if value is not None]
-        if len(named) != 1:
-            raise UsageError("name one: a patient, a study, or an image")
-        return named[0]
+        return self._named()[0]
 
 
 @dataclass

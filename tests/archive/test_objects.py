@@ -368,7 +368,7 @@ def test_a_downgrade_that_would_lose_data_is_refused(empty_database_url: str) ->
             "VALUES (sha256('a'), 'a', 'png', 1, 1, 8, 'M')"
         )
     hidden = "UPDATE image SET hidden_at = now()", "UPDATE image SET hidden_at = NULL"
-    refused(REVISION, "0011", "images are withdrawn from searches.*radretrieval withdraw --undo", *hidden)
+    refused("0012", "0011", "images are withdrawn from searches.*radretrieval withdraw --undo", *hidden)
     migrations.downgrade(empty_database_url, "0011")
     refused(
         *("0011", "0010", "0011 made a hash chain, has rows.*restore a backup", "SELECT audit_add('a', 'b', '{}')"),

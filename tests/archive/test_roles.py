@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -16,7 +17,7 @@ from fastapi.testclient import TestClient
 from nodes import Receiving, a_file, until
 from psycopg import errors
 from pynetdicom import AE
-from roled import Roled, service_roles
+from roled import Roled, drop_roles, service_roles
 from roled import made as made_roled
 from serving import Films
 from small_web import SmallWeb
@@ -294,12 +295,13 @@ FORBIDDEN = {
     "SELECT uri FROM radretrieval.ingest_failure": "ingest search",
     "SELECT 1 FROM radretrieval.image FOR UPDATE": "ingest worker",
     "SELECT 1 FROM radretrieval.image FOR KEY SHARE": "ingest worker",
-    "LOCK TABLE radretrieval.image IN ACCESS EXCLUSIVE MODE": "ingest",
+    "LOCK TABLE radretrieval.image IN ACCESS EXCLUSIVE MODE": "",
     "LOCK TABLE radretrieval.cnnc_1 IN SHARE MODE": "ingest",
     "LOCK TABLE radretrieval.encoder IN ROW EXCLUSIVE MODE": "",
     "LOCK TABLE radretrieval.schema_object IN SHARE MODE": "",
     "UPDATE radretrieval.image SET flat = flat WHERE false": "ingest worker",
     "UPDATE radretrieval.image SET uri = uri WHERE false": "ingest",
+    "UPDATE radretrieval.image SET hidden_at = NULL WHERE false": "",
     "DELETE FROM radretrieval.image WHERE false": "",
     "INSERT INTO radretrieval.cnnc SELECT * FROM radretrieval.cnnc WHERE false": "worker",
     "INSERT INTO radretrieval.cnnc_1 SELECT * FROM radretrieval.cnnc WHERE false": "worker",
@@ -491,6 +493,48 @@ def test_check_names_what_is_missing_and_what_is_too_much_and_its_repair(roled: 
     assert none.stderr.count("\n") == 2
     refused = roled.run("none", "status", check=False)
     assert (refused.returncode, "db check --role" in refused.stderr) == (3, True)
+
+
+def test_a_right_on_the_whole_table_is_taken_and_those_on_its_columns_stay(roled: Roled) -> None:
+    roled.dba("GRANT UPDATE ON radretrieval.image TO radretrieval_ingest")
+    done = roled.run("ingest", "db", "check", check=False)
+    lines = [line.strip() for line in done.stderr.splitlines()[1:]]
+    assert lines[0] == "it has UPDATE on image: REVOKE UPDATE ON radretrieval.image FROM radretrieval_ingest;"
+    for line in lines:
+        roled.dba(line.partition(": ")[2])
+    roled.run("ingest", "db", "check")
+
+
+def test_revision_0013_takes_hidden_at_from_who_does_not_withdraw(server: Server, migrated_template: str) -> None:
+    def may(role: str, column: str) -> bool:
+        query = "SELECT has_column_privilege(%s, 'radretrieval.image', %s, 'UPDATE')"
+        return bool(dba.execute(query, [role, column]).fetchone()[0])  # type: ignore[index]
+
+    mark = secrets.token_hex(4)
+    own, all_of_it = f"rr_own_{mark}", f"rr_all_{mark}"
+    with (
+        server.database(template=migrated_template) as url,
+        service_roles(url),
+        psycopg.connect(url, autocommit=True) as dba,
+    ):
+        services = ["radretrieval_ingest", "radretrieval_worker"]
+        try:
+            for name in (own, all_of_it):
+                dba.execute(f"CREATE ROLE {name}; GRANT UPDATE ON radretrieval.image TO {name}")  # type: ignore[call-overload]
+            dba.execute(f"GRANT INSERT ON radretrieval.cnnc_hidden TO {all_of_it}")  # type: ignore[call-overload]
+            migrations.downgrade(url, "0012")
+            before = {(name, column): may(name, column) for name in (*services, own) for column in ("uri", "hidden_at")}
+            assert before == dict.fromkeys(before, True) | {
+                ("radretrieval_worker", "uri"): False,
+                ("radretrieval_worker", "hidden_at"): False,
+            }
+            migrations.upgrade(url)
+            for name in (*services, own):
+                assert (may(name, "uri"), may(name, "hidden_at")) == (before[name, "uri"], False), name
+            assert may("radretrieval_worker", "flat")
+            assert may(all_of_it, "hidden_at")
+        finally:
+            drop_roles(dba, [own, all_of_it])
 
 
 def test_an_upgrade_grants_what_is_new_and_nothing_else(server: Server, migrated_template: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import pytest
 from nodes import a_file, until
 from nodes import take_in as stored
 
-from radretrieval.archive import inbox
+from radretrieval.archive import images, inbox
 from radretrieval.archive.connections import Database
 from radretrieval.config import Settings
 from radretrieval.dicom.scp.commit_queue import ReceiveQueue
@@ -228,7 +229,8 @@ def test_what_the_store_has_lost_is_told_and_what_a_killed_run_left_is_read(
     with database.connection() as connection:
         assert connection.execute("SELECT message FROM ingest_failure ORDER BY uri").fetchall() == reasons
         assert inbox.count(connection) == 0
-        assert len(inbox.again(connection)) == 2, "and then it was killed"
+        inbox.again(connection, [one for one, _, _ in inbox.failing(connection)])
+        assert inbox.count(connection) == 2, "and then it was killed"
     away.rename(store.folder)
     damaged = store.path(hashlib.sha256((tmp_path / "1.dcm").read_bytes()).digest())
     damaged.unlink()
@@ -239,3 +241,123 @@ def test_what_the_store_has_lost_is_told_and_what_a_killed_run_left_is_read(
     take_in(tmp_path / "1.dcm")
     assert InboxWorker(database, settings, 1).finish().added == 1
     assert ingest_failed(database, settings, 1).seen == 0
+
+
+def failed_before(database: Database, settings: Settings, take_in: TakeIn, *paths: Path) -> None:
+    """Have files received, which are too large, and fail one after the other."""
+    for path in paths:
+        take_in(path)
+        assert InboxWorker(database, settings.model_copy(update={"max_pixels": 100}), 1).finish().failed == 1
+
+
+def test_what_the_store_has_lost_keeps_its_reason_beside_others(
+    database: Database, settings: Settings, take_in: TakeIn, store: ContentStore, tmp_path: Path
+) -> None:
+    paths = [tmp_path / f"{number}.dcm" for number in (1, 2)]
+    for number, path in enumerate(paths):
+        a_file(path, number)
+    failed_before(database, settings, take_in, *paths)
+    lost = hashlib.sha256(paths[0].read_bytes()).digest()
+    store.path(lost).unlink()
+    with database.connection() as connection:
+        kept = connection.execute("SELECT * FROM ingest_failure WHERE sha256 = %s", [lost]).fetchall()
+    for added in (1, 0):
+        if added == 0:
+            failed_before(database, settings, take_in, a_third(tmp_path))
+        report = ingest_failed(database, settings, 1)
+        assert (report.seen, report.added, report.failed) == (2, 1, 1)
+        assert report.failures[0]["message"] == (
+            "is not in the store any more; have it sent or pulled again. It failed before: " + kept[0]["message"]
+        )
+        with database.connection() as connection:
+            assert connection.execute("SELECT * FROM ingest_failure").fetchall() == kept
+    take_in(paths[0])
+    assert InboxWorker(database, settings, 1).finish().added == 1
+    assert ingest_failed(database, settings, 1).seen == 0
+
+
+def a_third(folder: Path) -> Path:
+    a_file(folder / "3.dcm", 3)
+    return folder / "3.dcm"
+
+
+def test_what_failed_does_not_replace_what_came_after_it_and_waits(
+    database: Database, settings: Settings, take_in: TakeIn, tmp_path: Path
+) -> None:
+    """Nor another that failed after it: they are read in the order in which they came."""
+    a_file(tmp_path / "0.dcm")
+    ds, paths = pydicom.dcmread(tmp_path / "0.dcm"), [tmp_path / f"{number}.dcm" for number in range(6)]
+    for number, path in enumerate(paths):  # several: their hashes are in no order
+        ds.BodyPartExamined = f"PART{number}"
+        ds.save_as(path)
+    failed_before(database, settings, take_in, *paths[:5])
+    assert ingest_failed(database, settings.model_copy(update={"max_pixels": 100}), 1).failed == 5
+    assert ingest_failed(database, settings, 1).seen == 5
+    with database.connection() as connection:
+        assert connection.execute("SELECT body_part FROM image").fetchall() == [{"body_part": "PART4"}]
+        connection.execute("TRUNCATE image CASCADE")
+    failed_before(database, settings, take_in, *paths[:1])
+    take_in(paths[5])
+    assert ingest_failed(database, settings, 1).seen == 0
+    InboxWorker(database, settings, 1).finish()
+    with database.connection() as connection:
+        assert connection.execute("SELECT body_part FROM image").fetchall() == [{"body_part": "PART5"}]
+
+
+def test_what_another_process_is_making_an_image_of_is_not_read_again(
+    database: Database, settings: Settings, take_in: TakeIn, tmp_path: Path
+) -> None:
+    """Its arrival and its failure go in one transaction, which the second run waits for."""
+    a_file(tmp_path / "1.dcm")
+    failed_before(database, settings, take_in, tmp_path / "1.dcm")
+    with database.connection() as connection, ThreadPoolExecutor(1) as threads:
+        images.lock_ingestion(connection)
+        inbox.again(connection, [one for one, _, _ in inbox.failing(connection)])
+        connection.commit()
+        (arrival,) = inbox.take(connection, 9)
+        images.lock_ingestion(connection)
+        images.forget_failures(connection, [arrival.uri])
+        inbox.done(connection, [arrival.id])
+        second = threads.submit(ingest_failed, database, settings, 1)
+        until(lambda: waits_for_a_lock(database), "it does not wait")
+        connection.commit()
+        assert second.result(60).seen == 0
+    assert waiting(database) == 0
+
+
+def waits_for_a_lock(database: Database) -> bool:
+    with psycopg.connect(database.url) as connection:
+        return connection.execute("SELECT FROM pg_locks WHERE NOT granted").rowcount > 0
+
+
+def test_two_runs_beside_a_node_that_receives_the_same_files_again(
+    database: Database, settings: Settings, take_in: TakeIn, store: ContentStore, tmp_path: Path
+) -> None:
+    paths = [tmp_path / f"{number}.dcm" for number in range(12)]
+    for number, path in enumerate(paths):
+        a_file(path, number)
+        take_in(path)
+    for path in paths[::4]:  # these fail for good
+        store.path(hashlib.sha256(path.read_bytes()).digest()).write_bytes(b"damaged")
+    InboxWorker(database, settings.model_copy(update={"max_pixels": 100}), 1).finish()
+    intake, stop = InboxWorker(database, settings, 1), threading.Event()
+    thread = threading.Thread(target=intake.run, args=(stop,), daemon=True)
+    thread.start()
+    with ThreadPoolExecutor(2) as threads:
+        runs = [threads.submit(ingest_failed, database, settings, 1) for _ in range(2)]
+        for path in paths[1::4]:
+            take_in(path)
+        reports = [run.result(120) for run in runs]
+    until(lambda: waiting(database) == 0, "arrivals are left")
+    stop.set()
+    intake.wake()
+    thread.join()
+    for report in reports:
+        assert report.added + report.unchanged + report.failed == report.seen
+    with database.connection() as connection:
+        left = connection.execute("SELECT sha256, message FROM ingest_failure").fetchall()
+        there = connection.execute("SELECT sha256 FROM image").fetchall()
+    hashes = [hashlib.sha256(path.read_bytes()).digest() for path in paths]
+    assert {row["sha256"] for row in left} == set(hashes[::4])
+    assert {"is damaged" in row["message"] for row in left} == {True}
+    assert sorted(row["sha256"] for row in there) == sorted(set(hashes) - set(hashes[::4]))

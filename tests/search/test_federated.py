@@ -345,7 +345,7 @@ def test_what_holds_in_one_archive_alone_is_refused(
 
 def test_options_of_sites_need_sites(federated: Federated, inside: Callable[..., Run]) -> None:
     done = inside("search", "id:3", "--require-all", url=federated.sites["east"], check=False)
-    assert (done.returncode, "--require-all is of sites" in done.stderr) == (2, True)
+    assert (done.returncode, "--require-all goes with --site;" in done.stderr) == (2, True)
     done = inside("search", "--all", "--out", "x.csv", "--site", "all", url=federated.sites["east"], check=False)
     assert (done.returncode, "--site is of one query" in done.stderr) == (2, True)
 

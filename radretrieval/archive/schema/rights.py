@@ -134,7 +134,7 @@ TABLES: dict[str, Table] = {
     "image": Table(
         f"id sha256 uri format rows columns bits_stored photometric irma_code split {_OF_HEADERS} ingested_at gone_at "
         "hidden_at",
-        ingest="SELECT INSERT UPDATE",
+        ingest="SELECT INSERT UPDATE(-hidden_at)",  # who withdraws sets it
         worker="SELECT UPDATE(flat)",  # UPDATE of a column is the right to lock the rows that are encoded
         search="SELECT",
         analyst="SELECT(-uri -patient_key?)",
