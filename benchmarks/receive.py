@@ -2,9 +2,15 @@
 
     python benchmarks/receive.py [--files 400] [--associations 4] [--rounds 5] [--intake] [--json FILE]
 
-Senders are DCMTK's dcmsend, one a connection, with files of 100 kB. The peer, in the same run and turn by turn: a bare
-pynetdicom node that writes each file and brings it to the disk (fsync of file and folder), and does nothing else. Both
-write below the same folder. At last twelve connections that say nothing, and how long a C-ECHO takes beside them.
+Senders are DCMTK's dcmsend, one a connection, with files of 100 kB. The peers, in the same run and turn by turn, all
+below the same folder:
+
+- a bare pynetdicom node that writes each file and brings it to the disk (fsync of file and folder), and does no more;
+- Orthanc with SyncStorageArea, as it comes: it brings the data of a file to the disk (fdatasync) before it answers, but
+  neither the folders that have its name nor its index (SQLite, WAL, synchronous NORMAL);
+- DCMTK's storescp, a process an association, which brings nothing to the disk: a floor, not a peer.
+
+At last twelve connections that say nothing, and how long a C-ECHO takes beside them.
 """
 
 from __future__ import annotations
@@ -20,8 +26,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -30,6 +37,7 @@ from _common import command, database, environment, machine, skip, table
 SIDE = 220  # pixels of 16 bits: 97 kB
 BAR = 250  # files a second, issue 5
 IDLE = 12
+PDU = 131072  # bytes, of all of them: with the 16 kB that Orthanc and storescp come with they are slower
 PEER = """
 import os, sys
 from pynetdicom import AE, evt
@@ -52,7 +60,6 @@ ae.maximum_pdu_size = 131072
 ae.add_supported_context("1.2.840.10008.5.1.4.1.1.1", ["1.2.840.10008.1.2.1"])
 ae.add_supported_context("1.2.840.10008.1.1")
 server = ae.start_server(("127.0.0.1", int(sys.argv[2])), block=False, evt_handlers=[(evt.EVT_C_STORE, store)])
-print("listens", file=sys.stderr, flush=True)
 sys.stdin.read()
 """
 
@@ -68,8 +75,6 @@ def main() -> None:
     arguments = parser.parse_args()
     if shutil.which("dcmsend") is None:
         skip("dcmsend (DCMTK) is not installed")
-    rates: dict[str, list[float]] = {"receive": [], "bare pynetdicom": []}
-    seconds: dict[str, list[float]] = {"receive": [], "bare pynetdicom": []}
     # not on the disk that is measured: what is written there waits with everything else
     memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     with ExitStack() as stack:
@@ -77,17 +82,17 @@ def main() -> None:
         sent = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=memory)))
         options = ["--host", "127.0.0.1", "--intake" if arguments.intake else "--no-intake"]
         words = [*command("receive", *options), "--port"]
-        ours = stack.enter_context(node(words, env=environment(settings)))
-        bare = settings.home / "bare"
-        bare.mkdir()
-        peer = stack.enter_context(node([sys.executable, "-c", PEER, str(bare)]))
-        for _ in range(arguments.rounds + 1):
-            for name, (port, process) in {"receive": ours, "bare pynetdicom": peer}.items():
+        nodes = {"receive": stack.enter_context(node(words, env=environment(settings)))}
+        nodes |= {name: stack.enter_context(node(*given)) for name, given in peers(settings.home).items()}
+        rates: dict[str, list[float]] = {name: [] for name in nodes}
+        seconds: dict[str, list[float]] = {name: [] for name in nodes}
+        for turn in range(arguments.rounds + 1):
+            for name, (port, process) in list(nodes.items())[:: 1 if turn % 2 else -1]:
                 write(sent, arguments.associations, arguments.files)
                 before = cpu(process)
                 rates[name].append(arguments.associations * arguments.files / send(sent, port, arguments.associations))
                 seconds[name].append((cpu(process) - before) / arguments.associations / arguments.files * 1000)
-        silent = beside_silence(ours[0])
+        silent = beside_silence(nodes["receive"][0])
     show(arguments, rates, seconds, silent)
     if arguments.json:
         arguments.json.write_text(json.dumps({"files_per_second": rates, "echo_beside_silence": silent}) + "\n")
@@ -108,32 +113,60 @@ def show(
         used = statistics.median(seconds[name][1:])
         rows.append((name, f"{middle:.0f}", f"{low:.0f}", f"{high:.0f}", f"{used:.1f}"))
     table(("files a second", "median", "min", "max", "ms of CPU a file"), rows)
-    ratios = [ours / peer for ours, peer in zip(*(found[1:] for found in rates.values()), strict=True)]
-    reached = statistics.median(rates["receive"][1:]) >= BAR
-    print(f"receive / bare: {statistics.median(ratios):.2f} (median of the rounds); {BAR} a second ", end="")
-    print("reached" if reached else "MISSED")
+    ours = rates["receive"][1:]
+    for name, found in rates.items():
+        if name != "receive":
+            ratios = [mine / theirs for mine, theirs in zip(ours, found[1:], strict=True)]
+            low, high = min(ratios), max(ratios)
+            print(f"receive / {name}: {statistics.median(ratios):.2f} (median of the rounds; {low:.2f} to {high:.2f})")
+    print(f"{BAR} a second", "reached" if statistics.median(ours) >= BAR else "MISSED")
     print(f"C-ECHO beside {IDLE} connections that say nothing: {silent:.2f} s")
 
 
+def peers(home: Path) -> dict[str, tuple[list[str], dict[str, str] | None, Path | None]]:
+    """What `node` takes of each peer that is installed."""
+    folders = {name: home / name for name in ("bare", "orthanc", "storescp")}
+    for folder in folders.values():
+        folder.mkdir()
+    found: dict[str, Any] = {"bare pynetdicom": ([sys.executable, "-c", PEER, str(folders["bare"])], None, None)}
+    if shutil.which("Orthanc"):
+        found["Orthanc"] = (["Orthanc"], None, folders["orthanc"])
+    if shutil.which("storescp"):
+        found["storescp, no fsync"] = (
+            ["storescp", "--fork", "-od", str(folders["storescp"]), "+B", "--max-pdu", str(PDU)],
+            None,
+            None,
+        )
+    return found
+
+
+def orthanc(folder: Path, port: int) -> str:
+    """The path of a configuration of Orthanc."""
+    path = folder / "orthanc.json"
+    told = {"Name": "peer", "StorageDirectory": str(folder), "IndexDirectory": str(folder), "SyncStorageArea": True}
+    told |= {"DicomPort": port, "DicomCheckCalledAet": False, "DicomAlwaysAllowStore": True}
+    told |= {"MaximumPduLength": PDU, "HttpServerEnabled": False}
+    path.write_text(json.dumps(told))
+    return str(path)
+
+
 @contextmanager
-def node(words: list[str], env: dict[str, str] | None = None) -> Iterator[tuple[int, psutil.Process]]:
-    """A process that listens; its port is the last of its words."""
+def node(
+    words: list[str], env: dict[str, str] | None = None, configured: Path | None = None
+) -> Iterator[tuple[int, psutil.Process]]:
+    """A process that listens; its port is the last of its words, or in the configuration, Orthanc's, of a folder."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     process = subprocess.Popen(
-        [*words, str(port)],
+        [*words, str(port) if configured is None else orthanc(configured, port)],
         env=env,
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
+        stderr=subprocess.DEVNULL,
     )
     try:
-        assert process.stderr is not None
-        line = process.stderr.readline()
-        if "listens" not in line:
-            raise SystemExit(f"{words[0]} does not listen: {line}{process.stderr.read()}")
+        await_port(port, process)
         yield port, psutil.Process(process.pid)
     finally:
         process.terminate()
@@ -144,9 +177,20 @@ def node(words: list[str], env: dict[str, str] | None = None) -> Iterator[tuple[
             raise
 
 
+def await_port(port: int, process: subprocess.Popen[bytes]) -> None:
+    """Wait until a process listens."""
+    for _ in range(300):
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+            return
+        if process.poll() is not None:
+            break
+        time.sleep(0.1)
+    raise SystemExit(f"{process.args!r} does not listen")
+
+
 def cpu(process: psutil.Process) -> float:
-    """Seconds of CPU that a process and its children used."""
-    return sum(sum(one.cpu_times()[:2]) for one in (process, *process.children(recursive=True)))
+    """Seconds of CPU that a process and its children, those that ended too, used."""
+    return sum(sum(one.cpu_times()[:4]) for one in (process, *process.children(recursive=True)))
 
 
 def write(folder: Path, senders: int, files: int) -> None:
