@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +27,7 @@ from serving import Films
 from tiny import add_encoder
 
 import radretrieval as rr
+from radretrieval.api.archive import Archive
 from radretrieval.archive import codes, feedback, images, label_reports
 from radretrieval.archive.connections import Database, connect
 from radretrieval.archive.facets import FacetCounts
@@ -415,3 +417,104 @@ def test_what_is_hidden_can_be_forgotten(world: World) -> None:
     assert world.rows("SELECT FROM image WHERE id = %s", FILM) == []
     assert world.rows("SELECT FROM cnnc_hidden") == world.rows("SELECT FROM cnnc WHERE image_id = %s", FILM) == []
     assert exact_check.check(world.database, world.archive.encoder(), 6, 20).sound
+
+
+def test_a_search_that_starts_after_it_does_not_show_the_image(world: World) -> None:
+    """By each index and the page, while it is withdrawn and found again, over and over, under searches."""
+    world.archive.build_index("hnsw")
+    one, two, three, four = (Archive(world.settings) for _ in range(4))  # one a thread
+    patient = world.rows("SELECT patient_key FROM image WHERE id = %s", OTHER)[0]["patient_key"]
+    ways: dict[str, Callable[[], list[int]]] = {
+        "exact": lambda: hits(one.search(OTHER, top=40)),
+        "a filter": lambda: hits(two.search(OTHER, top=40, where=[f"patient_key!={patient}"])),
+        "other patients": lambda: hits(three.search(OTHER, top=40, exclude_same_patient=True)),
+        "many": lambda: [row.image_id for row in four.search_many([OTHER], top=40)],
+        "page": lambda: [
+            hit["image_id"] for hit in world.page.post("/api/search", data={"id": OTHER, "top": 40}).json()["hits"]
+        ],
+        "SQL": lambda: world.ids("SELECT image_id FROM similar(6, 100)"),
+        "HNSW": lambda: nearest_by_hnsw(world),
+    }
+    assert {name for name, way in ways.items() if FILM not in way()} == set()
+    hidden_since, wrong, counts, stop = [0.0, 0.0], list[str](), dict.fromkeys(ways, 0), threading.Event()
+
+    def ask(name: str) -> None:
+        while not stop.is_set():
+            began, phase = time.monotonic(), tuple(hidden_since)
+            try:
+                found = FILM in ways[name]()
+            except Exception as error:
+                wrong.append(f"{name}: {error!r}")
+                return
+            if tuple(hidden_since) != phase or phase[1] % 1:
+                continue  # it was changed meanwhile: either answer will do
+            if found != (phase[0] == 0.0):
+                wrong.append(f"{name} at {began}: {found}")
+            counts[name] += 1
+
+    threads = [threading.Thread(target=ask, args=(name,)) for name in ways]
+    for thread in threads:
+        thread.start()
+    for number in range(6):
+        hidden_since[1] = number + 0.5  # a change begins
+        world.archive.withdraw(image=FILM, undo=number % 2 == 1)
+        hidden_since[:] = [1.0 - number % 2, number + 1.0]
+        enough = dict(counts)
+        for _ in range(600):
+            if wrong or all(counts[name] > enough[name] + 1 for name in ways):
+                break
+            time.sleep(0.05)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    for archive in (one, two, three, four):
+        archive.close()
+    assert not wrong, "\n".join(wrong)
+    assert min(counts.values()) > 6
+
+
+def hits(answer: rr.Answer) -> list[int]:
+    return [hit.image_id for hit in answer.hits]
+
+
+def nearest_by_hnsw(world: World) -> list[int]:
+    """With no other index to answer."""
+    with world.database.connection() as connection:
+        connection.execute("SET LOCAL enable_seqscan = off; SET LOCAL hnsw.ef_search = 200")
+        rows = connection.execute(
+            "SELECT image_id FROM cnnc_1 ORDER BY code <~> (SELECT code FROM cnnc WHERE image_id = 6) LIMIT 40"
+        ).fetchall()
+        connection.rollback()
+    return [row["image_id"] for row in rows]
+
+
+def test_a_restored_backup_hides_it_and_shows_it_again(world: World, empty_database_url: str) -> None:
+    before = world.rows("SELECT * FROM cnnc ORDER BY 1, 2")
+    world.archive.withdraw(image=FILM)
+    world.archive.back_up(world.folder / "backup")
+    settings = Settings(home=world.folder / "home", database_url=empty_database_url)
+    with Archive(settings) as other:
+        other.restore(world.folder / "backup")
+        assert other.status()["hidden"] == 1
+        assert FILM not in hits(other.search(OTHER, top=40))
+        with pytest.raises(NotInArchive, match=f"image {FILM} is withdrawn from searches"):
+            other.search(FILM)
+        assert other.withdraw(image=FILM, undo=True).codes == 1
+        assert FILM in hits(other.search(OTHER, top=40))
+    with connect(empty_database_url) as connection:
+        assert connection.execute("SELECT * FROM cnnc ORDER BY 1, 2").fetchall() == before
+
+
+def test_a_patient_of_an_issuer_is_withdrawn_with_it(world: World) -> None:
+    ds = pydicom.dcmread(world.films.new[0])
+    ds.PatientID, ds.IssuerOfPatientID = "patient-0", "Elsewhere"
+    ds.save_as(world.folder / "one.dcm")
+    world.archive.ingest([world.folder / "one.dcm"], workers=1)
+    (new,) = world.ids("SELECT max(id) FROM image")
+    assert world.archive.withdraw(patient="patient-0", issuer="Elsewhere").images == 1
+    assert world.ids("SELECT id FROM image WHERE hidden_at IS NOT NULL") == [new]
+    assert new not in world.ids("SELECT image_id FROM pending")
+    with pytest.raises(NotInArchive):
+        world.archive.withdraw(patient="patient-0", issuer="Nowhere")
+    assert world.archive.withdraw(patient="patient-0").images > 1
+    assert world.archive.withdraw(patient="patient-0", issuer="Elsewhere", undo=True).images == 1
