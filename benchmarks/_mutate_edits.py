@@ -216,8 +216,8 @@ EDITS = [
     Edit(
         "the time of an audit row is not the one that was hashed",
         "archive/sql/functions/audit_add.sql",
-        "VALUES (head.last_id, head.at,",
-        "VALUES (head.last_id, clock_timestamp() - interval '1 day',",
+        "VALUES (number, moment,",
+        "VALUES (number, clock_timestamp() - interval '1 day',",
         "tests/archive/test_audit_trail.py",
     ),
     Edit(
