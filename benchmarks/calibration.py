@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import sys
 from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -148,7 +149,9 @@ def without(films: Films, profile: Profile, epochs: int, left_out: str) -> dict[
     test = np.flatnonzero((films.split == "test") & np.isin(films.codes, list(known)))
     odd = np.flatnonzero(np.isin(films.split, ("train", "test")) & (films.codes == left_out))
     near, far = (answers(films, made.cnnc, asked, made.learnt, profile) for asked in (test, odd))
-    return {"class": left_out, "films": len(odd), "auc": auc(near, far), "flagged": flagged(made.calibration, far)}
+    found = {"class": left_out, "films": len(odd), "auc": auc(near, far), "flagged": flagged(made.calibration, far)}
+    print(json.dumps(found), file=sys.stderr, flush=True)  # a run of hours that is broken off has shown these
+    return found
 
 
 def by_size(films: Films, made: Trained, profile: Profile) -> list[list[str]]:
