@@ -237,9 +237,9 @@ SELECT radretrieval.exact_create_triggers('{partition}');
 -- :encoder_one One encoder (or the active one), without its weights, and the indexes of its codes. The graph of HNSW
 -- knows no policies: a role that row-level security is active for does not use it. Another state: a search may go another
 -- way, or be judged otherwise. With the schema's name, as audit_search needs it.
-SELECT f.*, concat_ws(' ', f.id, f.version, f.hnsw, f.exact, f.recall, f.recall_worst) AS state
+SELECT f.*, concat_ws(' ', f.id, f.active, md5(concat_ws(' ', f.profile, f.classes, f.weights_sha256, f.trained_on, f.calibration)),
+                      f.hnsw, f.exact, f.recall, f.recall_worst) AS state
 FROM (SELECT e.id, e.profile, e.classes, e.weights_sha256, e.active, e.metrics ->> 'split' AS trained_on, e.calibration,
-             e.xmin AS version,
              EXISTS (SELECT FROM pg_index x JOIN pg_class c ON c.oid = x.indexrelid JOIN pg_am a ON a.oid = c.relam
                      WHERE x.indrelid = to_regclass('radretrieval.cnnc_' || e.id) AND a.amname = 'hnsw'
                        AND x.indisvalid AND NOT row_security_active('radretrieval.image')) AS hnsw,

@@ -132,11 +132,13 @@ def test_a_level_for_the_scale_nearest_while_moving_bilinear_at_rest(visits: Cal
     until(page, "views[0].state.zoom === 4")
     page.wait_for_timeout(400)
     assert site.asked[-1] == "api/a/1"
+    page.evaluate("window.due = []; window.setTimeout = (act) => due.push(act); 0")  # rest begins below
     page.evaluate("views[0].rotate(2)")
     page.evaluate("views[0].rotate(2)")
     moving = shown(page)
     assert (moving[::2, ::2] == grey(film, values)[75:225, 100:300]).all()
     assert (moving[1::2, 1::2] == moving[::2, ::2]).all()
+    page.evaluate("due.forEach((act) => act())")
     page.wait_for_timeout(250)
     # a screen pixel lies a quarter of a film pixel from the middle of its own, so three quarters are of that
     four = values[75:227, 100:302].astype(np.float64)
