@@ -7,15 +7,12 @@ import select
 from collections.abc import Callable
 from enum import Enum, auto
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from radretrieval.archive import connections
 from radretrieval.archive.connections import Connection
 from radretrieval.archive.queries import sql
-
-if TYPE_CHECKING:
-    from psycopg.pq.abc import PGconn, PGresult
 
 
 def record(connection: Connection, who: str, action: str, detail: dict[str, Any]) -> None:
@@ -90,19 +87,22 @@ def begin(
     values: list[bytes | None] = [who.encode(), action.encode(), json.dumps(detail).encode()]
     if asked is not None:
         values += [None if asked.encoder_id is None else str(asked.encoder_id).encode(), asked.state.encode()]
-    pooled = connections.is_pooled(connection)  # a prepared statement would stay with another's connection
-    if not pooled and name not in _prepared.setdefault(connection, set()):
-        server.send_prepare(name, statement)
-        if _finish(connection) is Outcome.NOT_ALLOWED:
-            return lambda: Outcome.NOT_ALLOWED
-        _prepared[connection].add(name)
-    if pooled:
+    own = _sessions.get(connection)
+    if own is not None and name in own.prepared:
+        server.send_query_prepared(name, values)
+    elif connections.is_pooled(connection):  # a prepared statement would stay with another's connection
+        own = _Session.of(connection)
         server.send_query_params(statement, values)
     else:
+        own = _sessions.setdefault(connection, _Session.of(connection))
+        server.send_prepare(name, statement)
+        if _finish(connection, own) is Outcome.NOT_ALLOWED:
+            return lambda: Outcome.NOT_ALLOWED
+        own.prepared.add(name)
         server.send_query_prepared(name, values)
     while server.flush():  # 1: the socket takes no more yet
         pass
-    return lambda: _finish(connection)
+    return lambda: _finish(connection, own)
 
 
 class Asked(NamedTuple):
@@ -112,7 +112,20 @@ class Asked(NamedTuple):
     state: str
 
 
-_prepared: WeakKeyDictionary[Connection, set[bytes]] = WeakKeyDictionary()  # the statements that a connection has
+class _Session(NamedTuple):
+    """What a connection keeps from row to row: the statements that it has prepared, and what tells of an answer."""
+
+    prepared: set[bytes]
+    arrived: select.poll  # of any number of descriptors, which `select.select` is not
+
+    @classmethod
+    def of(cls, connection: Connection) -> _Session:
+        arrived = select.poll()
+        arrived.register(connection.pgconn.socket, select.POLLIN)
+        return cls(set(), arrived)
+
+
+_sessions: WeakKeyDictionary[Connection, _Session] = WeakKeyDictionary()
 
 
 @cache
@@ -124,24 +137,20 @@ def _statement(in_any_case: bool) -> tuple[bytes, bytes]:
     return b"radretrieval_audit_note" if in_any_case else b"radretrieval_audit_search", statement.encode()
 
 
-def _result(server: PGconn) -> PGresult | None:
-    """The next result; waits with the interpreter's lock released, as `get_result` alone would not.
+def _finish(connection: Connection, own: _Session) -> Outcome:
+    """Wait for what was sent, and for what became of it; with the interpreter's lock released, as `get_result` is not.
 
     The row waits for whoever has added one and not committed, which may be another thread of this process.
     """
-    if server.is_busy():
-        arrived = select.poll()  # of any number of descriptors, which `select.select` is not
-        arrived.register(server.socket, select.POLLIN)
-        while server.is_busy():
-            arrived.poll()
-            server.consume_input()
-    return server.get_result()
-
-
-def _finish(connection: Connection) -> Outcome:
-    """Wait for what was sent, and for what became of it."""
+    server = connection.pgconn
     failed, added = None, False
-    while (result := _result(connection.pgconn)) is not None:
+    while True:
+        while server.is_busy():
+            own.arrived.poll()
+            server.consume_input()
+        result = server.get_result()
+        if result is None:
+            break
         if result.status not in (1, 2):  # COMMAND_OK, TUPLES_OK
             failed = result
         added = added or result.ntuples > 0

@@ -71,11 +71,8 @@ GROUP BY l.pid ORDER BY 2 DESC;
 -- :images_staging Where COPY puts new images; it goes with the transaction.
 CREATE TEMP TABLE IF NOT EXISTS incoming (LIKE radretrieval.image INCLUDING DEFAULTS) ON COMMIT DROP;
 
--- :images_merge Take the staged images over, in order; what the archive has already stays as it is. A further frame of a file that is
--- withdrawn is so too.
-INSERT INTO image ({columns}, hidden_at)
-SELECT {columns}, (SELECT min(h.hidden_at) FROM image h WHERE h.sha256 = n.sha256) FROM incoming n ORDER BY id
-ON CONFLICT DO NOTHING RETURNING sha256, id;
+-- :images_merge Take the staged images over, in order; what the archive has already stays as it is.
+INSERT INTO image ({columns}) SELECT {columns} FROM incoming ORDER BY id ON CONFLICT DO NOTHING RETURNING sha256, id;
 
 -- :image_by_sop The images that hold a SOP Instance UID.
 SELECT sop_instance_uid, id, uri, frame, pixels_sha256, shown_sha256, sha256, gone_at, hidden_at, labelled, {header}

@@ -302,6 +302,8 @@ FORBIDDEN = {
     "UPDATE radretrieval.image SET flat = flat WHERE false": "ingest worker",
     "UPDATE radretrieval.image SET uri = uri WHERE false": "ingest",
     "UPDATE radretrieval.image SET hidden_at = NULL WHERE false": "",
+    "INSERT INTO radretrieval.image (uri, hidden_at) SELECT uri, hidden_at FROM radretrieval.image WHERE false": "",
+    "INSERT INTO radretrieval.image (uri) SELECT uri FROM radretrieval.image WHERE false": "ingest",
     "DELETE FROM radretrieval.image WHERE false": "",
     "INSERT INTO radretrieval.cnnc SELECT * FROM radretrieval.cnnc WHERE false": "worker",
     "INSERT INTO radretrieval.cnnc_1 SELECT * FROM radretrieval.cnnc WHERE false": "worker",
@@ -505,10 +507,13 @@ def test_a_right_on_the_whole_table_is_taken_and_those_on_its_columns_stay(roled
     roled.run("ingest", "db", "check")
 
 
-def test_revision_0013_takes_hidden_at_from_who_does_not_withdraw(server: Server, migrated_template: str) -> None:
+@pytest.mark.parametrize(("before", "privilege"), [("0012", "UPDATE"), ("0013", "INSERT")])
+def test_a_revision_takes_hidden_at_from_who_does_not_withdraw(
+    server: Server, migrated_template: str, before: str, privilege: str
+) -> None:
     def may(role: str, column: str) -> bool:
-        query = "SELECT has_column_privilege(%s, 'radretrieval.image', %s, 'UPDATE')"
-        return bool(dba.execute(query, [role, column]).fetchone()[0])  # type: ignore[index]
+        query = "SELECT has_column_privilege(%s, 'radretrieval.image', %s, %s)"
+        return bool(dba.execute(query, [role, column, privilege]).fetchone()[0])  # type: ignore[index]
 
     mark = secrets.token_hex(4)
     own, all_of_it = f"rr_own_{mark}", f"rr_all_{mark}"
@@ -520,19 +525,20 @@ def test_revision_0013_takes_hidden_at_from_who_does_not_withdraw(server: Server
         services = ["radretrieval_ingest", "radretrieval_worker"]
         try:
             for name in (own, all_of_it):
-                dba.execute(f"CREATE ROLE {name}; GRANT UPDATE ON radretrieval.image TO {name}")  # type: ignore[call-overload]
+                dba.execute(f"CREATE ROLE {name}; GRANT {privilege} ON radretrieval.image TO {name}")  # type: ignore[call-overload]
             dba.execute(f"GRANT INSERT ON radretrieval.cnnc_hidden TO {all_of_it}")  # type: ignore[call-overload]
-            migrations.downgrade(url, "0012")
-            before = {(name, column): may(name, column) for name in (*services, own) for column in ("uri", "hidden_at")}
-            assert before == dict.fromkeys(before, True) | {
+            migrations.downgrade(url, before)
+            could = {(name, column): may(name, column) for name in (*services, own) for column in ("uri", "hidden_at")}
+            assert could == dict.fromkeys(could, True) | {
                 ("radretrieval_worker", "uri"): False,
                 ("radretrieval_worker", "hidden_at"): False,
             }
             migrations.upgrade(url)
             for name in (*services, own):
-                assert (may(name, "uri"), may(name, "hidden_at")) == (before[name, "uri"], False), name
-            assert may("radretrieval_worker", "flat")
+                assert (may(name, "uri"), may(name, "hidden_at")) == (could[name, "uri"], False), name
             assert may(all_of_it, "hidden_at")
+            flat = "SELECT has_column_privilege('radretrieval_worker', 'radretrieval.image', 'flat', 'UPDATE')"
+            assert dba.execute(flat).fetchone() == (True,)
         finally:
             drop_roles(dba, [own, all_of_it])
 

@@ -134,7 +134,7 @@ TABLES: dict[str, Table] = {
     "image": Table(
         f"id sha256 uri format rows columns bits_stored photometric irma_code split {_OF_HEADERS} ingested_at gone_at "
         "hidden_at",
-        ingest="SELECT INSERT UPDATE(-hidden_at)",  # who withdraws sets it
+        ingest="SELECT INSERT(-hidden_at) UPDATE(-hidden_at)",  # who withdraws sets it
         worker="SELECT UPDATE(flat)",  # UPDATE of a column is the right to lock the rows that are encoded
         search="SELECT",
         analyst="SELECT(-uri -patient_key?)",
@@ -223,7 +223,7 @@ _OPEN = """
     exact_followed exact_index_used exact_kept exact_labels exact_nearest exact_none_missing exact_of exact_put
     exact_put_one exact_put_statement exact_relabel exact_scan exact_subscribed exact_widen exact_writer_sees
     federated_nearest federated_similar federated_similar_partial fill_neighbours fill_neighbours_batch filter_columns
-    filter_condition filter_literal filter_read filter_rows filter_without image_distance image_readable irma_code_check
+    filter_condition filter_literal filter_read filter_rows filter_without image_distance image_hidden image_readable irma_code_check
     irma_error irma_known irma_like irma_normalise irma_words lock_contents lock_named near_duplicates
     neighbours_by_class pending_notice rbc_distance retrieve retrieve_by search_constants similar similar_to why_no_code
 """

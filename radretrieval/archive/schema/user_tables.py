@@ -58,7 +58,6 @@ audit = sa.Table(
     sa.Column("action", sa.Text, nullable=False),
     sa.Column("detail", JSONB, nullable=False),
     sa.Column("hash", BYTEA, nullable=False),
-    sa.Index("audit_at_idx", "at", postgresql_using="brin"),
     postgresql_partition_by="RANGE (at)",
 )
 

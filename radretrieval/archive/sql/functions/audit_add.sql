@@ -7,10 +7,13 @@ DECLARE
     number bigint;
     moment timestamptz;
     chained bytea;
-    patience CONSTANT text := current_setting('idle_in_transaction_session_timeout');
+    patience text;
 BEGIN
-    IF patience = '0' OR patience::interval > '10s' THEN
-        PERFORM set_config('idle_in_transaction_session_timeout', '10s', true);
+    -- assignments and one expression at a time: PERFORM, and each function that an expression has, take a call's time
+    IF current_setting('idle_in_transaction_session_timeout') = '0' THEN
+        patience := set_config('idle_in_transaction_session_timeout', '10s', true);
+    ELSIF current_setting('idle_in_transaction_session_timeout')::interval > '10s' THEN
+        patience := set_config('idle_in_transaction_session_timeout', '10s', true);
     END IF;
     LOOP
         UPDATE radretrieval.audit_head h SET last_id = h.last_id + 1, at = greatest(called, h.at),
@@ -23,7 +26,7 @@ BEGIN
         SELECT a.id, a.at, a.hash FROM radretrieval.audit a UNION ALL SELECT 0, 'epoch', '' ORDER BY 1 DESC LIMIT 1
         ON CONFLICT DO NOTHING;
     END LOOP;
-    IF to_regclass('radretrieval.audit_' || to_char(moment AT TIME ZONE 'UTC', 'YYYY_MM')) IS NULL THEN
+    IF to_regclass(to_char(moment AT TIME ZONE 'UTC', '"radretrieval.audit_"YYYY_MM')) IS NULL THEN
         PERFORM radretrieval.audit_partition(moment);
     END IF;
     INSERT INTO radretrieval.audit (id, at, who, db_role, action, detail, hash)

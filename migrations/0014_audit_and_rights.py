@@ -1,0 +1,47 @@
+"""The audit without an index that no query needs; who ingests adds no image that is withdrawn.
+
+Revision ID: 0014
+Revises: 0013
+"""
+
+from __future__ import annotations
+
+from alembic import op
+
+revision = "0014"
+down_revision = "0013"
+branch_labels = None
+depends_on = None
+
+S = "radretrieval"
+
+# %1$s: the columns, %2$s: the role; of who may write cnnc_hidden, and so withdraws, nothing is taken
+_CHANGE = """DO $$DECLARE given record; BEGIN
+    FOR given IN
+        SELECT DISTINCT CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END AS role,
+               (SELECT string_agg(quote_ident(t.attname), ', ') FROM pg_attribute t
+                WHERE t.attrelid = c.oid AND t.attnum > 0 AND NOT t.attisdropped AND t.attname <> 'hidden_at')
+               AS columns
+        FROM pg_class c, pg_attribute i, aclexplode({rights}) a
+        WHERE c.oid = '{S}.image'::regclass AND i.attrelid = c.oid AND i.attname = 'uri'
+          AND a.grantee <> c.relowner AND a.privilege_type = 'INSERT'
+          AND NOT EXISTS (SELECT FROM pg_class h, aclexplode(h.relacl) w WHERE h.oid = '{S}.cnnc_hidden'::regclass
+                          AND w.grantee = a.grantee AND w.privilege_type = 'INSERT')
+    LOOP
+        EXECUTE format('REVOKE INSERT {before} ON {S}.image FROM %2$s', given.columns, given.role);
+        EXECUTE format('GRANT INSERT {after} ON {S}.image TO %2$s', given.columns, given.role);
+    END LOOP;
+END$$"""
+
+
+def upgrade() -> None:
+    # rows of a time are found by their months and the primary key, (id, at); each row that was added paid for the index
+    op.drop_index("audit_at_idx", "audit", schema=S)
+    op.execute(_CHANGE.format(S=S, rights="c.relacl", before="", after="(%1$s)"))
+
+
+def downgrade() -> None:
+    op.execute(_CHANGE.format(S=S, rights="i.attacl", before="(%1$s)", after=""))
+    op.execute(f"DROP TRIGGER IF EXISTS hidden ON {S}.image")
+    op.execute(f"DROP FUNCTION IF EXISTS {S}.image_hidden()")
+    op.create_index("audit_at_idx", "audit", ["at"], schema=S, postgresql_using="brin")
