@@ -42,7 +42,10 @@ class Settings(BaseSettings):
     database_url : URL of the archive, `postgresql://user@host:5432/database`; without it the embedded server in `home`.
     direct_database_url : URL of the same database without the pooler that `database_url` leads to (pgbouncer in
         transaction mode), for what needs a session: db upgrade, encoder delete, index build, notifications.
-    database_password_file : file with the password for `database_url`, as a container secret.
+    read_url : URL of standbys of the same archive, `postgresql://user@one,two/database?target_session_attrs=prefer-standby`,
+        that searches are read from; `database_url` leads to the primary then. Without it searches are read there too.
+    database_password_file : file with the password for `database_url`, `direct_database_url` and `read_url`, as a
+        container secret.
     home : folder of the embedded server, of the cache of weights, of what training keeps and of keys that are made.
     embedded_start_seconds : time limit for a start of the embedded server, with its recovery after a crash, in seconds.
     largest_data_set : size of the largest data set that is received, in bytes or with a unit, as `500 MB` or `2 GiB`. A
@@ -82,6 +85,7 @@ class Settings(BaseSettings):
 
     database_url: str | None = Field(default=None, repr=False)  # they may have a password in them
     direct_database_url: str | None = Field(default=None, repr=False)
+    read_url: str | None = Field(default=None, repr=False)
     database_password_file: Path | None = None
     home: Path = _default_home()
     embedded_start_seconds: float = 120.0

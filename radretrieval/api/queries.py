@@ -97,7 +97,7 @@ class ArchiveQueries(ArchiveBase):
             not_relevant=tuple(not_relevant),
         )
         if outputs is None:
-            answer = self._answered_at_once(request, encoder, device)
+            answer = self._read_answer(request, encoder, device) or self._answered_at_once(request, encoder, device)
             if answer is not None:
                 return answer
         else:
@@ -112,11 +112,18 @@ class ArchiveQueries(ArchiveBase):
                 self._note("output", outputs.recorded)
         return answer
 
-    def _answered_at_once(self, request: Request, encoder: int | None, device: str) -> Answer | None:
-        """The answer of the searcher that is open; None where there is none, or its encoder was changed meanwhile.
+    def _read_answer(self, request: Request, encoder: int | None, device: str) -> Answer | None:
+        """The answer of a standby, which the primary confirms; None where the primary has to answer."""
+        if self._database.reader is None:
+            return None
+        from radretrieval.search.reading import answered, from_reader
+        from radretrieval.search.searcher import Searcher
 
-        The statement that adds the row looks for that, which is cheaper than to read the encoder anew before.
-        """
+        searcher = self._open_searcher(Searcher, encoder, device) or self._searcher(encoder, device)
+        return from_reader(searcher, lambda source: answered(source, request, self._operator))
+
+    def _answered_at_once(self, request: Request, encoder: int | None, device: str) -> Answer | None:
+        """The answer of the searcher that is open; None where there is none, or its encoder was changed meanwhile."""
         from radretrieval.archive.audit import Asked, Outcome
         from radretrieval.search.searcher import Searcher
 
@@ -130,16 +137,14 @@ class ArchiveQueries(ArchiveBase):
             if _unchanged(searcher):
                 raise
             return None
-        kept = outcome is Outcome.ADDED or (outcome is Outcome.NOT_ALLOWED and _unchanged(searcher))
+        kept = outcome is Outcome.ADDED or (outcome is not Outcome.STALE and _unchanged(searcher))
         return answer if kept else None
 
     def _recorded(self, searcher: Searcher, answer: Answer, asked: Asked | None = None) -> Outcome:
         """Add the row of an answer to the audit."""
-        from radretrieval.archive import audit, connections
-        from radretrieval.search.recorded import recorded
+        from radretrieval.search.reading import begin_row
 
-        with connections.database_errors(searcher.database.url):
-            return audit.begin(searcher.connection, self._operator, "search", recorded(answer), asked)()
+        return begin_row(searcher, self._operator, answer, asked)()
 
     @cached_property
     def _operator(self) -> str:

@@ -66,12 +66,13 @@ class Outcome(Enum):
     """What became of a row that was begun."""
 
     ADDED = auto()
-    OTHER_ENCODER = auto()  # the state of the encoder is not the one that the answer was found with: there is no row
+    STALE = auto()  # the answer was found with what is not so any more, see `Asked` and `Read`: there is no row
     NOT_ALLOWED = auto()
+    READ_ONLY = auto()  # the server takes no writes
 
 
 def begin(
-    connection: Connection, who: str, action: str, detail: dict[str, Any], asked: Asked | None = None
+    connection: Connection, who: str, action: str, detail: dict[str, Any], asked: Asked | Read | None = None
 ) -> Callable[[], Outcome]:
     """Do what `note` does in two steps: the statement is sent, and what is returned waits until its row is committed.
 
@@ -81,12 +82,11 @@ def begin(
 
     Parameters
     ----------
-    asked : there is a row only while the encoder that was asked for has the state that it had; None: in any case.
+    asked : there is a row only while what the answer was found with is so still; None: in any case.
     """
-    server, (name, statement) = connection.pgconn, _statement(asked is None)
+    server, (name, statement) = connection.pgconn, _statement(asked is None, isinstance(asked, Read))
     values: list[bytes | None] = [who.encode(), action.encode(), json.dumps(detail).encode()]
-    if asked is not None:
-        values += [None if asked.encoder_id is None else str(asked.encoder_id).encode(), asked.state.encode()]
+    values += [None if value is None else str(value).encode() for value in asked or ()]
     own = _sessions.get(connection)
     if own is not None and name in own.prepared:
         server.send_query_prepared(name, values)
@@ -96,8 +96,8 @@ def begin(
     else:
         own = _sessions.setdefault(connection, _Session.of(connection))
         server.send_prepare(name, statement)
-        if _finish(connection, own) is Outcome.NOT_ALLOWED:
-            return lambda: Outcome.NOT_ALLOWED
+        if (refused := _finish(connection, own)) in (Outcome.NOT_ALLOWED, Outcome.READ_ONLY):
+            return lambda: refused
         own.prepared.add(name)
         server.send_query_prepared(name, values)
     while server.flush():  # 1: the socket takes no more yet
@@ -110,6 +110,30 @@ class Asked(NamedTuple):
 
     encoder_id: int | None
     state: str
+
+
+class Read(NamedTuple):
+    """What an answer was read from on a standby: the encoder as in `Asked`, its images, how far it had replayed.
+
+    Attributes
+    ----------
+    images : an array as PostgreSQL writes one. replayed, replayed_at : as `readers.Position`.
+    seconds : how far the standby may be behind.
+    """
+
+    encoder_id: int | None
+    state: str
+    images: str
+    replayed: str
+    replayed_at: float
+    seconds: float
+
+
+def stale(connection: Connection, read: Read) -> str | None:
+    """Why an answer must not be shown: `encoder`, `image` or `lag`; None where the primary confirms it."""
+    statement = sql("stale").replace("{encoder}", sql("encoder_one"))
+    row = connection.execute(statement, {"id": read.encoder_id, **read._asdict()}).fetchone()
+    return None if row is None else row["stale"]
 
 
 class _Session(NamedTuple):
@@ -129,12 +153,19 @@ _sessions: WeakKeyDictionary[Connection, _Session] = WeakKeyDictionary()
 
 
 @cache
-def _statement(in_any_case: bool) -> tuple[bytes, bytes]:
+def _statement(in_any_case: bool, confirmed: bool) -> tuple[bytes, bytes]:
     """The name of the statement, and its text with its parameters as libpq has them."""
-    statement = sql("audit_note") if in_any_case else sql("audit_search").replace("{encoder}", sql("encoder_one"))
-    for place, parameter in enumerate(("who", "action", "detail", "id", "state"), start=1):
+    if in_any_case:
+        name, statement = b"radretrieval_audit_note", sql("audit_note")
+    elif confirmed:
+        name, statement = b"radretrieval_audit_confirmed", sql("audit_confirmed").replace("{stale}", sql("stale"))
+    else:
+        name, statement = b"radretrieval_audit_search", sql("audit_search")
+    statement = statement.replace("{encoder}", sql("encoder_one"))
+    parameters = ("who", "action", "detail", "id", "state", *Read._fields[2:])
+    for place, parameter in enumerate(parameters, start=1):
         statement = statement.replace(f"%({parameter})s", f"${place}")
-    return b"radretrieval_audit_note" if in_any_case else b"radretrieval_audit_search", statement.encode()
+    return name, statement.encode()
 
 
 def _finish(connection: Connection, own: _Session) -> Outcome:
@@ -155,11 +186,13 @@ def _finish(connection: Connection, own: _Session) -> Outcome:
             failed = result
         added = added or result.ntuples > 0
     if failed is None:
-        return Outcome.ADDED if added else Outcome.OTHER_ENCODER
+        return Outcome.ADDED if added else Outcome.STALE
     from psycopg import OperationalError, errors
 
     problem = errors.error_from_result(failed, connection.info.encoding)
-    if isinstance(problem, errors.InsufficientPrivilege | errors.ReadOnlySqlTransaction):
+    if isinstance(problem, errors.InsufficientPrivilege):
         return Outcome.NOT_ALLOWED
+    if isinstance(problem, errors.ReadOnlySqlTransaction):
+        return Outcome.READ_ONLY
     # without a SQLSTATE it is libpq's own: the connection was lost
     raise problem if problem.sqlstate else OperationalError(str(problem))

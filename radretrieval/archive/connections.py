@@ -42,11 +42,15 @@ class Database:
     ----------
     url : libpq's. embedded : whether it is the embedded server's.
     direct : libpq's URL for what needs a session, where `url` leads to a pooler; None where it does not.
+    reader : standbys that searches are read from; None where they are read here.
+    connect_seconds : how long is waited for each of its hosts.
     """
 
     url: str = field(repr=False)  # it may have a password in it
     embedded: bool = False
     direct: str | None = field(default=None, repr=False)
+    reader: Database | None = None
+    connect_seconds: int = 10
 
     @property
     def session_url(self) -> str:
@@ -60,7 +64,7 @@ class Database:
         Raises DatabaseUnavailable when the server cannot be reached or goes away meanwhile.
         """
         with database_errors(self.url):
-            connection = connect(self.url)
+            connection = connect(self.url, connect_timeout=self.connect_seconds)
             try:
                 with connection:
                     yield connection
@@ -82,7 +86,7 @@ def connect(url: str, session: bool = False, **options: Any) -> Connection:
 
     from radretrieval.archive import pooled
 
-    options |= {
+    defaults: dict[str, Any] = {
         "row_factory": dict_row,
         "fallback_application_name": "radretrieval",  # the URL and PGAPPNAME may name another
         "client_encoding": "utf8",  # else it is the database's, and psycopg gives the text of SQL_ASCII as bytes
@@ -91,6 +95,7 @@ def connect(url: str, session: bool = False, **options: Any) -> Connection:
         "keepalives_interval": 10,
         "tcp_user_timeout": 60_000,  # a network that was cut is noticed within a minute
     }
+    options = defaults | options
     autocommit = options.pop("autocommit", False)
     with pooled.told_when_waiting(redacted(url)):
         try:

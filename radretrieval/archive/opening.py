@@ -9,9 +9,11 @@ from radretrieval.archive.connections import Connection, Database, is_pooled
 from radretrieval.archive.queries import sql
 from radretrieval.archive.requirements import extension_update, server_facts, warn_of_collation
 from radretrieval.archive.schema.revision import OBJECTS, REVISION
-from radretrieval.archive.urls import database_url, direct_url, redacted
+from radretrieval.archive.urls import database_url, direct_url, read_url, redacted
 from radretrieval.config import Settings
 from radretrieval.errors import SchemaOutdated
+
+READER_SECONDS = 2  # for a standby to answer, before searches are read from the primary
 
 
 def open_database(settings: Settings) -> Database:
@@ -24,7 +26,9 @@ def open_database(settings: Settings) -> Database:
     DatabaseUnavailable, EnvironmentUnusable, SchemaOutdated, EmbeddedServerError : with what to do.
     """
     url = database_url(settings)
-    database = Database(url, embedded=settings.database_url is None, direct=direct_url(settings))
+    standbys = read_url(settings)
+    reader = None if standbys is None else Database(standbys, connect_seconds=READER_SECONDS)
+    database = Database(url, embedded=settings.database_url is None, direct=direct_url(settings), reader=reader)
     try:
         check(database)
     except SchemaOutdated:

@@ -989,6 +989,32 @@ WITH at_once AS (SELECT set_config('synchronous_commit', 'off', true))
 SELECT radretrieval.audit_add(%(who)s, %(action)s, %(detail)s) AS id FROM at_once
 WHERE (SELECT e.state FROM ({encoder}) e) = %(state)s;
 
+-- :audit_confirmed The same for an answer that was read from a standby, unless it is stale.
+WITH at_once AS (SELECT set_config('synchronous_commit', 'off', true))
+SELECT radretrieval.audit_add(%(who)s, %(action)s, %(detail)s) AS id FROM at_once WHERE ({stale}) IS NULL;
+
+-- :stale Why an answer that was read from a standby must not be shown, as the primary sees it; NULL where nothing speaks against it:
+-- the encoder is as it was read, every image of the answer is there and not withdrawn, and the standby had replayed what was
+-- committed before so many seconds. An idle primary flushes nothing: a standby that has all of it is not behind.
+SELECT CASE
+    WHEN (SELECT e.state FROM ({encoder}) e) IS DISTINCT FROM %(state)s THEN 'encoder'
+    WHEN EXISTS (SELECT FROM unnest(%(images)s::bigint[]) AS a (id)
+                 WHERE NOT EXISTS (SELECT FROM radretrieval.image i WHERE i.id = a.id AND i.hidden_at IS NULL)) THEN 'image'
+    WHEN pg_current_wal_flush_lsn() > %(replayed)s::pg_lsn
+         AND clock_timestamp() > to_timestamp(%(replayed_at)s::float8) + make_interval(secs => %(seconds)s::float8) THEN 'lag' END AS stale;
+
+-- :reader_position How far this standby has replayed what its primary wrote; of a server that is none, that.
+SELECT pg_is_in_recovery() AS standby, coalesce(pg_last_wal_replay_lsn(), '0/0')::text AS replayed,
+       coalesce(extract(epoch FROM pg_last_xact_replay_timestamp()), 0)::float8 AS replayed_at;
+
+-- :reader_identity Which cluster and database this is, and on which timeline: after a failover a standby that still follows the
+-- old primary may have what the new one never had.
+SELECT (SELECT s.system_identifier FROM pg_control_system() s) AS cluster,
+       (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())::bigint AS database,
+       CASE WHEN pg_is_in_recovery()
+            THEN (SELECT greatest(c.timeline_id, r.min_recovery_end_timeline) FROM pg_control_checkpoint() c, pg_control_recovery() r)
+            ELSE ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int END AS timeline;
+
 -- :audit_holders Who has added a row, and not ended the transaction: nobody else adds one.
 SELECT DISTINCT l.pid FROM pg_locks l
 WHERE l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND l.granted AND l.pid <> pg_backend_pid()

@@ -7,11 +7,15 @@ from urllib.parse import quote, urlsplit, urlunsplit
 from radretrieval.config import Settings
 from radretrieval.errors import EnvironmentUnusable
 
-FORM = (
-    "what --database-url or RADRETRIEVAL_DATABASE_URL gives is not a database URL of the form "
-    "postgresql://user:password@host:5432/database; in a password, every character but letters, digits and -._~ is "
-    "written as % and two hexadecimal digits"
-)
+
+def _form(setting: str) -> str:
+    return (
+        f"what {setting} gives is not a database URL of the form postgresql://user:password@host:5432/database; in a "
+        "password, every character but letters, digits and -._~ is written as % and two hexadecimal digits"
+    )
+
+
+FORM = _form("--database-url or RADRETRIEVAL_DATABASE_URL")
 
 
 def redacted(url: str) -> str:
@@ -25,11 +29,13 @@ def redacted(url: str) -> str:
     if "service" in parts:
         return f"postgresql:///?service={parts['service']}"
     host = str(parts.get("host", "localhost"))
-    port = f":{parts['port']}" if "port" in parts else ""
     user = f"{parts['user']}@" if "user" in parts else ""
     if host.startswith("/"):
         return f"postgresql://{user}/{parts.get('dbname', '')}?host={host}"
-    return f"postgresql://{user}{host}{port}/{parts.get('dbname', '')}"
+    hosts, ports = host.split(","), str(parts.get("port", "")).split(",")
+    places = zip(hosts, ports if len(ports) > 1 else ports * len(hosts), strict=False)
+    shown = ",".join(f"{one}:{port}" if port else one for one, port in places)
+    return f"postgresql://{user}{shown}/{parts.get('dbname', '')}"
 
 
 def database_url(settings: Settings) -> str:
@@ -45,17 +51,32 @@ def direct_url(settings: Settings) -> str | None:
     """The URL of PostgreSQL itself that is set beside a pooler's; None where there is none."""
     if settings.database_url is None or settings.direct_database_url is None:
         return None
-    return _checked(settings.direct_database_url, settings)
+    return _checked(settings.direct_database_url, settings, _form("RADRETRIEVAL_DIRECT_DATABASE_URL"))
 
 
-def _checked(url: str, settings: Settings) -> str:
+def read_url(settings: Settings) -> str | None:
+    """The URL of the standbys that searches are read from; None where none is set."""
+    if settings.read_url is None:
+        return None
+    import psycopg
+
+    form = _form("RADRETRIEVAL_READ_URL")
+    url = _checked(settings.read_url, settings, form)
+    try:
+        psycopg.conninfo.conninfo_to_dict(url)
+    except psycopg.ProgrammingError:  # its text would repeat the URL with the password
+        raise EnvironmentUnusable(form) from None
+    return url
+
+
+def _checked(url: str, settings: Settings, form: str = FORM) -> str:
     """A URL of the settings in libpq's form, with its password from a file; raises EnvironmentUnusable for another."""
     url = url.replace("postgresql+psycopg://", "postgresql://", 1)
     if not url.startswith(("postgresql://", "postgres://")):
-        raise EnvironmentUnusable(FORM)
+        raise EnvironmentUnusable(form)
     server, _, name = url.partition("://")[2].partition("?")[0].partition("/")
     if "#" in url or "@" in name or server.count("@") > 1:  # else messages would show part of a password as a host
-        raise EnvironmentUnusable(FORM)
+        raise EnvironmentUnusable(form)
     if settings.database_password_file is not None:
         url = _with_password(url, settings)
     return url

@@ -33,7 +33,6 @@ from radretrieval.storage.worker_pool import Run, call
 if TYPE_CHECKING:
     from radretrieval.coding.cnnc import Coder
 
-
 log = Log(__name__)
 
 
@@ -67,9 +66,10 @@ class Searcher:
         self.settings = settings
         self.device = device
         self.encoder_id = encoder_id
-        self._coders = coders or Coders(settings, device)
-        self._films = films or FilmCells()
+        self.coders = coders or Coders(settings, device)
+        self.films = films or FilmCells()
         self.source = SourceReader(Reading.of(settings), run)
+        self.reader: Searcher | None = None  # the same on a standby, once one was read from (`search.reading`)
         self._stack = ExitStack()
 
     def __enter__(self) -> Searcher:
@@ -86,6 +86,8 @@ class Searcher:
         return self
 
     def __exit__(self, *problem: Any) -> None:
+        if self.reader is not None:
+            self.reader.__exit__(*problem)
         self._stack.__exit__(*problem)
 
     def refresh(self) -> bool:
@@ -102,7 +104,7 @@ class Searcher:
     @cached_property
     def coder(self) -> Coder:
         """The network on its device."""
-        return self._coders.of(self.connection, self.encoder)
+        return self.coders.of(self.connection, self.encoder)
 
     def search(self, request: Request) -> Answer:
         """Answer one request.
@@ -192,8 +194,7 @@ class Searcher:
         known = [one for one in image_ids if one in facts]
         files = [facts[one].file for one in known]
         found = dict(zip(known, self._regions(query, request, files), strict=True))
-        gone = FoundRegion(None, "is not in the archive any more")
-        return [found.get(one, gone) for one in image_ids]
+        return [found.get(one, FoundRegion(None, "is not in the archive any more")) for one in image_ids]
 
     def _load(self, request: Request) -> SearchQuery:
         """The query with its codes where the archive has them, else with its pixels."""
@@ -326,4 +327,4 @@ class Searcher:
         ]
 
     def _regions(self, query: SearchQuery, request: Request, files: list[SourceFile]) -> list[FoundRegion]:
-        return self._films.find(query, request, files, self.source, self.encoder.profile.query.roi_longest_side)
+        return self.films.find(query, request, files, self.source, self.encoder.profile.query.roi_longest_side)

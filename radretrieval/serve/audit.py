@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from radretrieval.archive import audit, connections
+from radretrieval.archive import audit
 from radretrieval.archive.connections import Connection, Database
 from radretrieval.logs import Log
+from radretrieval.search.reading import begin_row
 from radretrieval.search.recorded import recorded
 from radretrieval.search.request import Answer
 from radretrieval.search.searcher import Searcher
@@ -38,13 +39,12 @@ def note_on(connection: Connection, who: str, action: str, **detail: Any) -> Non
 def noted(searcher: Searcher, user: User, answer: Answer) -> Iterator[None]:
     """Add the row that says who searched for what, while the block prepares the answer; it is there when that ends.
 
-    The block does not use the searcher's connection.
+    The block does not use the searcher's connection. Raises as `search.reading.begin_row`.
     """
-    detail = recorded(answer)
-    with connections.database_errors(searcher.database.url):
-        finish = audit.begin(searcher.connection, user.name, "search", detail)
-        try:
-            yield
-        finally:
-            if finish() is not audit.Outcome.ADDED:
-                log.warning("audit_row", "audit: %(who)s search %(detail)s", who=repr(user.name), detail=detail)
+    finish = begin_row(searcher, user.name, answer)
+    try:
+        yield
+    finally:
+        if finish() is not audit.Outcome.ADDED:
+            detail = recorded(answer)
+            log.warning("audit_row", "audit: %(who)s search %(detail)s", who=repr(user.name), detail=detail)

@@ -203,7 +203,7 @@ def outcome(future: Future[Any]) -> Any:
 
 def _environment() -> dict[str, str]:
     """This process's, with one thread for the libraries and nothing that leads to the database."""
-    hidden = ("PG", "RADRETRIEVAL_DATABASE_", "RADRETRIEVAL_DIRECT_DATABASE_")
+    hidden = ("PG", "RADRETRIEVAL_DATABASE_", "RADRETRIEVAL_DIRECT_DATABASE_", "RADRETRIEVAL_READ_URL")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(hidden)}
     return kept | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 

@@ -157,7 +157,7 @@ def test_a_row_that_is_begun_is_there_when_it_is_finished(database: Database) ->
         with pytest.raises(psycopg.errors.UntranslatableCharacter):
             audit.begin(connection, "a", "search", {"text": "\0"})()
         connection.execute("SET default_transaction_read_only = on")
-        assert audit.begin(connection, "a", "search", {})() is Outcome.NOT_ALLOWED
+        assert audit.begin(connection, "a", "search", {})() is Outcome.READ_ONLY
         connection.execute("SELECT 1")  # the connection can be used again
 
 
@@ -206,7 +206,7 @@ def test_an_answer_has_a_row_only_while_its_encoder_is_as_it_was_read(
             assert audit.begin(connection, "before", "search", {}, state)() is Outcome.ADDED
         with database.connection() as other:
             other.execute(change.replace("{partition}", f"cnnc_{encoder}"))  # type: ignore[arg-type]
-        assert audit.begin(connection, "after", "search", {}, state)() is Outcome.OTHER_ENCODER
+        assert audit.begin(connection, "after", "search", {}, state)() is Outcome.STALE
     with database.connection() as connection:
         rows = connection.execute("SELECT who FROM audit ORDER BY id").fetchall()
         assert [row["who"] for row in rows] == ["before", "before"]

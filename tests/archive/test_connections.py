@@ -95,6 +95,27 @@ def test_a_server_that_will_not_is_one_to_wait_for(archive_url: str, setting: st
         write()
 
 
+def test_a_url_of_standbys(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("a b/c@d")
+    url = "postgresql://u@one,two:5433/d?target_session_attrs=prefer-standby"
+    made = urls.read_url(Settings(read_url=url, database_password_file=secret))
+    assert made is not None
+    parts = psycopg.conninfo.conninfo_to_dict(made)
+    assert [parts[name] for name in ("host", "port", "password")] == ["one,two", ",5433", "a b/c@d"]
+    assert urls.redacted(made) == "postgresql://u@one,two:5433/d"
+    assert (
+        urls.redacted("postgresql://u:x@one,two,three/d?port=5433") == "postgresql://u@one:5433,two:5433,three:5433/d"
+    )
+    assert urls.read_url(Settings()) is None
+    for wrong in ("mysql://u:secret@h/d", "postgresql://u:a%zzsecret@h/d", "postgresql://u:secret@h/d?no=1"):
+        with pytest.raises(EnvironmentUnusable, match="RADRETRIEVAL_READ_URL gives is not a database URL") as caught:
+            urls.read_url(Settings(read_url=wrong))
+        assert "secret" not in str(caught.value)
+    with pytest.raises(EnvironmentUnusable, match="RADRETRIEVAL_DIRECT_DATABASE_URL gives is not a database URL"):
+        urls.direct_url(Settings(database_url="postgresql://h/d", direct_database_url="mysql://h/d"))
+
+
 def test_sqlalchemys_form_of_url_is_understood() -> None:
     assert urls.database_url(Settings(database_url="postgresql+psycopg://u@h/d")) == "postgresql://u@h/d"
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from functools import partial
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Form, Request, Response
 
 from radretrieval.report.likelihood import percent
 from radretrieval.search.duplicates import duplicates
+from radretrieval.search.reading import from_reader
 from radretrieval.search.request import Answer
+from radretrieval.search.request import Request as SearchRequest
+from radretrieval.search.searcher import Searcher
 from radretrieval.serve.access.user import Role, User, require
 from radretrieval.serve.audit import noted
 from radretrieval.serve.dependencies import TURN, Served
@@ -42,15 +46,22 @@ def search(service: Served, user: Searching, form: Search) -> AnswerDocument:
     query, upload = query_of(service, user, form)
     request = search_request(query, form)
     with service.searchers.one(form.encoder) as searcher:
-        answer = searcher.search(request)
-        folded = duplicates(searcher, [hit.image_id for hit in answer.hits])
-        with noted(searcher, user, answer):
-            document = answer.document()
-            document["hits"] = [
-                HitDocument(**hit, duplicate_of=folded.get(hit["image_id"]), words=in_words(hit["irma_code"] or ""))
-                for hit in document["hits"]
-            ]
+        attempt = partial(_answered, user, request)
+        answer, document = from_reader(searcher, attempt) or attempt(searcher)
     return AnswerDocument(**document, query=_query(service, user, answer, upload))
+
+
+def _answered(user: User, request: SearchRequest, searcher: Searcher) -> tuple[Answer, dict[str, Any]]:
+    """An answer that has its row in the audit, and its document."""
+    answer = searcher.search(request)
+    folded = duplicates(searcher, [hit.image_id for hit in answer.hits])
+    with noted(searcher, user, answer):
+        document = answer.document()
+        document["hits"] = [
+            HitDocument(**hit, duplicate_of=folded.get(hit["image_id"]), words=in_words(hit["irma_code"] or ""))
+            for hit in document["hits"]
+        ]
+    return answer, document
 
 
 @router.post("/answer", include_in_schema=False)
