@@ -69,6 +69,13 @@ def again(connection: Connection, arrivals: Sequence[Arrival]) -> None:
     connection.execute(sql("arrival_again"), given)
 
 
+def reasons(connection: Connection, arrivals: Sequence[Arrival]) -> dict[bytes, tuple[str, str]]:
+    """Error and message, by SHA-256, of those of these arrivals that have failed before."""
+    asked = {"sha256": [one.sha256 for one in arrivals], "uri": [one.uri for one in arrivals]}
+    rows = connection.execute(sql("arrival_reasons"), asked)
+    return {bytes(row["sha256"]): (row["error"], row["message"]) for row in rows}
+
+
 def unneeded(connection: Connection, sha256: Sequence[bytes]) -> list[bytes]:
     """Those of these contents, locked by the caller, whose file in the store no arrival, image or failure needs."""
     return [row["sha256"] for row in connection.execute(sql("arrival_unneeded"), {"sha256": list(sha256)})]

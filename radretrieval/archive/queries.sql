@@ -794,6 +794,10 @@ FROM unnest(%(sha256)s::bytea[], %(uri)s::text[], %(origin)s::text[], %(sop_inst
     WITH ORDINALITY AS n (sha256, uri, origin, sop_instance_uid, place)
 ORDER BY n.place ON CONFLICT (sha256) DO NOTHING;
 
+-- :arrival_reasons Why these arrivals have failed before.
+SELECT f.sha256, f.error, f.message FROM ingest_failure f
+JOIN unnest(%(sha256)s::bytea[], %(uri)s::text[]) AS n (sha256, uri) ON f.uri = n.uri AND f.sha256 = n.sha256;
+
 -- :arrival_unneeded Which of these contents the store keeps for nobody.
 SELECT s.sha256 FROM unnest(%(sha256)s::bytea[]) AS s (sha256)
 WHERE NOT EXISTS (SELECT FROM arrival a WHERE a.sha256 = s.sha256)

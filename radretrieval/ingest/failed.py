@@ -9,7 +9,7 @@ from radretrieval.archive.connections import Connection, Database
 from radretrieval.archive.inbox import Arrival
 from radretrieval.config import Settings
 from radretrieval.errors import EnvironmentUnusable
-from radretrieval.ingest.inbox_worker import InboxWorker
+from radretrieval.ingest.inbox_worker import BEFORE, LOST, InboxWorker
 from radretrieval.ingest.report import IngestReport
 from radretrieval.storage.content_store import ContentStore
 
@@ -60,7 +60,6 @@ def _again(connection: Connection, settings: Settings, report: IngestReport) -> 
     report.seen, found = len(failing), {arrival.sha256 for arrival in there}
     for arrival, error, message in failing:
         if arrival.sha256 not in found:
-            lost = "is not in the store any more; have it sent or pulled again. It failed before: "
-            report.fail(arrival.uri, error, lost + message)
+            report.fail(arrival.uri, error, LOST + BEFORE + message)
     inbox.again(connection, there)
     return there

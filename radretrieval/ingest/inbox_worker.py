@@ -25,6 +25,7 @@ from radretrieval.errors import (
     EnvironmentUnusable,
     Forgotten,
     ImageError,
+    InputMissing,
     WrongPatientKey,
 )
 from radretrieval.files.text import printable
@@ -45,6 +46,8 @@ BATCH = 64
 IDLE_SECONDS = 1.0
 BUSY_SECONDS = 0.1
 RETRY_SECONDS = 5.0
+LOST = "is not in the store any more; have it sent or pulled again"
+BEFORE = ". It failed before: "
 
 
 class InboxWorker:
@@ -197,18 +200,26 @@ class InboxWorker:
     def _failures(
         self, connection: Connection, failed: list[tuple[Arrival, Exception]], report: InboxReport
     ) -> list[Failure]:
-        """The rows of `ingest_failure`; none for a file that was forgotten."""
+        """The rows of `ingest_failure`; none for a file that was forgotten, nor for one whose row says more already."""
         names = [Names(arrival.sha256, arrival.sop_instance_uid) for arrival, _ in failed]
         failures: list[Failure] = []
+        unread = [arrival for arrival, error in failed if isinstance(error, InputMissing)]
+        before = inbox.reasons(connection, unread) if unread else {}  # of a run of `ingest --failed` that was killed
         for (arrival, error), at in zip(failed, refuse(connection, self.settings, names), strict=True):
             if at is not None:
                 report.count("forgotten")
                 images.forget_failures(connection, [arrival.uri[:LONGEST_URI]])
                 _tell_forgotten(arrival.origin, at)
                 continue
-            failures.append(_failure(arrival, error))
-            report.fail(arrival.uri, failures[-1].error, failures[-1].message)
-            kind, reason = failures[-1].error, failures[-1].message
+            if isinstance(error, InputMissing) and not self.store.path(arrival.sha256).exists():
+                error = InputMissing(LOST)
+            failure = _failure(arrival, error)
+            kind, reason = failure.error, failure.message
+            if (known := before.get(arrival.sha256)) is None:
+                failures.append(failure)
+            else:
+                kind, reason = known[0], f"{error}{BEFORE}{known[1]}"
+            report.fail(arrival.uri, kind, reason)
             log.warning("file_failed", "%(uri)s: %(reason)s", uri=arrival.uri, reason=reason, kind=kind)
         return failures
 

@@ -276,6 +276,33 @@ def test_what_the_store_has_lost_keeps_its_reason_beside_others(
     assert ingest_failed(database, settings, 1).seen == 0
 
 
+def test_what_is_lost_after_a_run_was_killed_keeps_its_reason(
+    database: Database, settings: Settings, take_in: TakeIn, store: ContentStore, tmp_path: Path
+) -> None:
+    paths = [tmp_path / f"{number}.dcm" for number in (1, 2)]
+    for number, path in enumerate(paths):
+        a_file(path, number)
+    failed_before(database, settings, take_in, *paths)
+    with database.connection() as connection:
+        inbox.again(connection, [one for one, _, _ in inbox.failing(connection)])  # and then it was killed
+    take_in(a_third(tmp_path))
+    lost, other = (hashlib.sha256(path.read_bytes()).digest() for path in (paths[0], tmp_path / "3.dcm"))
+    for one in (lost, other):
+        store.path(one).unlink()
+    with database.connection() as connection:
+        kept = connection.execute("SELECT * FROM ingest_failure WHERE sha256 = %s", [lost]).fetchall()
+    report = InboxWorker(database, settings, 1).finish()
+    assert (report.added, report.failed) == (1, 2)
+    said = "is not in the store any more; have it sent or pulled again"
+    assert [failure["message"].partition(" (from")[0] for failure in report.failures] == [
+        f"{said}. It failed before: {kept[0]['message']}".partition(" (from")[0],
+        said,
+    ]
+    with database.connection() as connection:
+        rows = connection.execute("SELECT * FROM ingest_failure ORDER BY sha256 = %s DESC", [lost]).fetchall()
+    assert (rows[0], rows[1]["message"].partition(" (from")[0]) == (kept[0], said)
+
+
 def a_third(folder: Path) -> Path:
     a_file(folder / "3.dcm", 3)
     return folder / "3.dcm"
