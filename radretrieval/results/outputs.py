@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +39,7 @@ class AnswerOutputs:
     store_to : node `AET@host:port`, and stow : DICOMweb root, that get what `sr` and `sc` make, or else a report.
     ae_title : the calling AE title of C-STORE.
     objects : the DICOM objects (pydicom) that `write` has made.
-    remarks : hits that the report could not refer to, in words.
+    remarks : hits that were left out, and those that the report could not refer to, in words.
     recorded : what the audit has of them, once they are written: their kinds, query and hits.
     """
 
@@ -93,8 +93,11 @@ class AnswerOutputs:
 
     def write(self, searcher: Searcher, answer: Answer, subject: Subject | None) -> None:
         """Write the files, and make the objects that `send` sends."""
+        if not self.given():
+            return
         from radretrieval.search.recorded import recorded
 
+        answer = self._of_those_there(searcher, answer)
         asked = recorded(answer)
         self.recorded = {name: asked[name] for name in ("query_image_id", "query_sha256", "hits")}
         self.recorded["kind"] = [name for name in _FILES if getattr(self, name) is not None]
@@ -119,6 +122,19 @@ class AnswerOutputs:
             write_bundle(self.fhir, reported, query)
         if subject is not None:
             self._make_objects(searcher, reported, subject)
+
+    def _of_those_there(self, searcher: Searcher, answer: Answer) -> Answer:
+        """The answer without the hits that were withdrawn or forgotten since they were found, with a remark on each."""
+        from radretrieval.archive import connections
+        from radretrieval.archive.search.stored import hit_facts
+
+        with connections.database_errors(searcher.database.url):
+            there = hit_facts(searcher.connection, [hit.image_id for hit in answer.hits])
+        for hit in answer.hits:
+            if hit.image_id not in there:
+                since = "was withdrawn or forgotten since it was found"
+                self.remarks.append(f"hit {hit.rank} (image {hit.image_id}) is left out of what is written: it {since}")
+        return replace(answer, hits=[hit for hit in answer.hits if hit.image_id in there])
 
     def _make_objects(self, searcher: Searcher, reported: ReportedAnswer, subject: Subject) -> None:
         if self.sr is not None or self.sc is None:

@@ -94,7 +94,9 @@ def test_a_region_that_is_moved_is_found_as_by_a_search(
         expected = {hit["image_id"]: hit["roi"] for hit in command(film, "--roi", roi)["hits"]}
         answer = api.post("/api/region", data={"upload": query, "roi": roi, "images": [*expected, 10_000]}).json()
         assert {one["image_id"]: one["roi"] for one in answer["regions"]} == expected | {10_000: None}
-        assert [one["error"] for one in answer["regions"]] == [None] * 10 + ["is not in the archive any more"]
+        assert [one["error"] for one in answer["regions"]] == [None] * 10 + [
+            "is withdrawn from searches, or not in the archive any more"
+        ]
     sizes = [(one["rows"], one["columns"]) for one in answer["regions"]]
     images = [api.get(f"/api/images/{image_id}").json() for image_id in expected]
     assert sizes == [*((one["rows"], one["columns"]) for one in images), (None, None)]

@@ -23,8 +23,8 @@ import pydicom
 import pytest
 from conftest import Run, clean_environment
 from fastapi.testclient import TestClient
-from serving import Films
-from tiny import add_encoder
+from serving import CODES, Films
+from tiny import TINY, add_encoder
 
 import radretrieval as rr
 from radretrieval.api.archive import Archive
@@ -35,14 +35,21 @@ from radretrieval.archive.search import exact_check
 from radretrieval.coding.radon import geometry
 from radretrieval.config import ServeSettings, Settings
 from radretrieval.errors import NotInArchive
+from radretrieval.ingest.failed import ingest_failed
 from radretrieval.ingest.inbox_worker import keep_file
 from radretrieval.jobs.embedding_map import embedding_map
+from radretrieval.jobs.encode import EncodeOptions, encode
 from radretrieval.jobs.forget import Forget, forget
+from radretrieval.jobs.train import TrainOptions, train
 from radretrieval.jobs.withdraw import Withdraw, withdraw
+from radretrieval.search.request import Request
+from radretrieval.search.searcher import Searcher
 from radretrieval.serve.app import create_app
+from radretrieval.storage.content_store import ContentStore
 
 FILM = 2  # withdrawn; it has a label, and a patient and a study with others
 OTHER = 6  # of its class
+ROI = "60,70,90,80"
 TABLES = ("cnnc", "barcode")
 COLUMNS = {"patient": "patient_key", "study": "study_instance_uid"}
 KILLED = """
@@ -230,21 +237,32 @@ def on_the_map(world: World) -> list[int]:
 
 def refused_where_it_is_named(world: World) -> None:
     """By each way in which a user may name an image."""
-    for name in ("", "/pixels", "/thumbnail", "/rendered"):
-        answer = world.page.get(f"/api/images/{FILM}{name}")
+    paths = [path for path in world.page.get("/api/openapi.json").json()["paths"] if "{image_id}" in path]
+    assert len(paths) >= 4
+    for path in paths:
+        answer = world.page.get(path.replace("{image_id}", str(FILM)))
         assert (answer.status_code, answer.json()["detail"]) == (404, f"image {FILM} is withdrawn from searches")
-    for what in (
-        {"id": FILM},
-        {"id": OTHER, "relevant": FILM},
-    ):
-        answer = world.page.post("/api/search", data=what)
-        assert answer.status_code == 404, answer.text
+    asked: list[tuple[str, dict[str, Any]]] = [
+        ("search", {"id": FILM}),
+        ("search", {"id": OTHER, "relevant": FILM}),
+        ("answer", {"id": FILM}),
+        ("region", {"id": FILM, "roi": ROI, "images": [OTHER]}),
+        *((f"outputs/{kind}", {"id": FILM}) for kind in ("sr", "sc", "picture", "csv", "fhir")),
+    ]
+    for path, what in asked:
+        answer = world.page.post(f"/api/{path}", data=what)
+        assert answer.status_code == 404, (path, answer.text)
         assert f"image {FILM} is withdrawn from searches" in answer.text
     (known,) = world.rows("SELECT sop_instance_uid AS sop, study_instance_uid AS study FROM image WHERE id = %s", FILM)
     assert world.page.post("/api/search", data={"sop": known["sop"]}).status_code == 404
     assert world.page.post("/api/search", data={"study": known["study"]}).status_code == 200, "another of the study"
-    said = {"id": OTHER, "hit": FILM, "relevant": True}
-    assert world.page.post("/api/feedback", json=said).status_code == 404
+    assert world.page.get("/analyst.html", params={"id": FILM}).status_code == 404
+    regions = world.page.post("/api/region", data={"id": OTHER, "roi": ROI, "images": [FILM, 7]}).json()["regions"]
+    assert [one["roi"] is None for one in regions] == [True, False]
+    assert regions[0]["error"] == "is withdrawn from searches, or not in the archive any more"
+    for query, hit in ((OTHER, FILM), (FILM, OTHER)):
+        said = {"id": query, "hit": hit, "relevant": True}
+        assert world.page.post("/api/feedback", json=said).status_code == 404
     assert world.page.post("/api/labels/reports", json={"image": FILM, "remark": "no"}).status_code == 404
     for query, options in ((FILM, {}), (OTHER, {"not_relevant": [FILM]})):
         with pytest.raises(NotInArchive, match=f"image {FILM} is withdrawn from searches"):
@@ -330,6 +348,70 @@ def test_an_encoder_that_came_meanwhile_codes_it_afterwards(world: World) -> Non
     assert world.archive.withdraw(image=FILM, undo=True).codes == 1
 
 
+def test_an_encoder_that_is_trained_meanwhile_neither_learns_nor_codes_it(world: World) -> None:
+    labelled = world.ids("SELECT id FROM image WHERE irma_code IS NOT NULL AND NOT withdrawn")
+    assert FILM in labelled
+    world.archive.withdraw(image=FILM)
+    here = world.settings.model_copy(update={"home": world.folder})
+    trained = train(world.database, here, TrainOptions(TINY, split="t", epochs=1, device="cpu"))
+    assert trained.images == len(labelled) - 1
+    options = EncodeOptions(encoder_id=trained.encoder_id, device="cpu")
+    assert encode(world.database, here, options).encoded == 29
+    coded = "SELECT image_id FROM cnnc WHERE encoder_id = %s"
+    assert world.ids(coded, trained.encoder_id) == [one for one in range(1, 31) if one != FILM]
+    world.archive.activate(trained.encoder_id)
+    assert FILM not in hits(world.archive.search(OTHER, top=40))
+    assert world.archive.withdraw(image=FILM, undo=True).codes == 1, "of the encoder that was before"
+    assert world.archive.status()["pending"] == 1
+    assert encode(world.database, here, options).encoded == 1
+    assert FILM in hits(world.archive.search(OTHER, top=40))
+
+
+def test_labels_that_come_meanwhile_are_those_that_it_is_found_by(world: World) -> None:
+    before, now = CODES[(FILM - 1) % 4], CODES[FILM % 4]
+    film, labels = world.films.known[FILM - 1], world.folder / "labels.csv"
+    labels.write_text(f"file,irma_code\n{film},{now}\n")
+    world.archive.withdraw(image=FILM)
+    assert world.archive.ingest([film], labels=labels, workers=1).hidden == 1
+    assert world.rows("SELECT irma_code FROM image WHERE id = %s", FILM) == [{"irma_code": now}]
+    found = {code: hits(world.archive.search(OTHER, top=40, where=[f"irma_code={code}"])) for code in (before, now)}
+    assert FILM not in found[before] + found[now]
+    assert world.archive.withdraw(image=FILM, undo=True).codes == 1
+    found = {code: hits(world.archive.search(OTHER, top=40, where=[f"irma_code={code}"])) for code in (before, now)}
+    assert (FILM in found[before], FILM in found[now]) == (False, True)
+    assert exact_check.check(world.database, world.archive.encoder(), 6, 20).sound
+
+
+def test_what_is_written_has_no_hit_that_was_withdrawn_since_it_was_found(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = Searcher.search
+
+    def then_withdrawn(searcher: Searcher, request: Request) -> rr.Answer:
+        answer = found(searcher, request)
+        assert FILM in hits(answer)
+        withdraw(world.database, world.settings, Withdraw(image=FILM), "me")
+        return answer
+
+    monkeypatch.setattr(Searcher, "search", then_withdrawn)
+    files = {"sr": "sr.dcm", "sc": "sc.dcm", "fhir": "b.json", "csv": "hits.csv"}
+    outputs = rr.AnswerOutputs(**{kind: world.folder / name for kind, name in files.items()})
+    (known,) = world.rows("SELECT sop_instance_uid AS uid, uri FROM image WHERE id = %s", FILM)
+    answer = world.archive.search(OTHER, top=40, outputs=outputs)
+    (place,) = [hit.rank for hit in answer.hits if hit.image_id == FILM]
+    assert outputs.remarks[0].startswith(f"hit {place} (image {FILM}) is left out of what is written: it was withdrawn")
+    written = {kind: str(pydicom.dcmread(world.folder / files[kind])) for kind in ("sr", "sc")}
+    written |= {kind: (world.folder / files[kind]).read_text() for kind in ("fhir", "csv")}
+    for kind, text in written.items():
+        assert known["uid"] not in text, kind
+        assert f"image {FILM} of the archive" not in text, kind
+        assert Path(known["uri"]).name not in text, kind
+        assert f'"id:{FILM}"' not in text, kind
+    assert len(written["csv"].splitlines()) == len(answer.hits), "the head, and all others"
+    (row,) = world.rows("SELECT detail FROM audit WHERE action = 'output'")
+    assert row["detail"]["hits"] == [hit.image_id for hit in answer.hits if hit.image_id != FILM]
+
+
 def test_a_killed_run_has_changed_nothing(world: World) -> None:
     before = {name: world.rows(f"SELECT * FROM {name} ORDER BY 1, 2") for name in (*TABLES, "image", "cnnc_hidden")}
     host = clean_environment(world.settings.home, world.database.url)
@@ -349,6 +431,17 @@ def test_what_comes_again_stays_hidden_and_what_changed_is_coded_anew(world: Wor
     assert (report.unchanged, report.hidden) == (1, 0)
     other_host = Settings(home=world.folder, database_url=world.database.url)
     assert keep_file(world.database, other_host, file.read_bytes(), "CR1") == FILM, "as one that is sent, or pulled"
+    key = {"patient_key_file": world.settings.home / "patient.key"}
+    ContentStore(other_host.store_folder).put(file.read_bytes())  # and once it had failed
+    with world.database.connection() as connection:
+        connection.execute(
+            "INSERT INTO ingest_failure (uri, sha256, error, message) "
+            "SELECT 'store:' || encode(sha256, 'hex'), sha256, 'ImageError', 'm' FROM image WHERE id = %s",
+            [FILM],
+        )
+    report = ingest_failed(world.database, other_host.model_copy(update=key), 1)
+    assert (report.seen, report.failed) == (1, 0)
+    assert world.ids("SELECT id FROM image WHERE hidden_at IS NOT NULL") == [FILM]
     # the same film with a corrected header: the row follows it, and is as hidden
     ds = pydicom.dcmread(file)
     ds.ViewPosition = "LL" if ds.ViewPosition != "LL" else "PA"

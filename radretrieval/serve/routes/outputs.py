@@ -55,7 +55,7 @@ class Sent(BaseModel):
     Attributes
     ----------
     said : what each peer has stored, and warned of, in words.
-    remarks : hits that the report could not refer to.
+    remarks : hits that were left out, and those that the report could not refer to.
     """
 
     said: list[str]
@@ -119,5 +119,5 @@ def _made(service: Service, user: User, form: SearchForm, outputs: AnswerOutputs
     yield {
         "query_image_id": answer.query_image_id,
         "query_sha256": None if upload is None else upload.sha256.hex(),
-        "hits": [hit.image_id for hit in answer.hits],
+        "hits": outputs.recorded["hits"],
     }
