@@ -34,12 +34,15 @@ from roled import GROUPS, drop_roles
 from serving import CODES, Films
 from small_web import SmallWeb
 from small_web import serving as web_serving
+from tiny import TINY
 
 import radretrieval as rr
+from radretrieval import demo
 from radretrieval.archive import feedback, label_reports, roles
 from radretrieval.archive.connections import Database
 from radretrieval.archive.schema.rights import role
 from radretrieval.config import Settings
+from radretrieval.profile import PROFILES
 from radretrieval.results.audit_messages import dicom_message, json_line
 
 OF_PATIENT = {
@@ -93,7 +96,7 @@ STEPS: list[tuple[str, tuple[str, ...], tuple[int, ...]]] = [
     ("index check", (), (0,)),
     ("index audit", (), (0, 2, 3)),
     ("index drop", (), (0,)),
-    ("train", ("--split", "canary", "--epochs", "1", "--device", "cpu"), (2, 3)),
+    ("train", ("--split", "canary-none", "--device", "cpu"), (2,)),
     ("verify", (), (1,)),
     ("users add", ("4711canary", "--file", "{out}/none/users"), (2, 3)),
     ("db check", (), (0,)),
@@ -171,13 +174,16 @@ def world(
         one.mkdir()
     shutil.copy(films.home / "patient.key", home)
     pixels = np.random.default_rng(8).integers(0, 256, (64, 48), np.uint8)
-    good, broken, odd, text = (folder / f"Filecanary-{name}.dcm" for name in ("good", "broken", "odd", "text"))
+    names = ("good", "broken", "odd", "text", "other")
+    good, broken, odd, text, other = (folder / f"Filecanary-{name}.dcm" for name in names)
     film(900, pixels, **OF_PATIENT).save_as(good, enforce_file_format=True)
     broken.write_bytes(good.read_bytes()[:-500])
     changes = {"RescaleSlope": "0", "RescaleIntercept": "5", "SOPInstanceUID": uid("odd canary")}
     film(901, pixels, **OF_PATIENT, **changes).save_as(odd, enforce_file_format=True)
     text.write_text("Zyxwv Quorn, 4711canary, born 19330105")
-    (folder / "labels.csv").write_text(f"file,irma_code,split\n{good.name},{CODES[0]},canary\n")
+    film(904, pixels[::-1], **OF_PATIENT).save_as(other, enforce_file_format=True)
+    labels = [f"{path.name},{code},canary\n" for path, code in zip((good, other, odd), CODES, strict=False)]
+    (folder / "labels.csv").write_text(f"file,irma_code,split\n{''.join(labels)}")
     places = {"good": good, "broken": broken, "folder": folder, "out": out, "odd": odd}
     return World(films_url, home, folder, out, inside, places)
 
@@ -187,7 +193,7 @@ def test_no_command_logs_a_canary(world: World, empty_database_url: str, monkeyp
         world.run("ingest", "{folder}", "--labels", "{folder}/labels.csv", codes=(1,), form=form)
         world.run("ingest", "{folder}/none", codes=(2,), form=form)
     with world.database.connection() as connection:
-        row = connection.execute("SELECT max(id) AS id FROM image WHERE split = 'canary'").fetchone()
+        row = connection.execute("SELECT min(id) AS id FROM image WHERE split = 'canary'").fetchone()
         assert row is not None
         world.places["image"] = row["id"]
     Path(str(world.places["odd"])).unlink()  # before `work` reads it
@@ -205,6 +211,7 @@ def test_no_command_logs_a_canary(world: World, empty_database_url: str, monkeyp
         world.run(name, *arguments, codes=(0, 1, 2, 3), form="text", url=AWAY)
     pulled(world)
     saved(world, empty_database_url, monkeypatch)
+    trained(world, monkeypatch)
     kept(world)
     world.run("forget", "--patient", "4711canary", "--reason", "a wish")
     assert world.found == []
@@ -300,6 +307,19 @@ def saved(world: World, empty: str, monkeypatch: pytest.MonkeyPatch) -> None:
     world.run("restore", *folder, url=empty, RADRETRIEVAL_HOME=home)
     monkeypatch.setattr("sys.stdin", io.StringIO("Zyxwv and 4711canary\n"))
     world.run("users add", "anna", "--role", "search", "--file", "{out}/users")
+
+
+def trained(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An encoder of the canaries, one of which cannot be read, and the demo, by a network of some megabytes."""
+    monkeypatch.setitem(PROFILES, TINY.name, TINY)
+    options = ("--profile", TINY.name, "--split", "canary", "--epochs", "2", "--device", "cpu")
+    learnt = world.run("train", *options, "--curve", "{out}/curve.png", "--json", codes=(1,))
+    assert (learnt.json["images"], len(learnt.json["failures"])) == (2, 1)
+    for name, value in {"PAPER": TINY, "IMAGES": 24, "CLASSES": 2, "EPOCHS": {TINY: 1}}.items():
+        monkeypatch.setattr(demo, name, value)
+    monkeypatch.setattr("radretrieval.coding.backbone.backbone_weights", lambda: None)
+    shown = world.run("demo", "{out}/Foldercanary-demo")
+    assert "ImageCLEF error" in shown.stdout
 
 
 def kept(world: World) -> None:
