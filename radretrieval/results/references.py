@@ -24,6 +24,7 @@ from radretrieval.search.request import Answer
 from radretrieval.search.searcher import Searcher
 from radretrieval.storage.reading import Reading
 from radretrieval.storage.source import source_bytes
+from radretrieval.storage.worker_pool import Run
 
 # SOP classes of objects with several frames, a reference to which names the frame (PS3.3, table 10-3).
 _FRAMED = frozenset(
@@ -98,7 +99,7 @@ def subject_of(searcher: Searcher, query: Query, what: str) -> Subject:
             f"{what}: {name} is no DICOM file, so that there is no patient and no study to which a DICOM object about "
             "it could belong; search with the DICOM file, or use --fhir, --csv or --json"
         )
-    values, header = _header(searcher, data, name)
+    values, header = _header(searcher, _run(searcher, query), data, name)
     identity = _identity(values)
     lacking = unreferable(identity)
     if lacking is not None:
@@ -120,7 +121,7 @@ def query_identity(searcher: Searcher, query: Query, image_id: int | None) -> Id
     data, _ = _query_bytes(searcher, query, name, "--fhir")
     if not is_dicom(data):
         return None
-    values, _ = _header(searcher, data, name)
+    values, _ = _header(searcher, _run(searcher, query), data, name)
     identity = _identity(values)
     if values["patient_id"] is None:
         return identity
@@ -165,7 +166,7 @@ def _identities(searcher: Searcher, ids: Sequence[int]) -> dict[int, Identity]:
         if identity.sop_class_uid is None and identity.sop_instance_uid is not None:
             try:
                 data = source_bytes(identity.uri, identity.sha256, Reading.of(searcher.settings))
-                own = _identity(_header(searcher, data, identity.uri)[0])
+                own = _identity(_header(searcher, searcher.source.run, data, identity.uri)[0])
             except RadretrievalError:  # without it the image is unreferable, which the report says
                 continue
             if own.sop_instance_uid == identity.sop_instance_uid:
@@ -197,12 +198,15 @@ def _query_bytes(searcher: Searcher, query: Query, name: str, what: str) -> tupl
         raise UsageError(f"{what}: the file of {name} {error}") from error
 
 
-def _header(searcher: Searcher, data: bytes, name: str) -> tuple[dict[str, Any], Any]:
+def _run(searcher: Searcher, query: Query) -> Run:
+    """What runs the reading of the query's header: of a file that comes from elsewhere as its decoding is run."""
+    return searcher.source.run if isinstance(query, int) else searcher.source.run_new
+
+
+def _header(searcher: Searcher, run: Run, data: bytes, name: str) -> tuple[dict[str, Any], Any]:
     """What `read_header` gives; raises UsageError also where a decoding process was ended."""
     try:
-        found: tuple[dict[str, Any], Any] = searcher.source.run(
-            partial(read_header, data, searcher.settings.max_pixels, name)
-        )
+        found: tuple[dict[str, Any], Any] = run(partial(read_header, data, searcher.settings.max_pixels, name))
     except ImageError as error:
         raise UsageError(f"{name} {error}") from error
     return found

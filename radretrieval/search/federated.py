@@ -124,7 +124,8 @@ class FederatedSearcher(Searcher):
 
     def _candidates(self, query: SearchQuery, request: Request) -> tuple[list[Candidate], str, FilterEffect | None]:
         """The candidates of the union, numbered by (site, image id) as the images of one archive would be."""
-        self._know_patient(query, request)
+        if request.exclude_same_patient:
+            query.know_patient(self.patient_key)
         question = self._question(query, request)
         replies = federated.nearest(self._asking.sites, question, self._asking.deadline)
         missing = [f"{reply.site} {reply.problem}" for reply in replies if reply.value is None]
@@ -147,7 +148,7 @@ class FederatedSearcher(Searcher):
         if query.image_id is not None:
             film = federated.film(self.connection, query.image_id)
         else:
-            read = query.radiograph
+            read = query.found
             pixels = None if read is None or read.pixels_sha256 is None else read.pixels_sha256.hex()
             film = {"sha256": query.sha256.hex(), "frame": 1, "pixels_sha256": pixels}
             film["sop_instance_uid"] = None if read is None else read.sop_instance_uid

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from radretrieval.files.uris import frame_of
+from radretrieval.imaging.radiograph import Radiograph
 from radretrieval.search.cells import ReadFilm, as_cells, as_pixels
 from radretrieval.search.query import SearchQuery
 from radretrieval.search.region import check_region, regions_of
 from radretrieval.search.request import Request
-from radretrieval.search.roi import Region, match_all
+from radretrieval.search.roi import Region, check_roi, match_all
 from radretrieval.storage.source import SourceFile, SourceReader
 
 _Key = tuple[bytes, int]
@@ -63,13 +64,12 @@ class FilmCells:
         UsageError : the region does not lie inside the query, or the query's file cannot be read.
         """
         assert request.roi is not None
+        own = self.own(query, request, source)
         if request.roi_method == "paper":
             films = source.read_all(files, as_pixels)
             compared = [film.compared for film in films if isinstance(film, ReadFilm)]
-            regions = match_all(query.read(source).pixels, request.roi, compared, longest_side)
+            regions = match_all(own.compared, request.roi, compared, longest_side)
         else:
-            own = self._query(query, source)
-            check_region(request.roi, *own.compared.shape)
             films = self._cells(files, source)
             compared = [film.compared for film in films if isinstance(film, ReadFilm)]
             regions = regions_of(own.compared, request.roi, compared, polarity=request.roi_polarity)
@@ -81,9 +81,16 @@ class FilmCells:
             for film in films
         ]
 
-    def _query(self, query: SearchQuery, source: SourceReader) -> ReadFilm:
-        key = query.sha256, query.frame
-        return self._get(key) or self._keep(key, as_cells(query.read(source)))
+    def own(self, query: SearchQuery, request: Request, source: SourceReader) -> ReadFilm:
+        """The query's film as its region is compared; raises UsageError as `find` does."""
+        assert request.roi is not None
+        key, paper = (query.sha256, query.frame), request.roi_method == "paper"
+        if query.film is None:
+            query.film = None if paper else self._get(key)
+        if query.film is None:
+            query.film = query.make(source, compared_as(request))
+        (check_roi if paper else check_region)(request.roi, *query.film.compared.shape)
+        return query.film if paper else self._keep(key, query.film)
 
     def _cells(self, files: Sequence[SourceFile], source: SourceReader) -> list[ReadFilm | str]:
         """The cells of each film, or the reason why its file cannot be read; only what is not kept is read."""
@@ -108,6 +115,11 @@ class FilmCells:
                 while len(self._kept) > self._most:
                     self._kept.popitem(last=False)
         return film
+
+
+def compared_as(request: Request) -> Callable[[Radiograph], ReadFilm]:
+    """What makes of a radiograph the film in which a request's region is looked for."""
+    return as_pixels if request.roi_method == "paper" else as_cells
 
 
 def _key(file: SourceFile) -> _Key:

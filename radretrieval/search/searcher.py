@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import cached_property
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,13 +23,13 @@ from radretrieval.coding.rerank import Weights, rerank
 from radretrieval.config import Settings
 from radretrieval.errors import NotInArchive, UsageError
 from radretrieval.logs import Log
-from radretrieval.search.film_cells import FilmCells, FoundRegion
+from radretrieval.search.film_cells import FilmCells, FoundRegion, compared_as
 from radretrieval.search.judge import considered, judge
 from radretrieval.search.query import QueryFile, SearchQuery
 from radretrieval.search.request import Answer, Hit, Request, Similarity, StageTimer, check_request
 from radretrieval.storage.reading import Reading
 from radretrieval.storage.source import SourceFile, SourceReader
-from radretrieval.storage.worker_pool import Run, call
+from radretrieval.storage.worker_pool import Run, WorkerPool, call
 
 if TYPE_CHECKING:
     from radretrieval.coding.cnnc import Coder
@@ -48,7 +49,8 @@ class Searcher:
     encoder_id : None for the active encoder.
     coders : loaded networks that this searcher shares with others; None for its own on `device`.
     films : films that were read for a region, likewise.
-    run : runs what decodes files of the archive, here or in decoding processes.
+    run : runs what decodes, as a pool of decoding processes does; None: what the archive has decoded before is decoded
+        in this process, a new file in one decoding process, which starts with the first.
     """
 
     def __init__(
@@ -60,7 +62,7 @@ class Searcher:
         *,
         coders: Coders | None = None,
         films: FilmCells | None = None,
-        run: Run = call,
+        run: Run | None = None,
     ) -> None:
         self.database = database
         self.settings = settings
@@ -68,9 +70,11 @@ class Searcher:
         self.encoder_id = encoder_id
         self.coders = coders or Coders(settings, device)
         self.films = films or FilmCells()
-        self.source = SourceReader(Reading.of(settings), run)
         self.reader: Searcher | None = None  # the same on a standby, once one was read from (`search.reading`)
         self._stack = ExitStack()
+        new: WorkerPool[Callable[[], Any], Any] = WorkerPool.of(settings, call, 1)
+        self._stack.callback(new.close)
+        self.source = SourceReader(Reading.of(settings), run or call, run or new.run)
 
     def __enter__(self) -> Searcher:
         from radretrieval.coding.radon import geometry
@@ -119,7 +123,8 @@ class Searcher:
         with connections.database_errors(self.database.url):
             with timer.stage("read"):
                 query = self._load(request)
-                self._check_roi(query, request)
+                if request.roi is not None:
+                    self.films.own(query, request, self.source)
             self._encode(query, timer)
             found, path, effect = self._candidates_and_barcode(query, request, timer)
             self._remember(query, request)
@@ -156,7 +161,8 @@ class Searcher:
 
     def query_pixels(self, request: Request) -> NDArray[np.float32]:
         """The query's pixels, float32 (rows, columns), 0…1. Raises UsageError when its file cannot be read."""
-        return self._load(request).read(self.source).pixels
+        pixels: NDArray[np.float32] = self._open(request).make(self.source, attrgetter("pixels"))
+        return pixels
 
     def pending(self, found: Sequence[Candidate], request: Request) -> int:
         """How many images have no code; counted, which reads every image, only where it explains a short answer."""
@@ -175,7 +181,7 @@ class Searcher:
 
     def stored_query(self, image_id: int) -> StoredQuery:
         """An image of the archive with its codes; raises NotInArchive for one that it does not have or hides."""
-        found = stored.by_ids(self.connection, self.encoder.id, self.geometry, [image_id]).get(image_id)
+        found = stored.by_ids(*self._where, [image_id]).get(image_id)
         if found is None:
             raise NotInArchive(f"{images.absent(self.connection, image_id)}; give the id of another, or a file")
         return found
@@ -189,33 +195,51 @@ class Searcher:
         """
         check_request(request)
         with connections.database_errors(self.database.url):
-            query = self._load(request)
+            query = self._open(request)
             facts = stored.hit_facts(self.connection, image_ids)
         known = [one for one in image_ids if one in facts]
         files = [facts[one].file for one in known]
         found = dict(zip(known, self._regions(query, request, files), strict=True))
-        return [found.get(one, FoundRegion(None, "is not in the archive any more")) for one in image_ids]
+        gone = FoundRegion(None, "is withdrawn from searches, or not in the archive any more")
+        return [found.get(one, gone) for one in image_ids]
+
+    def _open(self, request: Request) -> SearchQuery:
+        """The query, with what the archive has of its very file."""
+        if isinstance(request.query, int):
+            image = self.stored_query(request.query)
+            return SearchQuery(image.uri, image.sha256, known=True).use(image)
+        query = SearchQuery.of(request.query, self.settings)
+        known = stored.by_contents(*self._where, [query.sha256]).get(query.sha256)
+        query.known = known is not None
+        return query.use(known)
 
     def _load(self, request: Request) -> SearchQuery:
-        """The query with its codes where the archive has them, else with its pixels."""
-        known: StoredQuery | None
-        if isinstance(request.query, int):
-            known = self.stored_query(request.query)
-            query = SearchQuery(known.uri, known.sha256)
-        else:
-            query = SearchQuery.of(request.query, self.settings)
-            where = (self.connection, self.encoder.id, self.geometry)
-            known = stored.by_contents(*where, [query.sha256]).get(query.sha256)
-            if known is None:
-                radiograph = query.read(self.source)
-                known = stored.same_film(*where, radiograph.sop_instance_uid, radiograph.pixels_sha256)
-        if known is not None:
-            query.use(known)
-        if query.cnnc is None:
-            query.read(self.source)
-            if isinstance(request.query, QueryFile):
-                query.cnnc, query.rbc = request.query.codes.get(self.encoder.id, (None, None))
+        """The query with its codes where they are known, else with what they are made of."""
+        query = self._open(request)
+        if query.cnnc is not None:
+            return query
+        kept = request.query.codes.get(self.encoder.id) if isinstance(request.query, QueryFile) else None
+        compare = None if request.roi is None else compared_as(request)
+        read = query.read(self.source, None if kept else self._sizes, compare)
+        if not query.known:
+            query.use(stored.same_film(*self._where, read.sop_instance_uid, read.pixels_sha256))
+        if kept and (query.cnnc is None or query.rbc is None):
+            query.cnnc, query.rbc = kept
         return query
+
+    @property
+    def _where(self) -> tuple[Connection, int, int]:
+        return self.connection, self.encoder.id, self.geometry
+
+    @property
+    def _sizes(self) -> tuple[int, int]:
+        return self.encoder.profile.network.input_size, self.encoder.profile.barcode.size
+
+    def _inputs(self, query: SearchQuery) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """The query as network and barcode take it."""
+        inputs = query.read(self.source, self._sizes).inputs
+        assert inputs is not None, "codes are missing, and were not when it was read"
+        return inputs
 
     def patient_key(self, patient_id: str, issuer: str | None) -> str:
         """The pseudonym of a patient's identifier. Raises WrongPatientKey where the key here is not the archive's."""
@@ -227,11 +251,8 @@ class Searcher:
     def _encode(self, query: SearchQuery, timer: StageTimer) -> None:
         if query.cnnc is not None:
             return
-        from radretrieval.imaging.resample import resample
-
         with timer.stage("encode"):
-            pixels = resample(query.read(self.source).pixels, self.encoder.profile.network.input_size)
-            query.cnnc = self.coder.codes(pixels[None])[0]
+            query.cnnc = self.coder.codes(self._inputs(query)[0][None])[0]
 
     def _candidates_and_barcode(
         self, query: SearchQuery, request: Request, timer: StageTimer
@@ -241,14 +262,12 @@ class Searcher:
             with timer.stage("candidates"):
                 return self._candidates(query, request)
         from radretrieval.coding.radon import barcode
-        from radretrieval.imaging.resample import resample
 
         with ThreadPoolExecutor(1) as thread:
             candidates = thread.submit(self._candidates, query, request)
             with timer.stage("barcode"):
                 shape = self.encoder.profile.barcode
-                square = resample(query.read(self.source).pixels, shape.size)
-                query.rbc = barcode(square[None], shape.size, shape.angles)[0]
+                query.rbc = barcode(self._inputs(query)[1][None], shape.size, shape.angles)[0]
             with timer.stage("candidates"):
                 return candidates.result()
 
@@ -257,19 +276,9 @@ class Searcher:
         if isinstance(request.query, QueryFile) and query.cnnc is not None and query.rbc is not None:
             request.query.codes[self.encoder.id] = query.cnnc, query.rbc
 
-    def _know_patient(self, query: SearchQuery, request: Request) -> None:
-        """Make the pseudonym of the query's patient where it is left out; raises UsageError where it is not known."""
-        read = query.radiograph
-        if request.exclude_same_patient and query.patient_key is None and read is not None and read.patient_id:
-            query.patient_key = self.patient_key(read.patient_id, read.issuer)
-        if request.exclude_same_patient and query.patient_key is None:
-            raise UsageError(
-                "--exclude-same-patient: the patient of the query is not known (its header and labels name none); "
-                "leave the option out"
-            )
-
     def _candidates(self, query: SearchQuery, request: Request) -> tuple[list[Candidate], str, FilterEffect | None]:
-        self._know_patient(query, request)
+        if request.exclude_same_patient:
+            query.know_patient(self.patient_key)
         wanted = request.filter(query.image_id, query.patient_key)
         assert query.cnnc is not None
         limit = max(request.candidates, request.top)
@@ -307,16 +316,6 @@ class Searcher:
             distances = {"cnnc_distance": best.cnnc_distance, "rbc_distance": int(rbc[place])}
             hits.append(Hit(**vars(best.facts), rank=rank, image_id=best.image_id, **distances))
         return judge(hits, near, request, self.encoder)
-
-    def _check_roi(self, query: SearchQuery, request: Request) -> None:
-        if request.roi is None:
-            return
-        from radretrieval.search.region import check_region
-        from radretrieval.search.roi import check_roi
-
-        radiograph = query.read(self.source)
-        check = check_roi if request.roi_method == "paper" else check_region
-        check(request.roi, radiograph.rows, radiograph.columns)
 
     def _find_roi(self, query: SearchQuery, request: Request, hits: list[Hit]) -> list[Hit]:
         """Find the region in each hit whose file can be read."""

@@ -13,7 +13,7 @@ from radretrieval.errors import DatabaseUnavailable, EnvironmentUnusable, Radret
 from radretrieval.logs import Log
 from radretrieval.search.film_cells import FilmCells
 from radretrieval.search.searcher import Searcher
-from radretrieval.storage.worker_pool import Run, call
+from radretrieval.storage.worker_pool import Run
 
 log = Log(__name__)
 
@@ -30,12 +30,12 @@ class Searchers:
     Parameters
     ----------
     most : searches at a time; further ones wait.
-    run : runs what decodes files of the archive.
+    run : as of a `Searcher`.
     device : where new films are encoded.
     """
 
     def __init__(
-        self, database: Database, settings: Settings, most: int, device: str = "auto", run: Run = call
+        self, database: Database, settings: Settings, most: int, device: str = "auto", run: Run | None = None
     ) -> None:
         self._database = database
         self._settings = settings

@@ -38,19 +38,23 @@ class SourceReader:
     ----------
     reading : as `read_source` takes it.
     run : runs a task: in this process (`call`), or in a decoding process (`WorkerPool.run`).
+    run_new : likewise, where the task decodes what no ingestion has decoded before.
     """
 
     reading: Reading
     run: Run = call
+    run_new: Run = call
 
-    def read(self, file: SourceFile, make: Callable[[Radiograph], T]) -> T:
+    def read(self, file: SourceFile, make: Callable[[Radiograph], T], *, new: bool = False) -> T:
         """What `make` returns for a file; raises ImageError as `read_source`, and where a decoding process was ended.
 
         Parameters
         ----------
         make : importable by its name, or a `functools.partial` of such a function.
+        new : the archive does not have the file.
         """
-        made: T = self.run(partial(_made, file, self.reading, make))
+        run = self.run_new if new else self.run
+        made: T = run(partial(_made, file, self.reading, make))
         return made
 
     def read_all(self, files: Sequence[SourceFile], make: Callable[[Radiograph], T]) -> list[T | str]:

@@ -19,6 +19,7 @@ import pytest
 from conftest import Run
 from databases import Server, as_role, database_of
 from federated import COUNT, PARTS, Federated, drawn, fill, made
+from PIL import Image
 from proxy import Proxy
 from roled import service_roles
 
@@ -27,6 +28,7 @@ from radretrieval.archive import connections, sites
 from radretrieval.archive.connections import Database
 from radretrieval.archive.schema.rights import role
 from radretrieval.archive.sites import sites_of
+from radretrieval.imaging import reader
 
 
 @pytest.fixture(scope="module")
@@ -145,6 +147,19 @@ def with_host(url: str, port: int) -> str:
     """The URL by TCP on loopback."""
     parts = psycopg.conninfo.conninfo_to_dict(url) | {"host": "127.0.0.1", "port": str(port)}
     return f"postgresql://{parts['user']}@127.0.0.1:{port}/{parts['dbname']}"
+
+
+def test_a_new_file_is_decoded_in_another_process(
+    federated: Federated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Image.fromarray(np.arange(4096).astype(np.uint8).reshape(64, 64)).save(tmp_path / "new.png")
+
+    def refuse(*given: Any) -> Any:
+        raise AssertionError("decoded in the searching process")
+
+    monkeypatch.setattr(reader, "read_png", refuse)
+    with federated.archive("east") as archive:
+        assert archive.search_sites(tmp_path / "new.png").hits
 
 
 def test_a_stalled_site_costs_the_deadline_and_is_named(
