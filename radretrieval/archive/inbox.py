@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,10 +44,35 @@ def add(connection: Connection, *arrivals: Arrival) -> set[bytes]:
     A content that waits moves behind other files of its SOP Instance UID that came after it; one that is an image is
     inserted where such a file waits: the last to come is the last to become the image's file.
     """
-    connection.execute(sql("arrival_later"), {"sha256": [a.sha256 for a in arrivals]})
+    return _added(_insert(connection, arrivals))
+
+
+def put(connection: Connection, arrivals: Sequence[Arrival], others: Sequence[bytes] = ()) -> set[bytes]:
+    """Do what `hold`, of these contents and of others, and then `add` do, with one answer of the server to wait for.
+
+    It begins a transaction.
+    """
+    from psycopg.errors import DivisionByZero
+
+    contents = [*(one.sha256 for one in arrivals), *others]
+    try:
+        with connection.pipeline():
+            connection.execute(sql("lock_contents_or_fail"), {"sha256": contents, "seconds": locks.SECONDS})
+            inserted = _insert(connection, arrivals)
+        return _added(inserted)
+    except DivisionByZero:
+        connection.rollback()
+    hold(connection, *contents)  # which tells who has a lock
+    return add(connection, *arrivals)
+
+
+def _insert(connection: Connection, arrivals: Sequence[Arrival]) -> Iterable[dict[str, Any]]:
     columns = ("sha256", "uri", "origin", "sop_instance_uid")
-    rows = connection.execute(sql("arrival_add"), {name: [getattr(a, name) for a in arrivals] for name in columns})
-    return {row["sha256"] for row in rows}
+    return connection.execute(sql("arrival_add"), {name: [getattr(a, name) for a in arrivals] for name in columns})
+
+
+def _added(inserted: Iterable[dict[str, Any]]) -> set[bytes]:
+    return {row["sha256"] for row in inserted}
 
 
 def failing(connection: Connection) -> list[tuple[Arrival, str, str]]:

@@ -30,6 +30,9 @@ SELECT lock_named(%(name)s, %(seconds)s) AS taken;
 -- :lock_contents The lock of each SHA-256, until the transaction ends.
 SELECT lock_contents(%(sha256)s, %(seconds)s) AS taken;
 
+-- :lock_contents_or_fail The same; it fails, with a division by zero, where they were not taken: what was sent behind it is not done.
+SELECT 1 / lock_contents(%(sha256)s, %(seconds)s)::int AS taken;
+
 -- :lock_holders Who may have a lock of a name (RowShareLock) or of a content (RowExclusiveLock): which one, the server does not say.
 SELECT DISTINCT l.pid FROM pg_locks l
 WHERE l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND l.mode = %(mode)s
@@ -763,12 +766,12 @@ SELECT image_id, distance FROM (
     ORDER BY distance FETCH FIRST (%(k)s) ROWS WITH TIES) h
 ORDER BY distance, image_id LIMIT %(k)s + 10000;
 
--- :arrival_later A file that came and waits, and comes again after another file of its SOP Instance UID, is the newest.
-UPDATE arrival a SET id = DEFAULT WHERE a.sha256 = ANY(%(sha256)s::bytea[])
-  AND EXISTS (SELECT FROM arrival b WHERE b.sop_instance_uid = a.sop_instance_uid AND b.id > a.id);
-
 -- :arrival_add Tell of files that came and are on the disk: those that are no images, or whose images are gone or about to be
--- changed by another file of their SOP Instance UID.
+-- changed by another file of their SOP Instance UID. One that waits, and comes again after another file of its SOP Instance UID,
+-- is the newest.
+WITH later AS (
+    UPDATE arrival a SET id = DEFAULT WHERE a.sha256 = ANY(%(sha256)s::bytea[])
+      AND EXISTS (SELECT FROM arrival b WHERE b.sop_instance_uid = a.sop_instance_uid AND b.id > a.id))
 INSERT INTO arrival (sha256, uri, origin, sop_instance_uid)
 SELECT n.* FROM unnest(%(sha256)s::bytea[], %(uri)s::text[], %(origin)s::text[], %(sop_instance_uid)s::text[])
     AS n (sha256, uri, origin, sop_instance_uid)

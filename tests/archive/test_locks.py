@@ -12,11 +12,13 @@ from typing import Any
 
 import pytest
 from anchored import asking, far_codes, new_images, refused, rows
+from nodes import until
 from tiny import add_encoder
 
 from radretrieval.archive import codes, connections, encoders, images, inbox, locks, migrations
 from radretrieval.archive.connections import Database
 from radretrieval.archive.images import NewImage
+from radretrieval.archive.inbox import Arrival
 from radretrieval.archive.search import exact_index, hnsw
 from radretrieval.config import Settings
 from radretrieval.errors import DatabaseUnavailable, UsageError
@@ -189,6 +191,32 @@ def test_contents_are_locked_in_one_order(database: Database) -> None:
     for thread in threads:
         thread.join(60)
     assert failures == []
+
+
+def test_arrivals_are_put_once_their_lock_is_free(
+    database: Database, soon: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    found: list[set[bytes]] = []
+
+    def put() -> None:
+        with database.connection() as made:
+            found.append(inbox.put(made, [Arrival(one, f"store:{one.hex()}") for one in CONTENTS[:2]], CONTENTS[2:4]))
+            other_waits = connections.connect(database.url, autocommit=True)
+            with other_waits:
+                row = other_waits.execute("SELECT lock_contents(%s, 0.1) AS taken", (CONTENTS[3:4],)).fetchone()
+                assert row == {"taken": False}, "the others are locked too"
+
+    with connections.connect(database.url) as other:
+        inbox.hold(other, CONTENTS[3])
+        inbox.add(other, Arrival(CONTENTS[0], f"store:{CONTENTS[0].hex()}"))
+        thread = beside(put)
+        until(lambda: "waiting for the lock of a file's content" in caplog.text, "the wait is logged")
+        other.commit()
+    thread.join(20)
+    assert found == [{CONTENTS[1]}]
+    with database.connection() as made:
+        assert inbox.put(made, [Arrival(CONTENTS[5], "store:5")]) == {CONTENTS[5]}
+        assert inbox.count(made) == 3
 
 
 def test_a_limit_of_the_site_ends_the_wait(database: Database) -> None:

@@ -126,8 +126,7 @@ def test_field_16_folders_that_another_process_made_are_synced(
         (commit_queue, "store_uri", RuntimeError("as it may be")),
         (atomic, "sync_names", OSError(5, "Input/output error")),
         (ContentStore, "draft", RuntimeError("as it may be")),
-        (inbox, "hold", MemoryError()),
-        (inbox, "add", RuntimeError("as it may be")),
+        (inbox, "put", MemoryError()),
     ],
 )
 def test_an_exception_in_storing_is_never_answered_with_success(
@@ -162,20 +161,20 @@ def test_a_file_that_cannot_be_committed_costs_itself(
     scp: StorageScp, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     uids = [a_file(tmp_path / f"{number}.dcm", number) for number in range(6)]
-    real: Callable[..., set[bytes]] = inbox.add
+    real: Callable[..., set[bytes]] = inbox.put
     groups: list[int] = []
     first = threading.Event()
 
-    def add(connection: Any, *new: Any) -> set[bytes]:
+    def put(connection: Any, new: Any, others: Any) -> set[bytes]:
         groups.append(len(new))
         first.set()
         if len(groups) == 1:  # the others come meanwhile, and are committed together
             until(lambda: scp._queue._entries.qsize() == 5, "five files wait")
         if uids[2] in [one.sop_instance_uid for one in new]:
             raise ValueError("a value that the database refuses")
-        return real(connection, *new)
+        return real(connection, new, others)
 
-    monkeypatch.setattr(inbox, "add", add)
+    monkeypatch.setattr(inbox, "put", put)
     with ThreadPoolExecutor(6) as senders:
         found = [senders.submit(send, scp, tmp_path / "0.dcm")]
         assert first.wait(30)

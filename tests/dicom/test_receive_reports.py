@@ -187,8 +187,7 @@ def test_what_is_no_message_ends_the_association_and_no_other(
     with Sender(node.port) as other:
         assert other.associate() == ACCEPTED
         for _ in range(5):  # as many as there may be
-            with Sender(node.port) as sender:
-                until(lambda: sender.associate() == ACCEPTED, "its place is free again")
+            with accepted(node.port) as sender:
                 sender.send(garbage)
                 assert sender.pdu()[0] in (ABORTED, 0)
         assert store(other, *film) == 0

@@ -169,17 +169,21 @@ def test_nobody_deletes_a_file_whose_row_is_being_committed(
             faults.append(error)
 
     thread = threading.Thread(target=delete)
-    real = inbox.add
 
-    def add(*arguments: Any) -> set[bytes]:
+    def inserting(real: Callable[..., set[bytes]]) -> Callable[..., set[bytes]]:
         """Between the insertion of the row and its commit the other one looks at the store."""
-        new = real(*arguments)
-        if thread.ident is None:
-            thread.start()
-            until(lambda: not thread.is_alive() or blocked(database), "the other one does nothing")
-        return new
 
-    monkeypatch.setattr(inbox, "add", add)
+        def insert(*arguments: Any) -> set[bytes]:
+            new = real(*arguments)
+            if thread.ident is None:
+                thread.start()
+                until(lambda: not thread.is_alive() or blocked(database), "the other one does nothing")
+            return new
+
+        return insert
+
+    monkeypatch.setattr(inbox, "add", inserting(inbox.add))
+    monkeypatch.setattr(inbox, "put", inserting(inbox.put))
     write()
     thread.join()
     assert faults == []

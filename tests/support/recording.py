@@ -17,6 +17,8 @@ def record(monkeypatch: pytest.MonkeyPatch) -> list[Step]:
     """Record fsync, rename, unlink, commits, and statuses of C-STORE responses, from here on, in every thread."""
     from pynetdicom.dimse import DIMSEServiceProvider
 
+    from radretrieval.dicom.scp import store_response
+
     steps: list[Step] = []
 
     def patch(owner: Any, name: str, step: str, of: Callable[..., str | None], after: bool = False) -> None:
@@ -41,6 +43,7 @@ def record(monkeypatch: pytest.MonkeyPatch) -> list[Step]:
     patch(os, "unlink", "unlink", lambda path, **more: str(path), after=True)
     patch(psycopg.Connection, "commit", "commit", lambda connection: "", after=True)
     patch(DIMSEServiceProvider, "send_msg", "answer", status)
+    patch(store_response, "command_set", "answer", lambda primitive: status(None, primitive, 0))
     return steps
 
 

@@ -164,11 +164,10 @@ class ReceiveQueue:
             connection = self._connection
             orphans = list(self._orphans)[:LARGEST_GROUP]
             hashes = [*(entry.arrival.sha256 for entry in group), *orphans]
-            inbox.hold(connection, *hashes)
+            new = inbox.put(connection, [entry.arrival for entry in group], orphans)
             for entry in group:
                 if not self._store.path(entry.arrival.sha256).exists():  # removed with an earlier copy's last use
                     self._store.keep(entry.draft)
-            new = inbox.add(connection, *(entry.arrival for entry in group))
             if idle := [sha256 for sha256 in hashes if sha256 not in new]:
                 for sha256 in inbox.unneeded(connection, idle):
                     self._store.take(sha256)

@@ -6,9 +6,11 @@ import io
 import threading
 import time
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 from radretrieval.dicom.data_set import HEAD, LONGEST_UID, file_head
+from radretrieval.dicom.scp.store_response import respond_to_store
 from radretrieval.errors import EnvironmentUnusable
 from radretrieval.files.text import printable
 from radretrieval.logs import Log
@@ -85,8 +87,8 @@ class IncomingDataSet(io.BytesIO):
             self.draft = self._new_draft()
             command = self._message.command_set
             sop_class, instance = (str(command.get(f"AffectedSOP{name}UID")) for name in ("Class", "Instance"))
-            contexts = {one.context_id: one.transfer_syntax[0] for one in self._association.accepted_contexts}
-            self.draft.write(file_head(sop_class, instance, str(contexts[self._message.context_id])))
+            syntax = self._association.reader.syntaxes[self._message.context_id]
+            self.draft.write(file_head(sop_class, instance, syntax))
         if len(self.head) < HEAD:
             self.head += data[: HEAD - len(self.head)]
         self.draft.write(data)
@@ -115,6 +117,12 @@ class MessageReader:
         self._begun: float | None = None  # when a message began that is not complete
         self._announced: float | None = None  # when a data set was announced of which nothing has come
         self._dimse.receive_primitive = self.receive
+        respond_to_store(self._dimse)
+
+    @cached_property
+    def syntaxes(self) -> dict[int, str]:
+        """The transfer syntaxes of the accepted presentation contexts, by their ids; asked for once there are any."""
+        return {one.context_id: str(one.transfer_syntax[0]) for one in self._association.accepted_contexts}
 
     def receive(self, primitive: Any) -> None:
         """Take one P-DATA primitive."""
@@ -130,7 +138,7 @@ class MessageReader:
         if type(message).__name__ != _C_STORE:
             return
         command = message.command_set
-        if message.context_id not in {one.context_id for one in self._association.accepted_contexts}:
+        if message.context_id not in self.syntaxes:
             self._abort("a C-STORE request has a presentation context that was not accepted")
         elif missing := [keyword for keyword in _NEEDED if command.get(keyword) in (None, "")]:
             self._abort(f"a C-STORE request has no {' and no '.join(missing)}")
