@@ -72,6 +72,7 @@ class ArchiveCodes(ArchiveBase):
         device: str = "auto",
         batch: int = 64,
         workers: int | None = None,
+        rate: float | None = None,
         stop: threading.Event | None = None,
         progress: Progress | None = None,
     ) -> EncodeReport:
@@ -82,6 +83,7 @@ class ArchiveCodes(ArchiveBase):
         encoder : id; None for the active one.
         once : end when nothing is left; otherwise wait for more images until `stop` is set.
         device : as in `train`. batch : images of one transaction. workers : decoding processes; None for one a core.
+        rate : images a second at most, a transaction a second or more; None for as many as can be.
 
         Raises
         ------
@@ -91,7 +93,7 @@ class ArchiveCodes(ArchiveBase):
         from radretrieval.jobs.encode import EncodeOptions, encode, pending
         from radretrieval.jobs.heartbeat import Heartbeat
 
-        options = EncodeOptions(once, device, batch, workers, encoder)
+        options = EncodeOptions(once, device, batch, workers, encoder, rate)
         total = pending(self._database, encoder) if once and progress else None
         stop = stop or threading.Event()
         with nullcontext() if once else Heartbeat(self._database, "work", stop.set):

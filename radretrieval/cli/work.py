@@ -32,6 +32,10 @@ def work(
     ] = 64,
     workers: Workers = None,
     encoder: EncoderId = None,
+    rate: Annotated[
+        float | None,
+        typer.Option("--rate", min=0.01, metavar="N", help="Images a second at most, so that searches stay fast."),
+    ] = None,
     metrics_address: MetricsAddress = None,
     as_json: AsJson = False,
 ) -> None:
@@ -41,7 +45,14 @@ def work(
         if not once:
             tell("encoding what has no code, then waiting for more; Ctrl-C or SIGTERM ends it", "service_ready")
         report = archive.encode(
-            encoder=encoder, once=once, device=device, batch=batch, workers=workers, stop=stop, progress=progress
+            encoder=encoder,
+            once=once,
+            device=device,
+            batch=batch,
+            workers=workers,
+            rate=rate,
+            stop=stop,
+            progress=progress,
         )
     document = {
         "encoded": report.encoded,

@@ -31,6 +31,7 @@ from radretrieval.config import Settings
 from radretrieval.errors import DatabaseUnavailable, EnvironmentUnusable, NoEncoder
 from radretrieval.files.failures import FailureList
 from radretrieval.files.text import printable, shown, without_path
+from radretrieval.jobs.pace import Pace
 from radretrieval.logs import Log
 from radretrieval.storage.prepare import PreparedImage, PrepareTask, prepare_pool
 from radretrieval.storage.source import SourceFile
@@ -58,6 +59,7 @@ class EncodeOptions:
     batch : images of one transaction.
     workers : decoding processes; None for one a core.
     encoder_id : the encoder; None for the active one (without `once`, whichever becomes active later).
+    rate : images a second at most; None for as many as can be.
     """
 
     once: bool = True
@@ -65,6 +67,7 @@ class EncodeOptions:
     batch: int = 64
     workers: int | None = None
     encoder_id: int | None = None
+    rate: float | None = None
 
 
 @dataclass
@@ -149,6 +152,7 @@ class _EncodeWorker:
         self.coder: Coder | None = None
         self.since: datetime | None = None
         self.hints = AnchorHints()
+        self.pace = Pace(options.rate)
 
     def serve(self) -> None:
         """Encode until stopped: woken by notifications; waits while the database is away or has no encoder."""
@@ -219,7 +223,7 @@ class _EncodeWorker:
         """Encode the pending images once, by ascending id; returns how many were finished."""
         finished = 0
         ahead: deque[_ClaimedBatch] = deque()
-        size, retry = self.options.batch, not self.options.once
+        size, retry = self.pace.batch(self.options.batch), not self.options.once
         with (
             connections.database_errors(self.database.url),
             Claims(self.database.url, encoder.id, self.geometry, size, since, retry) as claims,
@@ -231,6 +235,7 @@ class _EncodeWorker:
                     if not ahead:
                         break
                     batch = ahead.popleft()
+                    self.pace.wait(len(batch.jobs), self.stop)
                     begun = time.perf_counter()
                     results = batch.results()
                     decoded = time.perf_counter()

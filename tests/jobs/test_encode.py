@@ -145,6 +145,20 @@ def test_code_and_barcode_of_an_image_are_committed_together(
     assert stored(database, encoder).image_ids.tolist() == [1, 2, 3, 4, 5, 6]
 
 
+def test_no_more_than_so_many_a_second(database: Database, settings: Settings, tmp_path: Path) -> None:
+    encoder_of(database)
+    fill(database, settings, tmp_path / "x", 9)
+    begun: list[float] = []
+    report = encode(
+        database,
+        settings,
+        EncodeOptions(device="cpu", batch=3, rate=20.0),
+        advance=lambda count: begun.append(time.monotonic()),
+    )
+    assert report.encoded == 9
+    assert begun[2] - begun[0] > 0.2  # two batches of three at twenty a second; alone they take some milliseconds
+
+
 def test_a_second_encoder_is_filled_beside_the_first(database: Database, settings: Settings, tmp_path: Path) -> None:
     fill(database, settings, tmp_path / "in", 5)
     first, second = encoder_of(database), encoder_of(database, seed=1)
