@@ -65,6 +65,10 @@ class DatabaseUnavailable(EnvironmentUnusable):
     """The database cannot be reached, or went away while it was used."""
 
 
+class StoreUnavailable(EnvironmentUnusable):
+    """The store of this host has none of the files that the archive keeps in it."""
+
+
 class PrivilegeMissing(EnvironmentUnusable):
     """The database's role may not do what was asked."""
 

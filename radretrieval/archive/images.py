@@ -136,6 +136,14 @@ def by_sop_instance(connection: Connection, uids: Sequence[str]) -> list[dict[st
     return connection.execute(statement, {"uids": list(uids)}).fetchall()
 
 
+def newest_kept(connection: Connection, limit: int) -> list[dict[str, Any]]:
+    """The newest images whose file, or its reduced pixels, the store has, of the newest thousand: sha256, frame, kept.
+
+    Those that `verify` found gone are left out.
+    """
+    return connection.execute(sql("images_newest_kept"), {"limit": limit}).fetchall()
+
+
 def first_of_study(connection: Connection, uid: str) -> int | None:
     """The first image with this Study Instance UID, if there is one that is not withdrawn; None where there is none."""
     row = connection.execute(sql("image_of_study"), {"uid": uid}).fetchone()

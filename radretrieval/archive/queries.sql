@@ -81,6 +81,10 @@ INSERT INTO image ({columns}) SELECT {columns} FROM incoming ORDER BY id ON CONF
 SELECT sop_instance_uid, id, uri, frame, pixels_sha256, shown_sha256, sha256, gone_at, hidden_at, labelled, {header}
 FROM image WHERE sop_instance_uid = ANY(%(uids)s) ORDER BY id;
 
+-- :images_newest_kept What the store must have, of the newest images; not of all, which may be millions without any.
+SELECT sha256, frame, kept FROM (SELECT id, sha256, frame, kept, uri, gone_at FROM image ORDER BY id DESC LIMIT 1000) i
+WHERE gone_at IS NULL AND (kept IS NOT NULL OR starts_with(uri, 'store:')) ORDER BY id DESC LIMIT %(limit)s;
+
 -- :image_of_study The first image of a study; one that is withdrawn only where all are.
 SELECT id FROM image WHERE study_instance_uid = %(uid)s ORDER BY hidden_at IS NOT NULL, id LIMIT 1;
 

@@ -34,6 +34,7 @@ from radretrieval.ingest.needless import drop_needless
 from radretrieval.ingest.problem import Problem, of_issuers
 from radretrieval.ingest.register import RegisteredImage, log_updates, register_images
 from radretrieval.ingest.report import InboxReport
+from radretrieval.ingest.store_check import check_store, log_unavailable
 from radretrieval.logs import Log
 from radretrieval.privacy.archive_key import ArchiveKey, archive_key
 from radretrieval.privacy.tombstones import Names, forgotten, message, refuse
@@ -89,12 +90,7 @@ class InboxWorker:
                     self.error = error
                     return
                 except (DatabaseUnavailable, EmbeddedServerError, EnvironmentUnusable) as error:
-                    log.warning(
-                        "database_unavailable",
-                        "%(reason)s (trying again in %(seconds)d s)",
-                        reason=error,
-                        seconds=RETRY_SECONDS,
-                    )
+                    log_unavailable(error, RETRY_SECONDS)
                     stop.wait(RETRY_SECONDS)
                     if not stop.is_set():
                         restart_embedded(self.database, self.settings)
@@ -139,6 +135,8 @@ class InboxWorker:
                 return 0
             files = [File(str(self.store.path(a.sha256)), a.uri, a.origin, a.sha256) for a in taken]
             found = [outcome for _, outcome in pool.map(files)]
+            if all(isinstance(outcome, Exception) for outcome in found):
+                check_store(connection, self.store, [arrival.sha256 for arrival in taken])
             try:
                 written = self._write(connection, taken, found, report)
             except EnvironmentUnusable:

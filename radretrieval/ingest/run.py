@@ -36,6 +36,7 @@ from radretrieval.ingest.problem import Problem, of_issuers
 from radretrieval.ingest.refused import keep_failures
 from radretrieval.ingest.register import log_updates, register_images
 from radretrieval.ingest.report import IngestReport
+from radretrieval.ingest.store_check import check_keeping
 from radretrieval.privacy import tombstones
 from radretrieval.privacy.archive_key import ArchiveKey, archive_key
 from radretrieval.storage.content_store import ContentStore
@@ -75,7 +76,7 @@ def ingest(
     InputMissing : a path does not exist (before anything is read).
     LabelsError : the codes of a release cannot be used at all (before any image is read).
     EnvironmentUnusable : the archive hides paths, and the settings name no key of paths.
-    WrongPatientKey : the key of the pseudonyms is not the archive's.
+    WrongPatientKey, StoreUnavailable : the key of pseudonyms, or the store of kept files, is not the archive's.
     DatabaseUnavailable : the database went away; what was committed stays, the next run goes on from there.
     """
     check_split(split)
@@ -88,13 +89,13 @@ def ingest(
     labels = labels or recognise(paths)
     if tell is not None and labels is not None and labels.recognised:
         tell(labels.recognised)
-    job: Callable[[str], InspectedFile] = partial(inspect_file, options=InspectOptions.of(settings))
     with (
         database.connection() as connection,
         ThreadPoolExecutor(4) as threads,
-        WorkerPool.of(settings, job, workers) as pool,
+        WorkerPool.of(settings, partial(inspect_file, options=InspectOptions.of(settings)), workers) as pool,
     ):
         check_path_key(connection, settings.path_key_file)
+        check_keeping(connection, settings)
         run = IngestRun(connection, settings, labels, split, advance or (lambda count: None))
         run.named = frozenset[str]() if isinstance(paths, FoundPaths) else frozenset(map(os.path.abspath, paths))
         files = run.without_others(walk(paths, frozenset((*(labels.sources if labels else ()), *passed))))

@@ -28,11 +28,13 @@ from radretrieval.archive.pending import Claims
 from radretrieval.archive.search.anchor_hints import AnchorHints
 from radretrieval.coding import radon
 from radretrieval.config import Settings
-from radretrieval.errors import DatabaseUnavailable, EnvironmentUnusable, NoEncoder
+from radretrieval.errors import DatabaseUnavailable, EnvironmentUnusable, NoEncoder, StoreUnavailable
 from radretrieval.files.failures import FailureList
 from radretrieval.files.text import printable, shown, without_path
+from radretrieval.ingest.store_check import check_store, log_unavailable
 from radretrieval.jobs.pace import Pace
 from radretrieval.logs import Log
+from radretrieval.storage.content_store import ContentStore
 from radretrieval.storage.prepare import PreparedImage, PrepareTask, prepare_pool
 from radretrieval.storage.source import SourceFile
 from radretrieval.storage.worker_pool import WorkerPool, outcome
@@ -112,6 +114,7 @@ def encode(
     ------
     NoEncoder : the archive has no encoder (with `once`; otherwise the worker waits for one).
     DatabaseUnavailable : the database went away (with `once`; otherwise the worker waits until it is back).
+    StoreUnavailable : the archive's store is not on this host (with `once`; otherwise the worker waits for it).
     """
     started = time.monotonic()
     with prepare_pool(settings, options.workers) as decoders:
@@ -153,6 +156,7 @@ class _EncodeWorker:
         self.since: datetime | None = None
         self.hints = AnchorHints()
         self.pace = Pace(options.rate)
+        self.store = ContentStore(settings.store_folder)
 
     def serve(self) -> None:
         """Encode until stopped: woken by notifications; waits while the database is away or has no encoder."""
@@ -164,10 +168,8 @@ class _EncodeWorker:
                         self._encode_if_encoder()
                         pause = RETRY_SECONDS[0]
                         self._sleep(listener)
-            except DatabaseUnavailable as error:
-                log.warning(
-                    "database_unavailable", "%(reason)s; trying again in %(seconds).0f s", reason=error, seconds=pause
-                )
+            except (DatabaseUnavailable, StoreUnavailable) as error:
+                log_unavailable(error, pause)
                 self.stop.wait(pause)
                 pause = min(pause * 2, RETRY_SECONDS[1])
                 if not self.stop.is_set():
@@ -210,6 +212,7 @@ class _EncodeWorker:
         """Pass after pass until one finds nothing: images that another worker held may be free in the next."""
         with self.database.connection() as connection:
             encoder = encoders.get(connection, self.options.encoder_id)
+            check_store(connection, self.store)
             if self.encoder is None or self.encoder.id != encoder.id:
                 self.coder = None  # loaded with the first batch: a pass may find nothing to encode
             self.geometry = codes.geometry_id(connection, *radon.geometry(encoder.profile.barcode))
@@ -266,6 +269,8 @@ class _EncodeWorker:
         """Encode a batch, write codes and failures, and commit."""
         good = [(image.image_id, result) for image, result in group if isinstance(result, PreparedImage)]
         bad = [(image, result) for image, result in group if isinstance(result, Exception)]
+        if any(image.uri.startswith("store:") for image, _ in bad):
+            check_store(connection, self.store)  # it may have gone meanwhile
         if good:
             self._write(encoder, connection, good)
         for image, error in bad:

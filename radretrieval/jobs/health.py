@@ -22,10 +22,13 @@ from radretrieval.errors import (
     EnvironmentUnusable,
     NoEncoder,
     SchemaOutdated,
+    StoreUnavailable,
     UsageError,
     WrongPatientKey,
 )
+from radretrieval.ingest.store_check import check_store
 from radretrieval.privacy.archive_key import archive_key
+from radretrieval.storage.content_store import ContentStore
 from radretrieval.storage.store_size import Room, room
 
 GIB = 2**30
@@ -160,7 +163,12 @@ def _disks(connection: Connection, database: Database, settings: Settings, _: ob
         yield disk("disk_database", "the database", room(settings.home))
     else:
         yield Check("disk_database", Level.OK, "the disk of your own database's server is not seen from here")
-    yield disk("disk_store", f"the store {settings.store_folder}", room(settings.store_folder))
+    try:
+        check_store(connection, ContentStore(settings.store_folder))
+    except StoreUnavailable as error:
+        yield Check("disk_store", Level.FAILURE, str(error), "mount the store")
+    else:
+        yield disk("disk_store", f"the store {settings.store_folder}", room(settings.store_folder))
 
 
 def disk(name: str, of: str, seen: Room | None) -> Check:

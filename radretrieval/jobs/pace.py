@@ -22,7 +22,7 @@ class Pace:
         self._next = 0.0
 
     def batch(self, most: int) -> int:
-        """How many images go into a batch, of at most so many: those of one second, for a batch keeps all cores busy."""
+        """The images of a batch, at most so many: those of one second, for a batch keeps all cores busy."""
         return most if self.rate is None else min(most, max(1, math.floor(self.rate)))
 
     def wait(self, count: int, stop: threading.Event) -> None:

@@ -152,11 +152,11 @@ def test_no_more_than_so_many_a_second(database: Database, settings: Settings, t
     report = encode(
         database,
         settings,
-        EncodeOptions(device="cpu", batch=3, rate=20.0),
+        EncodeOptions(device="cpu", batch=3, rate=10.0),
         advance=lambda count: begun.append(time.monotonic()),
     )
     assert report.encoded == 9
-    assert begun[2] - begun[0] > 0.2  # two batches of three at twenty a second; alone they take some milliseconds
+    assert begun[2] - begun[0] >= 0.29  # the third batch of three begins 0.3 s after the second; alone it takes 0.02 s
 
 
 def test_a_second_encoder_is_filled_beside_the_first(database: Database, settings: Settings, tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ from radretrieval.dicom.sop_classes import OTHER_MODALITIES, RADIOGRAPHS
 from radretrieval.errors import EnvironmentUnusable, NotFetched
 from radretrieval.ingest.inbox_worker import InboxWorker
 from radretrieval.ingest.problem import Problem
+from radretrieval.ingest.store_check import check_store
 from radretrieval.storage.content_store import ContentStore
 
 STUDIES = 64  # whose instances are listed at once
@@ -74,6 +75,7 @@ def pull(
         _own_arrivals(connection, source, InboxWorker(database, settings), report, pool) as own,
     ):
         store = ContentStore(settings.store_folder, settings.store_group)
+        check_store(connection, store)
         downloader = Downloader(connection, source, store, own, pool, workers, report, count_done, query.again)
         run = PullRun(query, downloader)
         if orthanc is not None and not query.rolling and query.until is None:

@@ -22,6 +22,7 @@ from radretrieval.errors import EnvironmentUnusable, ImageError
 from radretrieval.files.text import printable
 from radretrieval.ingest.inbox_worker import InboxWorker
 from radretrieval.ingest.report import InboxReport
+from radretrieval.ingest.store_check import check_store
 from radretrieval.logs import Log
 
 if TYPE_CHECKING:
@@ -160,6 +161,7 @@ def receive(
     Raises
     ------
     EnvironmentUnusable : it cannot listen on the configured host and port.
+    StoreUnavailable : the archive's store is not on this host.
     WrongPatientKey : the key of the pseudonyms is not the archive's; what was received waits in the inbox.
     """
     # what pydicom warns of in a UID names neither file nor sender
@@ -167,6 +169,8 @@ def receive(
     warnings.filterwarnings("ignore", module="pydicom")
     worker = InboxWorker(database, settings, workers)
     worker_stop = threading.Event()
+    with database.connection() as connection:
+        check_store(connection, worker.store)
     with ExitStack() as stack:
         scp = StorageScp(database, settings, config, worker.wake)
         if intake:
