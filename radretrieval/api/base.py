@@ -296,8 +296,10 @@ class ArchiveBase:
             return encoders.get(connection, encoder)
 
     def status(self) -> dict[str, Any]:
-        """Counts of the archive: images, coded, pending, failed, …; its index, and the versions of its server."""
-        from radretrieval.archive import encoders, images, opening
+        """Counts of the archive: images, coded, pending, failed, …; its index, standbys, the versions of its server."""
+        from dataclasses import asdict
+
+        from radretrieval.archive import encoders, images, opening, readers
         from radretrieval.archive.search import exact_index
 
         facts = opening.check(self._database)
@@ -307,6 +309,7 @@ class ArchiveBase:
                 index = exact_index.facts(connection, encoders.get(connection), counts["coded"])
             except NoEncoder:
                 index = None
+            standbys = [asdict(one) for one in readers.states(self._database, connection)]
         return {
             "images": counts["images"],
             "coded": counts["coded"],
@@ -316,6 +319,7 @@ class ArchiveBase:
                 for name in ("failed", "arrived", "hidden", "gone", "same_uid", "flat", "encoders", "database_bytes")
             },
             "index": index,
+            "readers": standbys,
             "server_version": facts["server_version"],
             "pgvector_version": facts["pgvector_version"],
         }

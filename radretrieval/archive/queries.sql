@@ -1018,9 +1018,18 @@ SELECT CASE
 SELECT pg_is_in_recovery() AS standby, coalesce(pg_last_wal_replay_lsn(), '0/0')::text AS replayed,
        coalesce(extract(epoch FROM pg_last_xact_replay_timestamp()), 0)::float8 AS replayed_at;
 
--- :reader_identity Which cluster and database this is, and on which timeline: after a failover a standby that still follows the
+-- :wal_flushed How far this primary has written its log for good; a standby gets no more.
+SELECT pg_current_wal_flush_lsn()::text AS flushed;
+
+-- :reader_lag How far a standby is behind: nothing once it has what the primary had written before it was asked.
+SELECT CASE WHEN %(replayed)s::pg_lsn >= %(flushed)s::pg_lsn THEN 0
+            WHEN %(replayed_at)s::float8 > 0 THEN extract(epoch FROM clock_timestamp())::float8 - %(replayed_at)s::float8 END AS seconds,
+       greatest(pg_wal_lsn_diff(%(flushed)s::pg_lsn, %(replayed)s::pg_lsn), 0)::bigint AS bytes;
+
+-- :reader_identity Which server, cluster and database this is, and on which timeline: after a failover a standby that still follows the
 -- old primary may have what the new one never had.
-SELECT (SELECT s.system_identifier FROM pg_control_system() s) AS cluster,
+SELECT pg_is_in_recovery() AS standby, pg_postmaster_start_time() AS started,
+       (SELECT s.system_identifier FROM pg_control_system() s) AS cluster,
        (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())::bigint AS database,
        CASE WHEN pg_is_in_recovery()
             THEN (SELECT greatest(c.timeline_id, r.min_recovery_end_timeline) FROM pg_control_checkpoint() c, pg_control_recovery() r)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import time
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
-from radretrieval.archive.connections import Connection, is_pooled
+from radretrieval.archive.connections import Connection, Database, is_pooled
 from radretrieval.archive.queries import sql
+from radretrieval.archive.urls import hosts_of, redacted
 from radretrieval.errors import EnvironmentUnusable
 
 # A standby that keeps up is milliseconds behind, one that waits for a read or replays a large load some seconds; more
 # is a fault. So long may an answer lack a new image, or know an old label.
 LAG_SECONDS = 10.0
+_SETTLED = (0.05, 0.15, 0.3)  # seconds to wait for a standby that is behind only by what was written just now
 
 
 class Position(NamedTuple):
@@ -38,9 +42,7 @@ def check(reader: Connection, primary: Connection) -> None:
             "it is behind a pooler in transaction mode, which may ask another server each time; name the standbys "
             "themselves, or use a pool in session mode"
         )
-    there, here = (one.execute(sql("reader_identity")).fetchone() for one in (reader, primary))
-    assert there is not None, "one row"
-    assert here is not None, "one row"
+    there, here = _identity(reader), _identity(primary)
     if there["cluster"] != here["cluster"] or there["database"] != here["database"]:
         raise EnvironmentUnusable("it is a standby of another server or has another database than the primary")
     if there["timeline"] != here["timeline"]:
@@ -48,3 +50,86 @@ def check(reader: Connection, primary: Connection) -> None:
             f"it follows timeline {there['timeline']}, and the primary writes timeline {here['timeline']}, as after a "
             "failover that it has not taken part in yet"
         )
+
+
+def _identity(server: Connection) -> dict[str, Any]:
+    row = server.execute(sql("reader_identity")).fetchone()
+    assert row is not None, "it is one row"
+    return row
+
+
+@dataclass(frozen=True)
+class State:
+    """How a server is that searches may be read from.
+
+    Attributes
+    ----------
+    server : its URL, without a password. standby : None where that is not known.
+    lag_seconds, lag_bytes : how far it is behind the primary; None where that is not known, and of the primary itself.
+    problem : why it is not read from; None where it is, or would be if no standby answered.
+    """
+
+    server: str
+    standby: bool | None = None
+    lag_seconds: float | None = None
+    lag_bytes: int | None = None
+    problem: str | None = None
+
+    @property
+    def words(self) -> str:
+        """How it is, for people."""
+        if self.problem is not None:
+            return f"searches are not read from {self.server}: {self.problem}"
+        how = f"{self.lag_seconds:.1f} s behind" if self.standby else "the primary, where no standby answers"
+        return f"searches are read from {self.server}: {how}"
+
+
+def states(database: Database, primary: Connection) -> list[State]:
+    """How each server of RADRETRIEVAL_READ_URL is, in its order; none where the setting is not set."""
+    if database.reader is None:
+        return []
+    here, seconds = _identity(primary), database.reader.connect_seconds
+    servers = [Database(one, connect_seconds=seconds) for one in hosts_of(database.reader.url)]
+    if here["standby"]:
+        problem = "RADRETRIEVAL_DATABASE_URL does not lead to the primary, but to a standby"
+        return [State(redacted(one.url), problem=problem) for one in servers]
+    return [_state(one, primary, here) for one in servers]
+
+
+def _state(server: Database, primary: Connection, here: dict[str, Any]) -> State:
+    name = redacted(server.url)
+    try:
+        with server.connection() as reader:
+            reader.autocommit = True
+            there = _identity(reader)
+            if not there["standby"]:
+                problem = None if there["started"] == here["started"] else "it is no standby, and not the primary"
+                return State(name, standby=False, problem=problem)
+            check(reader, primary)
+            seconds, lacking = _lag(reader, primary)
+    except EnvironmentUnusable as error:
+        return State(name, problem=reason(error))
+    problem = None
+    if seconds is None:
+        problem = f"it lacks {lacking} bytes of the primary's log, and has replayed nothing since it was started"
+    elif seconds > LAG_SECONDS:
+        problem = f"it is {seconds:.0f} s behind the primary, more than {LAG_SECONDS:.0f} s"
+    return State(name, True, seconds, lacking, problem)
+
+
+def _lag(reader: Connection, primary: Connection) -> tuple[float | None, int]:
+    """Seconds and bytes that a standby is behind; seconds are None where it cannot tell."""
+    flushed = primary.execute(sql("wal_flushed")).fetchone()
+    row: dict[str, Any] | None = None
+    for pause in (*_SETTLED, 0):
+        row = primary.execute(sql("reader_lag"), {**(flushed or {}), **position(reader)._asdict()}).fetchone()
+        if row is not None and row["seconds"] == 0:
+            break
+        time.sleep(pause)
+    assert row is not None, "it is one row"
+    return row["seconds"], row["bytes"]
+
+
+def reason(error: Exception) -> str:
+    """Why a standby is of no use, in a line: the database's own words where there are any."""
+    return str(error.__cause__ or error).strip().partition("\n")[0]

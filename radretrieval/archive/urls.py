@@ -69,6 +69,19 @@ def read_url(settings: Settings) -> str | None:
     return url
 
 
+def hosts_of(url: str) -> list[str]:
+    """A URL of several hosts as a connection string for each, whatever part its server has."""
+    import psycopg
+
+    parts = psycopg.conninfo.conninfo_to_dict(url)
+    for name in ("target_session_attrs", "load_balance_hosts"):
+        parts.pop(name, None)
+    lists = {name: str(parts[name]).split(",") for name in ("host", "hostaddr", "port") if name in parts}
+    count = max((len(values) for values in lists.values()), default=1)
+    each = [{name: values[place % len(values)] for name, values in lists.items()} for place in range(count)]
+    return [psycopg.conninfo.make_conninfo("", **parts | one) for one in each]
+
+
 def _checked(url: str, settings: Settings, form: str = FORM) -> str:
     """A URL of the settings in libpq's form, with its password from a file; raises EnvironmentUnusable for another."""
     url = url.replace("postgresql+psycopg://", "postgresql://", 1)

@@ -32,7 +32,7 @@ def health(
     """Check whether the archive does its work; ends with 0, with 1 where a check fails, with 3 without a database.
 
     Each line names a check, what it found, and what to do: database, locks, disks, waiting images and files, services
-    that are alive, a search with a known answer, the index, the key of the patients, the clocks.
+    that are alive, a search with a known answer, the index, standbys, the key of the patients, the clocks.
     """
     with opened(context) as archive:
         found = archive.health(waiting=timedelta(minutes=waiting), expect=tuple(expect or ()), only=tuple(only or ()))

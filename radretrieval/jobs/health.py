@@ -13,6 +13,7 @@ from radretrieval.archive import audit, codes, connections, encoders, heartbeats
 from radretrieval.archive.connections import Connection, Database
 from radretrieval.archive.encoders import Encoder
 from radretrieval.archive.patient_keys import recorded
+from radretrieval.archive.readers import states
 from radretrieval.archive.schema import objects
 from radretrieval.archive.search import exact_index, nearest, stored
 from radretrieval.coding.radon import geometry
@@ -34,6 +35,7 @@ from radretrieval.storage.store_size import Room, room
 GIB = 2**30
 SCARCE = (0.05, 50 * GIB)  # a disk with less free than either is nearly full …
 FULL = (0.01, 5 * GIB)  # … and with less than these as good as full
+FOLLOW = "see that it runs and follows the primary (there: SELECT * FROM pg_stat_wal_receiver;)"
 SKEW_SECONDS = (5.0, 60.0)  # between the clocks of this host and of the database: worth a word, and wrong
 
 
@@ -283,6 +285,15 @@ def _index(connection: Connection, *_: object) -> Iterator[Check]:
         yield Check("index", Level.OK, f"index of codes: {facts['kind']}")
 
 
+def _readers(connection: Connection, database: Database, *_: object) -> Iterator[Check]:
+    found = states(database, connection)
+    wrong = Level.WARNING if any(one.standby and one.problem is None for one in found) else Level.FAILURE
+    for one in found:
+        yield Check("readers", wrong if one.problem else Level.OK, one.words, one.problem and FOLLOW)
+    if not found:
+        yield Check("readers", Level.OK, "searches are read from the primary", count=0)
+
+
 def _key(connection: Connection, database: Database, settings: Settings, _: object) -> Iterator[Check]:
     if recorded(connection) is None:
         yield Check("key", Level.OK, "the archive has no patients yet")
@@ -317,6 +328,7 @@ _CHECKS: dict[str, Callable[[Connection, Database, Settings, HealthOptions], Ite
     "services": _services,
     "query": _query,
     "index": _index,
+    "readers": _readers,
     "key": _key,
     "clock": _clock,
 }

@@ -48,9 +48,19 @@ def advice(status: dict[str, Any]) -> Iterator[Advice]:
     if flat := status["flat"]:
         told = f"the pixels of {flat} images show nothing (image.flat): what a search finds for them means nothing"
         yield Advice("flat", flat, told)
+    if useless := [one for one in status["readers"] if one["problem"] is not None]:
+        told = "; ".join(f"{one['server']}: {one['problem']}" for one in useless)
+        yield Advice("readers", len(useless), f"searches are not read from {told}")
     if failed := status["failed"]:
         told = "what failed, and why, is in the tables ingest_failure and coding_failure; what was received or pulled"
         yield Advice("failed", failed, f"{told} is read again by: radretrieval ingest --failed")
+
+
+def reader_state(reader: dict[str, Any]) -> str:
+    """How a server is that searches may be read from, in words."""
+    if reader["problem"] is not None:
+        return str(reader["problem"])
+    return f"{reader['lag_seconds']:.1f} s behind" if reader["standby"] else "the primary"
 
 
 def _command(text: str) -> str:

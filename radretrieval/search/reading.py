@@ -177,5 +177,5 @@ def _rest(searcher: Searcher, error: Exception) -> None:
         "searches are read from the primary for %(seconds)g s, not from %(reader)s (RADRETRIEVAL_READ_URL): %(reason)s",
         seconds=REST_SECONDS,
         reader=redacted(database.url),
-        reason=str(error.__cause__ or error).strip().partition("\n")[0],
+        reason=readers.reason(error),
     )

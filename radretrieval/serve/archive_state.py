@@ -291,6 +291,7 @@ def _status(found: dict[str, Any]) -> dict[str, Any]:
         "arrived": found["inbox"],
         "failed": found["failed"],
         "index": found["index"],
+        "readers": [],  # which health looks at
     }
 
 

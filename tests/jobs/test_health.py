@@ -70,7 +70,7 @@ def test_an_archive_that_does_its_work(archive: rr.Archive, filled: Filled) -> N
     names = [one.name for one in found.checks]
     assert names == [
         *("locks", "database", "disk_database", "disk_store", "waiting_images", "waiting_files"),
-        *("services", "query", "index", "key", "clock"),
+        *("services", "query", "index", "readers", "key", "clock"),
     ]
     assert all(any(name.startswith(group.rstrip("s")) for name in names) for group in NAMES)
     assert next(one.text for one in found.checks if one.name == "query").startswith(f"image {COUNT} finds itself in")

@@ -9,6 +9,7 @@ import pytest
 from radretrieval.report.advice import advice
 
 WELL: dict[str, Any] = dict.fromkeys(("pending", "arrived", "gone", "same_uid", "flat", "failed"), 0) | {
+    "readers": [],
     "images": 9,
     "coded": 9,
     "encoders": 1,
@@ -29,6 +30,7 @@ def test_what_is_well_has_none() -> None:
         ({"arrived": 3}, "arrived", "radretrieval receive"),
         ({"gone": 1}, "gone", "radretrieval verify"),
         ({"same_uid": 1}, "same_uid", None),
+        ({"readers": [{"server": "one", "problem": "it is away"}]}, "readers", None),
         ({"index": {"advice": None, "unfinished": 1}}, "unfinished", "radretrieval index build"),
         (
             {"index": {"advice": "of 7 codes; build it anew: radretrieval index build", "unfinished": 0}},

@@ -170,7 +170,7 @@ def test_a_standby_that_lacks_a_withdrawal_never_shows_the_image(world: World) -
             expected = [hit["image_id"] for hit in ask(plain, query=1)["hits"]]
             assert after[:2] == [expected, expected]
             assert gone not in [*expected, *after[2]]
-            for judged in ({"query": gone}, {"query": 1, "relevant": [gone]}):
+            for judged in ({"query": gone}, {"query": 1, "not_relevant": [gone]}):
                 with pytest.raises(NotInArchive, match="withdrawn"):
                     archive.search(**judged)
         finally:
@@ -283,6 +283,47 @@ def test_what_cannot_be_read_from_is_left_out_and_said(
         assert (len(caplog.messages), told in caplog.text, "secret" in caplog.text) == (1, True, False)
     with pytest.raises(EnvironmentUnusable, match="what RADRETRIEVAL_READ_URL gives is not a database URL"):
         world.archive("postgresql://h/db?wrong=1").search(1)
+
+
+def test_status_and_health_tell_how_each_standby_is(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = world.standbys
+    away = f"{world.home}"
+    hosts = ",".join(map(str, (first.folder, second.folder, world.primary.folder, away)))
+    archive = world.archive(f"postgresql://radretrieval:secret@/{world.name}?host={hosts}&target_session_attrs=any")
+
+    def seen() -> list[tuple[Any, ...]]:
+        document = archive.status()
+        assert "secret" not in str(document)
+        return [(one["standby"], one["lag_seconds"], one["lag_bytes"], one["problem"]) for one in document["readers"]]
+
+    def checked() -> list[tuple[str, str]]:
+        return [(str(one.level), one.text) for one in archive.health(only=["readers"]).checks]
+
+    one, two, primary, gone = seen()
+    assert [one, two, primary] == [(True, 0, 0, None), (True, 0, 0, None), (False, None, None, None)]
+    assert "No such file or directory" in gone[3]
+    assert [level for level, _ in checked()] == ["ok", "ok", "ok", "warning"]
+    first.ask(world.name, "SELECT pg_wal_replay_pause()")
+    monkeypatch.setattr(readers, "LAG_SECONDS", 0.3)
+    world.rows("CREATE TABLE public.written AS SELECT 1")
+    time.sleep(0.4)
+    behind = seen()[0]
+    assert behind[0] is True
+    assert behind[1] > 0.3
+    assert behind[2] > 1000
+    assert behind[3].endswith(" s behind the primary, more than 0 s")
+    assert checked()[0][0] == "warning"
+    second.ask(world.name, "SELECT pg_wal_replay_pause()")
+    world.rows("DROP TABLE public.written")
+    time.sleep(0.4)
+    assert [level for level, _ in checked()] == ["failure", "failure", "ok", "failure"]
+    assert "searches are not read from postgresql://" in checked()[0][1]
+    assert world.archive().status()["readers"] == []
+    told = run_inside(
+        ("status",), clean_environment(world.home, world.written) | {"RADRETRIEVAL_READ_URL": world.read}, world.home
+    )
+    assert "s behind the primary, more than 0 s" in told.stdout
+    assert "searches are not read from postgresql://" in told.stderr
 
 
 def test_there_is_no_answer_without_a_primary(world: World) -> None:
