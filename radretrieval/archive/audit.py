@@ -118,7 +118,7 @@ class Read(NamedTuple):
     Attributes
     ----------
     images : an array as PostgreSQL writes one. replayed, replayed_at : as `readers.Position`.
-    seconds : how far the standby may be behind.
+    seconds : how far the standby may be behind. followed : whether it had all within these seconds.
     """
 
     encoder_id: int | None
@@ -127,6 +127,7 @@ class Read(NamedTuple):
     replayed: str
     replayed_at: float
     seconds: float
+    followed: bool
 
 
 def stale(connection: Connection, read: Read) -> str | None:

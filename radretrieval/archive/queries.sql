@@ -1006,12 +1006,12 @@ SELECT radretrieval.audit_add(%(who)s, %(action)s, %(detail)s) AS id FROM at_onc
 
 -- :stale Why an answer that was read from a standby must not be shown, as the primary sees it; NULL where nothing speaks against it:
 -- the encoder is as it was read, every image of the answer is there and not withdrawn, and the standby had replayed what was
--- committed before so many seconds. An idle primary flushes nothing: a standby that has all of it is not behind.
+-- committed before so many seconds: it was found to have all, or has all now, or its last transaction is not older.
 SELECT CASE
     WHEN (SELECT e.state FROM ({encoder}) e) IS DISTINCT FROM %(state)s THEN 'encoder'
     WHEN EXISTS (SELECT FROM unnest(%(images)s::bigint[]) AS a (id)
                  WHERE NOT EXISTS (SELECT FROM radretrieval.image i WHERE i.id = a.id AND i.hidden_at IS NULL)) THEN 'image'
-    WHEN pg_current_wal_flush_lsn() > %(replayed)s::pg_lsn
+    WHEN NOT %(followed)s::bool AND pg_current_wal_flush_lsn() > %(replayed)s::pg_lsn
          AND clock_timestamp() > to_timestamp(%(replayed_at)s::float8) + make_interval(secs => %(seconds)s::float8) THEN 'lag' END AS stale;
 
 -- :reader_position How far this standby has replayed what its primary wrote; of a server that is none, that.

@@ -106,7 +106,7 @@ def _state(server: Database, primary: Connection, here: dict[str, Any]) -> State
                 problem = None if there["started"] == here["started"] else "it is no standby, and not the primary"
                 return State(name, standby=False, problem=problem)
             check(reader, primary)
-            seconds, lacking = _lag(reader, primary)
+            seconds, lacking = lag(reader, primary)
     except EnvironmentUnusable as error:
         return State(name, problem=reason(error))
     problem = None
@@ -117,8 +117,11 @@ def _state(server: Database, primary: Connection, here: dict[str, Any]) -> State
     return State(name, True, seconds, lacking, problem)
 
 
-def _lag(reader: Connection, primary: Connection) -> tuple[float | None, int]:
-    """Seconds and bytes that a standby is behind; seconds are None where it cannot tell."""
+def lag(reader: Connection, primary: Connection) -> tuple[float | None, int]:
+    """Seconds and bytes that a standby is behind; seconds are None where it cannot tell.
+
+    It is waited for, for half a second, to have what the primary has written by now; then it is not behind.
+    """
     flushed = primary.execute(sql("wal_flushed")).fetchone()
     row: dict[str, Any] | None = None
     for pause in (*_SETTLED, 0):

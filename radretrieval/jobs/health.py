@@ -35,7 +35,7 @@ from radretrieval.storage.store_size import Room, room
 GIB = 2**30
 SCARCE = (0.05, 50 * GIB)  # a disk with less free than either is nearly full …
 FULL = (0.01, 5 * GIB)  # … and with less than these as good as full
-FOLLOW = "see that it runs and follows the primary (there: SELECT * FROM pg_stat_wal_receiver;)"
+FOLLOW = "see that it runs and follows the primary, as its view pg_stat_wal_receiver tells"
 SKEW_SECONDS = (5.0, 60.0)  # between the clocks of this host and of the database: worth a word, and wrong
 
 

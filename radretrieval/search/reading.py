@@ -47,6 +47,7 @@ class ReaderSearcher(Searcher):
     """A searcher on a standby, of the same archive, encoder and networks as one on the primary."""
 
     position: readers.Position
+    followed = float("-inf")  # when the standby was last found to have all that the primary had written
 
     def __init__(self, primary: Searcher) -> None:
         reader = primary.database.reader
@@ -66,19 +67,23 @@ class ReaderSearcher(Searcher):
             raise
         return self
 
-    def refresh(self) -> bool:
-        """Read anew how far the standby is, and its encoder (`Searcher.refresh`); to be called before each search."""
-        self.position = readers.position(self.connection)
-        return super().refresh()
+    def follow(self) -> bool:
+        """Wait a moment for the standby to have all that the primary has written by now, and say whether it has."""
+        begun = time.monotonic()
+        with suppress(psycopg.Error, EnvironmentUnusable):
+            if readers.lag(self.connection, self.primary.connection)[0] == 0:
+                self.followed = begun
+                return True
+        return False
 
     def read(self, answer: Answer) -> audit.Read:
         """What an answer was read from; its images are all that it shows or was refined by."""
         asked = answer.request
         shown = {answer.query_image_id, *asked.relevant, *asked.not_relevant, *(hit.image_id for hit in answer.hits)}
         images = ",".join(str(one) for one in shown if one is not None)
-        return audit.Read(
-            self.encoder_id, self.encoder.state, f"{{{images}}}", *self.position, seconds=readers.LAG_SECONDS
-        )
+        asked_for, limit = (self.encoder_id, self.encoder.state), readers.LAG_SECONDS
+        recently = time.monotonic() - self.followed < limit
+        return audit.Read(*asked_for, f"{{{images}}}", *self.position, seconds=limit, followed=recently)
 
 
 def begin_row(searcher: Searcher, who: str, answer: Answer, asked: audit.Asked | None = None) -> Callable[[], Outcome]:
@@ -122,20 +127,22 @@ def from_reader(searcher: Searcher, attempt: Callable[[Searcher], T]) -> T | Non
     """What `attempt` makes by a searcher on a standby, its row of the audit included.
 
     None where the searcher of the primary has to do it: there is no standby, it cannot be used, it did not confirm, or
-    it gave an error, which may be one only there. What is not confirmed is tried once more: the primary may have
-    written something in the very moment between the standby's answer and its own look.
+    it gave an error, which may be one only there. What is not confirmed is tried once more where the standby needs but
+    a moment to have all that the primary has.
     """
-    for last in (False, True):
-        reader = _ready(searcher)
+    for again in (False, True):
+        reader = _ready(searcher, again)
         if reader is None:
             return None
         try:
             return attempt(reader)
-        except UsageError:  # the primary may have the image that was named, or says the same
-            return None
         except StaleError as error:
-            if last:
+            if again or not reader.follow():
                 _rest(searcher, error)
+                return None
+        except UsageError:  # the primary may have the image that was named, or says the same
+            _drop(searcher)  # it may be because of an encoder that is not there any more
+            return None
         except (EnvironmentUnusable, psycopg.Error) as error:
             if not searcher.connection.closed:  # else the primary was lost
                 _rest(searcher, error)
@@ -144,20 +151,29 @@ def from_reader(searcher: Searcher, attempt: Callable[[Searcher], T]) -> T | Non
     return None
 
 
-def _ready(searcher: Searcher) -> Searcher | None:
-    """The searcher's own on a standby, which has read its encoder just now; None where none can be used."""
+def _ready(searcher: Searcher, again: bool) -> ReaderSearcher | None:
+    """The searcher's own on a standby, which knows how far that is; None where none can be used.
+
+    Parameters
+    ----------
+    again : whether its encoder is read anew, which takes longer: the primary has looked and found another.
+    """
     database = searcher.database.reader
     if database is None or time.monotonic() < _resting.get(database.url, 0.0):
         return None
     try:
-        if searcher.reader is not None and not searcher.reader.refresh():
+        kept = searcher.reader
+        if isinstance(kept, ReaderSearcher):
+            kept.position = readers.position(kept.connection)
+            if not again or kept.refresh():
+                return kept
             _drop(searcher)
-        if searcher.reader is None:
-            searcher.reader = ReaderSearcher(searcher).__enter__()
+        searcher.reader = made = ReaderSearcher(searcher).__enter__()
+        return made
     except (EnvironmentUnusable, psycopg.Error) as error:
         _rest(searcher, error)
         _drop(searcher)
-    return searcher.reader
+    return None
 
 
 def _drop(searcher: Searcher) -> None:

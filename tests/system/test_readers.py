@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psycopg
 import pytest
 from conftest import clean_environment
 from databases import Server, as_role, database_of
@@ -221,6 +222,29 @@ def test_a_standby_that_is_too_far_behind_does_not_answer(
         assert archive.search(1, where=where).hits == [], "close enough"
     finally:
         world.rows("UPDATE radretrieval.image SET body_part = 'CHEST' WHERE id = 9")
+
+
+def test_a_standby_is_not_behind_because_nobody_commits(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    archive, done = world.archive(world.read), threading.Event()
+    assert archive.search(1).hits
+
+    def write() -> None:  # as a checkpoint or a long load do: the log grows, and no transaction ends
+        with psycopg.connect(world.primary.url(world.name), autocommit=True) as connection:
+            while not done.wait(0.001):
+                connection.execute("SELECT pg_logical_emit_message(false, 'test', 'nothing', true)")
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    try:
+        monkeypatch.setattr(readers, "LAG_SECONDS", 1.0)
+        time.sleep(1.1)
+        assert archive.search(1).hits
+        assert (caplog.messages, world.searched(*world.standbys)) == ([], 1)
+    finally:
+        done.set()
+        thread.join()
 
 
 def test_a_role_that_adds_no_rows_gets_no_unconfirmed_answer(world: World) -> None:
