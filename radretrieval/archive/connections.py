@@ -43,14 +43,14 @@ class Database:
     url : libpq's. embedded : whether it is the embedded server's.
     direct : libpq's URL for what needs a session, where `url` leads to a pooler; None where it does not.
     reader : standbys that searches are read from; None where they are read here.
-    connect_seconds : how long is waited for each of its hosts.
+    patience : as of `connect`.
     """
 
     url: str = field(repr=False)  # it may have a password in it
     embedded: bool = False
     direct: str | None = field(default=None, repr=False)
     reader: Database | None = None
-    connect_seconds: int = 10
+    patience: int = 10
 
     @property
     def session_url(self) -> str:
@@ -64,7 +64,7 @@ class Database:
         Raises DatabaseUnavailable when the server cannot be reached or goes away meanwhile.
         """
         with database_errors(self.url):
-            connection = connect(self.url, connect_timeout=self.connect_seconds)
+            connection = connect(self.url, patience=self.patience)
             try:
                 with connection:
                     yield connection
@@ -72,12 +72,13 @@ class Database:
                 connection.close()
 
 
-def connect(url: str, session: bool = False, **options: Any) -> Connection:
+def connect(url: str, session: bool = False, patience: int = 10, **options: Any) -> Connection:
     """A psycopg connection with dict rows that sees our schema, also through a pooler; raises psycopg's own errors.
 
     Parameters
     ----------
     session : what is set, locked or listened to must stay until the connection is closed.
+    patience : seconds for each host to answer; a network that was cut is noticed within some six times as many.
 
     Raises EnvironmentUnusable where a session is needed and a pooler in transaction mode gives none.
     """
@@ -86,16 +87,15 @@ def connect(url: str, session: bool = False, **options: Any) -> Connection:
 
     from radretrieval.archive import pooled
 
-    defaults: dict[str, Any] = {
+    options |= {
         "row_factory": dict_row,
         "fallback_application_name": "radretrieval",  # the URL and PGAPPNAME may name another
         "client_encoding": "utf8",  # else it is the database's, and psycopg gives the text of SQL_ASCII as bytes
-        "connect_timeout": 10,
-        "keepalives_idle": 30,
-        "keepalives_interval": 10,
-        "tcp_user_timeout": 60_000,  # a network that was cut is noticed within a minute
+        "connect_timeout": patience,
+        "keepalives_idle": 3 * patience,
+        "keepalives_interval": patience,
+        "tcp_user_timeout": 6_000 * patience,  # milliseconds
     }
-    options = defaults | options
     autocommit = options.pop("autocommit", False)
     with pooled.told_when_waiting(redacted(url)):
         try:

@@ -27,7 +27,7 @@ def open_database(settings: Settings) -> Database:
     """
     url = database_url(settings)
     standbys = read_url(settings)
-    reader = None if standbys is None else Database(standbys, connect_seconds=READER_SECONDS)
+    reader = None if standbys is None else Database(standbys, patience=READER_SECONDS)
     database = Database(url, embedded=settings.database_url is None, direct=direct_url(settings), reader=reader)
     try:
         check(database)

@@ -83,13 +83,18 @@ class State:
         how = f"{self.lag_seconds:.1f} s behind" if self.standby else "the primary, where no standby answers"
         return f"searches are read from {self.server}: {how}"
 
+    @property
+    def repair(self) -> str | None:
+        """What to do; None where nothing has to be done."""
+        return self.problem and "see that it runs and follows the primary, as its view pg_stat_wal_receiver tells"
+
 
 def states(database: Database, primary: Connection) -> list[State]:
     """How each server of RADRETRIEVAL_READ_URL is, in its order; none where the setting is not set."""
     if database.reader is None:
         return []
-    here, seconds = _identity(primary), database.reader.connect_seconds
-    servers = [Database(one, connect_seconds=seconds) for one in hosts_of(database.reader.url)]
+    here, patience = _identity(primary), database.reader.patience
+    servers = [Database(one, patience=patience) for one in hosts_of(database.reader.url)]
     if here["standby"]:
         problem = "RADRETRIEVAL_DATABASE_URL does not lead to the primary, but to a standby"
         return [State(redacted(one.url), problem=problem) for one in servers]

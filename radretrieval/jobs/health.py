@@ -35,7 +35,6 @@ from radretrieval.storage.store_size import Room, room
 GIB = 2**30
 SCARCE = (0.05, 50 * GIB)  # a disk with less free than either is nearly full …
 FULL = (0.01, 5 * GIB)  # … and with less than these as good as full
-FOLLOW = "see that it runs and follows the primary, as its view pg_stat_wal_receiver tells"
 SKEW_SECONDS = (5.0, 60.0)  # between the clocks of this host and of the database: worth a word, and wrong
 
 
@@ -142,10 +141,7 @@ def _database(connection: Connection, database: Database, *_: object) -> Iterato
     seen = f"PostgreSQL {facts['server_version']}, pgvector {facts['pgvector_version']}, revision {facts['revision']}"
     seen += ", a standby: nothing can be written to it" if facts["standby"] else ""
     repair = facts["pgvector_update"]
-    if repair is None:
-        yield Check("database", Level.OK, seen)
-    else:
-        yield Check("database", Level.WARNING, seen, repair)
+    yield Check("database", Level.OK if repair is None else Level.WARNING, seen, repair)
 
 
 def _locks(connection: Connection, *_: object) -> Iterator[Check]:
@@ -288,8 +284,7 @@ def _index(connection: Connection, *_: object) -> Iterator[Check]:
 def _readers(connection: Connection, database: Database, *_: object) -> Iterator[Check]:
     found = states(database, connection)
     wrong = Level.WARNING if any(one.standby and one.problem is None for one in found) else Level.FAILURE
-    for one in found:
-        yield Check("readers", wrong if one.problem else Level.OK, one.words, one.problem and FOLLOW)
+    yield from (Check("readers", wrong if one.problem else Level.OK, one.words, one.repair) for one in found)
     if not found:
         yield Check("readers", Level.OK, "searches are read from the primary", count=0)
 

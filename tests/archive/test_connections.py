@@ -95,6 +95,19 @@ def test_a_server_that_will_not_is_one_to_wait_for(archive_url: str, setting: st
         write()
 
 
+def test_a_standby_that_does_not_answer_is_given_up_sooner(archive_url: str) -> None:
+    waited = []
+    for patience in (10, 2):
+        with Database(archive_url, patience=patience).connection() as connection:
+            told = connection.info.get_parameters()
+            waited.append([told[name] for name in ("connect_timeout", "keepalives_idle", "tcp_user_timeout")])
+    assert waited == [["10", "30", "60000"], ["2", "6", "12000"]]
+    settings = Settings(database_url=archive_url, read_url=archive_url)
+    reader = opening.open_database(settings).reader
+    assert reader is not None
+    assert reader.patience == 2
+
+
 def test_a_url_of_standbys(tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("a b/c@d")

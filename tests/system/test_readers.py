@@ -181,7 +181,9 @@ def test_a_standby_that_lacks_a_withdrawal_never_shows_the_image(world: World) -
     assert [hit["image_id"] for hit in ask(archive, query=1)["hits"]] == before[0]
 
 
-def test_a_standby_that_lacks_the_switch_to_another_encoder_does_not_answer(world: World) -> None:
+def test_a_standby_that_lacks_the_switch_to_another_encoder_does_not_answer(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
     archive = world.archive(world.read)
     first, second = world.filled.encoders
     assert archive.search(1).encoder_id == first
@@ -192,7 +194,9 @@ def test_a_standby_that_lacks_the_switch_to_another_encoder_does_not_answer(worl
         assert archive.search(1).encoder_id == second
         world.pause(paused=False)
         world.catch_up()
+        caplog.clear()
         assert archive.search(1).encoder_id == second
+        assert caplog.messages == [], "the encoder of the standby is read anew"
         assert archive.search(2, encoder=first).encoder_id == first
         assert world.searched(*world.standbys) == 1
     finally:
