@@ -184,6 +184,33 @@ def test_a_file_that_cannot_be_committed_costs_itself(
     assert len(arrivals(database)) == 5
 
 
+def test_a_group_waits_for_files_that_are_being_brought_to_the_disk_and_for_nothing_else(
+    scp: StorageScp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        a_file(tmp_path / f"{number}.dcm", number)
+    monkeypatch.setattr(commit_queue, "GATHER_SECONDS", 60)
+    keep, put, groups, at_once = ContentStore.keep, inbox.put, [], threading.Barrier(2)
+
+    def kept(store: ContentStore, draft: Draft) -> None:
+        keep(store, draft)
+        if at_once.wait(30):  # both are being brought to the disk; one of them takes longer
+            until(lambda: len(scp._queue._coming) == 1 and scp._queue._entries.empty(), "the first waits for a commit")
+
+    def added(connection: Any, new: Any, others: Any) -> set[bytes]:
+        groups.append(len(new))
+        return put(connection, new, others)
+
+    monkeypatch.setattr(inbox, "put", added)
+    with monkeypatch.context() as slow, ThreadPoolExecutor(2) as senders:
+        slow.setattr(ContentStore, "keep", kept)
+        found = [senders.submit(send, scp, tmp_path / f"{number}.dcm") for number in range(2)]
+        assert [one.result() for one in found] == [[0], [0]]
+    assert groups == [2]
+    assert send(scp, tmp_path / "2.dcm") == [0]
+    assert groups == [2, 1]
+
+
 def test_a_store_that_cannot_be_written_is_answered_with_out_of_resources(
     scp: StorageScp, database: Database, settings: Settings, tmp_path: Path
 ) -> None:

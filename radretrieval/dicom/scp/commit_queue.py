@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ log = Log(__name__)
 
 LARGEST_GROUP = 64
 RETRY_SECONDS = 1.0
+GATHER_SECONDS = 0.01  # that a group waits for files that are being brought to the disk: further groups would cost more
 
 
 @dataclass
@@ -37,8 +39,8 @@ class ReceiveQueue:
     """Stores files, from any number of threads.
 
     Each calling thread brings its file to the disk; one thread of the queue commits the rows of all files that came
-    meanwhile in one transaction. While the database is unavailable files are refused before they are written, and the
-    thread tries to connect again.
+    meanwhile, or will within `GATHER_SECONDS`, in one transaction. While the database is unavailable files are refused
+    before they are written, and the thread tries to connect again.
 
     Parameters
     ----------
@@ -52,6 +54,7 @@ class ReceiveQueue:
         self._entries: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()
         self._connection: Connection | None = None
         self._unavailable: str | None = None  # why the database cannot be used
+        self._coming: set[Draft] = set()  # which are being brought to the disk
         self._orphans: set[bytes] = set()  # SHA-256 of files whose commit failed: they may have no row
         self._thread = threading.Thread(target=self._run, name="receive-queue")
         self._thread.start()
@@ -83,10 +86,14 @@ class ReceiveQueue:
         """
         if self._unavailable is not None:
             raise DatabaseUnavailable(self._unavailable)
-        self._store.keep(draft)
-        sha256 = draft.sha256
-        entry = _Entry(Arrival(sha256, store_uri(sha256), origin, sop_instance_uid), draft)
-        self._entries.put(entry)
+        self._coming.add(draft)
+        try:
+            self._store.keep(draft)
+            sha256 = draft.sha256
+            entry = _Entry(Arrival(sha256, store_uri(sha256), origin, sop_instance_uid), draft)
+            self._entries.put(entry)
+        finally:
+            self._coming.discard(draft)
         entry.done.result()
 
     def _run(self) -> None:
@@ -104,15 +111,17 @@ class ReceiveQueue:
         self._disconnect()
 
     def _next_group(self) -> tuple[list[_Entry], bool]:
-        """Wait for entries, and return all that are queued; and whether more may come."""
+        """Wait for entries, and return all that are queued or soon will be; and whether more may come."""
         group: list[_Entry] = []
         try:
             entry = self._entries.get(timeout=RETRY_SECONDS)
+            last = time.monotonic() + GATHER_SECONDS
             while entry is not None:
                 group.append(entry)
                 if len(group) == LARGEST_GROUP:
                     return group, True
-                entry = self._entries.get_nowait()
+                seconds = max(0.0, last - time.monotonic()) if self._coming else 0.0
+                entry = self._entries.get(timeout=seconds)
         except queue.Empty:
             return group, True
         return group, False
