@@ -43,7 +43,8 @@ class Settings(BaseSettings):
     direct_database_url : URL of the same database without the pooler that `database_url` leads to (pgbouncer in
         transaction mode), for what needs a session: db upgrade, encoder delete, index build, notifications.
     read_url : URL of standbys of the same archive, `postgresql://user@one,two/database?target_session_attrs=prefer-standby`,
-        that searches are read from; `database_url` leads to the primary then. Without it searches are read there too.
+        that searches and evaluations are read from; `database_url` leads to the primary then, from which all is read
+        without this setting.
     database_password_file : file with the password for `database_url`, `direct_database_url` and `read_url`, as a
         container secret.
     home : folder of the embedded server, of the cache of weights, of what training keeps and of keys that are made.

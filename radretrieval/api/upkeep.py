@@ -55,12 +55,13 @@ class ArchiveUpkeep(ArchiveBase):
         ------
         UsageError, NoEncoder : no encoder, no labelled images with codes, or a ranking that does not exist.
         """
+        from radretrieval.archive.readers import read_whole
         from radretrieval.evaluation import EvaluationOptions, evaluate
 
         chosen = tuple(against) or ("train",)
         options = EvaluationOptions(split, chosen, tuple(encoders), rule, withdrawn, network, compare, device)
         advance = None if progress is None else lambda count, step: progress(count, None, step)
-        return evaluate(self._database, self.settings, options, advance=advance)
+        return read_whole(self._database, lambda where: evaluate(where, self.settings, options, advance=advance))
 
     def audit_labels(
         self,

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from radretrieval.archive.connections import Connection, Database, is_pooled
 from radretrieval.archive.queries import sql
 from radretrieval.archive.urls import hosts_of, redacted
-from radretrieval.errors import EnvironmentUnusable
+from radretrieval.errors import DatabaseUnavailable, EnvironmentUnusable
+from radretrieval.logs import Log
+
+log = Log(__name__)
+
+T = TypeVar("T")
 
 # A standby that keeps up is milliseconds behind, one that waits for a read or replays a large load some seconds; more
 # is a fault. So long may an answer lack a new image, or know an old label.
@@ -91,14 +97,36 @@ class State:
 
 def states(database: Database, primary: Connection) -> list[State]:
     """How each server of RADRETRIEVAL_READ_URL is, in its order; none where the setting is not set."""
+    return [state for _, state in _servers(database, primary)]
+
+
+def read_whole(database: Database, read: Callable[[Database], T]) -> T:
+    """What `read` makes of a standby that has all that the primary has written by now; else, or where it is lost, of
+    the primary.
+    """
+    with database.connection() as primary:
+        servers = _servers(database, primary)
+    for server, state in servers:
+        if state.standby and state.lag_seconds == 0 and state.problem is None:
+            try:
+                return read(server)
+            except DatabaseUnavailable as error:
+                message = "%(reader)s is left, everything is read again from the primary: %(reason)s"
+                log.warning("reader_left_out", message, reader=state.server, reason=reason(error))
+                break
+    return read(database)
+
+
+def _servers(database: Database, primary: Connection) -> list[tuple[Database, State]]:
+    """Each server of RADRETRIEVAL_READ_URL, and how it is."""
     if database.reader is None:
         return []
     here, patience = _identity(primary), database.reader.patience
     servers = [Database(one, patience=patience) for one in hosts_of(database.reader.url)]
     if here["standby"]:
         problem = "RADRETRIEVAL_DATABASE_URL does not lead to the primary, but to a standby"
-        return [State(redacted(one.url), problem=problem) for one in servers]
-    return [_state(one, primary, here) for one in servers]
+        return [(one, State(redacted(one.url), problem=problem)) for one in servers]
+    return [(one, _state(one, primary, here)) for one in servers]
 
 
 def _state(server: Database, primary: Connection, here: dict[str, Any]) -> State:

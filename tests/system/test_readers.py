@@ -354,6 +354,43 @@ def test_status_and_health_tell_how_each_standby_is(world: World, monkeypatch: p
     assert "searches are not read from postgresql://" in told.stderr
 
 
+def test_an_evaluation_is_read_from_a_standby_that_has_everything(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, second = world.standbys
+    of_reads = "FROM pg_stat_activity WHERE datname = current_database() AND xact_start < now() AND state ~ '^idle in'"
+    seen: list[list[int]] = []  # how many transactions of reads there are on each server, whenever progress is told
+
+    def look(*_: Any) -> None:
+        servers = (world.primary, first, second)
+        seen.append([int(one.ask(world.name, f"SELECT count(*) {of_reads}")[0][0]) for one in servers])
+
+    def figures(read: str | None, progress: Callable[..., None] = look) -> dict[str, Any]:
+        seen.clear()
+        document = world.archive(read).evaluate(network=False, progress=progress).document()
+        assert document["queries"] > 50
+        return document
+
+    expected = figures(None)
+    assert seen[0] == [1, 0, 0]
+    world.catch_up()
+    assert (figures(world.read), seen[0]) == (expected, [0, 1, 0])
+
+    def end(*_: Any) -> None:
+        first.ask(world.name, f"SELECT pg_terminate_backend(pid, 5000) {of_reads}")
+
+    world.catch_up()
+    assert figures(world.read, end) == expected
+    assert "everything is read again from the primary: terminating connection" in caplog.text
+    world.pause()
+    world.rows("UPDATE radretrieval.image SET split = NULL WHERE id = 1")
+    try:
+        assert figures(world.read)["queries"] == expected["queries"] - 1
+        assert seen[0] == [1, 0, 0]
+    finally:
+        world.rows("UPDATE radretrieval.image SET split = 'test' WHERE id = 1")
+
+
 def test_there_is_no_answer_without_a_primary(world: World) -> None:
     first, second = world.standbys
     with pytest.raises(DatabaseUnavailable, match=r"takes no writes at present.*RADRETRIEVAL_DATABASE_URL must lead"):
