@@ -276,4 +276,25 @@ EDITS = [
         "if (pause := None) is None:",
         "tests/storage/test_worker_pool.py",
     ),
+    Edit(
+        "a file that comes as a query is decoded where it is searched",
+        "search/searcher.py",
+        "run or call, run or new.run",
+        "run or call, run or call",
+        "tests/search/test_new_file.py -k here",
+    ),
+    Edit(
+        "what is written of an answer has a hit that was withdrawn since",
+        "results/outputs.py",
+        "hits=[hit for hit in answer.hits if hit.image_id in there]",
+        "hits=answer.hits",
+        "tests/system/test_withdraw.py -k written",
+    ),
+    Edit(
+        "a file that the store has lost loses its reason",
+        "ingest/inbox_worker.py",
+        "if (known := before.get(arrival.sha256)) is None:",
+        "if (known := before.get(arrival.sha256)) is None or True:",
+        "tests/ingest/test_inbox_worker.py -k keeps_its_reason",
+    ),
 ]
