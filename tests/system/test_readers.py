@@ -196,10 +196,16 @@ def test_a_standby_that_lacks_the_switch_to_another_encoder_does_not_answer(
         world.catch_up()
         caplog.clear()
         assert archive.search(1).encoder_id == second
+        measured = "INSERT INTO radretrieval.hnsw_audit (encoder_id, recall, recall_worst, sample, codes)"
+        world.rows(f"{measured} VALUES (%s, 1, 1, 1, 1)", second)
+        world.catch_up()
+        assert archive.search(1).encoder_id == second
+        assert archive.search(1).encoder_id == second
         assert caplog.messages == [], "the encoder of the standby is read anew"
         assert archive.search(2, encoder=first).encoder_id == first
         assert world.searched(*world.standbys) == 1
     finally:
+        world.rows("DELETE FROM radretrieval.hnsw_audit")
         with Database(world.written).connection() as connection:
             encoders.activate(connection, first)
 
@@ -382,6 +388,8 @@ def test_an_evaluation_is_read_from_a_standby_that_has_everything(
     world.catch_up()
     assert figures(world.read, end) == expected
     assert "everything is read again from the primary: terminating connection" in caplog.text
+    world.rows("UPDATE radretrieval.image SET split = 'test' WHERE id = 1")  # it is behind by less than it may
+    world.catch_up()
     world.pause()
     world.rows("UPDATE radretrieval.image SET split = NULL WHERE id = 1")
     try:
