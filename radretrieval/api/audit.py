@@ -68,13 +68,13 @@ class ArchiveAudit(ArchiveBase):
         Parameters
         ----------
         target : a file, which is replaced, or `syslog+tls://host:port`.
-        since, until : as in `audit_rows`; since `last`: what the target does not have yet; None: all.
+        since, until : as in `audit_rows`; since `last`: what the target does not have yet, a new file; None: all.
         form : `json`, a line a row, or `dicom`, a DICOM audit message (PS3.15 A.5) a line.
 
         Raises
         ------
-        UsageError : a form or target that there is not. EnvironmentUnusable : the server does not take them; it has
-            what was sent before, and since `last` goes on from there.
+        UsageError : a form or target that there is not; since `last`, a file that is there. EnvironmentUnusable : the
+            server does not take them; it has what was sent before, and since `last` goes on from there.
         """
         from radretrieval.archive import audit_trail
         from radretrieval.archive.audit_trail import AuditFilter
@@ -85,6 +85,11 @@ class ArchiveAudit(ArchiveBase):
             raise UsageError(f"{form!r} is no format of the audit; there are: json, dicom")
         server = Syslog(target, self.settings.audit_ca, self.settings.audit_cert) if "://" in target else None
         name = server.name if server else f"file:{Path(target).absolute().parent}"
+        if server is None and since == "last" and Path(target).exists():
+            raise UsageError(
+                f"{target} is there: --since last would replace it, and the rows in it would be in no file, for they "
+                "count as exported; name a new file"
+            )
 
         def sent(number: int | None) -> None:
             if number is not None and since in (None, "last"):  # else rows before `since` would be left out

@@ -54,6 +54,8 @@ class ArchiveBackups(ArchiveBase):
             keys_here = Keys.of(self.settings)
             with database.connection() as connection:
                 keys_here.require_of(connection, self.settings)
+        _note(database, "backup", {"begun": True})
+        if file is not None:
             keys_here.write(file, passphrase)
         report = back_up(database, self.settings, Path(folder), jobs, progress or _silent)
         sizes = {"images": report.images, "database_bytes": report.database_bytes, "store_bytes": report.store_bytes}

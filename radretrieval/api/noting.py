@@ -18,11 +18,11 @@ log = Log(__name__)
 
 def operator() -> str:
     """Who runs this process, as the operating system knows them; for the audit."""
-    import getpass
+    import pwd
 
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # a container's user without a name
+    try:  # not getpass.getuser: that believes the environment, in which anybody may be named
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a container's user without a name
         return f"uid {os.getuid()}"
 
 

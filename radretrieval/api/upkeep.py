@@ -235,6 +235,7 @@ class ArchiveUpkeep(ArchiveBase):
             "images": images,
             "index": index and form,
         }
+        self._note("export", chosen | {"begun": True})  # files of a run that is killed have left
         with self._noted("export", **chosen) as noted:
             report = export(self._database, self.settings, Path(folder), options, counted(progress), expect)
             noted |= figures(report)

@@ -214,6 +214,10 @@ def test_the_commands(database: Database, inside: Callable[..., Run], tmp_path: 
         done = inside("audit", "export", out, "--since", "last", "--json").json
         assert done == {"rows": 3, "first_id": 1, "last_id": 3} if number == 1 else done["rows"] == 2
         inside("audit", "export", out.with_name("since"), "--since", "1h")  # leaves alone what the others have
+    before = out.read_bytes()
+    refused = inside("audit", "export", out, "--since", "last", check=False)
+    assert (refused.returncode, out.read_bytes()) == (2, before)
+    assert "name a new file" in refused.stderr
     inside("audit", "export", tmp_path / "audit.xml", "--format", "dicom")
     for line in (tmp_path / "audit.xml").read_text(encoding="utf-8").splitlines():
         assert SCHEMA.validate(etree.fromstring(line))

@@ -196,8 +196,8 @@ def test_auditor_reads_the_audit(roled: Roled) -> None:
         assert {row[0] for row in made.execute("SELECT action FROM audit")} >= {"search", "feedback"}
     roled.run("auditor", "audit", "verify")
     assert roled.run("auditor", "audit", "list").stdout
-    for _ in range(2):
-        roled.run("auditor", "audit", "export", "audit-files", "--since", "last")
+    for number in range(2):
+        roled.run("auditor", "audit", "export", f"audit-{number}.jsonl", "--since", "last")
     with roled.connect("auditor") as made:
         assert len(made.execute("SELECT db_role FROM audit WHERE action = 'audit export'").fetchall()) == 2
         assert made.execute("SELECT detail FROM audit WHERE action = 'db roles'").fetchall()[0] == ({"patients": True},)

@@ -178,7 +178,7 @@ def ask(audited: Audited, canary: Path, tmp_path: Path) -> None:
     audited.run("search", "--all", "--out", tmp_path / "hits.csv")
     assert audited.added() == ["search", "search", "output", "search", "search many"]
     audited.run("export", tmp_path / "Quorn", "--where", f"study_instance_uid={row['study_instance_uid']}")
-    assert audited.added() == ["export"]
+    assert audited.added() == ["export", "export"]  # when it began, and at its end
     with audited.database.connection() as connection:
         text = str(connection.execute("SELECT detail FROM audit").fetchall())
         assert (row["patient_key"] in text, row["study_instance_uid"] in text, "patient_key=sha256:" in text) == (
