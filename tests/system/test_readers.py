@@ -89,7 +89,10 @@ class World:
 
     def catch_up(self) -> None:
         """Wait until the standbys have all that the primary has."""
-        (at,) = self.rows("SELECT pg_current_wal_insert_lsn()")[0]
+        self.rows("SELECT pg_logical_emit_message(true, 'test', 'a commit that waits for the disk')")
+        (at,) = self.rows("SELECT pg_current_wal_flush_lsn()")[
+            0
+        ]  # where rows are inserted next may be past a page's header
         for one in self.standbys:
             for _ in range(400):
                 if one.ask(self.name, "SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn", at)[0][0]:
