@@ -64,7 +64,7 @@ audit = sa.Table(
 audit_head = sa.Table(
     "audit_head",
     metadata,
-    sa.Column("id", sa.SmallInteger, sa.CheckConstraint("id = 1", name="id"), primary_key=True, server_default="1"),
+    sa.Column("id", sa.SmallInteger, primary_key=True, server_default="1"),
     sa.Column("last_id", sa.BigInteger, nullable=False),
     sa.Column("at", sa.TIMESTAMP(timezone=True), nullable=False),
     sa.Column("hash", BYTEA, nullable=False),
