@@ -154,7 +154,9 @@ class ArchiveQueries(ArchiveBase):
         """Send the DICOM objects that a search has made for peers; yields in words what each peer says and stores."""
         if not outputs.peers():
             return
-        with self._noted("send", to=outputs.peers(), **outputs.recorded):
+        sent = {"to": outputs.peers(), **outputs.recorded}
+        self._note("send", sent | {"begun": True})  # a peer may have it of a run that is killed
+        with self._noted("send", **sent):
             yield from outputs.send(self.settings)
 
     def search_many(

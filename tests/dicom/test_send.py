@@ -20,6 +20,7 @@ from peers_out import Orthanc, namespace, orthanc, scp, storescp, wait_for
 from programs import needs_program
 from pydicom import Dataset
 
+from radretrieval.archive.connections import Database
 from radretrieval.dicom import association
 from radretrieval.dicom.address import Address, check_title
 from radretrieval.dicom.send import c_store, stow
@@ -113,6 +114,12 @@ def test_peers_that_do_not_take_us(
         c_store(other, objects, "US")
     done = answers.search("id:1", "--store-to", str(other), check=False)
     assert (done.returncode, f"error: {other} " in done.stderr) == (3, True)
+    with Database(answers.url).connection() as connection:
+        rows = connection.execute("SELECT detail FROM audit WHERE action = 'send' ORDER BY id DESC LIMIT 2").fetchall()
+    ended, begun = (row["detail"] for row in rows)  # the first before anything was sent
+    assert (begun.pop("begun"), ended.pop("error")) == (True, "EnvironmentUnusable")
+    assert begun == ended
+    assert begun["to"] == [str(other)]
     with (
         scp(lambda event: 0, [CR], require_calling_aet=["FRIEND"]) as name,
         pytest.raises(EnvironmentUnusable, match="it does not know the AE title US.*--ae-title"),

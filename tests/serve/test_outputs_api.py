@@ -105,8 +105,10 @@ def test_a_report_is_sent_and_a_film_is_kept(server: Server, films: Films) -> No
         assert row["uri"].startswith("store:")
         assert row["film"]["columns"] == 280
         with Database(url).connection() as connection:
-            actions = [row["action"] for row in connection.execute("SELECT action FROM audit ORDER BY id")]
-    assert actions == ["send", "search", "keep", "keep"]
+            rows = connection.execute("SELECT action, detail FROM audit ORDER BY id").fetchall()
+    assert [row["action"] for row in rows] == ["send", "send", "search", "keep", "keep"]
+    assert rows[0]["detail"] == rows[1]["detail"] | {"begun": True}  # before anything has left
+    assert rows[1]["detail"]["to"] == [address]
 
 
 @pytest.mark.parametrize("setting", [{"store_to": "nobody"}, {"stow": "ftp://x"}])

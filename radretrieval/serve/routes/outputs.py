@@ -100,8 +100,10 @@ def send(service: Served, user: Searching, form: Send) -> Sent:
             ae_title=options.ae_title,
         )
         with _made(service, user, form, outputs) as detail:
+            detail |= {"to": peers, "what": sorted(set(form.what))}
+            note(service.database, user.name, "send", begun=True, **detail)  # a peer may have it where this fails
             said = list(outputs.send(service.settings))
-            note(service.database, user.name, "send", to=peers, what=sorted(set(form.what)), **detail)
+            note(service.database, user.name, "send", **detail)
     return Sent(said=said, remarks=outputs.remarks)
 
 

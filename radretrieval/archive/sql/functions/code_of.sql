@@ -9,8 +9,7 @@ BEGIN
     IF answer IS NULL THEN
         RAISE EXCEPTION USING MESSAGE = why_no_code(image, number),
             ERRCODE = CASE WHEN EXISTS (SELECT FROM image i WHERE i.id = image) THEN 'no_data_found'
-                           ELSE 'invalid_parameter_value' END,
-            HINT = 'The view radretrieval.pending lists the images that have no code, and why.';
+                           ELSE 'invalid_parameter_value' END;
     END IF;
     RETURN answer;
 END
