@@ -169,6 +169,10 @@ def _refusal(error: Exception) -> EnvironmentUnusable | None:
     return None
 
 
+# A connection that fails has no SQLSTATE in libpq, only what the server said.
+_LOGIN = ("authentication failed", " does not exist", "no pg_hba.conf entry", "not permitted to log in")
+
+
 def _unavailable(url: str, error: Exception) -> DatabaseUnavailable | None:
     """Ours for an error that may pass; what was not committed is rolled back."""
     import psycopg
@@ -197,6 +201,11 @@ def _unavailable(url: str, error: Exception) -> DatabaseUnavailable | None:
         told = (
             f"the database ended a transaction: {_first(error)}; on a standby, ask the DBA for "
             "max_standby_streaming_delay or hot_standby_feedback"
+        )
+    elif isinstance(error, psycopg.OperationalError) and any(part in str(error) for part in _LOGIN):
+        told = (
+            f"the server of {redacted(url)} answers, and refuses the login: {_first(error)}; check role, password and "
+            "database (RADRETRIEVAL_DATABASE_URL, --database-url), and the server's pg_hba.conf"
         )
     elif isinstance(error, psycopg.OperationalError | psycopg.InterfaceError | errors.IdleInTransactionSessionTimeout):
         told = (

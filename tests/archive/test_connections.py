@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import psycopg
 import pytest
+from databases import with_database
 
 from radretrieval.archive import connections, opening, urls
 from radretrieval.archive.connections import Database
@@ -37,6 +39,15 @@ def test_a_server_that_is_not_there() -> None:
     ) as caught:
         opening.open_database(Settings(database_url=url))
     assert "secret" not in str(caught.value)
+
+
+def test_a_login_that_is_refused(archive_url: str) -> None:
+    """The server answers: whether it runs is not the question."""
+    as_nobody = re.sub("//([^@/]*@)?", "//nobody@", archive_url, count=1)
+    for url, reason in ((with_database(archive_url, "none"), 'database "none"'), (as_nobody, 'role "nobody"')):
+        expected = f"answers, and refuses the login: .*{reason} does not exist; check role, password and database"
+        with pytest.raises(DatabaseUnavailable, match=expected):
+            opening.open_database(Settings(database_url=url))
 
 
 def test_a_connection_that_is_cut(archive_url: str) -> None:
