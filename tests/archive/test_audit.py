@@ -251,9 +251,11 @@ def test_a_thread_that_waits_for_the_row_of_another_leaves_it_the_interpreter(da
 
 def test_a_connection_that_is_lost_while_a_row_is_added_is_a_database_that_is_away(database: Database) -> None:
     connection = connections.connect(database.url, autocommit=True)
-    finish = audit.begin(connection, "a", "search", {})
-    with socket.socket(fileno=os.dup(connection.fileno())) as ours:
-        ours.shutdown(socket.SHUT_RDWR)
-    with pytest.raises(DatabaseUnavailable), connections.database_errors(database.url):
-        finish()
+    with database.connection() as other:  # the row waits for another's: else its answer may be here before the loss
+        audit.record(other, "b", "search", {})
+        finish = audit.begin(connection, "a", "search", {})
+        with socket.socket(fileno=os.dup(connection.fileno())) as ours:
+            ours.shutdown(socket.SHUT_RDWR)
+        with pytest.raises(DatabaseUnavailable), connections.database_errors(database.url):
+            finish()
     connection.close()

@@ -145,10 +145,12 @@ def test_an_older_server_gets_the_dump_of_newer_programs_in_one_transaction(
 def test_dump_counts_and_answers_are_of_one_moment_while_ingestion_goes_on(
     server: Server, archive: Saved, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = everything(archive.url)
+    before: Any = None
 
     def meanwhile(major: int) -> pg_programs.Programs:
-        """Between the snapshot and the start of pg_dump."""
+        """Between the snapshot, which has the row that the backup began, and the start of pg_dump."""
+        nonlocal before
+        before = everything(archive.url)
         with Database(archive.url).connection() as other:
             other.execute("DELETE FROM image WHERE id = 2")
             other.execute("UPDATE image SET split = 'late'")

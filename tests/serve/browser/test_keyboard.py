@@ -132,7 +132,8 @@ class Reader:
         return list(found)
 
     def logs_in(self) -> Step:
-        self.type(self.name)  # the name has the focus
+        expect(self("[name=name]")).to_be_focused()
+        self.type(self.name)
         self.press("Tab")
         self.type(PASSWORD.format(self.name))
         self.press("Enter")
