@@ -104,7 +104,9 @@ def working(where: Database, settings: Settings, encoder: int, rate: float | Non
     with where.connection() as connection:
         connection.execute("DELETE FROM cnnc WHERE encoder_id = %(encoder)s", {"encoder": encoder})
     words = command("work", "--encoder", str(encoder), "--device", "cpu", "--rate", str(rate))
-    with subprocess.Popen(words, env=environment(settings), stderr=subprocess.DEVNULL) as process:
+    with subprocess.Popen(
+        words, env=environment(settings), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
         try:
             while not (first := _coded(where, encoder)) and process.poll() is None:
                 time.sleep(0.1)
