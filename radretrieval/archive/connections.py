@@ -196,7 +196,7 @@ def _unavailable(url: str, error: Exception) -> DatabaseUnavailable | None:
             "message names a segment (a container: --shm-size 1g)"
         )
     elif isinstance(error, errors.LockNotAvailable):
-        told = f"a table is in use by another transaction ({_first(error)}); wait for it, or end it"
+        told = f"a table is in use by another transaction ({_first(error)}); wait, or end it (radretrieval health)"
     elif isinstance(error, errors.SerializationFailure):
         told = (
             f"the database ended a transaction: {_first(error)}; on a standby, ask the DBA for "

@@ -101,6 +101,11 @@ def reasons(connection: Connection, arrivals: Sequence[Arrival]) -> dict[bytes, 
     return {bytes(row["sha256"]): (row["error"], row["message"]) for row in rows}
 
 
+def newest(connection: Connection, limit: int) -> list[bytes]:
+    """SHA-256 of the newest arrivals: the store must have them, or it is another one."""
+    return [bytes(row["sha256"]) for row in connection.execute(sql("arrival_newest"), {"limit": limit})]
+
+
 def unneeded(connection: Connection, sha256: Sequence[bytes]) -> list[bytes]:
     """Those of these contents, locked by the caller, whose file in the store no arrival, image or failure needs."""
     return [row["sha256"] for row in connection.execute(sql("arrival_unneeded"), {"sha256": list(sha256)})]

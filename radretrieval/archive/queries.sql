@@ -805,6 +805,9 @@ ORDER BY n.place ON CONFLICT (sha256) DO NOTHING;
 SELECT f.sha256, f.error, f.message FROM ingest_failure f
 JOIN unnest(%(sha256)s::bytea[], %(uri)s::text[]) AS n (sha256, uri) ON f.uri = n.uri AND f.sha256 = n.sha256;
 
+-- :arrival_newest The last files that came and are no images yet.
+SELECT sha256 FROM arrival ORDER BY id DESC LIMIT %(limit)s;
+
 -- :arrival_unneeded Which of these contents the store keeps for nobody.
 SELECT s.sha256 FROM unnest(%(sha256)s::bytea[]) AS s (sha256)
 WHERE NOT EXISTS (SELECT FROM arrival a WHERE a.sha256 = s.sha256)

@@ -34,7 +34,7 @@ from radretrieval.ingest.needless import drop_needless
 from radretrieval.ingest.problem import Problem, of_issuers
 from radretrieval.ingest.register import RegisteredImage, log_updates, register_images
 from radretrieval.ingest.report import InboxReport
-from radretrieval.ingest.store_check import check_store, log_unavailable
+from radretrieval.ingest.store_check import MOST, check_store, log_unavailable
 from radretrieval.logs import Log
 from radretrieval.privacy.archive_key import ArchiveKey, archive_key
 from radretrieval.privacy.tombstones import Names, forgotten, message, refuse
@@ -136,7 +136,7 @@ class InboxWorker:
             files = [File(str(self.store.path(a.sha256)), a.uri, a.origin, a.sha256) for a in taken]
             found = [outcome for _, outcome in pool.map(files)]
             if all(isinstance(outcome, Exception) for outcome in found):
-                check_store(connection, self.store, [arrival.sha256 for arrival in taken])
+                check_store(connection, self.store, inbox.newest(connection, MOST))
             try:
                 written = self._write(connection, taken, found, report)
             except EnvironmentUnusable:
@@ -247,6 +247,7 @@ def keep_file(database: Database, settings: Settings, data: bytes, origin: str) 
     store, sha256 = ContentStore(settings.store_folder, settings.store_group), hashlib.sha256(data).digest()
     arrival = Arrival(sha256, f"store:{sha256.hex()}", origin)
     with database.connection() as connection:
+        check_store(connection, store)
         inbox.hold(connection, sha256)
         store.put(data)
         inbox.add(connection, arrival)

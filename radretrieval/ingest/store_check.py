@@ -23,17 +23,17 @@ def check_store(connection: Connection, store: ContentStore, also: Sequence[byte
 
     Parameters
     ----------
-    also : SHA-256 of further files that must be there, as of those that came and are no images yet.
+    also : SHA-256 of further files that must be there, as of the last that came and are no images yet.
     """
-    wanted = [store.path(sha256) for sha256 in also[:MOST]]
-    for row in images.newest_kept(connection, MOST - len(wanted)):
+    wanted = [store.path(sha256) for sha256 in also]
+    for row in images.newest_kept(connection, MOST):
         reduced = store.reduced_path(row["sha256"], row["frame"])
         wanted.append(reduced if row["kept"] == "reduced" else store.path(row["sha256"]))
     if len(wanted) >= LEAST and not any(path.exists() for path in wanted):
         raise StoreUnavailable(
             f"the store {store.folder} has none of the {len(wanted)} newest files that the archive keeps in it; mount "
             "the archive's store there, or let RADRETRIEVAL_STORE name it. If they are lost: restore the backup, or "
-            "have `radretrieval verify` note what is gone"
+            "have `radretrieval verify` note what is gone, and what came last sent again"
         )
 
 

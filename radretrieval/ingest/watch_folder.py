@@ -33,6 +33,7 @@ from radretrieval.files.walk import FoundPaths, is_beside_images, walk
 from radretrieval.ingest.labels_csv import Labels
 from radretrieval.ingest.report import IngestReport
 from radretrieval.ingest.run import ingest
+from radretrieval.ingest.store_check import log_unavailable
 from radretrieval.logs import Log
 
 log = Log(__name__)
@@ -152,12 +153,7 @@ def watch(
         except WrongPatientKey:  # only another start reads another key
             raise
         except (DatabaseUnavailable, EmbeddedServerError, EnvironmentUnusable) as error:
-            log.warning(
-                "database_unavailable",
-                "%(reason)s (trying again in %(seconds)d s)",
-                reason=error,
-                seconds=RETRY_SECONDS,
-            )
+            log_unavailable(error, RETRY_SECONDS)
             if not stop.wait(RETRY_SECONDS):
                 restart_embedded(database, settings)
         stop.wait(every)

@@ -14,12 +14,15 @@ from conftest import Run
 from PIL import Image
 from tiny import add_encoder
 
+from radretrieval.archive import inbox
 from radretrieval.archive.connections import Database
+from radretrieval.archive.inbox import Arrival
 from radretrieval.config import Settings
 from radretrieval.dicom.scp.server import ScpConfig
 from radretrieval.dicom.scp.service import receive
 from radretrieval.errors import StoreUnavailable
 from radretrieval.files.uris import to_uri
+from radretrieval.ingest import inbox_worker
 from radretrieval.ingest.inbox_worker import InboxWorker
 from radretrieval.ingest.run import ingest
 from radretrieval.ingest.store_check import LEAST, check_store
@@ -135,6 +138,22 @@ def test_what_came_waits_for_its_store(database: Database, settings: Settings, t
     assert rows(database, "SELECT FROM ingest_failure") == []
     assert len(rows(database, "SELECT FROM arrival")) == FILES
     assert InboxWorker(database, settings, 1).finish().added == FILES
+
+
+def test_what_is_lost_holds_up_nothing_where_the_store_has_what_came_last(
+    database: Database, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though a batch of the oldest has nothing but lost files."""
+    monkeypatch.setattr(inbox_worker, "BATCH", LEAST)
+    films(tmp_path / "films", FILES)
+    store, paths = ContentStore(settings.store_folder), sorted((tmp_path / "films").iterdir())
+    with database.connection() as connection:
+        for path in paths:
+            inbox.add(connection, Arrival(store.put(path.read_bytes()), to_uri(str(path)), "TEST"))
+        for row in connection.execute("SELECT sha256 FROM arrival ORDER BY id LIMIT %s", [FILES - 1]).fetchall():
+            store.path(row["sha256"]).unlink()
+    report = InboxWorker(database, settings, 1).finish()
+    assert (report.added, report.failed) == (1, FILES - 1)
 
 
 def test_what_counts_as_another_store(database: Database, kept: Settings) -> None:
