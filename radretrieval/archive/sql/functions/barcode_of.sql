@@ -9,7 +9,8 @@ BEGIN
     IF answer IS NULL THEN
         RAISE EXCEPTION USING MESSAGE = why_no_code(image, number),
             ERRCODE = CASE WHEN EXISTS (SELECT FROM image i WHERE i.id = image) THEN 'no_data_found'
-                           ELSE 'invalid_parameter_value' END;
+                           ELSE 'invalid_parameter_value' END,
+            HINT = 'why_no_code(image) says it of any image: radretrieval.image has all, those with hidden_at are withdrawn.';
     END IF;
     RETURN answer;
 END
