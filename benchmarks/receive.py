@@ -191,7 +191,11 @@ def await_port(port: int, process: subprocess.Popen[bytes]) -> None:
 
 def cpu(process: psutil.Process) -> float:
     """Seconds of CPU that a process and its children, those that ended too, used."""
-    return sum(sum(one.cpu_times()[:4]) for one in (process, *process.children(recursive=True)))
+    used = sum(process.cpu_times()[:4])
+    for child in process.children(recursive=True):
+        with suppress(psutil.NoSuchProcess):  # it ended meanwhile: its parent's times have its own
+            used += sum(child.cpu_times()[:4])
+    return float(used)
 
 
 def write(folder: Path, senders: int, files: int) -> None:

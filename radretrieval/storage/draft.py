@@ -39,7 +39,7 @@ class Draft:
         """The SHA-256 of its content."""
         return self._digest.digest()
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Append. Raises EnvironmentUnusable where it cannot be written."""
         if self.path is None and self._file.tell() + len(data) > IN_MEMORY:
             with store_errors(self._store):

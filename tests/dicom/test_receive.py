@@ -365,7 +365,7 @@ def test_it_stops_in_order_whatever_its_peers_do(few: Receiving) -> None:
         assert huge.recv(1) == b""
         assert ae.associate("127.0.0.1", few.port, ae_title="RADRETRIEVAL").is_established
         assert few.stop() == 0
-        few.logged("SENDER at 127.0.0.1: association aborted: this node stops")
+        few.logged("SENDER at 127.0.0.1: the association is aborted: this node stops")
 
 
 def test_it_says_where_it_cannot_listen(few: Receiving, archive_url: str, tmp_path: Path) -> None:

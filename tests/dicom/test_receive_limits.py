@@ -7,6 +7,7 @@ import io
 import logging
 import re
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,11 +20,12 @@ from pydantic import ByteSize
 from pynetdicom import AE
 from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.pdu_primitives import P_DATA
+from raw_dicom import ABORTED, ACCEPTED, RELEASED, Sender, command, p_data
 
 from radretrieval.archive.connections import Database
 from radretrieval.config import Settings
 from radretrieval.dicom.data_set import file_head
-from radretrieval.dicom.scp import incoming, server
+from radretrieval.dicom.scp import data_transfer, pdu, server
 from radretrieval.dicom.scp.server import ScpConfig
 from radretrieval.dicom.scp.service import StorageScp
 from radretrieval.dicom.sop_classes import RADIOGRAPHS
@@ -148,7 +150,7 @@ def message(opened: Any, made: C_STORE) -> Any:
 def test_field_14_a_request_without_a_data_set_is_answered(
     scp: StorageScp, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: bytes | None
 ) -> None:
-    monkeypatch.setattr(incoming, "DATA_SET_SECONDS", 0.3)
+    monkeypatch.setattr(data_transfer, "DATA_SET_SECONDS", 0.3)
     uid, whole = data_set(tmp_path / "1.dcm")
     with association(scp.port) as opened:
         assert answer(opened, request(uid, data)) == 0xC000
@@ -247,26 +249,65 @@ def test_a_request_that_cannot_be_answered_ends_the_association(
         )
 
 
-def test_endless_commands_and_requests_without_pause_end_the_association(
-    scp: StorageScp,
-    settings: Settings,
-    tmp_path: Path,
-    caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_an_endless_command_ends_the_association(scp: StorageScp, caplog: pytest.LogCaptureFixture) -> None:
     with association(scp.port) as opened, caplog.at_level(logging.WARNING):
         for _ in range(10):
             fragment(opened, b"\1" + bytes(10_000))
         until(lambda: opened.is_aborted, "it is aborted")
         assert "the command set of a message has more than 65,536 bytes" in caplog.text
+
+
+def test_requests_without_waiting_for_responses_are_served_one_by_one(
+    scp: StorageScp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uid, data = data_set(tmp_path / "1.dcm", side=150)
+    held: list[str] = []  # drafts that exist at one time
+    draft, store = scp._queue.draft, scp._queue.store_draft
+    monkeypatch.setattr(scp._queue, "draft", lambda: held.append("") or draft())
+
+    def stored(*of: Any) -> None:
+        time.sleep(0.02)
+        assert len(held) == 1
+        store(*of)
+        held.clear()
+
+    monkeypatch.setattr(scp._queue, "store_draft", stored)
+    scp._server._new_request.keywords["new_draft"] = scp._queue.draft  # type: ignore[attr-defined]
+    with Sender(scp.port) as sender:
+        assert sender.associate() == ACCEPTED
+        asked = [command(CR.encode(), uid.encode(), number=number) for number in range(1, 41)]
+        writer = threading.Thread(target=sender.send, args=[p_data((3, one), (2, data)) for one in asked])
+        writer.start()
+        answers = [sender.answer() for _ in asked]
+        writer.join()
+        sender.send(b"\5\0\0\0\0\4\0\0\0\0")
+        assert sender.pdu()[0] == RELEASED
+    assert [int.from_bytes(one[0x0120], "little") for one in answers] == list(range(1, 41))
+    assert {one[0x0900] for one in answers} == {bytes(2)}
+
+
+def test_a_node_that_stops_answers_what_it_is_storing_and_aborts(
+    database: Database, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "GRACE_SECONDS", 2.0)
+    node = StorageScp(database, settings, ScpConfig("RADRETRIEVAL", "127.0.0.1", 0, RADIOGRAPHS))
     uid, data = data_set(tmp_path / "1.dcm")
-    monkeypatch.setattr(scp._queue, "store_draft", lambda *of: time.sleep(1))
-    with association(scp.port) as opened, caplog.at_level(logging.WARNING):
-        for _ in range(40):
-            for pdata in message(opened, request(uid, data)).encode_msg(1, 16384):
-                opened.dul.send_pdu(pdata)
-        until(lambda: opened.is_aborted, "it is aborted")
-        assert "it has sent more than 16 requests without waiting for the responses" in caplog.text
+    storing, store = threading.Event(), node._queue.store_draft
+
+    def stored(*of: Any) -> None:
+        storing.set()
+        until(lambda: node._server._accepted and all(one._stopping for one in node._server._accepted.values()), "stops")
+        store(*of)
+
+    monkeypatch.setattr(node._queue, "store_draft", stored)
+    with Sender(node.port) as silent, Sender(node.port) as busy:
+        assert silent.associate() == busy.associate() == ACCEPTED
+        request = p_data((3, command(CR.encode(), uid.encode())), (2, data))
+        busy.send(request, request)  # the second is not begun any more
+        assert storing.wait(20)
+        node.close()
+        assert (busy.status(), busy.pdu()[0], silent.pdu()[0]) == (0, ABORTED, ABORTED)
+    assert len(files(settings.store_folder)) == 1
 
 
 @pytest.mark.parametrize("drips", ["a request", "a PDU", "a message"])
@@ -277,7 +318,7 @@ def test_what_comes_byte_by_byte_is_broken_off(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(server, "SLOWEST", 10**6)
+    monkeypatch.setattr(pdu, "SLOWEST", 10**6)
     monkeypatch.setattr(server, "REQUEST_SECONDS", 0.5)
     config = ScpConfig("RADRETRIEVAL", "127.0.0.1", 0, RADIOGRAPHS, idle_seconds=1.0)
     node = StorageScp(database, settings, config)

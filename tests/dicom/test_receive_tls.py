@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import socket
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from nodes import Receiving, a_file, call
+from nodes import Receiving, a_file, call, until
 from programs import needs_program
+from pynetdicom import AE
 from tls_front import authority
 
 
@@ -50,4 +52,14 @@ def test_tls(node: Receiving, papers: Path, tmp_path: Path) -> None:
     # nor does the sender take a node whose certificate it does not know
     strange = ("+tls", papers / "ours.key", papers / "ours.pem", "+cf", papers / "other-ca.pem")
     assert call("echoscu", *strange, *where, check=False).returncode != 0
+    # an association that is silent is told that the node stops, within the encryption
+    context = ssl.create_default_context(cafile=papers / "ours-ca.pem")
+    context.check_hostname = False
+    context.load_cert_chain(papers / "ours.pem", papers / "ours.key")
+    ae = AE("SENDER")
+    ae.add_requested_context("1.2.840.10008.1.1")
+    opened = ae.associate("127.0.0.1", node.port, ae_title="RADRETRIEVAL", tls_args=(context, "localhost"))
+    assert opened.is_established
     assert node.stop() == 0
+    node.logged("SENDER at 127.0.0.1: the association is aborted: this node stops")
+    until(lambda: opened.is_aborted, "it is aborted")

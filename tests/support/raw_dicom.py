@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 CR, EXPLICIT = "1.2.840.10008.5.1.4.1.1.1", "1.2.840.10008.1.2.1"
-ACCEPTED, REJECTED, ABORTED = 2, 3, 7  # PDU types
+ACCEPTED, REJECTED, RELEASED, ABORTED = 2, 3, 6, 7  # PDU types
 
 
 def item(kind: int, body: bytes) -> bytes:

@@ -15,9 +15,7 @@ Step = tuple[str, str]  # what is done, and the file or folder that it is done t
 
 def record(monkeypatch: pytest.MonkeyPatch) -> list[Step]:
     """Record fsync, rename, unlink, commits, and statuses of C-STORE responses, from here on, in every thread."""
-    from pynetdicom.dimse import DIMSEServiceProvider
-
-    from radretrieval.dicom.scp import store_response
+    from radretrieval.dicom.scp import command_set
 
     steps: list[Step] = []
 
@@ -34,16 +32,12 @@ def record(monkeypatch: pytest.MonkeyPatch) -> list[Step]:
 
         monkeypatch.setattr(owner, name, call)
 
-    def status(_: Any, primitive: Any, context: int) -> str | None:
-        return None if primitive.Status is None else f"{primitive.Status:04X}"
-
     # each is noted once it is done, but an answer, which the peer may act upon at once
     patch(os, "fsync", "fsync", lambda handle: os.readlink(f"/proc/self/fd/{handle}"), after=True)
     patch(os, "replace", "rename", lambda source, target: str(target), after=True)
     patch(os, "unlink", "unlink", lambda path, **more: str(path), after=True)
     patch(psycopg.Connection, "commit", "commit", lambda connection: "", after=True)
-    patch(DIMSEServiceProvider, "send_msg", "answer", status)
-    patch(store_response, "command_set", "answer", lambda primitive: status(None, primitive, 0))
+    patch(command_set, "response", "answer", lambda request, status: f"{status:04X}")
     return steps
 
 

@@ -8,6 +8,7 @@ import socket
 import ssl
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from socketserver import BaseServer
@@ -17,9 +18,10 @@ import pynetdicom
 from pynetdicom import AE, evt
 from pynetdicom.transport import ThreadedAssociationServer
 
-from radretrieval.dicom.scp import association_request
+from radretrieval.dicom.scp import association_request, pdu
 from radretrieval.dicom.scp.access import AllowedPeer, rejection_reason
-from radretrieval.dicom.scp.incoming import SLOWEST, IncomingDataSet, MessageReader, requestor
+from radretrieval.dicom.scp.data_transfer import ENDED, DataTransfer, NewRequest, requestor
+from radretrieval.dicom.scp.store_request import StoreRequest
 from radretrieval.dicom.sop_classes import VERIFICATION, syntaxes_of
 from radretrieval.errors import EnvironmentUnusable
 from radretrieval.logs import Log
@@ -28,21 +30,17 @@ log = Log(__name__)
 
 _REJECTED = "%(sender)s: association rejected: %(reason)s"
 _BLANK_TITLE = "%(sender)s: association refused: its calling AE title is blank; set one on the device"
-_ENDED = "%(sender)s: the connection is ended: %(reason)s"
 
 REQUEST_SECONDS = 5.0  # for a connection to request an association; for an association `ScpConfig.idle_seconds`
 GRACE_SECONDS = 5.0  # for associations to end, when the server stops
 # The largest that most senders use: a file of 100 kB is one PDU, large files come 1.6 times faster than in 16 kB.
 PDU_BYTES = 131072
-LARGEST_PDU = 2**20  # data PDUs are smaller; a request with all presentation contexts takes a quarter of it
-_PDU_HEAD, _ASSOCIATE_RQ = 6, 1  # bytes of the head of a PDU; the type of an association request
 # PS3.8, 9.3.4: result, source, reason of a rejection
 _CALLING_UNKNOWN = (1, 1, 3)
 _CALLED_UNKNOWN = (1, 1, 7)
 _LIMIT_EXCEEDED = (2, 3, 2)
 
-StoreHandler = Callable[[evt.Event], int]
-NewDataSet = Callable[[Any, Any], IncomingDataSet]  # of association and message
+Ended = Callable[[str, str, Counter[str], str | None], None]
 
 
 @dataclass(frozen=True)
@@ -74,11 +72,14 @@ class ScpConfig:
 class ScpServer:
     """Serves C-ECHO and C-STORE from its creation to `close`.
 
+    pynetdicom negotiates an association; what is sent over it is served by a `DataTransfer`.
+
     Parameters
     ----------
     store : called for each C-STORE request, in the thread of its association; returns the status.
-    new_data_set : makes what takes the data set of a message, which is the request's `DataSet` then.
-    ended : called with each association that ended, or was rejected, and then with the reason; in its thread.
+    new_request : makes what takes the data set of a C-STORE request.
+    ended : called for each association that ended, or was rejected, in its thread, with calling AE title, address,
+        how many files were stored and refused, and the reason of a rejection.
 
     Raises
     ------
@@ -88,15 +89,15 @@ class ScpServer:
     def __init__(
         self,
         config: ScpConfig,
-        store: StoreHandler,
-        new_data_set: NewDataSet,
-        ended: Callable[[Any, str | None], None] = lambda association, reason: None,
+        store: Callable[[StoreRequest], int],
+        new_request: NewRequest,
+        ended: Ended = lambda title, address, requests, reason: None,
     ) -> None:
         pynetdicom._config.LOG_HANDLER_LEVEL = "none"  # else it formats a log message for each PDU
         logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)  # it logs tracebacks of protocol errors
         self.config = config
-        self._new_data_set, self._ended = new_data_set, ended
-        self._accepted: set[Any] = set()
+        self._store, self._new_request, self._ended = store, new_request, ended
+        self._accepted: dict[Any, DataTransfer | None] = {}  # associations; None until they are established
         self._lock = threading.Lock()
         ae = AE(config.title)
         ae.acse_timeout, ae.dimse_timeout, ae.network_timeout = REQUEST_SECONDS, 30, config.idle_seconds
@@ -105,15 +106,12 @@ class ScpServer:
         for sop_class in (VERIFICATION, *config.sop_classes):
             ae.add_supported_context(sop_class, list(syntaxes_of(sop_class)))
         handlers: list[Any] = [
-            (evt.EVT_CONN_OPEN, _read_pdus),
-            (evt.EVT_CONN_OPEN, self._read_messages),
-            (evt.EVT_DIMSE_RECV, _check_command),
-            (evt.EVT_CONN_CLOSE, _end_messages),
-            (evt.EVT_CONN_CLOSE, self._end),
+            (evt.EVT_CONN_OPEN, _read_request),
             (evt.EVT_REQUESTED, self._negotiate),
-            (evt.EVT_C_STORE, store),
+            (evt.EVT_PDU_SENT, _hand_over),
+            (evt.EVT_ESTABLISHED, self._transfer),
             (evt.EVT_PDU_SENT, _log_refused),
-            (evt.EVT_ABORTED, _log_abort),
+            (evt.EVT_CONN_CLOSE, lambda event: self._end(event.assoc)),
         ]
         options: dict[str, Any] = {"evt_handlers": handlers, "server_class": _Server, "ssl_context": config.tls}
         try:
@@ -127,35 +125,59 @@ class ScpServer:
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="scp", daemon=True)
         self._thread.start()
 
-    def _read_messages(self, event: evt.Event) -> None:
+    def _transfer(self, event: evt.Event) -> None:
+        """Serve an association that is established, in its own thread, until it ends."""
         association: Any = event.assoc
-        seconds = self.config.idle_seconds + PDU_BYTES / SLOWEST  # a PDU counts when it is whole
-        association.reader = MessageReader(association, self._new_data_set, seconds)
+        association.dul.join()  # it ends when the acceptance is sent (`_hand_over`)
+        if association.dul.socket.socket is not None:  # else the peer has left meanwhile
+            seconds = self.config.idle_seconds + PDU_BYTES / pdu.SLOWEST  # a PDU counts when it is whole
+            try:
+                transfer = DataTransfer(association, self._store, self._new_request, self.config.idle_seconds, seconds)
+                with self._lock:
+                    self._accepted[association] = transfer
+                transfer.run()
+                self._end(association)
+                transfer.close()
+            except Exception:
+                log.error(
+                    "connection_failed",
+                    "%(sender)s: the connection failed",
+                    exc_info=True,
+                    sender=requestor(association),
+                )
+        association.dul.socket.close()
+        self._end(association)
+        association.kill()
 
-    def _end(self, event: evt.Event) -> None:
+    def _end(self, association: Any) -> None:
+        """Give the place of an association free, and tell of it; once, and only where it was accepted."""
         with self._lock:
-            accepted = event.assoc in self._accepted
+            accepted = association in self._accepted
+            transfer = self._accepted.pop(association, None)
         if accepted:
-            self._ended(event.assoc, None)
+            requests = transfer.requests if transfer is not None else Counter()
+            self._ended(str(association.requestor.ae_title), str(association.requestor.address), requests, None)
 
     def close(self) -> None:
-        """Accept no more connections; associations get some seconds to end, then they are aborted."""
+        """Accept no more connections; associations get some seconds to end, then each is aborted after its request."""
         self._server.shutdown_listening()
-        deadline = time.monotonic() + GRACE_SECONDS
+        self._wait(GRACE_SECONDS)
+        with self._lock:
+            transfers = [one for one in self._accepted.values() if one is not None]
+        for transfer in transfers:
+            transfer.stop()
+        for association in self._wait(GRACE_SECONDS):  # for what is being stored to be answered
+            _kill_connection(association)
+
+    def _wait(self, seconds: float) -> list[Any]:
+        """Wait for all associations to end, and end connections that have requested none; returns what is left."""
+        deadline = time.monotonic() + seconds
         while (left := self._server.active_associations) and time.monotonic() < deadline:
             for association in left:
                 if not (association.is_established or association.is_released or association.is_aborted):
                     _kill_connection(association)
             time.sleep(0.05)
-        for association in left:
-            log.warning(
-                "association_aborted", "%(sender)s: association aborted: this node stops", sender=requestor(association)
-            )
-            association.abort(block=False)
-        if left:
-            time.sleep(0.2)  # for the aborts to be sent
-        for association in left:
-            _kill_connection(association)
+        return list(left)
 
     def _log_declined_classes(self, association: Any) -> None:
         """Log the requested storage classes that are not accepted: their files never come."""
@@ -187,11 +209,11 @@ class ScpServer:
             code = _CALLING_UNKNOWN
         else:
             with self._lock:
-                self._accepted = {one for one in self._accepted if one.is_alive()}
+                self._accepted = {one: transfer for one, transfer in self._accepted.items() if one.is_alive()}
                 if len(self._accepted) >= self.config.max_associations:
                     code, reason = _LIMIT_EXCEEDED, f"{len(self._accepted)} associations are open (--max-associations)"
                 else:
-                    self._accepted.add(association)
+                    self._accepted[association] = None
         if code is None:
             log.info("association_accepted", "%(sender)s: association accepted", sender=requestor(association))
             self._log_declined_classes(association)
@@ -199,33 +221,25 @@ class ScpServer:
         log.warning("association_rejected", _REJECTED, sender=requestor(association), reason=reason)
         association.acse.send_reject(*code)
         association.kill()
-        self._ended(association, str(reason))
+        self._ended(title, address, Counter(), str(reason))
 
 
-def _read_pdus(event: evt.Event) -> None:
-    """Replace a connection's `recv` by one that reads a whole PDU at once, and refuses one above `LARGEST_PDU`.
+def _read_request(event: evt.Event) -> None:
+    """Replace a connection's `recv`, by which pynetdicom reads the association request.
 
-    pynetdicom's own reads 4 kB at a time, and PDUs of up to 4 GiB. The first PDU is read before its length is told,
-    since `repaired` may change it. The time limit of the socket alone begins anew with each byte.
+    Its own reads PDUs of up to 4 GiB. The whole PDU is read before its length is told, since `repaired` may change it.
     """
     wrapped: Any = event.assoc.dul.socket
     address = event.assoc.requestor.address
     repaired_body = bytearray()
     first = True
-    idle_seconds = event.assoc.network_timeout or 0.0
 
     def read(count: int) -> bytearray:
-        if count > LARGEST_PDU:
-            log.warning("connection_ended", _ENDED, sender=address, reason=f"it announces a PDU of {count} bytes")
-            raise OSError("the PDU is too large")
-        data = bytearray(count)
-        view, got, begun = memoryview(data), 0, 0.0
-        while got < count and (more := wrapped.socket.recv_into(view[got:])):
-            got, begun = got + more, begun or time.monotonic()
-            if time.monotonic() - begun > (REQUEST_SECONDS if first else idle_seconds) + got / SLOWEST:
-                log.warning("connection_ended", _ENDED, sender=address, reason=f"{got} bytes of a PDU came too slowly")
-                raise OSError("the PDU comes too slowly")
-        return data if got == count else data[:got]
+        try:
+            return pdu.read(wrapped.socket, count, REQUEST_SECONDS)
+        except pdu.PduRefused as error:
+            log.warning("connection_ended", ENDED, sender=address, reason=error)
+            raise
 
     def recv(count: int) -> bytearray:
         nonlocal first
@@ -234,7 +248,7 @@ def _read_pdus(event: evt.Event) -> None:
             repaired_body.clear()
             return data
         data = read(count)
-        if first and len(data) == _PDU_HEAD and data[0] == _ASSOCIATE_RQ:
+        if first and len(data) == pdu.HEAD and data[0] == pdu.ASSOCIATE_RQ:
             body = association_request.repaired(bytes(read(int.from_bytes(data[2:], "big"))))
             if not association_request.calling_title(body):
                 log.warning("association_rejected", _BLANK_TITLE, sender=address)
@@ -246,21 +260,17 @@ def _read_pdus(event: evt.Event) -> None:
     wrapped.recv = recv
 
 
+def _hand_over(event: evt.Event) -> None:
+    """End pynetdicom's thread of a connection once it has sent the acceptance, before it reads what comes then."""
+    if type(event.pdu).__name__ == "A_ASSOCIATE_AC":
+        event.assoc.dul.kill_dul()
+
+
 def _log_refused(event: evt.Event) -> None:
     """Log an abort that is sent before there is an association: what came is no association request."""
     if type(event.pdu).__name__ == "A_ABORT_RQ" and not event.assoc.is_established and not event.assoc.is_aborted:
         address = event.assoc.requestor.address
-        log.warning("connection_ended", _ENDED, sender=address, reason="no valid association request came")
-
-
-def _check_command(event: evt.Event) -> None:
-    association: Any = event.assoc
-    association.reader.check_command(event.message)
-
-
-def _end_messages(event: evt.Event) -> None:
-    association: Any = event.assoc
-    association.reader.close()
+        log.warning("connection_ended", ENDED, sender=address, reason="no valid association request came")
 
 
 def _kill_connection(association: Any) -> None:
@@ -271,23 +281,11 @@ def _kill_connection(association: Any) -> None:
         wrapped.socket.shutdown(socket.SHUT_RDWR)
 
 
-def _log_abort(event: evt.Event) -> None:
-    log.warning("association_aborted", "%(sender)s: the association was aborted", sender=requestor(event.assoc))
-
-
 class _Server(ThreadedAssociationServer):
     """pynetdicom's server, with time limits, and with the TLS handshake in the connection's own thread."""
 
     request_queue_size = 128
     daemon_threads = True
-
-    def service_actions(self) -> None:
-        """Called several times a second."""
-        associations: list[Any] = self.active_associations
-        for association in associations:
-            if (reader := getattr(association, "reader", None)) is not None:
-                reader.answer_overdue()
-                reader.end_slow()
 
     def get_request(self) -> tuple[socket.socket, Any]:
         """Accept a connection, without the TLS handshake: a silent client would block all others."""

@@ -8,7 +8,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from typing import TYPE_CHECKING, Any
+from functools import partial
 
 from radretrieval import metrics
 from radretrieval.archive import audit
@@ -16,17 +16,14 @@ from radretrieval.archive.connections import Database
 from radretrieval.config import Settings
 from radretrieval.dicom.data_set import sop_uids
 from radretrieval.dicom.scp.commit_queue import ReceiveQueue
-from radretrieval.dicom.scp.incoming import IncomingDataSet, requestor
 from radretrieval.dicom.scp.server import ScpConfig, ScpServer
+from radretrieval.dicom.scp.store_request import StoreRequest
 from radretrieval.errors import EnvironmentUnusable, ImageError
 from radretrieval.files.text import printable
 from radretrieval.ingest.inbox_worker import InboxWorker
 from radretrieval.ingest.report import InboxReport
 from radretrieval.ingest.store_check import check_store
 from radretrieval.logs import Log
-
-if TYPE_CHECKING:
-    from pynetdicom.events import Event
 
 log = Log(__name__)
 
@@ -61,9 +58,9 @@ class StorageScp:
     ) -> None:
         self._queue = ReceiveQueue(database, settings, on_commit)
         self._database = database
-        self._largest = settings.largest_data_set
+        new_request = partial(StoreRequest, new_draft=self._queue.draft, largest=settings.largest_data_set)
         try:
-            self._server = ScpServer(config, self._handle, self._new_data_set, self._note)
+            self._server = ScpServer(config, self._handle, new_request, self._note)
         except BaseException:
             self._queue.close()
             raise
@@ -76,13 +73,9 @@ class StorageScp:
         finally:
             self._queue.close()
 
-    def _new_data_set(self, association: Any, message: Any) -> IncomingDataSet:
-        return IncomingDataSet(association, message, self._queue.draft, self._largest)
-
-    def _note(self, association: Any, reason: str | None) -> None:
+    def _note(self, title: str, address: str, requests: Counter[str], reason: str | None) -> None:
         """Add the row of an association to the audit; while the database is unavailable, the log has it."""
-        title, requests = str(association.requestor.ae_title), getattr(association, "requests", Counter())
-        detail = {"address": str(association.requestor.address)}
+        detail: dict[str, object] = {"address": address}
         action = "association" if reason is None else "association rejected"
         detail |= {"reason": reason} if reason is not None else {name: requests[name] for name in ("stored", "refused")}
         noted = False
@@ -91,52 +84,42 @@ class StorageScp:
         if not noted:
             log.warning("audit_row", "audit: %(who)s %(action)s %(detail)s", who=title, action=action, detail=detail)
 
-    def _handle(self, event: Event) -> int:
-        """Serve one C-STORE request; log the reason of any status but success.
-
-        Whatever fails is answered here: what pynetdicom answers to an exception of a handler is in no log.
-        """
+    def _handle(self, request: StoreRequest) -> int:
+        """Serve one C-STORE request; log the reason of any status but success."""
         try:
-            status, reason = self._store(event)
+            status, reason = self._store(request)
         except EnvironmentUnusable as error:
             status, reason = OUT_OF_RESOURCES, str(error)
         except Exception as error:
             log.error("file_not_stored", "a file cannot be stored", exc_info=True)
             status, reason = PROCESSING_FAILURE, f"{type(error).__name__}: {error}"
-        metrics.count(metrics.RECEIVED, 1, printable(str(event.assoc.requestor.ae_title).strip()), f"0x{status:04X}")
-        association: Any = event.assoc
-        if not hasattr(association, "requests"):
-            association.requests = Counter()
-        association.requests["stored" if status == SUCCESS else "refused"] += 1
+        metrics.count(metrics.RECEIVED, 1, printable(request.title), f"0x{status:04X}")
         if status != SUCCESS:
-            request: Any = event.request
             log.warning(
                 "file_refused",
                 "%(sender)s: %(uid)s: answered %(status)s: %(reason)s",
-                sender=requestor(event.assoc),
-                uid=request.AffectedSOPInstanceUID,
+                sender=request.sender,
+                uid=request.sop_instance,
                 status=f"0x{status:04X}",
                 reason=reason,
             )
         return status
 
-    def _store(self, event: Event) -> tuple[int, str]:
-        request: Any = event.request
-        data_set: IncomingDataSet = request.DataSet
+    def _store(self, request: StoreRequest) -> tuple[int, str]:
         try:
-            if data_set.error is not None:
-                raise data_set.error
-            uids = sop_uids(data_set.head, str(event.context.transfer_syntax))
-            requested = (str(request.AffectedSOPClassUID), str(request.AffectedSOPInstanceUID))
+            if request.error is not None:
+                raise request.error
+            uids = sop_uids(request.head, request.syntax)
+            requested = (request.sop_class, request.sop_instance)
             for name, found, expected in zip(("SOP Class", "SOP Instance"), uids, requested, strict=True):
                 if found != expected:  # the sender would look for the image by a UID that the archive does not have
                     return MISMATCH, f"the {name} UID of the data set is {found}, the request has {expected}"
-            assert data_set.draft is not None  # it has UIDs
-            self._queue.store_draft(data_set.draft, str(event.assoc.requestor.ae_title), uids[1])
+            assert request.draft is not None  # it has UIDs
+            self._queue.store_draft(request.draft, request.title, uids[1])
         except ImageError as error:
             return CANNOT_UNDERSTAND, str(error)
         finally:
-            data_set.close_draft()
+            request.close_draft()
         return SUCCESS, ""
 
 
