@@ -10,6 +10,7 @@ from radretrieval.config import Settings
 from radretrieval.errors import EnvironmentUnusable, StoreUnavailable
 from radretrieval.logs import Log
 from radretrieval.storage.content_store import ContentStore
+from radretrieval.storage.store_identity import require_same_store
 
 log = Log(__name__)
 
@@ -17,7 +18,7 @@ LEAST, MOST = 8, 16  # files that are looked for; of fewer, all may be lost
 
 
 def check_store(connection: Connection, store: ContentStore, also: Sequence[bytes] = ()) -> None:
-    """Raise StoreUnavailable where the store has none of the newest files that the archive keeps in it.
+    """Raise StoreUnavailable where the store has none of the newest files that the archive keeps in it, or went away.
 
     Who would go on would note each image as unreadable, or write new files where no other host looks for them.
 
@@ -25,6 +26,7 @@ def check_store(connection: Connection, store: ContentStore, also: Sequence[byte
     ----------
     also : SHA-256 of further files that must be there, as of the last that came and are no images yet.
     """
+    require_same_store(store.folder)
     wanted = [store.path(sha256) for sha256 in also]
     for row in images.newest_kept(connection, MOST):
         reduced = store.reduced_path(row["sha256"], row["frame"])

@@ -18,6 +18,7 @@ from radretrieval.files.atomic import replacing, sync_file, write_bytes
 from radretrieval.imaging.resample import resample
 from radretrieval.storage.draft import Draft, delete_abandoned
 from radretrieval.storage.store_access import StoreAccess, store_errors
+from radretrieval.storage.store_identity import same_store
 
 _DRAFTS = "drafts"  # the folder beside `ab/`
 _SIZE = "original"  # in the text of a reduced picture: rows and columns that the original has
@@ -49,7 +50,8 @@ class ContentStore:
     def put(self, data: bytes) -> bytes:
         """Write a file, unless an equal one exists, and fsync it and the folders in which it is. Returns its SHA-256.
 
-        Raises EnvironmentUnusable where it cannot be written: a full disk, or no permission.
+        Raises EnvironmentUnusable where it cannot be written: a full disk, or no permission; StoreUnavailable where it
+        went away since this process's last write.
         """
         sha256 = hashlib.sha256(data).digest()
         self._write(self.path(sha256), data, there=_holds(self.path(sha256), sha256))
@@ -62,10 +64,10 @@ class ContentStore:
     def keep(self, draft: Draft) -> None:
         """Move a draft to where its SHA-256 says, unless an equal file is there, and fsync as `put` does.
 
-        Raises EnvironmentUnusable.
+        Raises EnvironmentUnusable, and StoreUnavailable as `put`.
         """
         path = self.path(draft.sha256)
-        with store_errors(self.folder):
+        with store_errors(self.folder), same_store(self.folder, path):
             if _holds(path, draft.sha256) and _synced(path):
                 return
             self.access.make_folders(self.folder, path.parent)
@@ -131,7 +133,7 @@ class ContentStore:
 
     def _write(self, path: Path, data: bytes, there: bool) -> None:
         """Write a file; of one that is there already, bring it and its names to the disk."""
-        with store_errors(self.folder):
+        with store_errors(self.folder), same_store(self.folder, path):
             if there and _synced(path):
                 return
             self.access.make_folders(self.folder, path.parent)

@@ -221,6 +221,26 @@ def test_a_store_that_cannot_be_written_is_answered_with_out_of_resources(
     assert arrivals(database) == []
     settings.store_folder.unlink()
     assert send(scp, tmp_path / "1.dcm") == [0]
-    shutil.rmtree(settings.store_folder)
-    assert send(scp, tmp_path / "1.dcm") == [0]  # the same again, after the store was lost
+    files(settings)[0].unlink()
+    assert send(scp, tmp_path / "1.dcm") == [0]  # the same again, after the file was lost
     assert [path.name for path in files(settings)] == [one.hex() for one in arrivals(database)]
+
+
+def test_while_the_store_is_not_mounted_files_are_refused(
+    scp: StorageScp, database: Database, settings: Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(2):
+        a_file(tmp_path / f"{number}.dcm", number)
+    assert send(scp, tmp_path / "0.dcm") == [0]
+    away = settings.store_folder.rename(tmp_path / "away")
+    settings.store_folder.mkdir(mode=0o700)  # the mount point
+    with association(scp) as opened:
+        for _ in range(2):
+            assert opened.send_c_store(pydicom.dcmread(tmp_path / "1.dcm")).Status == OUT_OF_RESOURCES
+        assert "went away" in caplog.text
+        assert len(arrivals(database)) == 1
+        assert not list(settings.store_folder.iterdir())
+        settings.store_folder.rmdir()
+        away.rename(settings.store_folder)
+        assert opened.send_c_store(pydicom.dcmread(tmp_path / "1.dcm")).Status == 0
+    assert sorted(path.name for path in files(settings)) == sorted(one.hex() for one in arrivals(database))
