@@ -122,6 +122,32 @@ def test_nothing_is_written_into_another_folder(database: Database, kept: Settin
     assert ingest(database, reference, [tmp_path / "new"], workers=1).added == 1
 
 
+def test_a_store_that_goes_while_files_are_kept(
+    database: Database, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is made in its mount point, and the same command goes on when it is back."""
+    monkeypatch.setattr("radretrieval.ingest.run.BATCH", 8)
+    settings = settings.model_copy(update={"keep": "copy"})
+    films(tmp_path / "films", count := 60)
+    away = settings.store_folder.with_name("away")
+
+    def unmount(finished: int) -> None:
+        if settings.store_folder.exists() and not away.exists():
+            settings.store_folder.rename(away)
+            settings.store_folder.mkdir()
+
+    with pytest.raises(StoreUnavailable, match="went away"):
+        ingest(database, settings, [tmp_path / "films"], workers=1, advance=unmount)
+    assert list(settings.store_folder.iterdir()) == []
+    settings.store_folder.rmdir()
+    away.rename(settings.store_folder)
+    ingest(database, settings, [tmp_path / "films"], workers=1)
+    store = ContentStore(settings.store_folder)
+    found = [bytes(row["sha256"]) for row in rows(database, "SELECT sha256 FROM image")]
+    assert len(found) == count
+    assert all(store.path(sha256).is_file() for sha256 in found)
+
+
 def test_what_came_waits_for_its_store(database: Database, settings: Settings, tmp_path: Path) -> None:
     """Arrivals do not become failures where their files are on another host, and images where they are."""
     films(tmp_path / "films", FILES)
