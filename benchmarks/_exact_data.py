@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -27,7 +28,7 @@ from radretrieval.profile import PAPER, Network, Profile
 
 K = 50
 TIES = 10_000  # as many as cnnc_nearest gives beyond k
-CHUNK = 50_000  # rows of a COPY
+CHUNK, IMAGES = 50_000, 1_000_000  # rows of a COPY; images of a transaction
 TINY = replace(PAPER, name="tiny", network=Network(input_size=32, convolutions=(4, 8, 8)))
 
 # Columns that a filter may name and how many of the images, drawn at random, have the rarer value.
@@ -97,7 +98,9 @@ def source(model: Model, variant: str) -> Model | Flat:
 def tuned(codes: int) -> Iterator[tuple[Database, Settings, str]]:
     """An archive on a server of its own, set as the admin of so many images would; the settings in words."""
     # a million codes with their index are half a gigabyte, a million images with their indexes another one
-    wanted = {"shared_buffers": f"{max(2, round(1.2 * codes / 1e6))}GB", "max_wal_size": "8GB"}
+    third = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 3
+    buffers = min(max(2, round(1.2 * codes / 1e6)), max(1, int(third / 1e9)))
+    wanted = {"shared_buffers": f"{buffers}GB", "max_wal_size": "8GB"}
     with database() as (_, settings):
         shared_server.stop(settings.home)
         with (settings.home / "postgres" / "postgresql.conf").open("a") as file:
@@ -118,7 +121,10 @@ def fill(
     print(f"{len(codes)} images", file=sys.stderr)
     with where.connection() as connection:
         number = encoders.add(connection, profile, weights, [], {})
-        add_images(connection, 0, kinds, flags)
+    for start in range(0, len(codes), IMAGES):
+        part = slice(start, start + IMAGES)
+        with where.connection() as connection:
+            add_images(connection, start, kinds[part], {name: flag[part] for name, flag in flags.items()})
     print("their codes", file=sys.stderr)
     for start in range(0, len(codes), CHUNK):
         part = slice(start, start + CHUNK)
