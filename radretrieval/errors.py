@@ -66,7 +66,7 @@ class DatabaseUnavailable(EnvironmentUnusable):
 
 
 class StoreUnavailable(EnvironmentUnusable):
-    """The store of this host has none of the files that the archive keeps in it, or went away while it was written to."""
+    """The store of this host has none of the files that the archive keeps in it, or went away."""
 
 
 class PrivilegeMissing(EnvironmentUnusable):
