@@ -1,24 +1,34 @@
-"""What writing codes costs: COPY in batches and single rows, with the exact index, without, and into peers' tables."""
+"""What writing codes costs: COPY in batches and single rows, with the exact index, without, and into peers' tables.
+
+    python benchmarks/_exact_writes.py --model FILE [--codes N] [--variant NAME]
+
+benchmarks/exact.py has it for its archives. Run by itself, this fills one archive of N codes and writes ten batches.
+"""
 
 from __future__ import annotations
 
+import argparse
 import statistics
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _code_model import Flat, Model
-from _exact_data import Filled, add_images, encoder_of, flags_of, vacuum
+from _code_model import VARIANTS, Flat, Model, load
+from _common import machine, table
+from _exact_data import Filled, add_images, encoder_of, fill, flags_of, source, tuned, vacuum
 
 from radretrieval.archive import codes as archive_codes
 from radretrieval.archive import encoders
 from radretrieval.archive.bulk_copy import copy_codes
 from radretrieval.archive.connections import connect
+from radretrieval.archive.search import exact_index
 from radretrieval.archive.search.anchor_hints import AnchorHints
 from radretrieval.archive.search.exact_check import check
 from radretrieval.archive.search.nearest import bit_text
+from radretrieval.irma.imageclef import classes
 
 BATCHES, BATCH = 10, 10_000
 SINGLE = 300
@@ -33,6 +43,8 @@ def writes(database: Filled, drawn: Model | Flat, graph: bool) -> dict[str, Any]
 
     Each batch is a transaction. `ours`: through `write_cnnc`, with hints of the anchors, into the table with its keys
     and the index; `no index`: the same for an encoder without one; `bare`: a table with neither key nor constraint.
+    `cpu_us`: microseconds of processor a code, of the client and of the server's process, which others on the machine
+    change less than the time that passes.
     """
     batch = min(BATCH, max(len(database.codes) // BATCHES, 100))
     count = BATCHES * batch + SINGLE
@@ -58,15 +70,18 @@ def writes(database: Filled, drawn: Model | Flat, graph: bool) -> dict[str, Any]
 
     ways = {"ours": coded(ours), "no index": coded(other), "bare": bare}
     spent: dict[str, list[float]] = {name: [] for name in ways}
+    busy: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
     with connect(database.where.url) as connection:
         for start in range(0, BATCHES * batch, batch):
             for name, put in ways.items():
-                before = time.perf_counter()
+                before, client, server = time.perf_counter(), time.process_time(), _cpu(connection)
                 put(connection, slice(start, start + batch))
                 connection.commit()
                 spent[name].append(time.perf_counter() - before)
+                busy[name].append((time.process_time() - client, _cpu(connection) - server))
     figures: dict[str, Any] = {
         "batch": batch,
+        "cpu_us": {name: (1e6 * np.median(times, axis=0) / batch).tolist() for name, times in busy.items()},
         "copy_per_second": {name: batch / statistics.median(times) for name, times in spent.items()},
         "copy_per_second_in_all": {name: batch * len(times) / sum(times) for name, times in spent.items()},
     }
@@ -86,6 +101,12 @@ def writes(database: Filled, drawn: Model | Flat, graph: bool) -> dict[str, Any]
     return figures
 
 
+def _cpu(connection: Any) -> float:
+    """Seconds of processor that the server's process of this connection has had."""
+    with Path(f"/proc/{connection.info.backend_pid}/schedstat").open() as file:
+        return int(file.read().split()[0]) / 1e9
+
+
 def _single(database: Filled, ids: Any, codes: Any, start: int, ours: int, other: int) -> dict[str, float]:
     """Median of INSERT and its commit, in turn; nobody says which anchors are near."""
     tables = {"ours": ("cnnc", ours), "no index": ("cnnc", other), "bare": ("bench_bare", other)}
@@ -98,3 +119,37 @@ def _single(database: Filled, ids: Any, codes: Any, start: int, ours: int, other
                 connection.execute(_PUT.replace("{table}", table), values)
                 spent[name].append(time.perf_counter() - before)
     return {name: 1e3 * statistics.median(times) for name, times in spent.items()}
+
+
+def main() -> None:
+    """Fill an archive, build its index, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path, metavar="FILE", required=True, help="a model that _code_model.py saved")
+    parser.add_argument("--codes", type=int, default=1_000_000, metavar="N", help="(default: %(default)s)")
+    parser.add_argument("--variant", choices=[*VARIANTS, "flat"], default="real", help="(default: %(default)s)")
+    arguments = parser.parse_args()
+    drawn = source(load(arguments.model), arguments.variant)
+    codes, kinds = drawn.draw(arguments.codes, 1)
+    with tuned(arguments.codes) as (where, settings, server):
+        database = fill(where, settings, codes, kinds % len(classes()))
+        exact_index.build(where, database.encoder)
+        figures = writes(database, drawn, graph=False)
+    print(machine("numpy", "psycopg") + f", {server}")
+    rates, busy, single = figures["copy_per_second"], figures["cpu_us"], figures["single_ms"]
+    rows = [
+        [
+            name,
+            f"{rate:.0f}",
+            f"{rate / rates['bare']:.3f}",
+            *(f"{one:.1f}" for one in busy[name]),
+            f"{single[name]:.2f}",
+        ]
+        for name, rate in rates.items()
+    ]
+    head = [f"{arguments.codes} codes, {arguments.variant}, and batches of {figures['batch']}", "rows/s", "to bare"]
+    table([*head, "CPU us: client", "server", "one INSERT with commit, ms"], rows)
+    sys.exit(0 if figures["checked"]["sound"] else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,4 +1,5 @@
-"""The audit without an index that no query needs; who ingests adds no image that is withdrawn.
+"""The audit without an index that no query needs; who ingests adds no image that is withdrawn; codes are not looked up
+one by one.
 
 Revision ID: 0014
 Revises: 0013
@@ -40,9 +41,16 @@ def upgrade() -> None:
     # audit_add alone writes the head, and leaves id to its default: the check cost each row, and its guard is the key
     op.drop_constraint(op.f("audit_head_audit_head_id_check_check"), "audit_head", schema=S)
     op.execute(_CHANGE.format(S=S, rights="c.relacl", before="", after="(%1$s)"))
+    # a look-up for each code, of an encoder that the partition implies: encoder_codes_kept() guards that
+    op.drop_constraint("cnnc_encoder_id_fkey", "cnnc", schema=S)
 
 
 def downgrade() -> None:
+    op.create_foreign_key(
+        "cnnc_encoder_id_fkey", "cnnc", "encoder", ["encoder_id"], ["id"], source_schema=S, referent_schema=S
+    )
+    op.execute(f"DROP TRIGGER IF EXISTS codes_kept ON {S}.encoder")
+    op.execute(f"DROP FUNCTION IF EXISTS {S}.encoder_codes_kept()")
     op.execute(_CHANGE.format(S=S, rights="i.attacl", before="(%1$s)", after=""))
     op.execute(f"DROP TRIGGER IF EXISTS hidden ON {S}.image")
     op.execute(f"DROP FUNCTION IF EXISTS {S}.image_hidden()")

@@ -141,9 +141,10 @@ def write_cnnc(
 
     `hints` tells the triggers of the exact index the nearest anchors, which saves them the search.
     """
-    if hints is not None:
-        hints.send(connection, encoder_id, ids, codes)
-    copy_codes(connection, "cnnc", encoder_id, np.asarray(ids, np.int64), codes, bits)
+    images = np.asarray(ids, np.int64)
+    parts = [slice(None)] if hints is None else hints.parts(connection, encoder_id, images, codes)
+    for part in parts:
+        copy_codes(connection, "cnnc", encoder_id, images[part], codes[part], bits)
     connection.execute(sql("coding_failure_forget"), {"encoder": encoder_id, "ids": list(ids)})
 
 

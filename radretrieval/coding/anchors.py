@@ -20,6 +20,8 @@ from radretrieval.coding.hamming import distances
 
 SEARCHED = 6.0  # groups of an index, as a multiple of the root of its anchors
 _BLOCK = 8192  # codes that are assigned at a time
+_GROUPS = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0)  # of anchors to which codes are assigned, likewise: the cheapest of these
+_TRIED = 256  # anchors that stand for codes, to tell which is
 
 
 @dataclass(frozen=True)
@@ -40,12 +42,13 @@ class Anchors:
     radii: NDArray[np.int32]
 
     @classmethod
-    def of(cls, codes: NDArray[np.uint8], groups: float = 2) -> Anchors:
+    def of(cls, codes: NDArray[np.uint8], groups: float | None = None) -> Anchors:
         """Anchors with these codes, uint8 (k, bytes), k at least 1, in so many times the root of k groups.
 
-        Few make assignment fast, which compares many codes at a time; a search of one code gains by more.
+        None: as many as make assignment fast, which compares many codes at a time; a search of one code gains by more.
         """
-        centres = codes[_spread(codes, min(len(codes), round(groups * len(codes) ** 0.5)))]
+        most = _spread(codes, min(len(codes), round((groups or _GROUPS[-1]) * len(codes) ** 0.5)))
+        centres = codes[most if groups else most[: _cheapest(codes, most)]]
         table = distances(centres, codes)
         member = table.argmin(0)
         kept = np.unique(member)
@@ -133,6 +136,24 @@ def _spread(codes: NDArray[np.uint8], count: int) -> list[int]:
         picked.append(int(apart.argmax()))
         apart = np.minimum(apart, distances(codes[picked[-1]], codes))
     return picked
+
+
+def _cheapest(codes: NDArray[np.uint8], picked: list[int]) -> int:
+    """How many of these, as centres, leave the fewest comparisons to codes that lie as anchors do.
+
+    With fewer centres than there are clusters far apart, a group that reaches from one to another excludes none.
+    """
+    tried = np.arange(0, len(codes), max(1, len(codes) // _TRIED))
+    table = distances(codes[picked], codes)
+    near = np.partition(distances(codes[tried], codes), min(1, len(codes) - 1), axis=1)[:, min(1, len(codes) - 1)]
+
+    def compared(count: int) -> float:
+        member = table[:count].argmin(0)
+        sizes, reach = np.bincount(member, minlength=count), np.zeros(count, np.int32)
+        np.maximum.at(reach, member, table[:count].min(0))
+        return count + float(sizes @ (table[:count, tried] - reach[:, None] <= near).mean(1))
+
+    return min(sorted({min(len(picked), round(part * len(codes) ** 0.5)) or 1 for part in _GROUPS}), key=compared)
 
 
 def _majority(codes: NDArray[np.uint8], member: NDArray[np.integer], before: NDArray[np.uint8]) -> NDArray[np.uint8]:

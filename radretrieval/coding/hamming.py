@@ -36,12 +36,16 @@ def distances(query: NDArray[np.uint8], codes: NDArray[np.uint8]) -> NDArray[np.
     for start in range(0, len(codes), _BLOCK):
         # transposed, the sum over a code's words runs along contiguous memory: four times as fast
         block = np.ascontiguousarray(_words(codes[start : start + _BLOCK]).T)
-        differing = np.empty_like(block)
-        counts = np.empty(block.shape, np.uint8)
-        for row, words in zip(result, queries, strict=True):
-            np.bitwise_xor(words[:, None], block, out=differing)
-            np.bitwise_count(differing, out=counts)
-            row[start : start + _BLOCK] = np.add.reduce(counts, axis=0, dtype=sums)
+        # of few codes, several queries are compared at a time: a call costs as much as some thousand words
+        step = max(1, min(_BLOCK // block.shape[1], len(queries)))
+        differing = np.empty((step, *block.shape), np.uint64)
+        counts = np.empty(differing.shape, np.uint8)
+        for first in range(0, len(queries), step):
+            words = queries[first : first + step, :, None]
+            part = slice(0, len(words))
+            np.bitwise_xor(words, block, out=differing[part])
+            np.bitwise_count(differing[part], out=counts[part])
+            result[first : first + step, start : start + _BLOCK] = np.add.reduce(counts[part], axis=1, dtype=sums)
     return result[0] if query.ndim == 1 else result
 
 

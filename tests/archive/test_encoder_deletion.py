@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from conftest import Run
 from filled import Filled, fill
@@ -148,3 +149,21 @@ def test_field_24_the_api_deletes_what_it_has_just_searched_with(database: Datab
         with pytest.raises(UsageError, match=f"no encoder {second}"):
             archive.search(1, encoder=second)
         assert archive.search(1).encoder_id == first
+
+
+@pytest.mark.parametrize(
+    "statement", ["DELETE FROM encoder WHERE id = 2", "UPDATE encoder SET id = DEFAULT", "TRUNCATE encoder CASCADE"]
+)
+def test_an_encoder_stays_while_its_table_of_codes_is_there(database: Database, statement: str) -> None:
+    """No foreign key says so: it would look the encoder up once for each code."""
+    with database.connection() as connection:
+        fill(connection, 3)
+    for emptied in ("SELECT 1", "DELETE FROM cnnc"):  # an empty one may be written to, as soon as the encoder is gone
+        with database.connection() as connection:
+            connection.execute(emptied)
+            with pytest.raises(psycopg.errors.ForeignKeyViolation, match="is needed by its codes, the table cnnc_"):
+                connection.execute(statement)
+            connection.rollback()
+    with database.connection() as connection:
+        connection.execute("DROP TABLE cnnc_1, cnnc_2")
+        connection.execute(statement)

@@ -241,6 +241,29 @@ def test_hints_true_wrong_and_of_another_index(indexed: Database, anchored: Anch
     proven(indexed, connection, anchored.encoder)
 
 
+def test_many_codes_are_written_in_parts_and_some_have_new_facets(
+    indexed: Database, anchored: Anchored, connection: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("radretrieval.archive.search.anchor_hints.PART", 7)
+    ids, near = new_images(connection, 100), AnchorHints()
+    given = np.concatenate([new_codes(60), far_codes(40)])
+    with connection.transaction():
+        codes.write_cnnc(connection, anchored.encoder, ids[:50], given[:50], 1000, near)
+    connection.execute("UPDATE image SET laterality = 'Q' WHERE id = ANY (%s)", (ids[60:64],))
+    with pytest.raises(ValueError, match="codes must be uint8"), connection.transaction():
+        codes.write_cnnc(connection, anchored.encoder, ids[50:], given[50:71], 1000, near)
+    with pytest.raises(psycopg.IntegrityError), connection.transaction():  # in a later part
+        codes.write_cnnc(connection, anchored.encoder, [*ids[50:70], ids[0]], given[50:71], 1000, near)
+    with connection.transaction():
+        codes.write_cnnc(connection, anchored.encoder, ids[50:], given[50:], 1000, near)
+    index = rows(connection, "SELECT id FROM exact_index")[0][0]
+    found = dict(rows(connection, f"SELECT image_id, key >> 10 FROM exact_{index} WHERE image_id = ANY (%s)", (ids,)))
+    anchors = near.anchors_of(connection, anchored.encoder)
+    assert anchors is not None
+    assert [found[image] for image in ids] == anchors.assign(given)[0].tolist()
+    proven(indexed, connection, anchored.encoder)
+
+
 def test_two_encoders_each_have_their_own(indexed: Database, anchored: Anchored, connection: Any) -> None:
     with connection.transaction():
         second = add_encoder(connection, seed=1)

@@ -43,6 +43,16 @@ def test_of_equally_near_anchors_the_first(monkeypatch: pytest.MonkeyPatch) -> N
     assert set(same.assign(random(50, 125))[0]) == {0}
 
 
+def test_codes_of_many_clusters_are_assigned_by_as_many_groups() -> None:
+    """With fewer, each group reaches from one cluster to another, and none is ever left out."""
+    codes = clustered(1200, 70, 30)
+    anchors = Anchors.of(codes[:400])
+    assert len(anchors.groups) > 60
+    assert right(anchors, codes)
+    one = clustered(400, 1, 100)
+    assert len(Anchors.of(one).groups) < 60
+
+
 def test_no_codes_and_one_code() -> None:
     anchors = Anchors.of(random(4))
     assert [len(part) for part in anchors.assign(np.zeros((0, 16), np.uint8))] == [0, 0]

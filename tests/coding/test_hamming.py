@@ -41,6 +41,12 @@ def test_the_lengths_of_cnnc_and_rbc_over_several_blocks(length: int) -> None:
     assert (hamming.distances(query, codes) == expected).all()
 
 
+@pytest.mark.parametrize(("m", "n"), [(5000, 1), (1500, 3), (700, 37), (3, 2050)])
+def test_many_queries_and_few_codes(m: int, n: int) -> None:
+    query, codes = random_codes(0, m, 125), random_codes(1, n, 125)
+    assert (hamming.distances(query, codes) == hamming.paired(query, np.broadcast_to(codes, (m, n, 125)))).all()
+
+
 def test_opposite_codes_differ_in_every_bit() -> None:
     query = np.zeros(9000, np.uint8)
     assert hamming.distances(query, np.full((1, 9000), 255, np.uint8)).tolist() == [72000]

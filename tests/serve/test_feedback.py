@@ -88,7 +88,7 @@ def test_what_is_deleted_takes_its_opinions_along_and_an_encoder_does_not(api: T
     say(api, id=3, hit=4, relevant=True, encoder_id=1)
     with connections.connect(url) as connection:
         connection.execute("DELETE FROM image WHERE id = 2")
-        connection.execute("DELETE FROM cnnc; DELETE FROM encoder WHERE id = 1")
+        connection.execute("DROP TABLE cnnc_1; DELETE FROM encoder WHERE id = 1")
     assert rows(url, "SELECT query_image_id, encoder_id FROM feedback") == [(3, None)]
     assert "no image that is the hit" in say(api, 404, id=1, hit=2, relevant=True)
     assert "no image that is the query" in say(api, 404, id=2, hit=1, relevant=True)

@@ -146,7 +146,7 @@ encoder = sa.Table(
 cnnc = sa.Table(
     "cnnc",
     metadata,
-    sa.Column("encoder_id", sa.Integer, sa.ForeignKey(encoder.c.id)),
+    sa.Column("encoder_id", sa.Integer),  # encoder_codes_kept() stands for the foreign key
     sa.Column("image_id", sa.BigInteger, sa.ForeignKey(image.c.id, ondelete="CASCADE")),
     sa.Column("code", BIT(CODE_BITS), nullable=False),
     sa.PrimaryKeyConstraint("image_id", "encoder_id"),

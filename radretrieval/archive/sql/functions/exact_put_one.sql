@@ -6,7 +6,12 @@ DECLARE
     near record;
     facet integer;
 BEGIN
-    facet := (exact_labels(ARRAY[new_image])).facets[1];
+    FOR try IN 1 .. 2 LOOP  -- as exact_labels() does it for many
+        SELECT t.id INTO facet
+        FROM (SELECT * FROM image_facet i WHERE i.image_id = new_image FOR SHARE) l NATURAL JOIN facet t;
+        EXIT WHEN FOUND;
+        PERFORM exact_facets(ARRAY[new_image]);
+    END LOOP;
     IF hint IS NULL THEN
         hint := exact_anchor_near(index_id, new_code);
     END IF;

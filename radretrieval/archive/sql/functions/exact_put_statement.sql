@@ -13,8 +13,11 @@ LANGUAGE sql STABLE PARALLEL SAFE AS $function$
             SELECT p.anchor * 1024 + p.distance, p.facet_id, p.image_id, p.code FROM placed p ORDER BY 1),
         cell AS (
             INSERT INTO exact_cell (index_id, facet_id, anchor, codes)
-            SELECT %2$L::int, p.facet_id, p.anchor, count(*) FROM placed p
-            GROUP BY 2, 3 ORDER BY 2, 3
+            SELECT %2$L::int, p.facet_id, p.anchor, p.codes
+            FROM (SELECT p.facet_id, p.anchor, count(*) AS codes FROM placed p GROUP BY 1, 2) p
+            WHERE NOT EXISTS (SELECT FROM exact_cell c
+                              WHERE c.index_id = %2$L AND c.facet_id = p.facet_id AND c.anchor = p.anchor OFFSET 0)
+            ORDER BY 2, 3
             ON CONFLICT DO NOTHING),
         wider AS (
             SELECT p.anchor, min(p.distance) AS nearest, max(p.distance) AS farthest FROM placed p
