@@ -36,6 +36,7 @@ HNSW = (
 EF, EF_CONSTRUCTION = 400, 64
 WARM, WARM_OUTSIDE = 20, 2  # queries that each engine answers beforehand; ours ten times as many
 SLOW, MANY = 10, 200_000  # of the new draws, slow engines answer each so many-th; the plain scan from so many codes on
+LARGE = 10_000_000  # from so many codes on the only peers are faiss' flat index and the plain scan, of every 50th draw
 
 Found = tuple[Any, Any]  # places (or nothing) and distances
 
@@ -77,16 +78,17 @@ def engines_of(database: Filled, built: float, graphs: bool) -> Iterator[tuple[l
         made += others
         if graphs:
             made += _usearch(database.codes)
-        made.append(
-            Engine(
-                "numpy",
-                lambda code: hamming.nearest(code, database.codes, K),
-                2 * SLOW,
-                False,
-                0.0,
-                database.codes.nbytes,
+        if len(database.codes) < LARGE:
+            made.append(
+                Engine(
+                    "numpy",
+                    lambda code: hamming.nearest(code, database.codes, K),
+                    2 * SLOW,
+                    False,
+                    0.0,
+                    database.codes.nbytes,
+                )
             )
-        )
         yield made, flat
 
 
@@ -119,8 +121,9 @@ def _of_ours(database: Filled, built: float, stack: ExitStack) -> list[Engine]:
 
 def _of_scan(database: Filled, stack: ExitStack) -> list[Engine]:
     """The same statement, without an index, as the server runs it and in one process."""
-    made, every = [], SLOW if len(database.codes) > MANY else 1
-    for name, workers in (("plain scan", None), ("plain scan, 1 process", 0)):
+    made, large = [], len(database.codes) >= LARGE
+    every = 5 * SLOW if large else SLOW if len(database.codes) > MANY else 1
+    for name, workers in (("plain scan", None), ("plain scan, 1 process", 0))[: 1 if large else 2]:
         connection = stack.enter_context(database.connect())
         if workers is not None:
             connection.execute(f"SET max_parallel_workers_per_gather = {workers}")
@@ -215,7 +218,9 @@ def _faiss(codes: Codes, graphs: bool) -> tuple[Any, list[Engine]]:
         return index
 
     first, index = _in_memory("faiss BinaryFlat", flat, ask)
-    made = [first, _in_memory(f"faiss BinaryIVF {lists} lists nprobe=32", inverted, ask)[0]]
+    made = [first]
+    if len(codes) < LARGE:
+        made.append(_in_memory(f"faiss BinaryIVF {lists} lists nprobe=32", inverted, ask)[0])
     if graphs:
         made.append(_in_memory(f"faiss BinaryHNSW M=16 ef={EF}", graph, ask)[0])
     faiss.omp_set_num_threads(1)
