@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from radretrieval.api.base import ArchiveBase, Progress, counted
 from radretrieval.api.noting import operator
-from radretrieval.errors import UsageError
+from radretrieval.errors import EnvironmentUnusable, UsageError
+from radretrieval.logs import Log
 
 if TYPE_CHECKING:
     from radretrieval.archive.encoder_deletion import DeletedEncoder
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from radretrieval.jobs.exchange import ExchangedEncoder
     from radretrieval.jobs.train import TrainReport
     from radretrieval.profile import Profile
+
+
+log = Log(__name__)
 
 
 class ArchiveCodes(ArchiveBase):
@@ -76,7 +80,7 @@ class ArchiveCodes(ArchiveBase):
         stop: threading.Event | None = None,
         progress: Progress | None = None,
     ) -> EncodeReport:
-        """Compute the codes of the images that have none.
+        """Compute the codes of the images that have none; with `once`, build the exact index afterwards where due.
 
         Parameters
         ----------
@@ -97,7 +101,27 @@ class ArchiveCodes(ArchiveBase):
         total = pending(self._database, encoder) if once and progress else None
         stop = stop or threading.Event()
         with nullcontext() if once else Heartbeat(self._database, "work", stop.set):
-            return encode(self._database, self.settings, options, advance=counted(progress, total), stop=stop)
+            report = encode(self._database, self.settings, options, advance=counted(progress, total), stop=stop)
+        report.index_built = once and report.encoded > 0 and not stop.is_set() and self._built_where_due(encoder)
+        return report
+
+    def _built_where_due(self, encoder: int | None) -> bool:
+        """Build the exact index where `status` would advise it and this role may; whether it was built."""
+        from radretrieval.archive import codes, encoders
+        from radretrieval.archive.search import exact_index
+
+        with self._database.connection() as connection:
+            chosen = encoders.get(connection, encoder)
+            facts = exact_index.facts(connection, chosen, codes.count(connection, chosen.id))
+            due = facts["kind"] != "hnsw" and facts["advice"] is not None and encoders.may_create(connection)
+        if not due:
+            return False
+        try:
+            self.build_index(encoder=chosen.id)
+        except (UsageError, EnvironmentUnusable) as error:  # another process builds it, or there is no session
+            log.warning("index_not_built", "the codes are written, their index is not: %(reason)s", reason=str(error))
+            return False
+        return True
 
     def encoders(self) -> list[dict[str, Any]]:
         """Every encoder: encoder_id, profile, active, codes (how many) and created_at."""

@@ -66,12 +66,17 @@ def lock(connection: Connection) -> None:
 def lock_to_add(connection: Connection) -> None:
     """Do what `lock` does; raises EnvironmentUnusable where the role may not create the table of an encoder's codes."""
     lock(connection)
-    row = connection.execute(sql("encoder_may_add")).fetchone()
-    if row is None or not row["yes"]:
+    if not may_create(connection):
         raise EnvironmentUnusable(
             "a new encoder has a table of codes, which only the owner of the schema radretrieval creates: log in as "
             "that role, or one of its members, to train"
         )
+
+
+def may_create(connection: Connection) -> bool:
+    """Whether this role may create tables of codes, and of their indexes."""
+    row = connection.execute(sql("encoder_may_add")).fetchone()
+    return row is not None and bool(row["yes"])
 
 
 def add(

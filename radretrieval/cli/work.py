@@ -39,7 +39,10 @@ def work(
     metrics_address: MetricsAddress = None,
     as_json: AsJson = False,
 ) -> None:
-    """Encode the images that have no code yet. SIGTERM ends it after the batch."""
+    """Encode the images that have no code yet. SIGTERM ends it after the batch.
+
+    With --once the exact index is built afterwards, where there is none of these codes yet or one of far fewer.
+    """
     stop = stop_on_signals()
     with answering_prometheus(metrics_address), opened(context) as archive, bar("encode") as progress:
         if not once:
@@ -60,6 +63,7 @@ def work(
         "seconds": round(report.seconds, 3),
         "images_per_second": round(report.images_per_second, 3),
         "failures": report.failures,
+        "index_built": report.index_built,
     }
     print_document(document, as_json)
     if report.left > 0:

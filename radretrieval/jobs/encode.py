@@ -76,13 +76,15 @@ class EncodeOptions:
 class EncodeReport:
     """The result of a run; without `once`, failures are counted but not listed (the log has them).
 
-    `left` is, with `once`, the number of images that other workers held or that were added meanwhile.
+    `left` is, with `once`, the number of images that other workers held or that were added meanwhile. `index_built`:
+    the codes had no exact index, or one of far fewer codes, and it was built afterwards.
     """
 
     encoded: int = 0
     left: int = 0
     failures: FailureList = field(default_factory=FailureList)
     seconds: float = 0.0
+    index_built: bool = False
 
     @property
     def failed(self) -> int:

@@ -15,15 +15,18 @@ from typing import Any
 import numpy as np
 import psycopg
 import pytest
+from anchored import NEW_IMAGES
 from conftest import COMMAND, clean_environment
 from killing import kill_embedded
 from PIL import Image
 from tiny import TINY, add_encoder, weights
 
+from radretrieval import open_archive
 from radretrieval.archive import codes, encoders
 from radretrieval.archive.connections import Database
 from radretrieval.archive.embedded import processes, shared_server
 from radretrieval.archive.embedded.cluster import Cluster
+from radretrieval.archive.search import exact_index
 from radretrieval.coding.cnnc import Coder
 from radretrieval.coding.radon import barcode
 from radretrieval.config import Settings
@@ -247,6 +250,34 @@ def test_a_waiting_worker_wakes_and_ends_on_sigterm(
     assert daemon.returncode == 0
     assert '"encoded": 8' in output
     assert "Traceback" not in (tmp_path / "work.log").read_text()
+
+
+def test_the_index_is_built_afterwards_where_it_is_due(
+    database: Database, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = encoder_of(database)
+    with database.connection() as connection:
+        ids = [row["id"] for row in connection.execute(NEW_IMAGES, (4998,))]
+        random = np.random.default_rng(0).integers(0, 256, (len(ids), 125), np.uint8)
+        codes.write_cnnc(connection, encoder, ids, random, 1000)
+    with open_archive(settings=Settings(home=settings.home, database_url=database.url)) as archive:
+
+        def worked(number: int) -> tuple[int, bool, str]:
+            fill(database, settings, tmp_path / "in", 1, start=number)
+            report = archive.encode(device="cpu")
+            return report.encoded, report.index_built, archive.status()["index"]["kind"]
+
+        assert worked(0) == (1, False, "none")  # 4,999 codes: a scan is as fast
+        monkeypatch.setattr(encoders, "may_create", lambda connection: False)
+        assert worked(1) == (1, False, "none")
+        monkeypatch.undo()
+        assert worked(2) == (1, True, "exact")
+        assert worked(3) == (1, False, "exact")
+        assert archive.check_index()["codes"] == 5002
+        archive.drop_index()
+        assert archive.encode(device="cpu").index_built is False  # nothing was encoded: who dropped it wants it so
+        with exact_index.dropped(database, archive.encoder(encoder)):  # as while another process builds it
+            assert worked(4) == (1, False, "none")
 
 
 def test_a_waiting_worker_does_not_try_a_poison_image_at_every_call(
