@@ -16,7 +16,7 @@ _synced: set[str] = set()  # folders whose names, and those of all above, this p
 
 @contextmanager
 def replacing(
-    path: Path, *, parents: bool = False, overwrite: bool = True, draft: Path | None = None
+    path: Path, *, parents: bool = False, overwrite: bool = True, draft: Path | None = None, synced: bool = False
 ) -> Iterator[Path]:
     """The path of a draft, which becomes `path` when the block ends without an exception; it is on the disk then.
 
@@ -28,6 +28,7 @@ def replacing(
     parents : make the folders that are missing, and bring their names to the disk (`sync_names`).
     overwrite : replace a file of that name; otherwise it stays, also if it was made during the block.
     draft : beside the file; None for a random name, so that several processes may write the file at once.
+    synced : the block brings the draft to the disk itself.
 
     Raises OSError.
     """
@@ -36,15 +37,19 @@ def replacing(
     draft = draft or path.with_name(f".{secrets.token_hex(8)}{DRAFT_SUFFIX}")
     try:
         yield draft
-        _sync(draft)
+        if not synced:
+            _sync(draft)
         if overwrite:
             os.replace(draft, path)
         else:
             with suppress(FileExistsError):
                 os.link(draft, path)
-    finally:
+            with suppress(OSError):
+                os.unlink(draft)
+    except BaseException:
         with suppress(OSError):
-            draft.unlink()
+            os.unlink(draft)
+        raise
     sync_names(path) if parents else sync_folder(path.parent)
 
 
@@ -68,16 +73,21 @@ def write_bytes(
     Raises OSError.
     """
 
-    def create(draft: str, flags: int) -> int:
-        return os.open(draft, flags | os.O_NOFOLLOW, 0o666 if mode is None else 0o600)
-
-    with replacing(path, parents=parents, overwrite=overwrite) as draft, open(draft, "xb", opener=create) as file:
-        file.write(data)
-        if owner is not None:
-            with suppress(PermissionError):
-                os.fchown(file.fileno(), *owner)
-        if mode is not None:
-            os.fchmod(file.fileno(), mode)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+    with replacing(path, parents=parents, overwrite=overwrite, synced=True) as draft:
+        handle = os.open(draft, flags, 0o666 if mode is None else 0o600)
+        try:
+            left = memoryview(data)
+            while left:
+                left = left[os.write(handle, left) :]
+            if owner is not None:
+                with suppress(PermissionError):
+                    os.fchown(handle, *owner)
+            if mode is not None:
+                os.fchmod(handle, mode)
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def make_folders(folder: Path, make: Callable[[Path], None] = Path.mkdir) -> None:
@@ -86,10 +96,10 @@ def make_folders(folder: Path, make: Callable[[Path], None] = Path.mkdir) -> Non
     Raises OSError.
     """
     missing = []
-    for place in (folder, *folder.parents):
-        if place.exists():
-            break
+    place = folder
+    while not place.exists():
         missing.append(place)
+        place = place.parent
     _synced.difference_update(str(place.absolute()) for place in missing)
     for place in reversed(missing):
         with suppress(FileExistsError):
@@ -113,16 +123,24 @@ def sync_names(path: Path) -> None:
     folder that this process may not write to. Raises OSError.
     """
     sync_folder(path.parent)
-    synced = []
-    for folder in path.absolute().parents:
-        if str(folder) in _synced or os.path.ismount(folder) or not os.access(folder.parent, os.W_OK):
+    folder, synced = os.path.dirname(path.absolute()), []  # text: of each file that is stored this is a good part
+    while folder not in _synced:
+        above = os.path.dirname(folder)
+        if _is_mount(folder) or not os.access(above, os.W_OK):
             break
-        sync_folder(folder.parent)
-        synced.append(str(folder))
+        sync_folder(above)
+        synced.append(folder)
+        folder = above
     _synced.update(synced)
 
 
-def sync_folder(folder: Path) -> None:
+def _is_mount(folder: str) -> bool:
+    """What `os.path.ismount` says, which looks at each folder above for links on its way."""
+    here, above = os.stat(folder), os.stat(os.path.join(folder, ".."))
+    return here.st_dev != above.st_dev or here.st_ino == above.st_ino
+
+
+def sync_folder(folder: Path | str) -> None:
     """Bring the names in a folder to the disk; `os.sync` does it where the folder cannot be opened. Raises OSError."""
     try:
         _sync(folder)
@@ -132,7 +150,7 @@ def sync_folder(folder: Path) -> None:
         os.sync()
 
 
-def _sync(path: Path) -> None:
+def _sync(path: Path | str) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -41,7 +41,7 @@ class ContentStore:
     def path(self, sha256: bytes) -> Path:
         """The path of the file with this content, whether it exists or not."""
         name = sha256.hex()
-        return self.folder / name[:2] / name[2:4] / name
+        return self.folder.joinpath(name[:2], name[2:4], name)
 
     def reduced_path(self, sha256: bytes, frame: int = 1) -> Path:
         """The path of the reduced pixels of a frame, whether it exists or not."""
@@ -67,8 +67,12 @@ class ContentStore:
         Raises EnvironmentUnusable, and StoreUnavailable as `put`.
         """
         path = self.path(draft.sha256)
+        there = _holds(path, draft.sha256)
+        if (content := draft.content) is not None:
+            self._write(path, content, there)
+            return
         with store_errors(self.folder), same_store(self.folder, path):
-            if _holds(path, draft.sha256) and _synced(path):
+            if there and _synced(path):
                 return
             self.access.make_folders(self.folder, path.parent)
             with replacing(path, parents=True, draft=draft.path) as place:

@@ -39,6 +39,11 @@ class Draft:
         """The SHA-256 of its content."""
         return self._digest.digest()
 
+    @property
+    def content(self) -> bytes | None:
+        """What was written, while it is in memory."""
+        return self._file.getvalue() if isinstance(self._file, BytesIO) else None
+
     def write(self, data: bytes | memoryview) -> None:
         """Append. Raises EnvironmentUnusable where it cannot be written."""
         if self.path is None and self._file.tell() + len(data) > IN_MEMORY:

@@ -78,15 +78,13 @@ class StoreAccess:
         """
 
         def make(place: Path) -> None:
-            if place != top and top not in place.parents:
+            if not place.is_relative_to(top):
                 place.mkdir()
                 return
-            place.mkdir(0o700)
+            os.mkdir(place, 0o700)
             if self.group is not None:
                 os.chown(place, -1, self.group)
-                place.chmod(0o2750)  # setgid: what is made in it has its group
-            else:
-                place.chmod(0o700)
+                os.chmod(place, 0o2750)  # setgid: what is made in it has its group
 
         make_folders(folder, make)
 

@@ -75,9 +75,9 @@ def test_a_command_goes_in_pdus_that_the_peer_takes(largest: int) -> None:
 
 def test_the_values_of_a_pdu_and_those_that_are_cut() -> None:
     values = [(3, b"command"), (0, b""), (2, b"data set")]
-    body = bytearray(p_data(*values)[pdu.HEAD :])
-    found = [(context, header, bytes(fragment)) for context, header, fragment in pdu.data_values(body)]
+    body = p_data(*values)[pdu.HEAD :]
+    found = [(context, header, bytes(fragment)) for context, header, fragment in pdu.data_values(memoryview(body))]
     assert found == [(1, *value) for value in values]
     for wrong in (body[:-1], body + b"\0", body + b"\0\0\0\1\1", body + b"\0\0\0\1\1\0"):
         with pytest.raises(ValueError, match="is cut"):
-            list(pdu.data_values(bytearray(wrong)))
+            list(pdu.data_values(memoryview(wrong)))

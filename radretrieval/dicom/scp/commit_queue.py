@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import queue
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -55,6 +54,7 @@ class ReceiveQueue:
         self._connection: Connection | None = None
         self._unavailable: str | None = None  # why the database cannot be used
         self._coming: set[Draft] = set()  # which are being brought to the disk
+        self._all_in = threading.Event()  # none is
         self._orphans: set[bytes] = set()  # SHA-256 of files whose commit failed: they may have no row
         self._thread = threading.Thread(target=self._run, name="receive-queue")
         self._thread.start()
@@ -87,13 +87,17 @@ class ReceiveQueue:
         if self._unavailable is not None:
             raise DatabaseUnavailable(self._unavailable)
         self._coming.add(draft)
+        self._all_in.clear()
         try:
             self._store.keep(draft)
             sha256 = draft.sha256
             entry = _Entry(Arrival(sha256, store_uri(sha256), origin, sop_instance_uid), draft)
+            self._coming.discard(draft)  # before the thread wakes, which would wait for it
             self._entries.put(entry)
         finally:
             self._coming.discard(draft)
+            if not self._coming:
+                self._all_in.set()
         entry.done.result()
 
     def _run(self) -> None:
@@ -115,13 +119,13 @@ class ReceiveQueue:
         group: list[_Entry] = []
         try:
             entry = self._entries.get(timeout=RETRY_SECONDS)
-            last = time.monotonic() + GATHER_SECONDS
+            if self._coming:  # waits for the last of them: to wake at each costs more than to commit it
+                self._all_in.wait(GATHER_SECONDS)
             while entry is not None:
                 group.append(entry)
                 if len(group) == LARGEST_GROUP:
                     return group, True
-                seconds = max(0.0, last - time.monotonic()) if self._coming else 0.0
-                entry = self._entries.get(timeout=seconds)
+                entry = self._entries.get_nowait()
         except queue.Empty:
             return group, True
         return group, False

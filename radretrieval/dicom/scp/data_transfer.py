@@ -42,11 +42,10 @@ class DataTransfer:
 
     Parameters
     ----------
-    association : pynetdicom's, which reads from its connection no more.
+    association : pynetdicom's, which reads from its connection no more. reader : of the connection.
     store : called for each C-STORE request; returns the status.
     new_request : makes what takes its data set.
-    idle_seconds : that the connection may be silent. message_seconds : that a message may take, and one more for each
-        `SLOWEST` bytes.
+    message_seconds : that a message may take, and one more for each `SLOWEST` bytes.
 
     Attributes
     ----------
@@ -56,9 +55,9 @@ class DataTransfer:
     def __init__(
         self,
         association: Any,
+        reader: pdu.Reader,
         store: Callable[[StoreRequest], int],
         new_request: NewRequest,
-        idle_seconds: float,
         message_seconds: float,
     ) -> None:
         self.requests: Counter[str] = Counter()
@@ -68,7 +67,7 @@ class DataTransfer:
         self._syntaxes = {one.context_id: str(one.transfer_syntax[0]) for one in association.accepted_contexts}
         self._largest_pdu = int(association.requestor.maximum_length or 0)
         self._store, self._new_request = store, new_request
-        self._idle_seconds, self._message_seconds = idle_seconds, message_seconds
+        self._reader, self._message_seconds = reader, message_seconds
         self._stopping = False
         self._command = bytearray()  # of the message that comes, until it is whole
         self._begun = 0.0  # when it began; 0 between messages
@@ -85,7 +84,7 @@ class DataTransfer:
         except pdu.PduRefused as error:
             log.warning("connection_ended", ENDED, sender=self._address, reason=error)
         except TimeoutError:
-            self._abort(f"nothing came for {self._idle_seconds:g} s", pdu.ABORT_BY_NODE)
+            self._abort(f"nothing came for {self._reader.seconds:g} s", pdu.ABORT_BY_NODE)
         except OSError:
             self._tell_aborted()
         finally:
@@ -127,24 +126,15 @@ class DataTransfer:
             self._tell_aborted()
         return kind > 0 and not self._stopping
 
-    def _next_pdu(self) -> tuple[int, bytearray]:
+    def _next_pdu(self) -> tuple[int, memoryview]:
         """The type and the body of the next PDU; 0 where the connection ended before it was whole."""
-        seconds = self._idle_seconds
-        if overdue := self._request is not None and not self._request.size:
-            seconds = max(0.001, self._begun + DATA_SET_SECONDS - time.monotonic())
-        self._connection.settimeout(seconds)
+        if self._request is None or self._request.size:
+            return self._reader.pdu(self._reader.seconds)
         try:
-            head = pdu.read(self._connection, pdu.HEAD, self._idle_seconds)
+            return self._reader.pdu(max(0.001, self._begun + DATA_SET_SECONDS - time.monotonic()))
         except TimeoutError:
-            if not overdue:
-                raise
             self._finish()  # as with an empty data set, which is answered with a failure
             return self._next_pdu()
-        if overdue:
-            self._connection.settimeout(self._idle_seconds)
-        size = int.from_bytes(head[2:], "big")
-        body = pdu.read(self._connection, size, self._idle_seconds)
-        return (head[0] if len(head) == pdu.HEAD and len(body) == size else 0), body
 
     def _take(self, context: int, header: int, fragment: memoryview) -> None:
         """Take one fragment of a command set or of a data set."""

@@ -132,7 +132,8 @@ class ScpServer:
         if association.dul.socket.socket is not None:  # else the peer has left meanwhile
             seconds = self.config.idle_seconds + PDU_BYTES / pdu.SLOWEST  # a PDU counts when it is whole
             try:
-                transfer = DataTransfer(association, self._store, self._new_request, self.config.idle_seconds, seconds)
+                association.reader.seconds = self.config.idle_seconds
+                transfer = DataTransfer(association, association.reader, self._store, self._new_request, seconds)
                 with self._lock:
                     self._accepted[association] = transfer
                 transfer.run()
@@ -229,14 +230,16 @@ def _read_request(event: evt.Event) -> None:
 
     Its own reads PDUs of up to 4 GiB. The whole PDU is read before its length is told, since `repaired` may change it.
     """
-    wrapped: Any = event.assoc.dul.socket
-    address = event.assoc.requestor.address
+    association: Any = event.assoc
+    wrapped = association.dul.socket
+    address = association.requestor.address
+    association.reader = pdu.Reader(wrapped.socket, REQUEST_SECONDS)
     repaired_body = bytearray()
     first = True
 
     def read(count: int) -> bytearray:
         try:
-            return pdu.read(wrapped.socket, count, REQUEST_SECONDS)
+            return bytearray(association.reader.read(count))
         except pdu.PduRefused as error:
             log.warning("connection_ended", ENDED, sender=address, reason=error)
             raise
