@@ -1,11 +1,13 @@
 """The audit without an index that no query needs; who ingests adds no image that is withdrawn; codes are not looked up
-one by one.
+one by one; an exact index knows how many codes it had.
 
 Revision ID: 0014
 Revises: 0013
 """
 
 from __future__ import annotations
+
+import sqlalchemy as sa
 
 from alembic import op
 
@@ -43,6 +45,12 @@ def upgrade() -> None:
     op.execute(_CHANGE.format(S=S, rights="c.relacl", before="", after="(%1$s)"))
     # a look-up for each code, of an encoder that the partition implies: encoder_codes_kept() guards that
     op.drop_constraint("cnnc_encoder_id_fkey", "cnnc", schema=S)
+    # read at each search
+    op.add_column("exact_index", sa.Column("codes", sa.BigInteger), schema=S)
+    op.execute(
+        f"UPDATE {S}.exact_index x SET codes = (SELECT sum(a.codes) FROM {S}.exact_anchor a WHERE a.index_id = x.id)"
+        " WHERE x.live"
+    )
 
 
 def downgrade() -> None:
@@ -51,6 +59,21 @@ def downgrade() -> None:
     )
     op.execute(f"DROP TRIGGER IF EXISTS codes_kept ON {S}.encoder")
     op.execute(f"DROP FUNCTION IF EXISTS {S}.encoder_codes_kept()")
+    op.execute(
+        f"DO $$DECLARE f record; BEGIN FOR f IN SELECT p.oid::regprocedure AS name FROM pg_proc p "
+        f"WHERE p.pronamespace = '{S}'::regnamespace AND p.proname ~ '^exact_near_[0-9]+$' LOOP "
+        "EXECUTE 'DROP FUNCTION ' || f.name; END LOOP; END$$"
+    )
+    op.execute(f"DROP FUNCTION IF EXISTS {S}.exact_create_search(integer)")
+    op.drop_column("exact_index", "codes", schema=S)
+    # what 0013 puts into an index is within the sum of both distances, and not looked at beyond that
+    op.execute(
+        f"UPDATE {S}.exact_group g SET reach = n.reach FROM ("
+        "SELECT o.index_id, o.first, max(bit_count(a.code # o.code)::int + a.farthest) AS reach "
+        f"FROM {S}.exact_group o "
+        f"JOIN {S}.exact_anchor a ON a.index_id = o.index_id AND a.anchor BETWEEN o.first AND o.last "
+        "WHERE a.nearest <= a.farthest GROUP BY 1, 2) n WHERE g.index_id = n.index_id AND g.first = n.first"
+    )
     op.execute(_CHANGE.format(S=S, rights="i.attacl", before="(%1$s)", after=""))
     op.execute(f"DROP TRIGGER IF EXISTS hidden ON {S}.image")
     op.execute(f"DROP FUNCTION IF EXISTS {S}.image_hidden()")

@@ -636,12 +636,13 @@ FROM (SELECT key >> 10 AS anchor, min(key & 1023) AS nearest, max(key & 1023) AS
       FROM {exact} GROUP BY 1) n
 WHERE a.index_id = {index} AND a.anchor = n.anchor;
 
--- :exact_groups How far the codes of each group can be, by the triangle inequality, and how many they are.
+-- :exact_groups How far the codes of each group are, and how many they are.
 UPDATE exact_group g SET reach = n.reach, codes = n.codes
-FROM (SELECT o.first, sum(a.codes) AS codes,
-             coalesce(max((a.code <~> o.code)::int + a.farthest) FILTER (WHERE a.nearest <= a.farthest), -1) AS reach
-      FROM exact_group o JOIN exact_anchor a ON a.index_id = {index} AND a.anchor BETWEEN o.first AND o.last
-      WHERE o.index_id = {index} GROUP BY o.first) n
+FROM (SELECT o.first, count(*) AS codes, max((e.code <~> o.code)::int) AS reach
+      FROM {exact} e JOIN (
+          SELECT a.anchor, o.first, o.code FROM exact_group o JOIN exact_anchor a ON a.anchor BETWEEN o.first AND o.last
+          WHERE o.index_id = {index} AND a.index_id = {index} OFFSET 0) o ON o.anchor = e.key >> 10
+      GROUP BY o.first) n
 WHERE g.index_id = {index} AND g.first = n.first;
 
 -- :exact_cells Which facets the codes of each anchor have.
@@ -684,10 +685,16 @@ SELECT radretrieval.exact_followed(%(encoder)s) AS followed;
 SELECT radretrieval.exact_distrust();
 
 -- :exact_live Searches use this index.
-UPDATE exact_index SET live = true, live_at = clock_timestamp() WHERE id = %(index)s;
+UPDATE exact_index SET live = true, live_at = clock_timestamp(),
+    codes = (SELECT sum(a.codes) FROM exact_anchor a WHERE a.index_id = %(index)s)
+WHERE id = %(index)s;
+
+-- :exact_search Searches by this index keep their plan.
+SELECT radretrieval.exact_create_search({index});
 
 -- :exact_orphans Tables of indexes that are gone, and a transaction id of now.
-SELECT c.oid::regclass::text AS name, pg_current_xact_id()::text AS now FROM pg_class c
+SELECT c.oid::regclass::text AS name, 'radretrieval.exact_near_' || substring(c.relname FROM '[0-9]+') AS search,
+       pg_current_xact_id()::text AS now FROM pg_class c
 WHERE c.relnamespace = 'radretrieval'::regnamespace AND c.relkind = 'r' AND c.relname ~ '^exact_[0-9]+(_stage)?$'
   AND NOT EXISTS (SELECT FROM exact_index x WHERE x.id = substring(c.relname FROM '[0-9]+')::int);
 
@@ -698,6 +705,9 @@ WHERE datname = current_database() AND pid <> pg_backend_pid() AND age(backend_x
 -- :table_off A table that nobody reads.
 DROP TABLE IF EXISTS {table};
 
+-- :exact_off A table of an index that nobody reads, and the function that did.
+DROP TABLE IF EXISTS {table}; DROP FUNCTION IF EXISTS {search};
+
 -- :exact_anchor_codes The anchors of an index, by number.
 SELECT substring(bit_send(code) FROM 5) AS code FROM exact_anchor WHERE index_id = %(index)s ORDER BY anchor;
 
@@ -706,7 +716,7 @@ SELECT set_config('radretrieval.anchors', %(said)s, true);
 
 -- :index_facts The indexes of an encoder's codes: the exact one with how many codes it was built of and when, others that
 -- were begun and not finished, and what was measured of an HNSW graph; and the codes from which on an exact index is used.
-SELECT x.id AS exact, x.live_at, (SELECT sum(a.codes)::bigint FROM exact_anchor a WHERE a.index_id = x.id) AS built_of,
+SELECT x.id AS exact, x.live_at, x.codes AS built_of,
        (SELECT count(*) FROM exact_index u WHERE u.encoder_id = e.id AND NOT u.live) AS unfinished,
        h.recall, h.recall_worst, h.measured_at, (SELECT c.index_from FROM search_constants() c) AS index_from
 FROM encoder e LEFT JOIN exact_index x ON x.encoder_id = e.id AND x.live LEFT JOIN hnsw_audit h ON h.encoder_id = e.id
@@ -723,12 +733,13 @@ FROM {partition} c FULL JOIN {exact} e ON e.image_id = c.image_id;
 -- :exact_check_rows Whether distances are true, and within the bounds of their anchors.
 SELECT (SELECT count(*) FROM exact_anchor a WHERE a.index_id = {index}) AS anchors,
        count(*) FILTER (WHERE a.anchor IS NULL OR (e.key & 1023) <> (e.code <~> a.code)::int) AS distances,
-       count(*) FILTER (WHERE (e.key & 1023) NOT BETWEEN a.nearest AND a.farthest)
-       + (SELECT count(*) FROM exact_anchor o
-          WHERE o.index_id = {index} AND o.nearest <= o.farthest AND EXISTS (SELECT FROM exact_group g WHERE g.index_id = {index})
-            AND NOT EXISTS (SELECT FROM exact_group g WHERE g.index_id = {index} AND o.anchor BETWEEN g.first AND g.last
-                            AND (o.code <~> g.code)::int + o.farthest <= g.reach)) AS bounds
-FROM {exact} e LEFT JOIN exact_anchor a ON a.index_id = {index} AND a.anchor = e.key >> 10;
+       count(*) FILTER (WHERE (e.key & 1023) NOT BETWEEN a.nearest AND a.farthest
+                           OR (SELECT count(*) FROM exact_group g WHERE g.index_id = {index}) > 0
+                              AND a.anchor IS NOT NULL AND (g.code <~> e.code <= g.reach) IS NOT TRUE) AS bounds
+FROM {exact} e LEFT JOIN exact_anchor a ON a.index_id = {index} AND a.anchor = e.key >> 10
+LEFT JOIN (
+    SELECT o.anchor, g.code, g.reach FROM exact_group g JOIN exact_anchor o ON o.anchor BETWEEN g.first AND g.last
+    WHERE g.index_id = {index} AND o.index_id = {index} OFFSET 0) g ON g.anchor = e.key >> 10;
 
 -- :exact_check_facets Whether rows have the facets of their images - every column that facet and image_facet share is equal -
 -- and cells are noted.

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from radretrieval.coding.hamming import distances
 
-SEARCHED = 6.0  # groups of an index, as a multiple of the root of its anchors
+SEARCHED = 4.0  # groups of an index, as a multiple of the root of its anchors
 _BLOCK = 8192  # codes that are assigned at a time
 _GROUPS = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0)  # of anchors to which codes are assigned, likewise: the cheapest of these
 _TRIED = 256  # anchors that stand for codes, to tell which is

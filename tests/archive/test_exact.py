@@ -51,10 +51,16 @@ def test_by_the_index_as_by_brute_force(connection: Any, truth: Truth, k: int) -
         assert nearest(connection, query, k) == (truth.nearest(query, k), {"exact-index"})
 
 
-@pytest.mark.parametrize("k", [200, COUNT // 20 + 1, COUNT - 1, COUNT, COUNT + 1, 1_000_000])
+@pytest.mark.parametrize("k", [COUNT // 20 + 1, COUNT - 1, COUNT, COUNT + 1, 1_000_000])
 def test_for_many_everything_is_compared(connection: Any, truth: Truth, k: int) -> None:
     for query in queries(truth)[::3]:
         assert nearest(connection, query, k) == (truth.nearest(query, k), {"exact-scan"})
+
+
+def test_for_some_hundreds_either_way_is_right(connection: Any, truth: Truth) -> None:
+    for query in queries(truth):
+        for k in (200, 400):
+            assert nearest(connection, query, k)[0] == truth.nearest(query, k)
 
 
 def test_far_queries_are_compared_with_everything(connection: Any, truth: Truth) -> None:
@@ -76,6 +82,12 @@ def ball(connection: Any, query: NDArray[np.uint8], k: int, most: int = 1000, li
     )
 
 
+def planned(connection: Any, query: NDArray[np.uint8], k: int, most: int = 1000, limit: float = 1e9) -> list[Any]:
+    """By the function of the index, which has the statement for a search without a filter."""
+    call = f"SELECT * FROM exact_near_{index_of(connection)}(%s::bit(1000), %s, '{{}}', %s, %s, 4)"
+    return rows(connection, call, (text(query), k, most, limit))
+
+
 @pytest.mark.parametrize("k", [1, 7, 50, 200, 400, COUNT // 2, COUNT + 5])
 def test_the_ball_alone_holds_all(connection: Any, truth: Truth, k: int) -> None:
     """Also where a search would not take it: far queries, many hits."""
@@ -84,6 +96,38 @@ def test_the_ball_alone_holds_all(connection: Any, truth: Truth, k: int) -> None
         far = sorted(distances(query, truth.codes).tolist())[min(k, COUNT) // 2]
         assert ball(connection, query, k, far) == truth.nearest(query, k, most=far)
     assert ball(connection, query, k, limit=10) == []
+
+
+@pytest.mark.parametrize("k", [1, 7, 50, 200, 400, COUNT // 2, COUNT + 5])
+def test_what_is_planned_once_holds_all_or_nothing(connection: Any, truth: Truth, k: int) -> None:
+    """Nothing for queries that are far from everything, and for so many hits that all would have to be read."""
+    for query in [*queries(truth), *RNG.integers(0, 256, (2, 125), np.uint8)]:
+        true = truth.nearest(query, k)
+        assert planned(connection, query, k) in ([], true)
+        far = true[min(k, COUNT) // 2][1]
+        assert planned(connection, query, k, far) in ([], truth.nearest(query, k, most=far))
+    assert planned(connection, query, k, limit=10) == []
+    assert k > 50 or planned(connection, truth.codes[9], k) == truth.nearest(truth.codes[9], k)
+
+
+def test_images_are_left_out_of_the_nearest_cells_too(connection: Any, truth: Truth) -> None:
+    query = truth.codes[7]
+    out = [image for image, _ in truth.nearest(query, 60)]
+    found = nearest(connection, query, 50, {"not_image": out})
+    assert found == (truth.nearest(query, 50, ~np.isin(truth.ids, out)), {"exact-index"})
+
+
+def test_a_session_keeps_the_plan_of_a_search(connection: Any, truth: Truth) -> None:
+    """The function of the index has it; without the function a search takes as long as with a filter, and is right."""
+    name = f"exact_near_{index_of(connection)}"
+    calls = "SELECT calls FROM pg_stat_xact_user_functions WHERE funcname = %s"
+    connection.execute("BEGIN; SET LOCAL track_functions = 'all'")
+    for query in queries(truth)[:3]:
+        nearest(connection, query, 50)
+    assert rows(connection, calls, (name,)) == [(3,)]
+    connection.execute(f"DROP FUNCTION {name}")
+    assert nearest(connection, query, 50) == (truth.nearest(query, 50), {"exact-index"})
+    connection.execute("ROLLBACK")
 
 
 def test_ties_come_by_the_hundred(connection: Any, truth: Truth) -> None:

@@ -51,7 +51,7 @@ DAMAGE = {
     "cells": "DELETE FROM exact_cell c WHERE (facet_id, anchor) IN (SELECT facet_id, anchor FROM exact_cell LIMIT 1)",
 }
 ALSO = {  # what besides is amiss then
-    "a code": ("UPDATE {exact} SET code = ~code WHERE image_id = 77", {"extra", "distances"}),
+    "a code": ("UPDATE {exact} SET code = ~code WHERE image_id = 77", {"extra", "distances", "bounds"}),
     "an anchor": ("DELETE FROM exact_anchor WHERE anchor = 0", {"distances"}),
     "nearer": ("UPDATE exact_anchor SET nearest = nearest + 1 WHERE anchor = 1", {"bounds"}),
     "reach": ("UPDATE exact_group SET reach = reach - 1 WHERE first = 0", {"bounds"}),

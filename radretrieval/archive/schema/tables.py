@@ -1,7 +1,6 @@
 """The tables of the archive, for SQLAlchemy and Alembic. A test asserts that the migrations make exactly these.
 
-What each table and column is stands in archive/sql/tables, as comments of the database.
-"""
+What each table and column is stands in archive/sql/tables, as comments of the database."""
 
 from __future__ import annotations
 
@@ -221,6 +220,7 @@ exact_index = sa.Table(
     sa.Column("bypassed", sa.Boolean, nullable=False, server_default=sa.false()),
     moment("begun_at"),
     sa.Column("live_at", sa.TIMESTAMP(timezone=True)),
+    sa.Column("codes", sa.BigInteger),
     sa.Index("exact_index_one_live", "encoder_id", unique=True, postgresql_where=sa.text("live")),
 )
 

@@ -26,7 +26,8 @@ class ExactCheck:
     ----------
     missing : codes without a row in the index. extra : rows without a code, or with another one.
     distances : rows with a wrong distance to their anchor, or with an anchor that does not exist.
-    bounds : rows outside of their anchor's bounds. facets : rows whose facet is not their image's.
+    bounds : rows outside of their anchor's bounds, or farther than their group's reach.
+    facets : rows whose facet is not their image's.
     cells : facets of an anchor without a cell. queries, wrong : answers that were compared, and that differed.
     bypassed : searches do not use it, for its triggers were off while rows were written, or its table was emptied.
     """

@@ -48,11 +48,11 @@ class BuiltIndex:
 
 
 def anchors_for(codes: int) -> int:
-    """The best number of anchors for so many codes: the power of two nearest to four square roots, 16 to 32768.
+    """The best number of anchors for so many codes: the power of two nearest to eight square roots, 16 to 32768.
 
     More anchors leave fewer codes to compare, but each costs a descent in the B-tree.
     """
-    wanted: int = 2 ** round(np.log2(max(codes, 1)) / 2 + 2)
+    wanted: int = 2 ** round(np.log2(max(codes, 1)) / 2 + 3)
     return min(max(wanted, 16), 32_768)
 
 
@@ -251,6 +251,8 @@ def _fill(
             *(sql("exact_index_key"), sql("exact_index_image"), sql("exact_index_facet")),
         ):
             connection.execute(_with_names(statement, encoder, index_id))
+        with encoders.owning(connection):
+            connection.execute(_with_names(sql("exact_search"), encoder, index_id))
     for statement in (sql("exact_vacuum"), sql("exact_vacuum_parts")):
         connection.execute(_with_names(statement, encoder, index_id))
 
@@ -308,7 +310,8 @@ def _remove_leftovers(connection: Connection, encoder: Encoder) -> None:
             )
         time.sleep(0.05)
     for row in orphans:
-        off, most = sql("table_off").replace("{table}", row["name"]), started + READER_SECONDS - time.monotonic()
+        off = sql("exact_off").replace("{table}", row["name"]).replace("{search}", row["search"])
+        most = started + READER_SECONDS - time.monotonic()
         try:  # a transaction that is idle has no snapshot, but keeps its locks
             locks.while_locked(connection, [row["name"]], partial(connection.execute, off), readers=True, most=most)
         except LockNotAvailable:

@@ -14,11 +14,7 @@ DECLARE
     found bigint;
 BEGIN
     SELECT * INTO constants FROM search_constants();
-    SELECT exact_of(encoder) AS id, NULL::float8 AS codes INTO x;
-    SELECT sum(g.codes)::float8 INTO x.codes FROM exact_group g WHERE g.index_id = x.id;
-    IF x.codes IS NULL THEN  -- an index that was built before there were groups
-        SELECT sum(a.codes)::float8 INTO x.codes FROM exact_anchor a WHERE a.index_id = x.id;
-    END IF;
+    SELECT i.id, i.codes::float8 INTO x FROM exact_index i WHERE i.id = exact_of(encoder);
     IF row_security_active('image') THEN  -- the index knows no policies: the scan joins what this role may see
         wanted.images := coalesce(wanted.images, 'true');
         x.id := NULL;

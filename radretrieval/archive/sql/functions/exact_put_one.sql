@@ -4,6 +4,7 @@ RETURNS void
 LANGUAGE plpgsql SET search_path = radretrieval, public, pg_temp AS $$
 DECLARE
     near record;
+    around record;
     facet integer;
 BEGIN
     FOR try IN 1 .. 2 LOOP  -- as exact_labels() does it for many
@@ -25,9 +26,11 @@ BEGIN
         INSERT INTO exact_cell (index_id, facet_id, anchor, codes) VALUES (exact_put_one.index_id, facet, near.anchor, 1)
         ON CONFLICT DO NOTHING;
     END IF;
-    IF near.distance NOT BETWEEN near.nearest AND near.farthest THEN
+    SELECT g.reach, (g.code <~> new_code)::int AS away INTO around FROM exact_group g
+    WHERE g.index_id = exact_put_one.index_id AND g.first <= near.anchor ORDER BY g.first DESC LIMIT 1;
+    IF near.distance NOT BETWEEN near.nearest AND near.farthest OR around.away > around.reach THEN
         PERFORM exact_widen(index_id, jsonb_build_array(jsonb_build_object(
-            'anchor', near.anchor, 'nearest', near.distance, 'farthest', near.distance)));
+            'anchor', near.anchor, 'nearest', near.distance, 'farthest', near.distance, 'away', around.away)));
     END IF;
 END
 $$;

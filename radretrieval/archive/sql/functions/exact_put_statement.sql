@@ -5,9 +5,13 @@ CREATE OR REPLACE FUNCTION radretrieval.exact_put_statement(index_id integer, so
 LANGUAGE sql STABLE PARALLEL SAFE AS $function$
     SELECT format($$
         WITH placed AS MATERIALIZED (
-            SELECT f.image_id, f.code, f.facet_id, a.anchor, a.nearest, a.farthest, (a.code <~> f.code)::int AS distance
+            SELECT f.image_id, f.code, f.facet_id, a.anchor, a.nearest, a.farthest, (a.code <~> f.code)::int AS distance,
+                   g.reach, (g.code <~> f.code)::int AS away
             FROM (SELECT o.*, coalesce(o.hint, exact_anchor_near(%2$L, o.code)) AS near FROM (%3$s) o OFFSET 0) f
-            JOIN exact_anchor a ON a.index_id = %2$L AND a.anchor = f.near),
+            JOIN exact_anchor a ON a.index_id = %2$L AND a.anchor = f.near
+            LEFT JOIN LATERAL (
+                SELECT g.reach, g.code FROM exact_group g WHERE g.index_id = %2$L AND g.first <= a.anchor
+                ORDER BY g.first DESC LIMIT 1) g ON true),
         put AS (
             INSERT INTO %1$I (key, facet_id, image_id, code)
             SELECT p.anchor * 1024 + p.distance, p.facet_id, p.image_id, p.code FROM placed p ORDER BY 1),
@@ -20,8 +24,8 @@ LANGUAGE sql STABLE PARALLEL SAFE AS $function$
             ORDER BY 2, 3
             ON CONFLICT DO NOTHING),
         wider AS (
-            SELECT p.anchor, min(p.distance) AS nearest, max(p.distance) AS farthest FROM placed p
-            WHERE p.distance NOT BETWEEN p.nearest AND p.farthest GROUP BY 1)
+            SELECT p.anchor, min(p.distance) AS nearest, max(p.distance) AS farthest, max(p.away) AS away FROM placed p
+            WHERE p.distance NOT BETWEEN p.nearest AND p.farthest OR p.away > p.reach GROUP BY 1)
         SELECT (SELECT count(*) FROM placed p) AS count, (SELECT jsonb_agg(w) FROM wider w) AS wider
         $$, 'exact_' || index_id, index_id, source)
 $function$;

@@ -16,10 +16,8 @@ BEGIN
         SELECT FROM jsonb_array_elements(wider) w WHERE (w ->> 'anchor')::int BETWEEN g.first AND g.last)
     ORDER BY g.first FOR NO KEY UPDATE;
     UPDATE exact_group g SET reach = n.reach FROM (
-        SELECT o.first, max((a.code <~> o.code)::int + w.farthest) AS reach
-        FROM jsonb_to_recordset(wider) w (anchor int, farthest int)
-        JOIN exact_anchor a ON a.index_id = exact_widen.index_id AND a.anchor = w.anchor
-        JOIN exact_group o ON o.index_id = exact_widen.index_id AND a.anchor BETWEEN o.first AND o.last
+        SELECT o.first, max(w.away) AS reach FROM jsonb_to_recordset(wider) w (anchor int, away int)
+        JOIN exact_group o ON o.index_id = exact_widen.index_id AND w.anchor BETWEEN o.first AND o.last
         GROUP BY o.first) n
     WHERE g.index_id = exact_widen.index_id AND g.first = n.first AND g.reach < n.reach;
 END

@@ -12,6 +12,9 @@ DECLARE
 BEGIN
     got.not_images := '{}';
     got.most := 1000;
+    IF filter = '{}' THEN
+        RETURN got;
+    END IF;
     IF jsonb_typeof(filter) <> 'object' THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
             MESSAGE = 'a filter is a JSON object, as {"modality": "CR"}, and not ' || filter::text,

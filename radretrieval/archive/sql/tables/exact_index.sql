@@ -7,3 +7,4 @@ COMMENT ON COLUMN radretrieval.exact_index.bypassed IS
     'Codes or labels were written that it did not follow: searches compare with every code until index build.';
 COMMENT ON COLUMN radretrieval.exact_index.begun_at IS 'When its building began.';
 COMMENT ON COLUMN radretrieval.exact_index.live_at IS 'When searches began to use it.';
+COMMENT ON COLUMN radretrieval.exact_index.codes IS 'How many codes it had when it went live.';
