@@ -139,7 +139,7 @@ def test_field_19_workers_share_a_small_pool_and_are_not_notified_through_it(
     with caplog.at_level(logging.WARNING):
         for thread in threads:
             thread.start()
-        until = time.monotonic() + 60
+        until = time.monotonic() + 180
         with database.connection() as connection:
             connection.autocommit = True
             while codes.pending_count(connection, 1) and time.monotonic() < until:
