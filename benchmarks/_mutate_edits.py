@@ -62,8 +62,8 @@ EDITS = [
     Edit(
         "a draft is renamed before it is on the disk",
         "files/atomic.py",
-        "        yield draft\n        _sync(draft)\n",
-        "        yield draft\n",
+        "        if not synced:\n            _sync(draft)\n",
+        "",
         "tests/files/test_atomic.py",
     ),
     Edit(

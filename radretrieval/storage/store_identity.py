@@ -33,7 +33,11 @@ def same_store(store: Path, path: Path) -> Iterator[None]:
     A store that was mounted again may have another device: it is known by the folder that was written to last.
     """
     require_same_store(store)
-    yield
+    try:
+        yield
+    except OSError:
+        require_same_store(store)  # which says more
+        raise
     identity = require_same_store(store)
     if identity is not None:
         _last[store] = _LastWrite(identity, path.parent)

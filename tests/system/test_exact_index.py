@@ -72,7 +72,7 @@ def test_the_life_of_an_index(run: Command, barcoded: Database, anchored: Anchor
     assert damaged.returncode == 1
     assert "missing" in damaged.stdout
     assert "is not sound; build it anew: radretrieval index build" in damaged.stderr
-    assert run("index", "build", "--anchors", 20, "--encoder", anchored.encoder).stdout.split()[:4] == [
+    assert run("index", "build", "--anchors", 200, "--encoder", anchored.encoder).stdout.split()[:4] == [
         *("kind", "exact", "codes", str(COUNT))
     ]
     sound(barcoded, anchored.encoder)
