@@ -716,7 +716,8 @@ SELECT set_config('radretrieval.anchors', %(said)s, true);
 
 -- :index_facts The indexes of an encoder's codes: the exact one with how many codes it was built of and when, others that
 -- were begun and not finished, and what was measured of an HNSW graph; and the codes from which on an exact index is used.
-SELECT x.id AS exact, x.live_at, x.codes AS built_of,
+SELECT x.id AS exact, x.live_at,
+       coalesce(x.codes, (SELECT sum(a.codes)::bigint FROM exact_anchor a WHERE a.index_id = x.id)) AS built_of,
        (SELECT count(*) FROM exact_index u WHERE u.encoder_id = e.id AND NOT u.live) AS unfinished,
        h.recall, h.recall_worst, h.measured_at, (SELECT c.index_from FROM search_constants() c) AS index_from
 FROM encoder e LEFT JOIN exact_index x ON x.encoder_id = e.id AND x.live LEFT JOIN hnsw_audit h ON h.encoder_id = e.id

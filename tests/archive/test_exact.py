@@ -17,6 +17,7 @@ from programs import client_programs
 
 from radretrieval.archive import encoders
 from radretrieval.archive.connections import Database
+from radretrieval.archive.queries import sql
 from radretrieval.archive.schema import objects
 from radretrieval.archive.search import exact_check, exact_index
 from radretrieval.coding.hamming import distances
@@ -127,6 +128,15 @@ def test_a_session_keeps_the_plan_of_a_search(connection: Any, truth: Truth) -> 
     assert rows(connection, calls, (name,)) == [(3,)]
     connection.execute(f"DROP FUNCTION {name}")
     assert nearest(connection, query, 50) == (truth.nearest(query, 50), {"exact-index"})
+    connection.execute("ROLLBACK")
+
+
+def test_an_index_of_an_earlier_program_does_not_say_how_many_codes_it_has(connection: Any, truth: Truth) -> None:
+    connection.execute("BEGIN")
+    connection.execute("UPDATE exact_index SET codes = NULL")
+    assert nearest(connection, truth.codes[9], 50) == (truth.nearest(truth.codes[9], 50), {"exact-index"})
+    found = connection.execute(sql("index_facts"), {"encoder": 1}).fetchone()
+    assert COUNT in (found if isinstance(found, tuple) else found.values())
     connection.execute("ROLLBACK")
 
 

@@ -101,8 +101,4 @@ def build_exact(connection: Any, encoder: int, anchors: int = 16) -> int:
         "WHERE index_id = %s",
         (index,),
     )
-    connection.execute(
-        "UPDATE exact_index x SET codes = (SELECT sum(a.codes) FROM exact_anchor a WHERE a.index_id = x.id) WHERE id = %s",
-        (index,),
-    )
     return int(index)

@@ -14,7 +14,9 @@ DECLARE
     found bigint;
 BEGIN
     SELECT * INTO constants FROM search_constants();
-    SELECT i.id, i.codes::float8 INTO x FROM exact_index i WHERE i.id = exact_of(encoder);
+    -- NULL: a program of an earlier version built it
+    SELECT i.id, coalesce(i.codes, (SELECT sum(a.codes) FROM exact_anchor a WHERE a.index_id = i.id))::float8 AS codes
+    INTO x FROM exact_index i WHERE i.id = exact_of(encoder);
     IF row_security_active('image') THEN  -- the index knows no policies: the scan joins what this role may see
         wanted.images := coalesce(wanted.images, 'true');
         x.id := NULL;
