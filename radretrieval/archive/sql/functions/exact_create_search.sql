@@ -20,19 +20,18 @@ DECLARE
                     SELECT e.code <~> $1 AS distance FROM %1$I e
                     WHERE e.key BETWEEN n.anchor * 1024 AND n.anchor * 1024 + 1023 AND e.image_id <> ALL ($3) OFFSET 0) x
                 ORDER BY x.distance LIMIT $2) f),
+        -- where nearly all codes are in groups within tau, every eighth of these tells how many would have to be read
+        eighth AS MATERIALIZED (
+            SELECT 8 * sum(%5$s) AS rows FROM t, g, LATERAL (%6$s) a
+            WHERE mod(g.first, 8) = 0 AND g.dq - t.tau <= g.reach AND a.dq - t.tau <= a.farthest
+              AND a.dq + t.tau >= a.nearest),
         ranges AS MATERIALIZED (
             SELECT a.anchor * 1024 + greatest(a.dq - t.tau, a.nearest) AS low,
-                   a.anchor * 1024 + least(a.dq + t.tau, a.farthest) AS high, t.tau::float8 AS tau,
-                   -- how many codes are within, if they are spread evenly
-                   a.codes * (least(a.dq + t.tau, a.farthest) - greatest(a.dq - t.tau, a.nearest) + 1)::float8
-                   / greatest(a.farthest - a.nearest + 1, 1) AS rows
-            FROM t, g, LATERAL (
-                SELECT a.anchor, a.nearest, a.farthest, a.codes, (a.code <~> $1)::int AS dq FROM exact_anchor a
-                WHERE a.index_id = %2$L AND a.anchor BETWEEN g.first AND g.last OFFSET 0) a
+                   a.anchor * 1024 + least(a.dq + t.tau, a.farthest) AS high, t.tau::float8 AS tau, %5$s AS rows
+            FROM t, g, LATERAL (%6$s) a
             WHERE g.dq - t.tau <= g.reach AND a.dq - t.tau <= a.farthest AND a.dq + t.tau >= a.nearest
-              -- where nearly all codes are in groups within tau, and not for these are wide, anchors hardly leave any out
-              AND (SELECT coalesce(sum(o.codes), 0) <= %4$s FROM g o, t u
-                   WHERE o.dq - u.tau <= o.reach AND 2 * u.tau > o.reach))
+              AND ((SELECT coalesce(sum(o.codes), 0) FROM g o, t u WHERE o.dq - u.tau <= o.reach) <= %4$s
+                   OR (SELECT coalesce(e.rows, 0) FROM eighth e) <= 1.5 * $5))
         SELECT h.image_id, h.distance::int FROM (
             SELECT x.image_id, x.distance FROM ranges r, LATERAL (
                 SELECT e.image_id, e.code <~> $1 AS distance FROM %1$I e
@@ -40,6 +39,11 @@ DECLARE
             WHERE (SELECT coalesce(sum(s.rows), 0) FROM ranges s) <= $5
             ORDER BY x.distance FETCH FIRST ($2) ROWS WITH TIES) h
         ORDER BY h.distance, h.image_id LIMIT $2 + 10000$$;
+    -- how many codes are within, if they are spread evenly
+    codes CONSTANT text := 'a.codes * (least(a.dq + t.tau, a.farthest) - greatest(a.dq - t.tau, a.nearest) + 1)::float8'
+        ' / greatest(a.farthest - a.nearest + 1, 1)';
+    anchors CONSTANT text := 'SELECT a.anchor, a.nearest, a.farthest, a.codes, (a.code <~> $1)::int AS dq FROM exact_anchor a'
+        ' WHERE a.index_id = ' || index_id || ' AND a.anchor BETWEEN g.first AND g.last OFFSET 0';
     -- cells that have four times k codes on average
     more text;
     most bigint;
@@ -51,7 +55,7 @@ BEGIN
         RETURNS TABLE (image_id bigint, distance integer)
         LANGUAGE plpgsql STABLE ROWS 50 SET search_path = radretrieval, public, pg_temp SET jit = off
         SET max_parallel_workers_per_gather = 0 SET plan_cache_mode = force_generic_plan AS %2$L
-        $$, name, 'BEGIN RETURN QUERY ' || format(statement, 'exact_' || index_id, index_id, more, most) || '; END');
+        $$, name, 'BEGIN RETURN QUERY ' || format(statement, 'exact_' || index_id, index_id, more, most, codes, anchors) || '; END');
     EXECUTE format('COMMENT ON FUNCTION %I IS %L', name,
                    'The search by the exact index ' || index_id || ', made by exact_create_search(); for cnnc_nearest().');
 END
