@@ -67,6 +67,13 @@ EDITS = [
         "tests/files/test_atomic.py",
     ),
     Edit(
+        "bytes are renamed before they are on the disk",
+        "files/atomic.py",
+        "            os.fsync(handle)\n        finally:\n            os.close(handle)\n\n\ndef make_folders",
+        "        finally:\n            os.close(handle)\n\n\ndef make_folders",
+        "tests/files/test_atomic.py",
+    ),
+    Edit(
         "the dates of all patients are shifted alike",
         "privacy/replacements.py",
         'self._digest("days", subject)',

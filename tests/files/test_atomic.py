@@ -62,6 +62,12 @@ def test_the_disk_has_the_content_before_the_name_and_then_the_folders(
     assert (folder / "a" / "b" / "file").read_bytes() == b"y"
 
 
+def test_a_draft_is_on_the_disk_before_it_has_its_name(tmp_path: Path, calls: list[tuple[str, str]]) -> None:
+    with atomic.replacing(tmp_path / "file", draft=tmp_path / "draft") as draft:
+        draft.write_bytes(b"x")
+    assert calls[:2] == [("fsync", "draft"), ("replace", "file")]
+
+
 def test_a_folder_that_is_removed_and_made_again_is_synced_again(tmp_path: Path, calls: list[tuple[str, str]]) -> None:
     for _ in range(2):
         calls.clear()
