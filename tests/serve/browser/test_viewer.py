@@ -72,6 +72,11 @@ def opened(visits: Callable[..., Visit], site: Site, *films: Film, **options: An
     return page
 
 
+def hold_rest(page: Page) -> None:
+    """Lets the film rest, and be interpolated, only where the test calls what is in `due`: never between two steps."""
+    page.evaluate("window.due = []; window.setTimeout = (act) => due.push(act); 0")
+
+
 def line(page: Page) -> str:
     """The text line of the first view."""
     page.evaluate(FRAME)
@@ -132,7 +137,7 @@ def test_a_level_for_the_scale_nearest_while_moving_bilinear_at_rest(visits: Cal
     until(page, "views[0].state.zoom === 4")
     page.wait_for_timeout(400)
     assert site.asked[-1] == "api/a/1"
-    page.evaluate("window.due = []; window.setTimeout = (act) => due.push(act); 0")  # rest begins below
+    hold_rest(page)
     page.evaluate("views[0].rotate(2)")
     page.evaluate("views[0].rotate(2)")
     moving = shown(page)
@@ -535,6 +540,7 @@ def test_a_tiny_film_fits_and_is_shown_at_one_to_one(visits: Callable[..., Visit
     values = noisy(3, 4)
     film = add_film(site, "a", values)
     page = opened(visits, site, film)
+    hold_rest(page)
     page.evaluate("views[0].rotate(4)")  # moves, so the nearest pixels
     assert (shown(page)[50::100, 50::100] == grey(film, values)).all()
     page.keyboard.press("1")
