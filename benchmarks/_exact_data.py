@@ -95,13 +95,19 @@ def source(model: Model, variant: str) -> Model | Flat:
 
 
 @contextmanager
-def tuned(codes: int) -> Iterator[tuple[Database, Settings, str]]:
-    """An archive on a server of its own, set as the admin of so many images would; the settings in words."""
+def tuned(codes: int, home: Path | None = None) -> Iterator[tuple[Database, Settings, str]]:
+    """An archive on a server of its own, set as the admin of so many images would; the settings in words.
+
+    In `home` it is kept, else it is for this run only.
+    """
     # a million codes with their index are half a gigabyte, a million images with their indexes another one
     third = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 3
     buffers = min(max(2, round(1.2 * codes / 1e6)), max(1, int(third / 1e9)))
     wanted = {"shared_buffers": f"{buffers}GB", "max_wal_size": "8GB"}
-    with database() as (_, settings):
+    if home is not None:
+        home.mkdir(exist_ok=True)
+        home.chmod(0o755)
+    with database(home) as (_, settings):
         shared_server.stop(settings.home)
         with (settings.home / "postgres" / "postgresql.conf").open("a") as file:
             file.writelines(f"{name} = '{value}'\n" for name, value in wanted.items())
@@ -116,17 +122,25 @@ def fill(
     profile: Profile = TINY,
     weights: bytes = b"no weights are needed",
 ) -> Filled:
-    """Images, an encoder and its codes, as the archive's triggers and constraints have them; no index yet."""
+    """Images, an encoder and its codes, as the archive's triggers and constraints have them; no index yet.
+
+    Of an archive that was kept, what it does not have yet: whoever was stopped goes on.
+    """
     flags = flags_of(len(codes), 0)
     print(f"{len(codes)} images", file=sys.stderr)
     with where.connection() as connection:
-        number = encoders.add(connection, profile, weights, [], {})
-    for start in range(0, len(codes), IMAGES):
+        known = connection.execute("SELECT id FROM encoder").fetchone()
+        number = known["id"] if known else encoders.add(connection, profile, weights, [], {})
+        had = {
+            table: connection.execute(f"SELECT coalesce(max({column}), 0) AS n FROM {table}").fetchone()["n"]  # type: ignore[index]
+            for table, column in (("image", "id"), ("cnnc", "image_id"))
+        }
+    for start in range(had["image"], len(codes), IMAGES):
         part = slice(start, start + IMAGES)
         with where.connection() as connection:
             add_images(connection, start, kinds[part], {name: flag[part] for name, flag in flags.items()})
     print("their codes", file=sys.stderr)
-    for start in range(0, len(codes), CHUNK):
+    for start in range(had["cnnc"], len(codes), CHUNK):
         part = slice(start, start + CHUNK)
         with where.connection() as connection:
             copy_codes(connection, "cnnc", number, np.arange(len(codes))[part] + 1, codes[part], 1000)

@@ -8,6 +8,7 @@ to one that is trained now on ../shared/data/radiographs, which takes half an ho
 this is no part of `make bench`; `make bench-exact` runs it. The kept result was made by
 
     python benchmarks/exact.py --model FILE --sizes 14000 100000 1000000 5000000
+    python benchmarks/exact.py --model FILE --sizes 20000000 --search-only --keep DIR
 
 Each archive has a server of its own, with the images, keys, constraints and triggers that archives have. All answer
 the same queries, one at a time, by turns of --turn queries; each in one thread, but the plain scan, which the server
@@ -21,14 +22,13 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from _code_model import VARIANTS, Model
 from _common import machine
-from _exact_data import Truth, encoder_of, fill, model_of, queries_of, source, tuned
+from _exact_data import Filled, Truth, encoder_of, fill, model_of, queries_of, source, tuned
 from _exact_load import clients, cold, filters
 from _exact_peers import check_more, engines_of, measure
 from _exact_show import FLAT, LISTS, MILLION, bar, growth, save_picture, show_bar, show_run
@@ -83,6 +83,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--quick", action="store_true", help="14,000 codes, fewer queries, a model of little training")
     parser.add_argument("--search-only", action="store_true", help="no filters, clients, writes and cold cache")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="keep the only archive there, and use what it has")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
     parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the medians there")
     arguments = parser.parse_args()
@@ -90,6 +91,8 @@ def _arguments() -> argparse.Namespace:
         arguments.queries = min(arguments.queries, 200)
     if min(arguments.queries, *(arguments.sizes or SIZES)) < 100 or arguments.turn < 1:
         parser.error("--queries and --sizes are at least 100, --turn 1")
+    if arguments.keep and (not arguments.search_only or len(arguments.sizes or SIZES) * len(arguments.variants) > 1):
+        parser.error("--keep needs --search-only, one size and one variant: other measurements change the archive")
     return arguments
 
 
@@ -107,13 +110,13 @@ def one(model: Model, variant: str, size: int, arguments: argparse.Namespace, by
     far = 30 if arguments.quick or arguments.search_only else 100
     queries, asked = queries_of(drawn, codes, arguments.queries, far)
     kinds, asked = kinds % len(classes()), asked % len(classes())  # of `flat`, several centres are a class
-    with tuned(size) as (where, settings, server):
+    with tuned(size, arguments.keep) as (where, settings, server):
         database = fill(where, settings, codes, kinds)
-        print("the exact index", file=sys.stderr)
-        started = time.perf_counter()
-        built = exact_index.build(where, database.encoder)
-        seconds = time.perf_counter() - started
-        database.encoder = encoder_of(where, database.encoder.id)
+        if database.encoder.exact is None:
+            print("the exact index", file=sys.stderr)
+            exact_index.build(where, database.encoder)
+            database.encoder = encoder_of(where, database.encoder.id)
+        anchors, seconds = built(database)
         graphs = size <= arguments.hnsw_most
         with engines_of(database, seconds, graphs) as (engines, flat):
             truth = Truth(codes, flat)
@@ -132,7 +135,7 @@ def one(model: Model, variant: str, size: int, arguments: argparse.Namespace, by
             "codes": size,
             "server": server,
             "postgres": database.one("SELECT 'PostgreSQL ' || current_setting('server_version')"),
-            "anchors": built.anchors,
+            "anchors": anchors,
             "engines": facts,
             "search": search,
             "lists": lists + checked,
@@ -147,6 +150,12 @@ def one(model: Model, variant: str, size: int, arguments: argparse.Namespace, by
         run["cold"] = cold(database, queries["within"])
         run["writes"] = writes(database, drawn, graphs)
     return run
+
+
+def built(database: Filled) -> tuple[int, float]:
+    """Anchors of the index in use, and how long it was built."""
+    seconds = "SELECT extract(epoch FROM live_at - begun_at)::float8 FROM exact_index WHERE live"
+    return database.one("SELECT count(*) FROM exact_anchor"), database.one(seconds)
 
 
 def right(run: dict[str, Any]) -> bool:

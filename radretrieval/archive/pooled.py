@@ -22,6 +22,7 @@ from radretrieval.logs import Log
 log = Log(__name__)
 
 WAITING_SECONDS = 5.0
+ROUNDS = 6  # of questions by which a pooler in transaction mode is told from one in session mode
 
 
 class PooledConnection(psycopg.Connection[Any]):
@@ -120,12 +121,20 @@ def told_when_waiting(name: str) -> Iterator[None]:
 def keeps_sessions(url: str, **options: Any) -> bool:
     """Whether a pooler gives each client a server connection of its own (session mode).
 
-    In transaction mode another client is served by the connection that the first one has just used, or the first by
-    another one than before.
+    In transaction mode another client is soon served by a connection that the first one has used, or the first by
+    another one than before. One question would not tell: the pooler may give connections in turn, and other clients
+    may hold those that are free.
     """
+    options["prepare_threshold"] = None
     with psycopg.connect(url, autocommit=True, **options) as first, psycopg.connect(url, **options) as second:
         pid = _pid(first)
-        return _pid(second) != pid and _pid(first) == pid
+        for _ in range(ROUNDS):
+            if _pid(second) == pid or _pid(first) != pid:  # the second keeps its connection, as its transaction is open
+                return False
+            second.rollback()
+            if _pid(first) != pid:
+                return False
+        return True
 
 
 def _pid(connection: psycopg.Connection[Any]) -> int:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import random
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +122,38 @@ def test_field_19_a_pool_in_session_mode_does_all_of_it(
     with pgbouncer(server, database.url, "session", 3) as url:
         for command in (("db", "upgrade"), ("index", "build"), ("index", "check"), ("search", "id:7")):
             inside(*command, url=url)
+
+
+@pytest.mark.parametrize("in_turn", [0, 1])
+@pytest.mark.parametrize("clients", [0, 1])
+def test_a_pool_in_transaction_mode_is_never_taken_for_one_of_sessions(
+    server: Server, database: Database, in_turn: int, clients: int
+) -> None:
+    with pgbouncer(server, database.url, size=2 + clients, server_round_robin=in_turn) as url, ExitStack() as stack:
+        for _ in range(clients):  # that hold one of the connections now and then
+            stack.enter_context(busy(url))
+        assert [pooled_connections.keeps_sessions(url) for _ in range(20)] == [False] * 20
+
+
+@contextmanager
+def busy(url: str) -> Iterator[None]:
+    """A client whose transactions follow one another at random."""
+    stop = threading.Event()
+
+    def ask() -> None:
+        rng = random.Random(1)
+        with psycopg.connect(url, prepare_threshold=None) as connection:
+            while not stop.wait(rng.random() / 100):
+                connection.execute("SELECT pg_sleep(0.001)")
+                connection.rollback()
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
 
 
 def test_field_19_workers_share_a_small_pool_and_are_not_notified_through_it(
