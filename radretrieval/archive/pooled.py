@@ -124,17 +124,14 @@ def keeps_sessions(url: str, **options: Any) -> bool:
     In transaction mode another client is soon served by a connection that the first one has used, or the first by
     another one than before. One question would not tell: the pooler may give connections in turn, and other clients
     may hold those that are free. So each round asks once more than the last: none falls in with their turns for long.
+    No transaction is left open meanwhile: two that ask at once would wait for one another for the last connections.
     """
-    options["prepare_threshold"] = None
-    with psycopg.connect(url, autocommit=True, **options) as first, psycopg.connect(url, **options) as second:
+    options |= {"autocommit": True, "prepare_threshold": None}
+    with psycopg.connect(url, **options) as first, psycopg.connect(url, **options) as second:
         pid = _pid(first)
-        for number in range(ROUNDS):
-            if _pid(second) == pid or _pid(first) != pid:  # the second keeps its connection, as its transaction is open
-                return False
-            second.rollback()
-            if any(_pid(first) != pid for _ in range(number)):
-                return False
-        return True
+        return not any(
+            _pid(second) == pid or any(_pid(first) != pid for _ in range(number)) for number in range(1, ROUNDS)
+        )
 
 
 def _pid(connection: psycopg.Connection[Any]) -> int:

@@ -7,6 +7,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -133,6 +134,12 @@ def test_a_pool_in_transaction_mode_is_never_taken_for_one_of_sessions(
         for _ in range(clients):  # that hold one of the connections now and then
             stack.enter_context(busy(url))
         assert [pooled_connections.keeps_sessions(url) for _ in range(20)] == [False] * 20
+
+
+def test_two_at_once_do_not_wait_for_one_another_to_tell_how_a_pool_is_kept(server: Server, database: Database) -> None:
+    with pgbouncer(server, database.url, query_wait_timeout=5) as url, ThreadPoolExecutor(8) as pool:
+        kept = list(pool.map(lambda _: pooled_connections.keeps_sessions(url), range(200)))
+    assert not any(kept)
 
 
 @contextmanager
