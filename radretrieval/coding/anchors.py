@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 
 from radretrieval.coding.hamming import distances
 
-SEARCHED = 4.0  # groups of an index, as a multiple of the root of its anchors
+SEARCHED = 4.0  # groups of an index, as a multiple of the root of its anchors, before large ones are divided
+_LARGE, _PART = 64, 32  # anchors of a group that is divided, and of its parts on average
+_ROUNDS = 3  # of the centres of such parts
 _BLOCK = 8192  # codes that are assigned at a time
 _GROUPS = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0)  # of anchors to which codes are assigned, likewise: the cheapest of these
 _TRIED = 256  # anchors that stand for codes, to tell which is
@@ -56,11 +58,23 @@ class Anchors:
         radii = np.array([table[number, group].max() for number, group in zip(kept, members, strict=True)], np.int32)
         return cls(codes, centres[kept], members, radii)
 
-    def contiguous(self) -> Anchors:
-        """The same anchors and groups, with the anchors of each group behind one another."""
-        starts = np.cumsum([0, *map(len, self.groups)])
-        groups = [np.arange(start, end) for start, end in pairwise(starts)]
-        return Anchors(self.codes[np.concatenate(self.groups)], self.centres, groups, self.radii)
+    def searched(self) -> Anchors:
+        """The same anchors in groups for searches, those of each group behind one another.
+
+        Centres far from one another leave most anchors in a few groups, where most codes are: these are divided into
+        groups of similar sizes.
+        """
+        codes, centres = [], []
+        for group, centre in zip(self.groups, self.centres, strict=True):
+            members, middles, parts = self.codes[group], centre[None], [np.arange(len(group))]
+            if len(group) > _LARGE:
+                middles, parts = _divided(members, len(group) // _PART)
+            codes += [members[part] for part in parts]
+            centres.append(middles)
+        ends = np.cumsum([0, *map(len, codes)])
+        radii = [distances(c, part).max() for c, part in zip(np.concatenate(centres), codes, strict=True)]
+        groups = [np.arange(start, end) for start, end in pairwise(ends)]
+        return Anchors(np.concatenate(codes), np.concatenate(centres), groups, np.array(radii, np.int32))
 
     def assign(self, codes: NDArray[np.uint8]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         """The nearest anchor of each code, of equally near ones the first, and its distance.
@@ -125,7 +139,7 @@ def choose(sample: NDArray[np.uint8], count: int, rounds: int = 2, seed: int = 0
     for _ in range(rounds if count < len(distinct) else 0):
         member, _ = anchors.assign(sample)
         anchors = Anchors.of(np.unique(_majority(sample, member, anchors.codes), axis=0))
-    return Anchors.of(anchors.codes, SEARCHED).contiguous()
+    return Anchors.of(anchors.codes, SEARCHED).searched()
 
 
 def _spread(codes: NDArray[np.uint8], count: int) -> list[int]:
@@ -154,6 +168,16 @@ def _cheapest(codes: NDArray[np.uint8], picked: list[int]) -> int:
         return count + float(sizes @ (table[:count, tried] - reach[:, None] <= near).mean(1))
 
     return min(sorted({min(len(picked), round(part * len(codes) ** 0.5)) or 1 for part in _GROUPS}), key=compared)
+
+
+def _divided(codes: NDArray[np.uint8], count: int) -> tuple[NDArray[np.uint8], list[NDArray[np.intp]]]:
+    """Centres and positions of so many groups of similar sizes, or fewer: k-majority from random members."""
+    centres = codes[np.sort(np.random.default_rng(0).permutation(len(codes))[:count])]
+    for _ in range(_ROUNDS):
+        centres = _majority(codes, distances(codes, centres).argmin(1), centres)
+    member = distances(codes, centres).argmin(1)
+    kept = np.unique(member)
+    return centres[kept], [np.flatnonzero(member == number) for number in kept]
 
 
 def _majority(codes: NDArray[np.uint8], member: NDArray[np.integer], before: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -28,7 +28,7 @@ from anchored import (
 from numpy.typing import NDArray
 from tiny import add_encoder
 
-from radretrieval.archive import codes, connections, encoders
+from radretrieval.archive import codes, connections, encoders, migrations
 from radretrieval.archive.connections import Database
 from radretrieval.archive.search import exact_index
 from radretrieval.archive.search.anchor_hints import AnchorHints
@@ -173,6 +173,20 @@ def test_groups_reach_far_codes_and_an_index_without_groups_serves(
         for row in given[11:]:
             copy.write_row(row)
     proven(indexed, connection, anchored.encoder)
+
+
+def test_only_a_code_without_a_nearer_anchor_makes_its_group_reach_farther(anchored: Anchored, connection: Any) -> None:
+    """Else a few codes that got an anchor at random far away make all searches look into its group."""
+    placed = (
+        "SELECT g.code <~> c.code <= g.reach, a.code <~> c.code = (SELECT min(o.code <~> c.code) FROM exact_anchor o)"
+        " FROM (SELECT %s::bit(1000) AS code) c, exact_group g"
+        " JOIN exact_anchor a ON a.anchor BETWEEN g.first AND g.last"
+        " WHERE a.anchor = exact_anchor_near(g.index_id, c.code)"
+    )
+    between = np.packbits(np.random.default_rng(8).random((60, 1000)) < 0.2, axis=1) ^ new_codes(60)
+    found = [rows(connection, placed, (text(code),)) for code in (*far_codes(20), *new_codes(40), *between)]
+    assert all(within or nearest for ((within, nearest),) in found)
+    assert {within for ((within, _),) in found} == {True, False}
 
 
 def test_a_code_at_the_very_reach_of_its_group_is_found(indexed: Database, anchored: Anchored, connection: Any) -> None:
@@ -447,3 +461,13 @@ def test_a_writer_with_an_old_snapshot_is_refused(
             writer.execute(*((insert, code) if what == "an index" else (label,)))
         writer.rollback()
     sound(indexed, anchored.encoder)
+
+
+def test_db_upgrade_makes_an_index_its_function_again(indexed: Database, anchored: Anchored, connection: Any) -> None:
+    name = rows(connection, "SELECT 'exact_near_' || id FROM exact_index WHERE live")[0][0]
+    source = "SELECT prosrc FROM pg_proc WHERE proname = %s"
+    before = rows(connection, source, (name,))
+    connection.execute(f"DROP FUNCTION {name}")
+    migrations.upgrade(indexed.url)
+    assert rows(connection, source, (name,)) == before
+    assert len(before) == 1

@@ -53,6 +53,20 @@ def test_codes_of_many_clusters_are_assigned_by_as_many_groups() -> None:
     assert len(Anchors.of(one).groups) < 60
 
 
+def test_groups_for_searches_are_divided_where_most_anchors_are() -> None:
+    """Centres far from one another leave all anchors of a dense part in one group, which each query there compares."""
+    rng = np.random.default_rng(3)
+    dense, sparse = random(3000, 125, seed=1), random(400, 125, seed=2)
+    dense[:, 20:] = rng.integers(0, 256, 105, np.uint8)  # differ in 160 bits
+    chosen = choose(np.concatenate([dense, sparse]), 1000)
+    assert np.array_equal(np.concatenate(chosen.groups), np.arange(len(chosen.codes)))  # behind one another
+    apart = distances(chosen.centres, chosen.codes)
+    assert [apart[number, group].max() for number, group in enumerate(chosen.groups)] == chosen.radii.tolist()
+    assert (apart.min(0) < 100).sum() > 500  # so many anchors are in the dense part
+    assert max(map(len, chosen.groups)) < 150
+    assert right(chosen, np.concatenate([random(200, 125, seed=4), dense[:200]]))
+
+
 def test_no_codes_and_one_code() -> None:
     anchors = Anchors.of(random(4))
     assert [len(part) for part in anchors.assign(np.zeros((0, 16), np.uint8))] == [0, 0]

@@ -219,14 +219,14 @@ FUNCTIONS: dict[str, tuple[str, ...]] = {
 
 _OPEN = """
     audit_append_only audit_hash barcode_of calibrated cnnc_matched cnnc_nearest cnnc_within code_of encoder_codes_kept
-    encoder_geometry encoder_number exact_anchor_near exact_applies exact_ball exact_create_search exact_create_triggers
-    exact_distrust exact_facets exact_followed exact_index_used exact_kept exact_labels exact_nearest exact_none_missing
-    exact_of exact_put exact_put_one exact_put_statement exact_relabel exact_scan exact_subscribed exact_widen
-    exact_writer_sees federated_nearest federated_similar federated_similar_partial fill_neighbours
-    fill_neighbours_batch filter_columns filter_condition filter_literal filter_read filter_rows filter_without
-    image_distance image_hidden image_readable irma_code_check irma_error irma_known irma_like irma_normalise irma_words
-    lock_contents lock_named near_duplicates neighbours_by_class pending_notice rbc_distance retrieve retrieve_by
-    search_constants similar similar_to why_no_code
+    encoder_geometry encoder_number exact_anchor_near exact_applies exact_ball exact_create_search
+    exact_create_triggers exact_distrust exact_facets exact_followed exact_index_used exact_kept exact_labels
+    exact_nearest exact_none_missing exact_of exact_put exact_put_one exact_put_statement exact_relabel exact_scan
+    exact_subscribed exact_terms exact_widen exact_writer_sees federated_nearest federated_similar
+    federated_similar_partial fill_neighbours fill_neighbours_batch filter_columns filter_condition filter_literal
+    filter_read filter_rows filter_without image_distance image_hidden image_readable irma_code_check irma_error
+    irma_known irma_like irma_normalise irma_words lock_contents lock_named near_duplicates neighbours_by_class
+    no_code_error pending_notice rbc_distance retrieve retrieve_by search_constants similar similar_to why_no_code
 """
 OPEN_FUNCTIONS = frozenset(_OPEN.split())
 """Functions that run with the rights of who calls them: everyone may execute them."""

@@ -42,5 +42,8 @@ BEGIN
     WHERE s.kind = 'function' AND s.applied_at = now() AND p.pronamespace = 'radretrieval'::regnamespace;
     DELETE FROM radretrieval.schema_object s
     WHERE NOT EXISTS (SELECT FROM generate_subscripts(files, 1) n WHERE files[n][1] = s.kind AND files[n][2] = s.name);
+    -- the functions of the indexes, which have parts of these and their constants in them
+    PERFORM radretrieval.exact_create_search(x.id) FROM radretrieval.exact_index x
+    WHERE EXISTS (SELECT FROM radretrieval.exact_group g WHERE g.index_id = x.id);
 END
 $apply$;

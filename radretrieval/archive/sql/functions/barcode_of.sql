@@ -7,10 +7,7 @@ BEGIN
     SELECT b.code INTO answer FROM barcode b JOIN image i ON i.id = b.image_id  -- joined for the policies of row-level security
     WHERE b.geometry_id = encoder_geometry(number) AND b.image_id = image AND i.hidden_at IS NULL;
     IF answer IS NULL THEN
-        RAISE EXCEPTION USING MESSAGE = why_no_code(image, number),
-            ERRCODE = CASE WHEN EXISTS (SELECT FROM image i WHERE i.id = image) THEN 'no_data_found'
-                           ELSE 'invalid_parameter_value' END,
-            HINT = 'why_no_code(image) says it of any image: radretrieval.image has all, those with hidden_at are withdrawn.';
+        PERFORM no_code_error(image, number);
     END IF;
     RETURN answer;
 END

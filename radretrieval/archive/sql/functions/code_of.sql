@@ -7,10 +7,7 @@ BEGIN
     SELECT c.code INTO answer FROM cnnc c JOIN image i ON i.id = c.image_id  -- joined for the policies of row-level security
     WHERE c.encoder_id = number AND c.image_id = image;
     IF answer IS NULL THEN
-        RAISE EXCEPTION USING MESSAGE = why_no_code(image, number),
-            ERRCODE = CASE WHEN EXISTS (SELECT FROM image i WHERE i.id = image) THEN 'no_data_found'
-                           ELSE 'invalid_parameter_value' END,
-            HINT = 'why_no_code(image) says it of any image: radretrieval.image has all, those with hidden_at are withdrawn.';
+        PERFORM no_code_error(image, number);
     END IF;
     RETURN answer;
 END

@@ -12,15 +12,13 @@ LANGUAGE plpgsql STABLE ROWS 50 SET search_path = radretrieval, public, pg_temp 
 SET max_parallel_workers_per_gather = 0 AS $function$
 DECLARE
     constants record;
+    terms CONSTANT record := exact_terms(index_id);
     -- up to so many hits are wanted in the nearest cells
     need double precision;
     anchors text;
     reached text := '';
     probe CONSTANT text := CASE WHEN tests IS NULL THEN ''
                                 ELSE ', LATERAL (SELECT FROM image i WHERE i.id = %I.image_id AND %s OFFSET 0) p' END;
-    -- how many codes of an anchor are within its range, if they are spread evenly
-    rows CONSTANT text := 'a.codes * (least(a.dq + t.tau, a.farthest) - greatest(a.dq - t.tau, a.nearest) + 1)::float8'
-        ' / greatest(a.farthest - a.nearest + 1, 1)';
     statement text;
 BEGIN
     SELECT * INTO constants FROM search_constants();
@@ -49,18 +47,17 @@ BEGIN
             SELECT a.* FROM (SELECT g.first, g.last FROM g ORDER BY g.dq, g.first LIMIT $11) n, LATERAL (
                 SELECT a.anchor, a.codes * $9 AS hits, (a.code <~> $1)::int AS dq FROM exact_anchor a
                 WHERE a.index_id = %1$L AND a.anchor BETWEEN n.first AND n.last OFFSET 0) a),$$;
-        -- where every eighth group tells that far too many rows would have to be read, the others are not looked at
+        -- where some groups tell that far too many rows would have to be read, the others are not looked at
         reached := format($$
-        eighth AS MATERIALIZED (
-            SELECT 8 * sum(%2$s) AS rows
+        estimate AS MATERIALIZED (
+            SELECT %3$s * sum(%2$s) AS rows
             FROM t, g, LATERAL (%1$s) a
-            WHERE mod(g.first, 8) = 0 AND 2 * t.tau > g.reach AND g.dq - t.tau <= g.reach
+            WHERE mod(g.first, %3$s) = 0 AND 2 * t.tau > g.reach AND g.dq - t.tau <= g.reach
               AND a.dq - t.tau <= a.farthest AND a.dq + t.tau >= a.nearest),
         a AS (
             SELECT a.* FROM t, g, LATERAL (%1$s) a
-            WHERE g.dq - t.tau <= g.reach AND coalesce((SELECT e.rows FROM eighth e), 0) <= 1.5 * $8),$$,
-            'SELECT a.anchor, a.nearest, a.farthest, a.codes, (a.code <~> $1)::int AS dq FROM exact_anchor a'
-            ' WHERE a.index_id = %1$L AND a.anchor BETWEEN g.first AND g.last OFFSET 0', rows);
+            WHERE g.dq - t.tau <= g.reach AND coalesce((SELECT e.rows FROM estimate e), 0) <= %4$s * $8),$$,
+            terms.anchors, terms.rows, constants.estimate_groups, constants.estimate_spare);
     END IF;
     statement := format($$
         WITH %2$s
@@ -95,12 +92,12 @@ BEGIN
         $$,
         'exact_' || index_id,
         format(anchors, index_id),
-        format(reached, index_id),
+        reached,
         CASE WHEN facets IS NULL THEN '' ELSE 'AND e.facet_id = ANY ($3)' END
             || CASE WHEN not_images = '{}' THEN '' ELSE ' AND e.image_id <> ALL ($4)' END,
         format(probe, 'o', tests),
         format(probe, 'x', tests),
-        rows);
+        terms.rows);
     RETURN QUERY EXECUTE statement
         USING query, k, facets, not_images, need, greatest(constants.sample_cells_most, k / 4), most, limit_rows, share,
               constants.sample_cells,

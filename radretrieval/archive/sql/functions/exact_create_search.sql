@@ -20,10 +20,10 @@ DECLARE
                     SELECT e.code <~> $1 AS distance FROM %1$I e
                     WHERE e.key BETWEEN n.anchor * 1024 AND n.anchor * 1024 + 1023 AND e.image_id <> ALL ($3) OFFSET 0) x
                 ORDER BY x.distance LIMIT $2) f),
-        -- where nearly all codes are in groups within tau, every eighth of these tells how many would have to be read
-        eighth AS MATERIALIZED (
-            SELECT 8 * sum(%5$s) AS rows FROM t, g, LATERAL (%6$s) a
-            WHERE mod(g.first, 8) = 0 AND g.dq - t.tau <= g.reach AND a.dq - t.tau <= a.farthest
+        -- where nearly all codes are in groups within tau, some of these tell how many would have to be read
+        estimate AS MATERIALIZED (
+            SELECT %7$s * sum(%5$s) AS rows FROM t, g, LATERAL (%6$s) a
+            WHERE mod(g.first, %7$s) = 0 AND g.dq - t.tau <= g.reach AND a.dq - t.tau <= a.farthest
               AND a.dq + t.tau >= a.nearest),
         ranges AS MATERIALIZED (
             SELECT a.anchor * 1024 + greatest(a.dq - t.tau, a.nearest) AS low,
@@ -31,7 +31,7 @@ DECLARE
             FROM t, g, LATERAL (%6$s) a
             WHERE g.dq - t.tau <= g.reach AND a.dq - t.tau <= a.farthest AND a.dq + t.tau >= a.nearest
               AND ((SELECT coalesce(sum(o.codes), 0) FROM g o, t u WHERE o.dq - u.tau <= o.reach) <= %4$s
-                   OR (SELECT coalesce(e.rows, 0) FROM eighth e) <= 1.5 * $5))
+                   OR (SELECT coalesce(e.rows, 0) FROM estimate e) <= %8$s * $5))
         SELECT h.image_id, h.distance::int FROM (
             SELECT x.image_id, x.distance FROM ranges r, LATERAL (
                 SELECT e.image_id, e.code <~> $1 AS distance FROM %1$I e
@@ -39,23 +39,23 @@ DECLARE
             WHERE (SELECT coalesce(sum(s.rows), 0) FROM ranges s) <= $5
             ORDER BY x.distance FETCH FIRST ($2) ROWS WITH TIES) h
         ORDER BY h.distance, h.image_id LIMIT $2 + 10000$$;
-    -- how many codes are within, if they are spread evenly
-    codes CONSTANT text := 'a.codes * (least(a.dq + t.tau, a.farthest) - greatest(a.dq - t.tau, a.nearest) + 1)::float8'
-        ' / greatest(a.farthest - a.nearest + 1, 1)';
-    anchors CONSTANT text := 'SELECT a.anchor, a.nearest, a.farthest, a.codes, (a.code <~> $1)::int AS dq FROM exact_anchor a'
-        ' WHERE a.index_id = ' || index_id || ' AND a.anchor BETWEEN g.first AND g.last OFFSET 0';
+    terms CONSTANT record := exact_terms(index_id);
+    constants CONSTANT record := search_constants();
     -- cells that have four times k codes on average
     more text;
     most bigint;
 BEGIN
-    SELECT '$6 + ($2 * ' || 4 * count(*) / greatest(sum(a.codes), 1)::float8 || ')::int', 0.9 * sum(a.codes) INTO more, most
+    SELECT '$6 + ($2 * ' || 4 * count(*) / greatest(sum(a.codes), 1)::float8 || ')::int',
+           constants.estimate_from * sum(a.codes) INTO more, most
     FROM exact_anchor a WHERE a.index_id = exact_create_search.index_id;
     EXECUTE format($$
         CREATE OR REPLACE FUNCTION %1$I(bit, integer, bigint[], integer, double precision, integer)
         RETURNS TABLE (image_id bigint, distance integer)
         LANGUAGE plpgsql STABLE ROWS 50 SET search_path = radretrieval, public, pg_temp SET jit = off
         SET max_parallel_workers_per_gather = 0 SET plan_cache_mode = force_generic_plan AS %2$L
-        $$, name, 'BEGIN RETURN QUERY ' || format(statement, 'exact_' || index_id, index_id, more, most, codes, anchors) || '; END');
+        $$, name, 'BEGIN RETURN QUERY ' || format(
+            statement, 'exact_' || index_id, index_id, more, most, terms.rows, terms.anchors, constants.estimate_groups,
+            constants.estimate_spare) || '; END');
     EXECUTE format('COMMENT ON FUNCTION %I IS %L', name,
                    'The search by the exact index ' || index_id || ', made by exact_create_search(); for cnnc_nearest().');
 END
@@ -63,6 +63,3 @@ $function$;
 
 COMMENT ON FUNCTION radretrieval.exact_create_search(integer) IS
     'Makes the function exact_near_<id>, by which sessions keep the plan of searches by an exact index that has groups.';
-
-SELECT radretrieval.exact_create_search(x.id) FROM radretrieval.exact_index x
-WHERE EXISTS (SELECT FROM radretrieval.exact_group g WHERE g.index_id = x.id);

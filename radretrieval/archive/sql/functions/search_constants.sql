@@ -1,10 +1,13 @@
+DROP FUNCTION IF EXISTS radretrieval.search_constants();  -- up to revision 0013 it gave fewer
+
 -- The constants by which the searches choose their way and how much they read at a time. They decide how long an answer
 -- takes, never what it is. Beside each stands the benchmark, and the table in it, that shows what it does: a changed value
 -- is measured by that one.
 CREATE OR REPLACE FUNCTION radretrieval.search_constants()
 RETURNS TABLE (index_from integer, index_k_share integer, list_per_hit integer, list_codes integer, list_codes_near integer,
                near_spread double precision, ball_share double precision, sample_hits double precision,
-               sample_hits_rare double precision, sample_cells integer, sample_cells_most integer, scan_spare integer,
+               sample_hits_rare double precision, sample_cells integer, sample_cells_most integer,
+               estimate_from double precision, estimate_groups integer, estimate_spare double precision, scan_spare integer,
                blocks_below integer, blocks_share double precision, blocks_per_code double precision,
                graph_cells integer, graph_hits integer)
 LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 1 AS $$
@@ -26,6 +29,9 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 1 AS $$
         2::float8, 20::float8,
         -- nearest cells that are read at least, and anchors looked through for them at most (or k / 4): the same
         4, 512,
+        -- where the groups within reach have more than this share of the codes, one in so many of them tells how many would
+        -- have to be read, and the index is left where that is so many times what it may read: benchmarks/exact.py, outside
+        0.9::float8, 8, 1.5::float8,
         -- codes that a scan keeps beyond k for ties: benchmarks/exact.py, plain scan
         200,
         -- near_duplicates: bits below which equal blocks are counted, and how many pairs may share a block, as a share of
