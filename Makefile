@@ -28,12 +28,12 @@ demo: .venv/.installed
 
 # One process more than cores, four at most: a quarter of the time tests wait for servers, kills and time limits. mypy
 # runs beside them; it alone would keep the other cores waiting for a minute. Where PYTHONDONTWRITEBYTECODE is set, each
-# command that a test starts would compile the package anew.
+# command that a test starts would compile the package anew. The slowest are printed, for whoever makes it faster.
 test: .venv/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy & types=$$!; \
-	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $$($(BIN)/python -c 'import os; print(min(4, os.cpu_count() + 1))') --dist loadfile --no-loadscope-reorder; \
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $$($(BIN)/python -c 'import os; print(min(4, os.cpu_count() + 1))') --dist loadfile --no-loadscope-reorder --durations=25; \
 	tests=$$?; wait $$types && exit $$tests
 
 test-image: .venv/.installed

@@ -8,8 +8,10 @@ left.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -236,12 +238,16 @@ def _fill(
     connection: Connection, encoder: Encoder, index_id: int, chosen: Anchors, advance: Callable[[int], None]
 ) -> None:
     """Write all codes into the index in the order of their keys, so that near codes share pages."""
-    for ids, codes in _batches(connection, encoder):
-        anchor, _ = chosen.assign(codes)
-        with connection.transaction():
-            connection.execute(sql("exact_facets"), {"ids": ids.tolist()})
-            copy_rows(connection, f"{exact_table(index_id)}_stage (image_id, anchor)", [(ids, ">i8"), (anchor, ">i4")])
-        advance(len(ids))
+    cores = os.cpu_count() or 1
+    with ThreadPoolExecutor(cores) as threads:  # numpy compares without the interpreter's lock
+        for ids, codes in _batches(connection, encoder):
+            assigned = threads.map(chosen.assign, np.array_split(codes, cores))
+            anchor = np.concatenate([part for part, _ in assigned])
+            with connection.transaction():
+                connection.execute(sql("exact_facets"), {"ids": ids.tolist()})
+                stage = f"{exact_table(index_id)}_stage (image_id, anchor)"
+                copy_rows(connection, stage, [(ids, ">i8"), (anchor, ">i4")])
+            advance(len(ids))
     with connection.transaction():
         connection.execute(sql("exact_memory"), {"memory": "256MB"})
         connection.execute(_with_names(sql("exact_analyze_stage"), encoder, index_id))
