@@ -33,7 +33,7 @@ class Anchors:
     Attributes
     ----------
     codes : uint8 (k, bytes).
-    centres : uint8 (g, bytes), the centre of each group: anchors that are far from one another.
+    centres : uint8 (g, bytes), the centre of each group.
     groups : g arrays, the positions of the anchors of each group.
     radii : int32 (g,), the largest distance of a group's anchors from its centre.
     """
