@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -122,8 +122,11 @@ class FederatedSearcher(Searcher):
     def raise_no_codes(self, pending: int) -> None:
         """An answer without hits is one: each site may have images that a filter, or the query itself, leaves out."""
 
-    def _candidates(self, query: SearchQuery, request: Request) -> tuple[list[Candidate], str, FilterEffect | None]:
+    def _candidates(
+        self, query: SearchQuery, request: Request, meanwhile: Callable[[], None]
+    ) -> tuple[list[Candidate], str, FilterEffect | None]:
         """The candidates of the union, numbered by (site, image id) as the images of one archive would be."""
+        meanwhile()
         if request.exclude_same_patient:
             query.know_patient(self.patient_key)
         question = self._question(query, request)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import cached_property
@@ -258,31 +257,35 @@ class Searcher:
         self, query: SearchQuery, request: Request, timer: StageTimer
     ) -> tuple[list[Candidate], str, FilterEffect | None]:
         """The candidates; a new file's barcode is computed while the database looks for them."""
-        if query.rbc is not None:
-            with timer.stage("candidates"):
-                return self._candidates(query, request)
-        from radretrieval.coding.radon import barcode
 
-        with ThreadPoolExecutor(1) as thread:
-            candidates = thread.submit(self._candidates, query, request)
-            with timer.stage("barcode"):
+        def add_barcode() -> None:
+            if query.rbc is None:
+                from radretrieval.coding.radon import barcode
+
                 shape = self.encoder.profile.barcode
-                query.rbc = barcode(self._inputs(query)[1][None], shape.size, shape.angles)[0]
-            with timer.stage("candidates"):
-                return candidates.result()
+                with timer.stage("barcode"):
+                    query.rbc = barcode(self._inputs(query)[1][None], shape.size, shape.angles)[0]
+
+        with timer.stage("candidates"):
+            return self._candidates(query, request, add_barcode)
 
     def _remember(self, query: SearchQuery, request: Request) -> None:
         """Keep the codes of a file in memory for its next search."""
         if isinstance(request.query, QueryFile) and query.cnnc is not None and query.rbc is not None:
             request.query.codes[self.encoder.id] = query.cnnc, query.rbc
 
-    def _candidates(self, query: SearchQuery, request: Request) -> tuple[list[Candidate], str, FilterEffect | None]:
+    def _candidates(
+        self, query: SearchQuery, request: Request, meanwhile: Callable[[], None]
+    ) -> tuple[list[Candidate], str, FilterEffect | None]:
+        """The candidates, `meanwhile` as `nearest.candidates` takes it."""
         if request.exclude_same_patient:
             query.know_patient(self.patient_key)
         wanted = request.filter(query.image_id, query.patient_key)
         assert query.cnnc is not None
         limit = max(request.candidates, request.top)
-        found, path = nearest.candidates(self.connection, self.encoder, self.geometry, query.cnnc, limit, wanted)
+        found, path = nearest.candidates(
+            self.connection, self.encoder, self.geometry, query.cnnc, limit, wanted, meanwhile
+        )
         if not wanted.narrows:
             return found, path, None
         return found, path, nearest.filter_effect(self.connection, self.encoder, query.cnnc, wanted, found)

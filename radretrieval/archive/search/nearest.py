@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,6 +86,7 @@ def candidates(
     code: NDArray[np.uint8],
     limit: int,
     wanted: Filter | None = None,
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> tuple[list[Candidate], str]:
     """The `limit` images with the smallest Hamming distance to `code`, by (distance, id), and how they were found.
 
@@ -93,6 +94,7 @@ def candidates(
     ----------
     code : uint8 (bits / 8,), packed MSB first.
     wanted : a filter on the candidates; it is always answered exactly, with `limit` images if so many pass.
+    meanwhile : called once the statement was sent, while the server works on it.
 
     Returns
     -------
@@ -110,9 +112,16 @@ def candidates(
         "filter": wanted.as_json(),
     }
     if hnsw.answers(encoder, limit, wanted):
+        meanwhile()
         return _as_candidates(hnsw.nearest(connection, values, limit, wanted.not_images)), "hnsw"
-    with connections.filter_errors(connection, wanted.sql is not None), connection.cursor(binary=True) as cursor:
-        rows = cursor.execute(sql("nearest"), values).fetchall()
+    with (
+        connections.filter_errors(connection, wanted.sql is not None),
+        connection.pipeline(),  # in which a statement is sent, and its rows are waited for when they are fetched
+        connection.cursor(binary=True) as cursor,
+    ):
+        cursor.execute(sql("nearest"), values)
+        meanwhile()
+        rows = cursor.fetchall()
     # an empty answer has no path: no code passed the filter, and all were compared
     return _as_candidates(rows), rows[0]["path"] if rows else "exact-filter"
 

@@ -58,7 +58,10 @@ class HitFacts:
     @classmethod
     def of(cls, row: dict[str, Any]) -> HitFacts:
         """Those of a row that has these columns, among others."""
-        return cls(**{column.name: row[column.name] for column in fields(cls)})
+        return cls(*map(row.__getitem__, _COLUMNS))
+
+
+_COLUMNS = [column.name for column in fields(HitFacts)]
 
 
 def by_ids(connection: Connection, encoder_id: int, geometry: int, ids: Sequence[int]) -> dict[int, StoredQuery]:
