@@ -134,6 +134,7 @@ def _made(name: str, database: Database, settings: Settings, options: HealthOpti
 
 
 def _database(connection: Connection, database: Database, *_: object) -> Iterator[Check]:
+    connection.rollback()  # a pooler may have no second connection for what follows while a transaction keeps this one
     if database.direct is not None:
         connections.require_session(database)
     objects.check(database)

@@ -99,6 +99,29 @@ def test_field_19_commands_work_through_a_pooler_in_transaction_mode(
     assert left_in_sessions(pooled) == NOTHING
 
 
+def test_no_command_keeps_one_connection_and_asks_for_a_second(
+    server: Server, database: Database, inside: Callable[..., Run], tmp_path: Path
+) -> None:
+    """Two that did would wait for one another in a pool of two: here one waits for itself."""
+    with database.connection() as connection:
+        fill(connection, 40)
+    with pgbouncer(server, database.url, size=1, query_wait_timeout=3) as url:
+        for command in (
+            ("health", "--only", "database"),
+            ("status",),
+            ("search", "id:7"),
+            ("search", "--all", "--out", tmp_path / "hits.csv"),
+            ("ingest", films(tmp_path / "films", 2)),
+            ("encoder", "report"),
+            ("encoder", "export", tmp_path / "encoder.safetensors"),
+            ("encoder", "import", tmp_path / "encoder.safetensors"),
+            ("audit", "verify"),
+            ("audit", "labels"),
+        ):
+            told = inside(*command, url=url).stderr
+            assert "no connection free" not in told, (command, told)
+
+
 def test_field_19_what_needs_a_session_names_the_setting_and_leaves_no_lock(
     pooled: str, database: Database, inside: Callable[..., Run]
 ) -> None:
