@@ -216,6 +216,14 @@ def test_any_number_of_anchors_gives_the_same(
     assert sound(indexed, anchored.encoder).anchors == built.anchors
 
 
+def test_a_new_one_is_advised_beyond_twice_the_codes(indexed: Database, anchored: Anchored) -> None:
+    with indexed.connection() as connection:
+        encoder = encoders.get(connection, anchored.encoder)
+        assert exact_index.facts(connection, encoder, 2 * COUNT)["advice"] is None
+        advice = exact_index.facts(connection, encoder, 2 * COUNT + 1)["advice"]
+    assert advice == f"the index was built of {COUNT} codes; build it anew: radretrieval index build"
+
+
 def test_a_dump_restored_elsewhere_answers_the_same(
     server: Server, indexed: Database, anchored: Anchored, truth: Truth, tmp_path: Path
 ) -> None:

@@ -36,7 +36,7 @@ log = Log(__name__)
 SAMPLE = 16  # codes for each anchor, from which the anchors are chosen
 BATCH = 20_000  # codes that are read and assigned at a time
 FEW = 500  # changed images that may be left to the switch, during which writers wait
-GROWN = 4  # an index of so many times the codes it was built of needs more anchors
+GROWN = 2  # an index of more than so many times the codes it was built of is slower than a new one: index_growth.py
 READER_SECONDS = 60.0  # for transactions that may still read a replaced index
 
 
