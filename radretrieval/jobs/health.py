@@ -141,8 +141,7 @@ def _database(connection: Connection, database: Database, *_: object) -> Iterato
     facts = opening.check(database)
     seen = f"PostgreSQL {facts['server_version']}, pgvector {facts['pgvector_version']}, revision {facts['revision']}"
     seen += ", a standby: nothing can be written to it" if facts["standby"] else ""
-    repair = facts["pgvector_update"]
-    yield Check("database", Level.OK if repair is None else Level.WARNING, seen, repair)
+    yield Check("database", Level.WARNING if facts["pgvector_update"] else Level.OK, seen, facts["pgvector_update"])
 
 
 def _locks(connection: Connection, *_: object) -> Iterator[Check]:

@@ -282,10 +282,8 @@ class Searcher:
             query.know_patient(self.patient_key)
         wanted = request.filter(query.image_id, query.patient_key)
         assert query.cnnc is not None
-        limit = max(request.candidates, request.top)
-        found, path = nearest.candidates(
-            self.connection, self.encoder, self.geometry, query.cnnc, limit, wanted, meanwhile
-        )
+        asked = self.encoder, self.geometry, query.cnnc, max(request.candidates, request.top), wanted
+        found, path = nearest.candidates(self.connection, *asked, meanwhile)
         if not wanted.narrows:
             return found, path, None
         return found, path, nearest.filter_effect(self.connection, self.encoder, query.cnnc, wanted, found)
