@@ -119,10 +119,11 @@ class Run:
 
     def timed(self, name: str, action: Callable[[], Any]) -> Any:
         """Run it, and note how long it takes."""
-        print(name, file=sys.stderr)
+        print(name, end=": ", file=sys.stderr, flush=True)
         before = time.perf_counter()
         result = action()
         self.seconds.setdefault(name, []).append(time.perf_counter() - before)
+        print(f"{self.seconds[name][-1]:.1f} s", file=sys.stderr)
         return result
 
     def saved(self, number: int) -> None:
