@@ -33,9 +33,9 @@ def show_run(run: Run) -> None:
         _search(kind, engines, run["engines"])
     print("MB: beyond the codes' own table, and of those outside of the database what the process grew by")
     print(f"wrong lists of ours: {run['wrong']} of {run['lists']}, with all ties and in order")
-    if "filters" not in run:
-        return
     _filters(run)
+    if "writes" not in run:
+        return
     if "clients" in run:
         _clients(run["clients"])
     _writes(run["writes"])
@@ -134,7 +134,7 @@ def bar(runs: Sequence[Run]) -> list[tuple[str, str, bool | None]]:
 
 
 def _at_million(run: Run | None) -> list[tuple[str, bool | None]]:
-    if run is None or "filters" not in run:
+    if run is None or "writes" not in run:
         return [("not measured", None)] * 6
     ours, flat = run["search"]["within"][OURS], run["flat_p50"]
     tail = (f"{ours['p95']:.2f} ms, {flat:.2f} ms", ours["p95"] <= TAIL * flat) if flat else ("no faiss", None)

@@ -162,7 +162,7 @@ def built(database: Filled) -> tuple[int, float]:
 
 def right(run: dict[str, Any]) -> bool:
     """Whether nothing was found wrong."""
-    filtered = all(row["wrong"] == 0 and row["recall_worst"] == 1 for row in run.get("filters", {}).values())
+    filtered = all(row["wrong"] == 0 and row["recall_worst"] == 1 for row in run["filters"].values())
     return bool(run["wrong"] == 0 and filtered and ("writes" not in run or run["writes"]["checked"]["sound"]))
 
 
