@@ -209,8 +209,8 @@ class Run:
                 self.timed(f"restore {name}, two jobs", lambda o=two: self.program("pg_restore", *o))
 
     def dump(self, folder: Path, *options: str) -> None:
-        """The database."""
-        self.program("pg_dump", "-Fd", "-j2", "-n", "radretrieval", *options, "-f", folder, self.where.url)
+        """The database, packed as `backup` does it."""
+        self.program("pg_dump", "-Fd", "-j2", "--compress=4", "-n", "radretrieval", *options, "-f", folder, self.where.url)
 
     def encoder(self, connection: Connection, forget: bool) -> Encoder:
         """The active one; an index that was restored without its rows is forgotten."""
