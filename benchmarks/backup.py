@@ -210,7 +210,8 @@ class Run:
 
     def dump(self, folder: Path, *options: str) -> None:
         """The database, packed as `backup` does it."""
-        self.program("pg_dump", "-Fd", "-j2", "--compress=4", "-n", "radretrieval", *options, "-f", folder, self.where.url)
+        how = ("-Fd", "-j2", "--compress=4", "-n", "radretrieval", *options)
+        self.program("pg_dump", *how, "-f", folder, self.where.url)
 
     def encoder(self, connection: Connection, forget: bool) -> Encoder:
         """The active one; an index that was restored without its rows is forgotten."""
