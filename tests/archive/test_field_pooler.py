@@ -102,7 +102,7 @@ def test_field_19_commands_work_through_a_pooler_in_transaction_mode(
 def test_no_command_keeps_one_connection_and_asks_for_a_second(
     server: Server, database: Database, inside: Callable[..., Run], tmp_path: Path
 ) -> None:
-    """Two that did would wait for one another in a pool of two: here one waits for itself, until the pooler refuses it."""
+    """Two that did would wait for one another in a pool of two; in a pool of one, one is refused."""
     with database.connection() as connection:
         fill(connection, 40)
     with pgbouncer(server, database.url, size=1, query_wait_timeout=20) as url:
